@@ -1,0 +1,131 @@
+"""What every test shares: no network but loopback, one hypothesis profile, PostgreSQL where there is one, loud skips.
+
+Nothing here imports the application: the system tests share this file and know it from outside only.
+"""
+
+import ipaddress
+import os
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import hypothesis
+import psycopg
+import pytest
+
+# --------------------------------------------------------------------------------------------- loopback only
+
+
+def _is_loopback(host: object) -> bool:
+    name = host.decode() if isinstance(host, bytes) else host
+    if name in (None, "", "localhost", "0.0.0.0", "::"):
+        return True
+    try:
+        return ipaddress.ip_address(str(name)).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse_the_network(event: str, arguments: tuple[Any, ...]) -> None:
+    """https://docs.python.org/3/library/audit_events.html: an audit hook cannot be removed or patched away."""
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        host = arguments[1][0]
+    elif event == "socket.getaddrinfo":
+        host = arguments[0]
+    else:
+        return
+    if not _is_loopback(host):
+        raise RuntimeError(f"a test tried to reach {host!r}; only loopback is open")
+
+
+sys.addaudithook(_refuse_the_network)
+
+
+# --------------------------------------------------------------------------------------------- hypothesis
+
+# CI must say the same thing twice; a developer wants a new chance of finding something with every run.
+hypothesis.settings.register_profile(
+    "ci", derandomize=True, print_blob=True, max_examples=60, deadline=None, database=None
+)
+hypothesis.settings.register_profile("dev", print_blob=True, max_examples=40, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev"))
+
+
+# --------------------------------------------------------------------------------------------- time
+
+
+class FakeClock:
+    """A clock that moves only when told: ``clock()`` is an aware UTC instant."""
+
+    def __init__(self, now: datetime = datetime(2026, 1, 15, 10, 0, tzinfo=UTC)) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> datetime:
+        """Move on by so many seconds."""
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that stands still at 2026-01-15T10:00:00Z."""
+    return FakeClock()
+
+
+# --------------------------------------------------------------------------------------------- PostgreSQL
+
+POSTGRES = os.environ.get("BRIDGE_TEST_POSTGRES_URL", "postgresql://postgres:root@127.0.0.1:5432/test")
+"""A database on a server where we may create others."""
+
+
+def _administer(statement: str) -> None:
+    with psycopg.connect(POSTGRES, autocommit=True, connect_timeout=3) as connection:
+        connection.execute(statement)
+
+
+@contextmanager
+def fresh_postgres() -> Iterator[str]:
+    """The URL of a fresh, empty database, dropped afterwards whoever is still connected.
+
+    Without a server the test is skipped, or fails where ``BRIDGE_TEST_REQUIRE_POSTGRES=1`` says there must be one.
+    """
+    name = f"bridge_test_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+    try:
+        _administer(f'CREATE DATABASE "{name}"')
+    except psycopg.OperationalError as fault:
+        reason = f"no PostgreSQL at {POSTGRES.rpartition('@')[2]}: {str(fault).splitlines()[0]}"
+        if os.environ.get("BRIDGE_TEST_REQUIRE_POSTGRES") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    try:
+        yield POSTGRES.rpartition("/")[0] + "/" + name
+    finally:
+        _administer(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """A fresh PostgreSQL database for one test."""
+    with fresh_postgres() as url:
+        yield url
+
+
+# --------------------------------------------------------------------------------------------- loud skips
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the very end what was not tested, and why: a skipped guarantee is no guarantee."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if not skipped:
+        return
+    terminalreporter.section("NOT TESTED", sep="!", red=True, bold=True)
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
+    for reason, count in reasons.most_common():
+        terminalreporter.line(f"{count} skipped: {reason}", red=True)
