@@ -1,0 +1,131 @@
+"""What is still missing to get both sides where the link says they should be.
+
+The same question is asked by the first delivery, by its repeat after a crash and by reconciliation;
+so a crash anywhere is harmless, and a storm of words becomes the one call that is left to make.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.domain.link import Link, joint_status
+from app.domain.names import Side, Status, Urgency, Via
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIncident:
+    """Create the incident. ``look_first``: an earlier try may have made it already."""
+
+    look_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LookForIncident:
+    """Learn the incident's id (after an Events trigger), or whether an unclear create made one that must be closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetIncident:
+    """Put the incident into this status."""
+
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class AddNote:
+    """Write one note, once."""
+
+    ref: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetAlert:
+    """Put the alert into this status; a resolve carries the person's words."""
+
+    status: Status
+    resolution: str | None
+
+
+Effect = OpenIncident | LookForIncident | SetIncident | AddNote | SetAlert
+
+URGENT, SOON, LATER = 1, 3, 6
+"""Queue priorities: pages of high urgency, then what ends or calms a page, then the rest."""
+
+
+def missing(link: Link, side: Side, shared: Sequence[Link] = (), *, rest: bool = True) -> Effect | None:
+    """The next thing to do on that side, None when nothing is.
+
+    ``shared``: every link on the same incident, this one included. ``rest``: a PagerDuty API key is at hand.
+    """
+    if side is Side.TRUTHVOUCH:
+        return _missing_at_truthvouch(link)
+    return _missing_at_pagerduty(link, list(shared) or [link], rest)
+
+
+def _missing_at_truthvouch(link: Link) -> Effect | None:
+    wanted = link.status
+    if link.alert_side.status in (None, wanted) or link.truthvouch.refused is wanted:
+        return None
+    return SetAlert(wanted, resolution(link) if wanted is Status.RESOLVED else None)
+
+
+def _missing_at_pagerduty(link: Link, shared: Sequence[Link], rest: bool) -> Effect | None:
+    if not link.paged:
+        return None
+    if link.incident_side.status is None:
+        return _missing_incident(link)
+    wanted = _wanted_incident_status(link, shared)
+    if wanted not in (None, link.incident_side.status, link.pagerduty.refused):
+        return SetIncident(wanted)
+    if rest and link.incident_id is None and link.via is Via.EVENTS and not _given_up_looking(link):
+        return LookForIncident()
+    if rest and link.incident_id is not None:
+        return next((AddNote(note.ref, note.content) for note in link.notes if not note.done), None)
+    return None
+
+
+def _missing_incident(link: Link) -> Effect | None:
+    if link.status is Status.RESOLVED:
+        return _what_closes_an_unclear_create(link)
+    return None if link.pagerduty.refused is Status.OPEN else OpenIncident(look_first=link.open_tried)
+
+
+def _what_closes_an_unclear_create(link: Link) -> Effect | None:
+    """Every trigger is owed a resolve, also one of which we do not know whether it arrived."""
+    if not link.open_tried:
+        return None
+    return SetIncident(Status.RESOLVED) if link.via is Via.EVENTS else LookForIncident()
+
+
+def _wanted_incident_status(link: Link, shared: Sequence[Link]) -> Status | None:
+    """None: an incident a person made by hand, which we only annotate."""
+    if link.merged and all(other.merged for other in shared):
+        return None
+    return joint_status(shared)
+
+
+LOOKS_FOR_AN_ID = 12
+"""How often an Events incident is looked for before its id counts as unknown (creation after 202 takes moments)."""
+
+
+def _given_up_looking(link: Link) -> bool:
+    return link.pagerduty.attempt >= LOOKS_FOR_AN_ID
+
+
+def priority(link: Link, side: Side) -> int:
+    """Where this delivery stands in its queue: 1 first. A page never waits behind noise."""
+    if side is Side.TRUTHVOUCH:
+        return SOON
+    if link.incident_side.status is not None:
+        return SOON
+    urgent = link.decision is not None and link.decision.urgency is Urgency.HIGH
+    return URGENT if urgent else LATER
+
+
+def resolution(link: Link) -> str:
+    """The text TruthVouch gets with a resolve: the person's own note, else who closed it and what that is worth."""
+    if link.last_note:
+        return link.last_note
+    if link.closed_by:
+        return f"Resolved in PagerDuty by {link.closed_by}."
+    return "Resolved in PagerDuty automatically (timeout or integration); this is no verdict on the alert."

@@ -1,0 +1,197 @@
+"""The state machine of a link: two total tables, one per side, and the pure function that applies them.
+
+A word moves one register of the link's clock, or none; ``Clock.status`` says what follows.
+The picture is in docs/architecture.md and must change with these tables.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from app.domain.link import Known, Link, Note
+from app.domain.names import Side, Status
+from app.domain.rulebook import Decision
+from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Word
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a verb does: which register it moves, and what it tells of its own side. None = nothing."""
+
+    register: str | None
+    says: Status | None
+
+
+ALERT_MOVES: Mapping[AlertVerb, Move] = {
+    AlertVerb.CREATED: Move(None, Status.OPEN),
+    AlertVerb.ACKNOWLEDGED: Move("acknowledged_at", Status.ACKNOWLEDGED),
+    AlertVerb.RESOLVED: Move("resolved_at", Status.RESOLVED),
+    AlertVerb.REOPENED: Move("reopened_at", Status.OPEN),
+    AlertVerb.MENTIONED: Move(None, None),
+}
+INCIDENT_MOVES: Mapping[IncidentVerb, Move] = {
+    IncidentVerb.TRIGGERED: Move(None, Status.OPEN),
+    IncidentVerb.ACKNOWLEDGED: Move("acknowledged_at", Status.ACKNOWLEDGED),
+    IncidentVerb.UNACKNOWLEDGED: Move("unacknowledged_at", Status.OPEN),
+    IncidentVerb.RESOLVED: Move("resolved_at", Status.RESOLVED),
+    IncidentVerb.REOPENED: Move("reopened_at", Status.OPEN),
+    IncidentVerb.MERGED: Move(None, None),
+    IncidentVerb.ANNOTATED: Move(None, None),
+    IncidentVerb.MENTIONED: Move(None, None),
+}
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""A word from further in the future than this counts as said now: a wrong clock must not win for ever."""
+
+ECHO_TOLERANCE = timedelta(seconds=2)
+"""How far apart the time of our write, as its answer told it, and the time of its webhook may be.
+
+PagerDuty tells the one in whole seconds and the other in milliseconds."""
+
+OUR_NOTE = "[TruthVouch] "
+"""Notes that begin so are ours; they never travel back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The link after a word, and in one word what the word did."""
+
+    link: Link
+    outcome: str
+    """``moved``, ``opened``, ``merged``, ``noted``, or why it was ignored:
+    ``already_so``, ``own_echo``, ``older_word``, ``absorbed``, ``timeline_only``, ``no_incident_deserved``."""
+
+
+def advance(
+    link: Link, word: Word, now: datetime, decision: Decision | None = None, survivor: Known | None = None
+) -> Step:
+    """Judge one word about this link.
+
+    ``decision`` is the rulebook's, needed for a CREATED word; ``survivor`` what is known of the incident that a
+    MERGED word names. Applying a word twice equals applying it once.
+    """
+    at = said_at(word, now)
+    if isinstance(word, AlertWord):
+        link = replace(link, alert=link.alert.updated_by(word.alert))
+        if word.verb is AlertVerb.CREATED:
+            return _created(link, at, decision)
+        return _moved(link, Side.TRUTHVOUCH, ALERT_MOVES[word.verb], word, at)
+    link = _knowing_incident(link, word)
+    if word.verb is IncidentVerb.MERGED:
+        return _merged(link, word, at, survivor)
+    if word.verb is IncidentVerb.ANNOTATED:
+        return _annotated(link, word)
+    return _moved(link, Side.PAGERDUTY, INCIDENT_MOVES[word.verb], word, at)
+
+
+def said_at(word: Word, now: datetime) -> datetime:
+    """When it was said: the event's own time, unless it has none or lies beyond belief in the future."""
+    return now if word.at is None or word.at > now + CLOCK_TOLERANCE else word.at
+
+
+def _created(link: Link, at: datetime, decision: Decision | None) -> Step:
+    known = link.alert_side if link.alert_side.status else Known(Status.OPEN, at)
+    seen = replace(link, alert_side=known)
+    if link.paged:
+        return Step(seen, "already_so")
+    if link.decision is not None and link.status is Status.RESOLVED:
+        return Step(seen, "absorbed")
+    decided = replace(seen, decision=decision)
+    if not decided.paged:
+        return Step(decided, "no_incident_deserved")
+    return Step(decided, "absorbed" if link.status is Status.RESOLVED else "opened")
+
+
+def _moved(link: Link, side: Side, move: Move, word: Word, at: datetime) -> Step:
+    if move.says is None:
+        return Step(link, "timeline_only")
+    if _is_echo(link, side, move.says, at):
+        return Step(link, "own_echo")
+    heard = _with_known(link, side, _known(link, side).told(move.says, at))
+    if move.register is None:
+        return Step(heard, "already_so")
+    moved = replace(heard, clock=link.clock.hearing(move.register, at))
+    if moved.status is not link.status:
+        asked_anew = _asking_anew(moved)
+        return Step(_closing(asked_anew, word) if moved.status is Status.RESOLVED else asked_anew, "moved")
+    if moved.clock == link.clock:
+        return Step(moved, "older_word")
+    return Step(moved, "already_so" if move.says is link.status else "absorbed")
+
+
+def _asking_anew(link: Link) -> Link:
+    """A partner's final no held for what was wanted then."""
+    return replace(
+        link, truthvouch=replace(link.truthvouch, refused=None), pagerduty=replace(link.pagerduty, refused=None)
+    )
+
+
+def _is_echo(link: Link, side: Side, says: Status, at: datetime) -> bool:
+    """Whether a word is our own write coming back. It is no news, so it must not move the clock: its time is
+    later than the word it repeats, and would beat what a person says in between."""
+    known = _known(link, side)
+    ours = known.ours and known.status is says and known.at is not None
+    return ours and known.at is not None and abs(at - known.at) <= ECHO_TOLERANCE
+
+
+def _known(link: Link, side: Side) -> Known:
+    return link.alert_side if side is Side.TRUTHVOUCH else link.incident_side
+
+
+def _with_known(link: Link, side: Side, known: Known) -> Link:
+    return replace(link, alert_side=known) if side is Side.TRUTHVOUCH else replace(link, incident_side=known)
+
+
+def _knowing_incident(link: Link, word: IncidentWord) -> Link:
+    if link.incident_id not in (None, word.incident_id):
+        return link
+    return replace(
+        link,
+        incident_id=word.incident_id,
+        incident_number=word.number if word.number is not None else link.incident_number,
+        incident_url=word.html_url or link.incident_url,
+    )
+
+
+def _merged(link: Link, word: IncidentWord, at: datetime, survivor: Known | None) -> Step:
+    """https://support.pagerduty.com/main/docs/merge-incidents: a merge resolves the source, but is no resolve."""
+    if word.merged_into is None or link.incident_id == word.merged_into:
+        return Step(link, "already_so")
+    moved = replace(
+        link,
+        incident_id=word.merged_into,
+        incident_number=None,
+        incident_url=None,
+        incident_side=survivor or Known(Status.OPEN, at),
+        merged=True,
+    )
+    return Step(moved, "merged")
+
+
+def _annotated(link: Link, word: IncidentWord) -> Step:
+    if not word.note or word.note.startswith(OUR_NOTE):
+        return Step(link, "own_echo" if word.note else "timeline_only")
+    return Step(replace(link, last_note=word.note), "noted")
+
+
+def _closing(link: Link, word: Word) -> Link:
+    """Remember who closed it; a TruthVouch reason or text, or a merged incident, is owed one note."""
+    if isinstance(word, IncidentWord):
+        return replace(link, closed_by=word.author)
+    closed = replace(link, closed_by=word.author, closing_text=word.text or word.reason)
+    owed = closed.paged and (closed.incident_side.status is not None or closed.open_tried)
+    if not owed or not (word.reason or word.text or closed.merged):
+        return closed
+    return with_note(closed, "resolved", word.author, word.reason, word.text)
+
+
+def with_note(link: Link, verb: str, author: str | None, reason: str | None, text: str | None) -> Link:
+    """This link owing one more note, unless it owes or has had that very one."""
+    parts = ". ".join(part for part in (reason, text) if part)
+    said = f"{OUR_NOTE}{verb} by {author or 'somebody'}" + (f": {parts}" if parts else "")
+    stamp = f"{link.incident_key}|{link.clock.resolved_at}|{link.clock.reopened_at}|{said}"
+    ref = hashlib.sha256(stamp.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    if any(note.ref == ref for note in link.notes):
+        return link
+    return replace(link, notes=(*link.notes, Note(ref, f"{said[:60_000]} (ref {ref})")))

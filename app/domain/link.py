@@ -1,0 +1,153 @@
+"""A *link*: one alert, its incident, and everything the bridge knows about the two."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from app.domain.alert import Alert
+from app.domain.names import IncidentId, IncidentKey, LinkId, Side, Status, Via
+from app.domain.rulebook import Decision
+
+NOT_STORED = LinkId(0)
+"""The number of a link that has none yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The newest word of each kind, from either side, by the events' own time.
+
+    Four maxima: the order in which words arrive cannot matter, and hearing one twice changes nothing.
+    """
+
+    acknowledged_at: datetime | None = None
+    unacknowledged_at: datetime | None = None
+    resolved_at: datetime | None = None
+    reopened_at: datetime | None = None
+
+    @property
+    def status(self) -> Status:
+        """What both sides should be. In the same moment the furthest along wins; going back needs a newer word."""
+        if self.resolved_at and not _later(self.reopened_at, self.resolved_at):
+            return Status.RESOLVED
+        acknowledged = self.acknowledged_at and not _later(self.reopened_at, self.acknowledged_at)
+        if acknowledged and not _later(self.unacknowledged_at, self.acknowledged_at):
+            return Status.ACKNOWLEDGED
+        return Status.OPEN
+
+    def hearing(self, register: str, at: datetime) -> "Clock":
+        """This clock after a word of that kind; an older word moves nothing."""
+        known: datetime | None = getattr(self, register)
+        return self if known is not None and at <= known else replace(self, **{register: at})
+
+
+def _later(a: datetime | None, b: datetime | None) -> bool:
+    return a is not None and (b is None or a > b)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What we last knew of one side. ``status`` None: there is nothing there yet."""
+
+    status: Status | None = None
+    at: datetime | None = None
+    ours: bool = False
+    """Our own write put it there: a word that says the same at that time is its echo."""
+
+    def told(self, status: Status, at: datetime) -> "Known":
+        """After the side itself spoke. An older word changes nothing; in the same moment the furthest along wins."""
+        if self.at is not None and (at, status.rung) < (self.at, self.status.rung if self.status else 0):
+            return self
+        return Known(status, at)
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The delivery of one link to one side. At most one is outstanding: that is what keeps order per alert."""
+
+    outstanding: bool = False
+    seq: int = 0
+    """Number of the outstanding (or last) delivery: with link and side it names its workflow, for ever."""
+    attempt: int = 0
+    """Failed tries since the lane last got something done."""
+    since: datetime | None = None
+    """When what is outstanding was first owed."""
+    failing: str = ""
+    """Reason word of the last failed try; empty when the last one went well."""
+    refused: Status | None = None
+    """The partner said a final no to this status: not asked again until something else is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A one-time effect: a note owed to the incident. ``ref`` is its idempotency key, part of its text."""
+
+    ref: str
+    content: str
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One alert and its incident. A value: every change makes a new one."""
+
+    alert: Alert
+    incident_key: IncidentKey
+    first_seen_at: datetime
+    link_id: LinkId = NOT_STORED
+    clock: Clock = Clock()
+    alert_side: Known = Known()
+    incident_side: Known = Known()
+    decision: Decision | None = None
+    """None until a word that may open an incident came."""
+    via: Via = Via.REST
+    incident_id: IncidentId | None = None
+    incident_number: int | None = None
+    incident_url: str | None = None
+    open_tried: bool = False
+    """A create may have reached PagerDuty: look before creating again."""
+    merged: bool = False
+    """The incident is not the one we opened: ours was merged into it."""
+    guests: bool = False
+    """Other incidents of ours were merged into this one."""
+    closed_by: str | None = None
+    """Who resolved it, in words fit for the other side; None when nobody was named."""
+    closing_text: str | None = None
+    last_note: str | None = None
+    """The newest note a person left on the incident: becomes the alert's resolution."""
+    notes: tuple[Note, ...] = ()
+    truthvouch: Lane = field(default_factory=Lane)
+    pagerduty: Lane = field(default_factory=Lane)
+
+    @property
+    def status(self) -> Status:
+        """What both sides should be."""
+        return self.clock.status
+
+    @property
+    def paged(self) -> bool:
+        """Whether this alert deserves an incident."""
+        return self.decision is not None and self.decision.urgency is not None
+
+    @property
+    def shares(self) -> bool:
+        """Whether other links may be on the same incident."""
+        return self.merged or self.guests
+
+    def lane(self, side: Side) -> Lane:
+        """The delivery towards that side."""
+        return self.truthvouch if side is Side.TRUTHVOUCH else self.pagerduty
+
+    def with_lane(self, side: Side, lane: Lane) -> "Link":
+        """This link with that side's delivery changed."""
+        return replace(self, truthvouch=lane) if side is Side.TRUTHVOUCH else replace(self, pagerduty=lane)
+
+
+def joint_status(links: Sequence[Link]) -> Status:
+    """What an incident shared by several links (after a merge) should be.
+
+    Acknowledged with the first, resolved with the last of them.
+    """
+    statuses = {link.status for link in links}
+    if statuses == {Status.RESOLVED}:
+        return Status.RESOLVED
+    return Status.ACKNOWLEDGED if Status.ACKNOWLEDGED in statuses else Status.OPEN

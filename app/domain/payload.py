@@ -1,0 +1,116 @@
+"""Reading a partner's bytes without ever failing: JSON, texts and ids made safe to store.
+
+Both partner rooms need exactly this and may not import one another, so it lives below them.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.domain.alert import Scalar
+
+MAX_ID_CHARS = 512
+"""Longer ids would not fit a PostgreSQL index entry (2,704 bytes); no vendor's id comes near it."""
+MAX_DELIVERY_ID_CHARS = 200
+MAX_EXACT_INT = 2**63 - 1
+"""Larger integers fit neither store's integer column nor anybody else's JSON reader."""
+
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a body is not a JSON object: ``empty``, ``content_encoding``, ``not_utf8``, ``too_deep``,
+    ``not_json`` or ``not_an_object``."""
+
+    reason: str
+
+
+def read_object(body: bytes, content_encoding: str | None = None) -> Mapping[str, object] | Fault:
+    """The JSON object in these bytes, or why there is none. Never raises.
+
+    Of duplicate keys the last wins.
+    A ``Content-Encoding`` other than ``identity`` is never decoded: a bomb would be opened before it is known.
+    """
+    if content_encoding and content_encoding.strip().lower() not in ("", "identity"):
+        return Fault("content_encoding")
+    value = decode(body)
+    if isinstance(value, Fault | dict):
+        return value
+    return Fault("not_an_object")
+
+
+def decode(body: bytes) -> object:
+    """The JSON value in these bytes, or a ``Fault``. Never raises.
+
+    NaN and Infinity are let in, for Python services send them and a page is not to be lost over one number;
+    ``scalar_of`` lets them no further.
+    """
+    try:
+        text = (body[3:] if body.startswith(_BOM) else body).decode()
+        return json.loads(text) if text.strip() else Fault("empty")
+    except UnicodeDecodeError:
+        return Fault("not_utf8")
+    except RecursionError:
+        return Fault("too_deep")
+    except ValueError:  # also an integer of more digits than Python will convert
+        return Fault("not_json")
+
+
+def clean(text: str) -> str:
+    """``text`` as every store and every wire can hold it: lone surrogates and NUL are written out as escapes.
+
+    Different texts stay different, so two odd ids never become one.
+    """
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\u0000")
+
+
+def text_of(value: object, limit: int | None = None) -> str | None:
+    """A non-blank text, cleaned and cut to ``limit`` characters; None for anything else."""
+    if not isinstance(value, str) or not value.strip():
+        return None
+    return clean(value if limit is None else value[:limit])
+
+
+def id_of(value: object) -> str | None:
+    """An opaque id: a non-blank text, or a whole number as text; None for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_EXACT_INT:
+        return str(value)
+    return text_of(value)
+
+
+def scalar_of(value: object, limit: int) -> Scalar:
+    """A JSON scalar both stores can hold; None for everything else."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= MAX_EXACT_INT else None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return text_of(value, limit)
+
+
+def table_of(value: object) -> Mapping[str, object]:
+    """A JSON object, or an empty one in its place."""
+    return value if isinstance(value, dict) else {}
+
+
+def delivery_id(vendors: object, body: bytes) -> str:
+    """What makes two deliveries the same: the vendor's own id, else the SHA-256 of the body.
+
+    An id too long or too odd to be stored as it is stands as its own SHA-256.
+    """
+    if not isinstance(vendors, str) or not vendors.strip():
+        return hashlib.sha256(body).hexdigest()
+    if len(vendors) <= MAX_DELIVERY_ID_CHARS and clean(vendors) == vendors:
+        return vendors
+    return hashlib.sha256(clean(vendors).encode()).hexdigest()
+
+
+def encode(value: object) -> bytes:
+    """``value`` as JSON in UTF-8; a lone surrogate becomes a question mark, for nobody could read it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -1,0 +1,112 @@
+"""What may leave for PagerDuty, and what is taken out of it first.
+
+By default the claim and the truth leave; prompts, answers and people do not (``Redaction``). The fields themselves are
+easy: they are sent or not. The work here is free text, which may repeat what was not to leave.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from app.domain.alert import Alert
+from app.domain.fit import clean
+from app.domain.rulebook import Redaction
+from app.domain.words import AlertWord, Word
+
+E_MAIL = "[e-mail]"
+IP_ADDRESS = "[IP address]"
+PERSON = "[person]"
+WITHHELD = "[withheld]"
+
+MIN_WITHHELD_CHARS = 8
+"""A prompt or answer shorter than this is not looked for in other texts: "Yes" would be found everywhere."""
+_MIN_EMBEDDED_CHARS = 4
+"""A person's id shorter than this is only replaced as a whole word."""
+
+# Every repetition is bounded, so that a long text without any address costs no more than its length.
+_LOCAL_PART = re.compile(r"[^\s@＠<>(),;:\[\]\\]{1,64}\Z")
+_AT_DOMAIN = re.compile(r"(?:@|＠|%40)(?:[\w-]{1,63}\.){1,127}(?!\d+\b)[\w-]{2,63}")
+_IPV4 = re.compile(r"(?<!\d)\d{1,3}(?:\.\d{1,3}){3}(?!\d)")
+_IPV6 = re.compile(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}")
+
+
+def scrub(text: str, people: Iterable[str] = ()) -> str:
+    """The text without e-mail addresses, IP addresses and the given people's ids, names or addresses.
+
+    Addresses are recognised as people write them (``dana@example.com``, ``192.0.2.7``, ``2001:db8::1``), and rather
+    once too often than once too seldom: a version number of four parts goes as well.
+    """
+    for person in sorted(_told(people), key=len, reverse=True):
+        text = _without_person(text, person)
+    return _IPV6.sub(_ipv6, _IPV4.sub(IP_ADDRESS, _without_e_mails(text)))
+
+
+def _told(people: Iterable[str]) -> set[str]:
+    """Each value, and each part of a list written in one value."""
+    parts = (part.strip() for value in people for part in (value, *re.split(r"[,;\n]", value)))
+    return {part for part in parts if part}
+
+
+def _without_person(text: str, person: str) -> str:
+    exactly = re.escape(person)
+    pattern = exactly if len(person) >= _MIN_EMBEDDED_CHARS else rf"(?<!\w){exactly}(?!\w)"
+    return re.sub(pattern, PERSON, text, flags=re.IGNORECASE)
+
+
+def _without_e_mails(text: str) -> str:
+    kept, at = [], 0
+    for domain in _AT_DOMAIN.finditer(text):
+        local = _LOCAL_PART.search(text, max(at, domain.start() - 64), domain.start())
+        if local is not None:
+            kept += [text[at : local.start()], E_MAIL]
+            at = domain.end()
+    return "".join([*kept, text[at:]])
+
+
+def _ipv6(found: re.Match[str]) -> str:
+    groups = [group for group in found.group().split(":") if group]
+    whole = "::" in found.group() or len(groups) == 8
+    text, start, end = found.string, found.start(), found.end()
+    alone = not (text[max(start - 1, 0) : start].isalnum() or text[end : end + 1].isalnum())
+    return IP_ADDRESS if whole and groups and (len(groups) > 1 or alone) else found.group()
+
+
+def withheld_texts(alert: Alert, redaction: Redaction) -> tuple[str, ...]:
+    """The texts that may not leave, longest first, so that a message repeating one can be freed of it.
+
+    A text that is also part of something that may leave is none of them.
+    """
+    allowed, withheld = _sorted_by_policy(alert, redaction)
+    long_enough = {text for text in withheld if len(text) >= MIN_WITHHELD_CHARS}
+    hidden = [text for text in long_enough if not any(text in other for other in allowed)]
+    return tuple(sorted(hidden, key=len, reverse=True))
+
+
+def _sorted_by_policy(alert: Alert, redaction: Redaction) -> tuple[list[str], list[str]]:
+    policy = (
+        (alert.claim, redaction.send_claim),
+        (alert.truth, redaction.send_claim),
+        (alert.query, redaction.send_query),
+        (alert.response, redaction.send_response),
+    )
+    texts = [(clean(text).strip(), sent) for text, sent in policy if text]
+    return [text for text, sent in texts if sent], [text for text, sent in texts if not sent]
+
+
+def withhold(text: str, hidden: Iterable[str]) -> str:
+    """The text with every verbatim repetition of a hidden text replaced by a mark."""
+    for part in hidden:
+        text = text.replace(part, WITHHELD)
+    return text
+
+
+def fit_to_leave(word: Word, redaction: Redaction) -> Word:
+    """A TruthVouch word as its author, reason and text may be repeated in a note; unchanged where people may be sent.
+
+    Who resolved an alert is a person like any other: without ``send_people`` it was somebody.
+    """
+    if not isinstance(word, AlertWord) or redaction.send_people:
+        return word
+    people = [*word.alert.people.values(), *([word.author] if word.author else [])]
+    reason, text = (scrub(said, people) if said else said for said in (word.reason, word.text))
+    return replace(word, author=None, reason=reason, text=text)

@@ -1,0 +1,118 @@
+"""What each side can say: one *word* is one event, read but not yet judged.
+
+Inbound readers make words; ``lifecycle.advance`` judges them. A word never holds a wire shape.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from app.domain.alert import Alert
+from app.domain.names import IncidentId, IncidentKey
+
+
+class AlertVerb(StrEnum):
+    """What TruthVouch says happened to an alert."""
+
+    CREATED = "created"
+    """``alert.created``, ``alert.detected``, or an alert found by reading: the only verb that opens an incident."""
+    ACKNOWLEDGED = "acknowledged"
+    """``alert.acknowledged`` and ``alert.investigating``."""
+    RESOLVED = "resolved"
+    """``alert.resolved`` and ``alert.dismissed``."""
+    REOPENED = "reopened"
+    MENTIONED = "mentioned"
+    """``alert.escalated``, ``correction.*``, ``certification.*`` and whatever is not known: time line only."""
+
+
+class IncidentVerb(StrEnum):
+    """What PagerDuty says happened to an incident."""
+
+    TRIGGERED = "triggered"
+    ACKNOWLEDGED = "acknowledged"
+    UNACKNOWLEDGED = "unacknowledged"
+    RESOLVED = "resolved"
+    REOPENED = "reopened"
+    MERGED = "merged"
+    """``incident.resolved`` with a merge reason: no resolve, the matter moves to another incident."""
+    ANNOTATED = "annotated"
+    MENTIONED = "mentioned"
+    """Every other event: time line only."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertWord:
+    """One thing TruthVouch said. ``at`` is the event's own time, None when it did not say."""
+
+    verb: AlertVerb
+    alert: Alert
+    event: str
+    """The vendor's event type as it came, for the time line: ``alert.dismissed``."""
+    at: datetime | None = None
+    author: str | None = None
+    reason: str | None = None
+    """``false_positive`` and the like."""
+    text: str | None = None
+    """Free text a person wrote with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentWord:
+    """One thing PagerDuty said. ``at`` is the event's own time, None when it did not say."""
+
+    verb: IncidentVerb
+    incident_id: IncidentId
+    event: str
+    """The vendor's event type as it came: ``incident.acknowledged``."""
+    at: datetime | None = None
+    incident_key: IncidentKey | None = None
+    """None for incidents opened through the Events API: PagerDuty does not say it."""
+    merged_into: IncidentId | None = None
+    number: int | None = None
+    html_url: str | None = None
+    urgency: str | None = None
+    author: str | None = None
+    """Display name of the person; None for automation."""
+    author_kind: str | None = None
+    """``user_reference``, ``inbound_integration_reference``, ``service_reference``, ... or None."""
+    note: str | None = None
+    alert_id_hint: str | None = None
+    """The alert id, where the older shape of the TruthVouch page carries it in ``body.details``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An authentic body that is no event: it is parked under this reason word, never refused."""
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """An authentic event, understood, that concerns neither an alert nor an incident: nothing is owed for it."""
+
+    reason: str
+    """``ping``, ``not_an_incident`` (``service.updated``), ``not_an_alert`` (``certification.issued``)."""
+
+
+Word = AlertWord | IncidentWord
+Reading = Word | Unreadable | Ignored
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The little that is read before the 202."""
+
+    delivery_id: str
+    """What makes a delivery the same one: PagerDuty ``event.id``; TruthVouch ``id``, ``event_id`` or body hash."""
+    event: str = ""
+    subject: str = ""
+    """Alert id or incident id, for the log line; empty when it could not be told."""
+    secret_index: int = 0
+    """Which configured secret matched (0 = newest)."""
+    scheme: str = ""
+    """Which signature variant matched."""
+    fault: str = ""
+    """Why the body will be parked (``not_json``, ...); empty when the envelope was readable."""
+    extra: dict[str, str] = field(default_factory=dict)

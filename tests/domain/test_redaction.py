@@ -1,0 +1,87 @@
+"""What is taken out of a text before it leaves."""
+
+import time
+
+import pytest
+
+from app.domain.alert import Alert
+from app.domain.names import AlertId
+from app.domain.redaction import scrub, withheld_texts, withhold
+from app.domain.rulebook import Redaction
+
+
+@pytest.mark.parametrize(
+    ("text", "scrubbed"),
+    [
+        ("ask dana@example.com now", "ask [e-mail] now"),
+        ("<Dana.Example+x@mail.example.co.uk>", "<[e-mail]>"),
+        ("mail to dana%40example.com", "mail to [e-mail]"),
+        ("dana＠example.com", "[e-mail]"),
+        ("from 192.0.2.7:443", "from [IP address]:443"),
+        ("from 2001:db8::1, ::1 and fe80::1%eth0", "from [IP address], [IP address] and [IP address]%eth0"),
+        ("from 2001:db8:0:0:0:0:0:1.", "from [IP address]."),
+        ("user2001:db8::1", "user[IP address]"),
+    ],
+)
+def test_addresses_are_replaced(text: str, scrubbed: str):
+    assert scrubbed == scrub(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "at 12:30:45",
+        "std::vector",
+        "a :: b",
+        "v1.2.3",
+        "claude@20240620",
+        "50% @ 3",
+        "aa:bb:cc:dd:ee:ff",
+        "2024-01-02T03:04:05Z",
+    ],
+)
+def test_what_is_no_address_stays(text: str):
+    assert text == scrub(text)
+
+
+def test_people_are_replaced_by_their_ids_wherever_they_stand():
+    assert scrub("USR_123 and xusr_123x", ["usr_123"]) == "[person] and x[person]x"
+
+
+def test_a_short_id_is_replaced_as_a_whole_word_only():
+    assert scrub("42 of 420", ["42"]) == "[person] of 420"
+
+
+def test_each_person_of_a_list_is_replaced():
+    assert scrub("Dana Example, then Kim", ["Dana Example, Kim"]) == "[person], then [person]"
+    assert scrub("Kim", ["Dana Example; Kim"]) == "[person]"
+
+
+@pytest.mark.parametrize("repeated", ["a", "a@", "a@a.", "1.", "f:", ":", "@a.bc", " ", "é"])
+def test_the_time_a_text_takes_grows_with_its_length_only(repeated: str):
+    started = time.process_time()
+    scrub(repeated * (400_000 // len(repeated)), ["usr_77"])
+    assert time.process_time() - started < 5
+
+
+def alert(**told: str) -> Alert:
+    return Alert(alert_id=AlertId("alert_1"), **told)  # type: ignore[arg-type]
+
+
+def test_prompt_and_answer_are_withheld_by_default_and_the_claim_is_not():
+    told = alert(query="Is the Earth flat?", response="Yes, it is flat indeed", claim="Earth is flat")
+    assert withheld_texts(told, Redaction()) == ("Yes, it is flat indeed", "Is the Earth flat?")
+
+
+def test_an_answer_that_is_also_the_claim_is_not_withheld():
+    told = alert(response="The Earth is flat", claim="The Earth is flat")
+    assert withheld_texts(told, Redaction()) == ()
+    assert withheld_texts(told, Redaction(send_claim=False)) == ("The Earth is flat",)
+
+
+def test_a_text_too_short_to_be_telling_is_not_looked_for():
+    assert withheld_texts(alert(query="Yes"), Redaction()) == ()
+
+
+def test_every_repetition_of_a_withheld_text_is_replaced():
+    assert withhold("a secret prompt, a secret prompt", ["secret prompt"]) == "a [withheld], a [withheld]"

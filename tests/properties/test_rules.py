@@ -1,0 +1,105 @@
+"""Laws of the trigger language and of the decision."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.alert import Alert
+from app.domain.expression import Compare, Expression, Field, Leaf, Not, names
+from app.domain.names import Urgency
+from app.domain.rulebook import Rule, RuleAction, Rulebook
+from app.domain.rules import BadTrigger, Trigger, compile_trigger, decide, explain, fields
+from tests.properties.strategies import alerts, comparisons, expressions, hostile, rulebooks, rules, token_soup
+
+REASONS = {"rule", "severity_map", "suppressed", "severity_none", "unknown_severity"}
+
+
+def read(text: str) -> Trigger | BadTrigger:
+    try:
+        return compile_trigger(text)
+    except BadTrigger as fault:
+        return fault
+
+
+@given(expressions)
+def test_printing_a_trigger_and_reading_it_again_gives_the_same_trigger(expression: Expression):
+    assert expression == compile_trigger(str(expression)).expression
+
+
+@given(st.one_of(token_soup, hostile))
+def test_every_text_is_understood_or_refused_with_a_reason(text: str):
+    understood = read(text)
+    if isinstance(understood, BadTrigger):
+        assert understood.reason
+        assert understood.position is None or 0 <= understood.position <= len(text)
+    else:
+        assert understood == compile_trigger(str(understood))
+
+
+@given(expressions, alerts())
+def test_a_trigger_answers_for_every_alert(expression: Expression, alert: Alert):
+    assert Trigger(expression, "").matches(fields(alert)) in (True, False)
+
+
+@given(comparisons)
+def test_a_comparison_with_a_missing_field_matches_neither_as_it_is_nor_under_not(comparison: Leaf):
+    nothing_told = dict.fromkeys(names(comparison))
+    assert not Trigger(comparison, "").matches(nothing_told)
+    assert not Trigger(Not(comparison), "").matches(nothing_told)
+
+
+with_a_value = comparisons.filter(lambda leaf: isinstance(leaf, Compare) and not isinstance(leaf.other, Field))
+
+
+@given(with_a_value)
+def test_a_comparison_with_a_field_of_another_type_matches_neither_as_it_is_nor_under_not(comparison: Compare):
+    other_type = {comparison.field.name: "text" if isinstance(comparison.other, bool) else True}
+    assert not Trigger(comparison, "").matches(other_type)
+    assert not Trigger(Not(comparison), "").matches(other_type)
+
+
+@given(expressions, alerts())
+def test_saying_not_twice_says_the_same(expression: Expression, alert: Alert):
+    twice = Not(Not(expression))
+    assert Trigger(expression, "").matches(fields(alert)) == Trigger(twice, "").matches(fields(alert))
+
+
+@given(expressions, alerts())
+def test_a_trigger_and_its_opposite_never_both_match(expression: Expression, alert: Alert):
+    values = fields(alert)
+    assert not (Trigger(expression, "").matches(values) and Trigger(Not(expression), "").matches(values))
+
+
+@given(rulebooks, alerts())
+def test_decide_answers_for_every_alert(rulebook: Rulebook, alert: Alert):
+    decision = decide(rulebook, alert)
+    assert decision.reason in REASONS
+    assert decision.version == rulebook.version
+    assert decision.urgency in (None, *Urgency)
+    assert (decision.reason == "suppressed") <= (decision.urgency is None)
+    assert (decision.reason == "rule") <= (decision.urgency is not None)
+
+
+@given(rulebooks, rules, alerts())
+def test_adding_a_later_rule_never_changes_an_earlier_match(rulebook: Rulebook, later: Rule, alert: Alert):
+    before = decide(rulebook, alert)
+    after = decide(replace(rulebook, rules=(*rulebook.rules, later)), alert)
+    if before.reason in ("rule", "suppressed"):
+        assert before == after
+
+
+@given(rulebooks, alerts())
+def test_the_explanation_ends_with_what_decided(rulebook: Rulebook, alert: Alert):
+    tried = explain(rulebook, alert)
+    assert decide(rulebook, alert).rule == tried[-1].rule
+    assert [False] * (len(tried) - 1) + [True] == [step.matched for step in tried]
+    assert all(step.why for step in tried)
+
+
+@given(alerts(), st.text("uvw", min_size=12))
+def test_an_explanation_quotes_no_free_text(alert: Alert, secret: str):
+    asked = ("query", "response", "claim", "truth", "message")
+    rules = tuple(Rule(name, f'{name} == "nothing like it"', RuleAction.SUPPRESS) for name in asked)
+    told = replace(alert, severity=None, query=secret, response=secret, claim=secret, truth=secret, message=secret)
+    assert [] == [step.why for step in explain(Rulebook(rules=rules), told) if secret in step.why]
