@@ -1,0 +1,67 @@
+"""The durable door: what a web process stores, and how intake sees it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from app.domain.names import Side
+from app.ports.memory import Tx
+
+
+class StoreUnavailable(Exception):
+    """Nothing can be stored now: disk full, database gone. The sender must try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One authentic webhook delivery, as bytes."""
+
+    source: Side
+    delivery_id: str
+    received_at: datetime
+    body: bytes
+    request_id: str = ""
+    content_encoding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    """A stored delivery and its place in the order of arrival."""
+
+    inbox_id: int
+    delivery: Delivery
+
+
+class Inbox(Protocol):
+    """The durable door. ``add`` returns only after fsync."""
+
+    def add(self, delivery: Delivery) -> bool:
+        """True if new, False if this (source, delivery id) is already stored. Raises ``StoreUnavailable``."""
+        ...
+
+    def check_writable(self) -> None:
+        """Prove by writing that a delivery could be stored. Raises ``StoreUnavailable``."""
+        ...
+
+
+class Arrivals(Protocol):
+    """Intake's view of the inbox: in the order of arrival, each row taken once."""
+
+    def next_rows(self, tx: Tx, limit: int) -> tuple[InboxRow, ...]:
+        """The oldest rows not yet taken in."""
+        ...
+
+    def mark_taken(self, tx: Tx, rows: Sequence[InboxRow], at: datetime) -> None:
+        """Commits with the effect of the rows, so that a row is taken exactly once."""
+        ...
+
+
+class Bell(Protocol):
+    """Wakes the intake the moment a delivery is stored. A lost ring costs one poll interval, never an event."""
+
+    def ring(self) -> None: ...
+
+    def wait(self, timeout: float) -> bool:
+        """True when rung, False after ``timeout`` seconds."""
+        ...

@@ -1,0 +1,102 @@
+"""What the bridge remembers about its links."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NewType, Protocol
+
+from app.domain.link import Link
+from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId, Side
+from app.domain.words import IncidentWord
+
+Tx = NewType("Tx", object)
+"""One transaction. Whoever gets one hands it on and never looks inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """One line of "why was I (not) paged": facts by name, never a body or a secret."""
+
+    at: datetime
+    event: str
+    """``alert.resolved``, ``incident.triggered``, ``delivery.retried``: ``noun.past_participle``."""
+    link_id: LinkId | None = None
+    alert_id: str | None = None
+    incident_id: str | None = None
+    author: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter: an event that could not be read or an effect that was given up."""
+
+    letter_id: int
+    kind: str
+    """``event`` or ``effect``."""
+    reason: str
+    at: datetime
+    attempts: int = 0
+    detail: str = ""
+    link_id: LinkId | None = None
+    side: Side | None = None
+    inbox_id: int | None = None
+
+
+class Links(Protocol):
+    """Links, the words that could not be matched yet, the time line and the dead letters; one transaction each call."""
+
+    def by_alert(self, tx: Tx, alert_id: AlertId) -> Link | None:
+        """The link of this alert, locked for the rest of the transaction."""
+        ...
+
+    def by_incident(self, tx: Tx, incident_id: IncidentId) -> tuple[Link, ...]:
+        """Every link on this incident (several after a merge), locked, oldest first."""
+        ...
+
+    def by_key(self, tx: Tx, key: IncidentKey) -> Link | None: ...
+
+    def get(self, tx: Tx, link_id: LinkId) -> Link:
+        """The link, locked. Raises ``KeyError``."""
+        ...
+
+    def peek(self, tx: Tx, link_id: LinkId) -> Link:
+        """The link as it is, locking nobody out; ``tx`` may be one from ``read``. Raises ``KeyError``."""
+        ...
+
+    def add(self, tx: Tx, link: Link) -> Link:
+        """Store a new link; the answer carries its id."""
+        ...
+
+    def save(self, tx: Tx, link: Link) -> None: ...
+
+    def keep_stray(self, tx: Tx, word: IncidentWord, inbox_id: int, at: datetime) -> None:
+        """Keep a word about an incident no link knows yet."""
+        ...
+
+    def take_strays(self, tx: Tx, incident_id: IncidentId) -> tuple[IncidentWord, ...]:
+        """Remove and return the words kept for this incident, oldest first."""
+        ...
+
+    def write_timeline(self, tx: Tx, entries: Sequence[TimelineEntry]) -> None: ...
+
+    def add_letter(self, tx: Tx, letter: Letter) -> int: ...
+
+
+class Marks(Protocol):
+    """Small named facts about the running bridge: heartbeats, holds."""
+
+    def put(self, tx: Tx, name: str, value: str) -> None: ...
+
+    def clear(self, tx: Tx, name: str) -> None: ...
+
+
+class Transactions(Protocol):
+    """``with transactions.begin() as tx``: everything inside commits together or not at all, and is durable after."""
+
+    def begin(self) -> AbstractContextManager[Tx]: ...
+
+    def read(self) -> AbstractContextManager[Tx]:
+        """A look that waits for nobody and changes nothing."""
+        ...

@@ -1,0 +1,102 @@
+"""The bridge as it runs: its engine, its pulse, its counters and its rulebook."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from app.domain.names import LinkId, Side
+from app.domain.rulebook import Rulebook
+from app.ports.memory import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """How the bridge is, as its store shows it."""
+
+    worker_seen_at: datetime | None
+    waiting: int
+    """Deliveries to a partner that are owed and not yet done, plus inbox rows not yet taken in."""
+    oldest_waiting_at: datetime | None
+    dead: int
+    """Dead letters nobody has replayed or discarded."""
+    truthvouch_seen_at: datetime | None
+    """When TruthVouch last sent us an authentic delivery."""
+    pagerduty_seen_at: datetime | None
+    holds: Mapping[str, str] = field(default_factory=dict)
+    """Targets whose credentials are refused, with the reason."""
+
+
+class Vitals(Protocol):
+    """Reads the pulse without locking anybody out. Raises ``StoreUnavailable``."""
+
+    def read(self) -> Pulse: ...
+
+
+class Meter(Protocol):
+    """Counts what happens, for ``/metrics``. Never raises and never waits: a page matters more than its count.
+
+    Labels are words from our own code, never text from outside, so that their number stays small.
+    """
+
+    def accepted(self, source: Side) -> None:
+        """A delivery was stored."""
+        ...
+
+    def duplicated(self, source: Side) -> None:
+        """A delivery was already stored."""
+        ...
+
+    def refused(self, source: Side, reason: str) -> None:
+        """A delivery was not stored; the sender was told so."""
+        ...
+
+    def matched(self, source: Side, secret_index: int) -> None:
+        """Which webhook secret proved a delivery (0 = newest): an old one still in use shows here."""
+        ...
+
+    def called(self, target: str, outcome: str) -> None:
+        """A partner answered a call, or did not. ``outcome``: ``done``, or the reason word of the reply."""
+        ...
+
+    def delivered(self, target: str, seconds: float) -> None:
+        """What was owed to this target is done, so many seconds after the word that caused it was accepted."""
+        ...
+
+    def dropped(self, source: Side, reason: str) -> None:
+        """A word was heard and moves nothing, or a severity was unknown: whatever is recorded under a reason word."""
+        ...
+
+    def parked(self, kind: str, reason: str) -> None:
+        """A dead letter was written. ``kind``: ``event`` or ``effect``."""
+        ...
+
+
+class RulebookSource(Protocol):
+    """The rulebook in force: hot-reloaded, the last good one when the file is broken."""
+
+    def current(self) -> Rulebook: ...
+
+
+class Engine(Protocol):
+    """Durable delivery: what is submitted runs at least once, by one worker at a time, through any crash."""
+
+    def submit(
+        self,
+        tx: Tx,
+        queue: str,
+        link_id: LinkId,
+        side: Side,
+        seq: int,
+        priority: int,
+        delay_seconds: float | None = None,
+    ) -> None:
+        """Enqueue delivery number ``seq`` of this lane in the caller's transaction; repeats are ignored.
+
+        ``queue`` is the target, ``priority`` 1 (first) to 10; ``delay_seconds`` None = now.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Say that something was committed, so that it starts now and not at the next poll."""
+        ...
