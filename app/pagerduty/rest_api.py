@@ -1,0 +1,156 @@
+"""PagerDuty's REST API v2, as far as the bridge uses it. One call a method, no retries.
+
+https://developer.pagerduty.com/api-reference/
+https://developer.pagerduty.com/docs/rest-api-v2/errors/
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TypeVar
+from urllib.parse import quote
+
+from app.domain.answer import judge
+from app.domain.incident import IncidentDraft, IncidentFacts, NoteFacts
+from app.domain.names import IncidentId, IncidentKey, Status
+from app.domain.outcome import Done, Held, Refused, Reply, Retry
+from app.domain.payload import table_of
+from app.pagerduty import wire
+from app.transport import Transport
+
+T = TypeVar("T")
+
+ACCEPT = "application/vnd.pagerduty+json;version=2"
+TARGET = "pagerduty_rest"
+PAGE_SIZE = 100
+
+ALREADY_THERE = frozenset({1001, 1002, 1019})
+"""Already resolved, already acknowledged, merged away: a look tells where the incident stands now."""
+LOOK_AGAIN = frozenset({1005})
+"""Refused as it stood; done all the same if a look shows the wanted status."""
+FROM_REFUSED: Mapping[int, str] = {1008: "from_unknown", 1028: "from_malformed", 2016: "from_missing"}
+"""400s about the ``From`` address: like a refused key they will be said of every write until a person mends it."""
+
+
+class RestApi:
+    """Implements ``ports.Incidents``."""
+
+    def __init__(
+        self, transport: Transport, base_url: str, api_key: str, from_email: str, service_id: str | None = None
+    ) -> None:
+        """``base_url`` is the host's, ``https://api.pagerduty.com``; ``service_id`` is for drafts that name none."""
+        self._transport = transport
+        self._base_url = base_url.rstrip("/")
+        self._api_key = api_key
+        self._from_email = from_email
+        self._service_id = service_id
+
+    def open(self, draft: IncidentDraft) -> Reply[IncidentFacts]:
+        """``POST /incidents``; 2002 "open incident with matching dedup key" is ``Refused(code=2002)``."""
+        service_id = draft.service_id or self._service_id
+        if not service_id:
+            return Held("no_service_id")
+        reply = self._write("POST", "/incidents", wire.incident_body(draft, service_id))
+        return _told(reply, "incident", wire.incident_facts, unclear=True)
+
+    def find(self, key: IncidentKey, since: datetime | None = None) -> Reply[tuple[IncidentFacts, ...]]:
+        """Incidents of any status with this key, newest first; with ``since`` only those created from then on.
+
+        Incidents opened through the Events API match by their alert's key and show none of their own.
+        Raises ``ValueError`` for an empty key: PagerDuty would answer with *every* open incident.
+        https://github.com/airbnb/streamalert/pull/567
+        """
+        if not key.strip():
+            raise ValueError("an empty incident_key matches every open incident")
+        reply = self._read("/incidents", _search(key))
+        return _told(reply, "incidents", lambda told: _matching(told, key, since))
+
+    def get(self, incident_id: IncidentId) -> Reply[IncidentFacts]:
+        """``GET /incidents/{id}``."""
+        return _told(self._read(_path(incident_id)), "incident", wire.incident_facts)
+
+    def set_status(
+        self, incident_id: IncidentId, status: Status, resolution: str | None = None
+    ) -> Reply[IncidentFacts]:
+        """``PUT /incidents/{id}``.
+
+        ``Done`` tells where the incident stands, which is not ``status`` if it was resolved or merged meanwhile.
+        """
+        reply = self._write("PUT", _path(incident_id), wire.status_body(status, resolution))
+        if not isinstance(reply, Refused) or reply.code not in ALREADY_THERE | LOOK_AGAIN:
+            return _told(reply, "incident", wire.incident_facts, unclear=True)
+        seen = self.get(incident_id)
+        arrived = not isinstance(seen, Done) or seen.value.status is status
+        return seen if arrived or reply.code in ALREADY_THERE else reply
+
+    def add_note(self, incident_id: IncidentId, content: str) -> Reply[NoteFacts]:
+        """``POST /incidents/{id}/notes``. Raises ``ValueError`` for a blank note."""
+        reply = self._write("POST", f"{_path(incident_id)}/notes", wire.note_body(content))
+        return _told(reply, "note", wire.note_facts, unclear=True)
+
+    def notes(self, incident_id: IncidentId) -> Reply[tuple[NoteFacts, ...]]:
+        """``GET /incidents/{id}/notes``, in PagerDuty's order."""
+        return _told(self._read(f"{_path(incident_id)}/notes"), "notes", _notes)
+
+    def _read(self, path: str, params: Mapping[str, str | list[str]] | None = None) -> Reply[object]:
+        return self._call("GET", path, params=params)
+
+    def _write(self, method: str, path: str, body: object) -> Reply[object]:
+        if not self._from_email:
+            return Held("no_from_email")
+        return self._call(method, path, body=body, sender={"From": self._from_email})
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str | list[str]] | None = None,
+        body: object = None,
+        sender: Mapping[str, str] | None = None,
+    ) -> Reply[object]:
+        if not self._api_key:
+            return Held("no_api_key")
+        headers = {"Accept": ACCEPT, "Authorization": f"Token token={self._api_key}", **(sender or {})}
+        url = self._base_url + path
+        answer = self._transport.call(method, url, headers=headers, params=params, json=body, target=TARGET)
+        return _judged(judge(answer, hide=(self._api_key, self._from_email)))
+
+
+def _judged(reply: Reply[object]) -> Reply[object]:
+    fault = FROM_REFUSED.get(reply.code or 0) if isinstance(reply, Refused) else None
+    return Held(fault) if fault else reply
+
+
+def _told(reply: Reply[object], name: str, read: Callable[[object], T | None], unclear: bool = False) -> Reply[T]:
+    """The part of the answer's JSON under ``name``; a yes that cannot be read is no yes (a proxy's page, say)."""
+    if not isinstance(reply, Done):
+        return reply
+    facts = read(table_of(reply.value).get(name))
+    return Retry("unreadable_answer", unclear=unclear) if facts is None else Done(facts)
+
+
+def _path(incident_id: IncidentId) -> str:
+    return f"/incidents/{quote(incident_id, safe='')}"
+
+
+def _search(key: IncidentKey) -> dict[str, str | list[str]]:
+    """All time and every status: by default PagerDuty looks back one month."""
+    return {
+        "incident_key": key,
+        "date_range": "all",
+        "statuses[]": list(wire.STATUS_WORDS.values()),
+        "sort_by": "created_at:desc",
+        "limit": str(PAGE_SIZE),
+    }
+
+
+def _matching(told: object, key: IncidentKey, since: datetime | None) -> tuple[IncidentFacts, ...] | None:
+    if not isinstance(told, list):
+        return None
+    oldest = datetime.min.replace(tzinfo=UTC)
+    facts = [found for found in map(wire.incident_facts, told) if found and found.incident_key in (None, key)]
+    recent = [found for found in facts if not since or not found.created_at or found.created_at >= since]
+    return tuple(sorted(recent, key=lambda found: found.created_at or oldest, reverse=True))
+
+
+def _notes(told: object) -> tuple[NoteFacts, ...] | None:
+    return tuple(filter(None, map(wire.note_facts, told))) if isinstance(told, list) else None

@@ -1,0 +1,127 @@
+"""Every body PagerDuty is known to send, and a few it is not, as words."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from app.domain.words import Ignored, IncidentVerb, IncidentWord, Unreadable
+from app.pagerduty import inbound
+from tests.contract.pagerduty import PAYLOADS, webhook_schema
+
+
+def read(body: object):
+    [reading] = inbound.read(body if isinstance(body, bytes) else json.dumps(body).encode(), None)
+    return reading
+
+
+EXPECTED = {
+    "acknowledged-by_user": IncidentVerb.ACKNOWLEDGED,
+    "acknowledged-rest_created": IncidentVerb.ACKNOWLEDGED,
+    "action_invocation_created": IncidentVerb.MENTIONED,
+    "annotated-resolution_note": IncidentVerb.ANNOTATED,
+    "annotated-trimmed": IncidentVerb.ANNOTATED,
+    "custom_field_values_updated": IncidentVerb.MENTIONED,
+    "incident_type_changed": IncidentVerb.MENTIONED,
+    "resolved-by_events_api": IncidentVerb.RESOLVED,
+    "resolved-by_merge": IncidentVerb.MERGED,
+    "role_assigned": IncidentVerb.MENTIONED,
+    "service_custom_field_values_updated": None,
+    "service_updated": None,
+    "task_created": IncidentVerb.MENTIONED,
+    "triggered-by_events_api": IncidentVerb.TRIGGERED,
+    "triggered-no_agent_with_client": IncidentVerb.TRIGGERED,
+    "unacknowledged-ack_timeout": IncidentVerb.UNACKNOWLEDGED,
+}
+
+
+def test_every_payload_is_expected():
+    assert set(EXPECTED) == set(PAYLOADS)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_payload_is_one_pagerduty_could_send(name):
+    webhook_schema().validate(json.loads(PAYLOADS[name]))
+
+
+@pytest.mark.parametrize(("name", "verb"), EXPECTED.items())
+def test_every_payload_reads_as_its_verb(name, verb):
+    reading = read(PAYLOADS[name])
+    if verb is None:
+        assert Ignored("not_an_incident") == reading
+    else:
+        assert isinstance(reading, IncidentWord)
+        assert (verb, "Q0TVINC000000") == (reading.verb, reading.incident_id[:-1])
+
+
+def test_an_acknowledgement_says_who_when_and_which():
+    word = read(PAYLOADS["acknowledged-by_user"])
+    assert ("Dana Example", "user_reference") == (word.author, word.author_kind)
+    assert datetime(2026, 5, 4, 9, 20, tzinfo=UTC) == word.at
+    assert (4711, "high", "incident.acknowledged", None) == (word.number, word.urgency, word.event, word.incident_key)
+
+
+def test_only_people_are_authors():
+    by_integration, by_nobody = (
+        read(PAYLOADS["resolved-by_events_api"]),
+        read(PAYLOADS["triggered-no_agent_with_client"]),
+    )
+    assert (None, "inbound_integration_reference") == (by_integration.author, by_integration.author_kind)
+    assert (None, None) == (by_nobody.author, by_nobody.author_kind)
+
+
+def test_an_incident_opened_through_rest_says_its_key():
+    assert "tv-alert:7f3c9a52-1f7e-4a3e-9c53-0d1b7f2a6c11" == read(PAYLOADS["acknowledged-rest_created"]).incident_key
+
+
+def test_a_merge_is_no_resolve_and_names_the_survivor():
+    assert "Q0TVINC0000009" == read(PAYLOADS["resolved-by_merge"]).merged_into
+
+
+def test_a_merge_without_a_survivor_is_still_no_resolve():
+    body = json.loads(PAYLOADS["resolved-by_merge"])
+    body["event"]["data"]["resolve_reason"].pop("incident")
+    assert (IncidentVerb.MERGED, None) == (read(body).verb, read(body).merged_into)
+
+
+def test_a_note_comes_without_pagerdutys_prefix_and_otherwise_untouched():
+    assert "prompt template rolled back — café ✓" == read(PAYLOADS["annotated-resolution_note"]).note
+
+
+@pytest.mark.parametrize("shape", ["type", "event_type"])
+def test_the_older_shape_of_truthvouchs_page_reads_with_its_alert_id(shape):
+    incident = {"id": "Q02JTUPZWHSN7Q", "body": {"type": "incident_body", "details": {"alert_id": "alert_123"}}}
+    word = read({shape: "incident.acknowledged", "data": {"incident": incident}})
+    assert (
+        IncidentWord(
+            IncidentVerb.ACKNOWLEDGED,
+            "Q02JTUPZWHSN7Q",
+            "incident.acknowledged",
+            alert_id_hint="alert_123",
+        )
+        == word
+    )
+
+
+@pytest.mark.parametrize("details", ["a text", None, [], {"alert_id": ""}, {"alert_id": {"x": 1}}])
+def test_other_details_hint_at_nothing(details):
+    word = read({"type": "incident.resolved", "data": {"incident": {"id": "Q1", "body": {"details": details}}}})
+    assert (IncidentVerb.RESOLVED, None) == (word.verb, word.alert_id_hint)
+
+
+def test_pageys_ping_is_understood_and_owes_nothing():
+    body = {"event": {"id": "1", "event_type": "pagey.ping", "resource_type": "pagey", "data": {"type": "ping"}}}
+    assert Ignored("ping") == read(body)
+
+
+def test_an_event_type_nobody_knows_yet_is_mentioned():
+    body = {"event": {"event_type": "incident.levitated", "data": {"type": "incident", "id": "Q1"}}}
+    assert (IncidentVerb.MENTIONED, "incident.levitated") == (read(body).verb, read(body).event)
+
+
+@pytest.mark.parametrize(
+    "data", [None, [], "Q1", {}, {"id": ""}, {"id": ".."}, {"id": "x" * 600}, {"id": "T1", "type": "incident_task"}]
+)
+def test_an_incident_event_without_a_usable_incident_is_unreadable(data):
+    body = {"event": {"event_type": "incident.resolved", "data": data}}
+    assert Unreadable("no_incident_id", "incident.resolved") == read(body)

@@ -1,0 +1,319 @@
+"""Envelopes and words of TruthVouch's two documented shapes and their cousins."""
+
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from werkzeug.datastructures import Headers
+
+from app.domain.words import AlertVerb, AlertWord, Ignored, Unreadable
+from app.truthvouch import inbound
+
+SECRET = "whsec_test_secret"
+
+NESTED = {
+    "id": "evt_1",
+    "type": "alert.created",
+    "timestamp": "2026-01-15T10:30:00Z",
+    "data": {"alertId": "alert_123", "severity": "high", "type": "hallucination", "message": "False claim"},
+}
+FLAT = {
+    "event_type": "alert.detected",
+    "timestamp": "2026-01-15T10:30:00Z",
+    "organization_id": "org-abc123",
+    "alert_id": "alert-xyz789",
+    "severity": "high",
+    "detection_type": "pii",
+    "details": {
+        "pii_type": "ssn",
+        "confidence": 0.95,
+        "excerpt": "[redacted]",
+        "scan_duration_ms": 45,
+        "model": "gpt-4",
+        "direction": "response",
+    },
+    "source": {"ip_address": "192.0.2.1", "user_id": "user-1", "api_key_id": "key-1"},
+    "action_taken": "blocked",
+    "message": "A social security number was found",
+}
+AT = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
+
+
+def read(body: object):
+    [reading] = inbound.read(body if isinstance(body, bytes) else json.dumps(body).encode(), None)
+    return reading
+
+
+def nested(**data: object):
+    return read(NESTED | {"data": {"alertId": "a"} | data})
+
+
+def envelope(told: object, **more: str):
+    body = told if isinstance(told, bytes) else json.dumps(told).encode()
+    signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    headers: Any = Headers({"X-TruthVouch-Signature": signature} | more)
+    return inbound.verify(headers, body, (SECRET,), 0.0)
+
+
+# ------------------------------------------------------------------------------------------------ words
+
+
+def test_the_nested_envelope_reads_whole():
+    word = read(NESTED)
+    assert (AlertVerb.CREATED, "alert.created", AT) == (word.verb, word.event, word.at)
+    alert = word.alert
+    assert ("alert_123", "high", "hallucination") == (alert.alert_id, alert.severity, alert.kind)
+    assert ("False claim", {}, {}) == (alert.message, alert.people, alert.extra)
+
+
+def test_the_flat_envelope_reads_whole_with_people_apart():
+    word = read(FLAT)
+    alert = word.alert
+    assert (AlertVerb.CREATED, "alert.detected", AT) == (word.verb, word.event, word.at)
+    assert ("alert-xyz789", "high", "pii", "gpt-4") == (alert.alert_id, alert.severity, alert.kind, alert.model)
+    assert {
+        "ip_address": "192.0.2.1",
+        "user_id": "user-1",
+        "api_key_id": "key-1",
+        "excerpt": "[redacted]",
+    } == alert.people
+    assert {
+        "pii_type": "ssn",
+        "scan_duration_ms": 45,
+        "direction": "response",
+        "organization_id": "org-abc123",
+        "action_taken": "blocked",
+    } == alert.extra
+
+
+@pytest.mark.parametrize(
+    ("event", "verb"),
+    [
+        ("alert.created", AlertVerb.CREATED),
+        ("alert.detected", AlertVerb.CREATED),
+        ("alert.acknowledged", AlertVerb.ACKNOWLEDGED),
+        ("alert.investigating", AlertVerb.ACKNOWLEDGED),
+        ("alert.resolved", AlertVerb.RESOLVED),
+        ("alert.dismissed", AlertVerb.RESOLVED),
+        ("alert.reopened", AlertVerb.REOPENED),
+        ("alert.escalated", AlertVerb.MENTIONED),
+        ("alert.updated", AlertVerb.MENTIONED),
+        ("correction.deployed", AlertVerb.MENTIONED),
+        ("certification.issued", AlertVerb.MENTIONED),
+        ("something.new", AlertVerb.MENTIONED),
+    ],
+)
+def test_every_event_type_has_its_verb_in_both_envelopes(event, verb):
+    assert verb == read({"event_type": event, "alert_id": "a"}).verb
+    assert verb == read({"type": event, "data": {"alertId": "a"}}).verb
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"type": "alert.created", "data": {"alertId": "a"}},
+        {"type": "alert.created", "data": {"alert_id": "a"}},
+        {"type": "alert.created", "data": {"id": "a"}},
+        {"type": "alert.created", "data": {"alert": {"id": "a"}}},
+        {"type": "alert.created", "id": "evt", "alert": {"id": "a"}},
+        {"event_type": "alert.created", "alert_id": "a", "id": "evt"},
+        {"eventType": "alert.created", "alertId": "a"},
+        {"event_type": "alert.created", "alert_id": "a", "data": None},
+    ],
+)
+def test_the_alert_id_is_found_wherever_it_stands_and_is_never_the_events(body):
+    assert "a" == read(body).alert.alert_id
+
+
+def test_a_numeric_alert_id_is_an_id():
+    assert "42" == read({"event_type": "alert.created", "alert_id": 42}).alert.alert_id
+
+
+def test_a_resolve_says_who_why_and_what():
+    word = read(
+        FLAT
+        | {
+            "event_type": "alert.resolved",
+            "resolved_by": "dana@example.com",
+            "resolution_reason": "false_positive",
+            "resolution_notes": "Paraphrase is fine",
+        }
+    )
+    assert ("dana@example.com", "false_positive", "Paraphrase is fine") == (word.author, word.reason, word.text)
+    assert "dana@example.com" == word.alert.people["resolved_by"]
+    assert not {"resolved_by", "resolution_reason", "resolution_notes"} & set(word.alert.extra)
+
+
+def test_an_escalation_keeps_its_people_apart_and_its_numbers_as_extra():
+    word = read(
+        {
+            "event_type": "alert.escalated",
+            "alert_id": "a",
+            "escalation_level": 2,
+            "escalated_to": ["dana@example.com", "kim@example.com"],
+            "escalation_reason": "multiple_violations",
+            "severity_score": 0.85,
+        }
+    )
+    assert {"escalated_to": "dana@example.com, kim@example.com"} == word.alert.people
+    assert ({"escalation_level": 2, "severity_score": 0.85}, "multiple_violations") == (word.alert.extra, word.reason)
+
+
+def test_a_person_wrapped_in_an_object_is_still_a_person():
+    word = nested(resolvedBy={"id": "u1", "email": "dana@example.com"}, assignee={"name": "Kim Example"})
+    assert {"resolved_by": "dana@example.com", "assignee": "Kim Example"} == word.alert.people
+
+
+def test_all_fields_of_the_api_object_may_come_by_webhook():
+    alert = nested(
+        fact="The Earth is flat",
+        actualFact="The Earth is round",
+        confidenceScore=0.92,
+        trustScore="15/100",
+        query="Is it flat?",
+        response="Yes",
+        category="Science",
+        dashboardUrl="https://dash.truthvouch.com/alert/123",
+        createdAt="2026-01-15T10:29:59Z",
+        model="gpt-4",
+    ).alert
+    assert ("The Earth is flat", "The Earth is round") == (alert.claim, alert.truth)
+    assert (None, 0.92, 0.15) == (alert.confidence, alert.detection_confidence, alert.trust_score)
+    assert ("Is it flat?", "Yes", "Science", "gpt-4") == (alert.query, alert.response, alert.category, alert.model)
+    assert "https://dash.truthvouch.com/alert/123" == alert.dashboard_url
+    assert (datetime(2026, 1, 15, 10, 29, 59, tzinfo=UTC), {}) == (alert.created_at, alert.extra)
+
+
+def test_how_true_the_answer_is_and_how_sure_the_detection_is_never_mix():
+    alert = nested(confidence="5%", details={"confidence": 0.95}).alert
+    assert (0.05, "5%", 0.95) == (alert.confidence, alert.confidence_text, alert.detection_confidence)
+    only_detection = nested(details={"confidence": 0.95}).alert
+    assert (None, None, 0.95) == (
+        only_detection.confidence,
+        only_detection.confidence_text,
+        only_detection.detection_confidence,
+    )
+
+
+@pytest.mark.parametrize("literal", [b"NaN", b"Infinity", b"1e999", b"null", b"[]", b'""', b"true"])
+def test_a_confidence_that_is_no_number_was_never_told(literal):
+    body = b'{"event_type": "alert.created", "alert_id": "a", "confidence": ' + literal + b"}"
+    assert (None, None) == (read(body).alert.confidence, read(body).alert.confidence_text)
+
+
+def test_severity_is_lower_case_and_unknown_ones_stay_what_they_are():
+    assert ("critical", "warning", None) == tuple(
+        nested(severity=s).alert.severity for s in (" Critical", "Warning", "")
+    )
+
+
+def test_the_nearest_layer_wins_and_null_tells_nothing():
+    told = {"type": "alert.created", "severity": "low", "message": "outer", "data": {"alertId": "a", "severity": None}}
+    alert = read(told | {"data": told["data"] | {"message": "inner"}}).alert
+    assert ("low", "inner") == (alert.severity, alert.message)
+
+
+def test_a_link_that_is_no_web_address_is_not_a_link():
+    assert None is nested(url="javascript:alert(1)").alert.dashboard_url
+
+
+def test_what_cannot_be_stored_is_written_out_and_what_is_endless_is_cut():
+    alert = nested(message="\ud800nul\0", fact="x" * 50_000, **{f"f{n}": n for n in range(500)}).alert
+    assert ("\\ud800nul\\u0000", 10_000, 50) == (alert.message, len(alert.claim), len(alert.extra))
+
+
+def test_the_upper_type_is_never_the_alerts_kind():
+    assert (None, {}) == ((alert := nested().alert).kind, alert.extra)
+
+
+def test_numbers_that_json_does_not_have_are_left_out_of_the_extras():
+    body = b'{"event_type": "alert.created", "alert_id": "a", "x": NaN, "y": 1e999, "z": -Infinity, "kept": 1}'
+    assert {"kept": 1} == read(body).alert.extra
+
+
+def test_huge_numbers_and_deep_things_are_left_out_of_the_extras():
+    assert {"kept": 1} == nested(kept=1, huge=10**30, listed=[1], deep={"a": {"b": 1}}).alert.extra
+
+
+def test_spelling_does_not_matter_to_the_names_rules_use():
+    extra = nested(**{"riskScore": 1, "Trust-Level": 2, "HTTPStatus": 3, "": 4, "é": 5}).alert.extra
+    assert {"risk_score": 1, "trust_level": 2, "http_status": 3} == extra
+
+
+@pytest.mark.parametrize("event", ["webhook.test", "ping", "webhook.ping"])
+def test_a_test_delivery_is_understood_and_owes_nothing(event):
+    assert Ignored("ping") == read({"type": event, "data": {}})
+
+
+def test_an_event_about_no_alert_is_understood_and_owes_nothing():
+    assert Ignored("not_an_alert") == read({"event_type": "certification.issued", "certification_id": "c"})
+
+
+@pytest.mark.parametrize("event", ["alert.created", "alert.resolved", "alert.unheard_of"])
+def test_an_alert_event_without_an_alert_is_unreadable(event):
+    assert Unreadable("no_alert_id", event) == read({"type": event, "id": "evt", "data": {"alertId": " "}})
+
+
+def test_an_alert_id_too_long_to_be_one_is_unreadable():
+    assert Unreadable("alert_id_too_long", "alert.created") == nested(alertId="x" * 513)
+
+
+def test_two_odd_alert_ids_stay_two():
+    first, second = nested(alertId="\ud800"), nested(alertId="\ud801")
+    assert isinstance(first, AlertWord)
+    assert first.alert.alert_id != second.alert.alert_id
+
+
+# ------------------------------------------------------------------------------------------------ envelopes
+
+
+@pytest.mark.parametrize(
+    ("told", "known_by"),
+    [
+        ({"id": "evt_1", "event_id": "evt-2", "type": "alert.created"}, "evt_1"),
+        ({"event_id": "evt-2", "event_type": "alert.created"}, "evt-2"),
+        ({"id": "", "event_id": "evt-2", "event_type": "alert.created"}, "evt-2"),
+        ({"id": 7, "event_id": "evt-2", "event_type": "alert.created"}, "evt-2"),
+        ({"id": 7, "event_type": "alert.created"}, None),
+        ({"id": " ", "event_type": "alert.created"}, None),
+        (FLAT, None),
+    ],
+)
+def test_a_delivery_is_known_by_its_id_or_its_bodys_hash(told, known_by):
+    expected = known_by or hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    assert (expected, "") == (envelope(told).delivery_id, envelope(told).fault)
+
+
+def test_the_envelope_and_the_word_agree_about_the_subject():
+    for told in (NESTED, FLAT):
+        assert envelope(told).subject == read(told).alert.alert_id
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        (b"", "empty"),
+        (b"\xff", "not_utf8"),
+        (b"nope", "not_json"),
+        (b'{"id": ' + b"9" * 5_000 + b"}", "not_json"),
+        (b"[]", "not_an_object"),
+        (b'{"a":' * 100_000, "too_deep"),
+        (b'{"id": "evt_1"}', "no_event_type"),
+    ],
+)
+def test_an_authentic_body_that_is_no_event_is_parked_under_one_reason(body, fault):
+    assert (fault, (Unreadable(fault),)) == (envelope(body).fault, inbound.read(body, None))
+
+
+def test_an_encoded_body_is_authentic_but_never_decoded():
+    assert "content_encoding" == envelope(NESTED, **{"Content-Encoding": "gzip"}).fault
+    assert (Unreadable("content_encoding"),) == inbound.read(json.dumps(NESTED).encode(), " GZIP ")
+
+
+def test_details_nested_in_details_for_ever_are_read_one_deep():
+    body = b'{"event_type": "alert.created", "alert_id": "a", "x": ' + b'{"details":' * 400 + b"1" + b"}" * 401
+    deep = b'{"event_type": "alert.created", "alert_id": "a", ' + b'"details": {' * 400 + b'"kept": 1' + b"}" * 401
+    assert ["a", "a"] == [read(told).alert.alert_id for told in (body, deep)]
