@@ -1,0 +1,231 @@
+"""Environment variables, read once, with every fault collected.
+
+``VARIABLES`` is the one list of what may be set: a name that is not on it cannot be read, and a variable with one of
+our prefixes that is not on it is a fault. docs/configuration.md describes each of them, and a test compares the two.
+"""
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from app.errors import ConfigFault, Fault
+from app.yamltree import meant, one_of, told
+
+PREFIXES = ("BRIDGE_", "TRUTHVOUCH_", "PAGERDUTY_")
+SECRETS = (
+    "DATABASE_URL",
+    "BRIDGE_ADMIN_TOKEN",
+    "BRIDGE_SECRET_KEY",
+    "TRUTHVOUCH_API_KEY",
+    "TRUTHVOUCH_WEBHOOK_SECRETS",
+    "PAGERDUTY_API_KEY",
+    "PAGERDUTY_INTEGRATION_KEY",
+    "PAGERDUTY_WEBHOOK_SECRETS",
+)
+"""Each may also come as ``NAME_FILE``, the path of a file that holds it. Their values are never quoted."""
+VARIABLES = (
+    *SECRETS,
+    "PORT",
+    "WEB_CONCURRENCY",
+    "BRIDGE_ROLE",
+    "BRIDGE_DATA_DIR",
+    "BRIDGE_CONFIG",
+    "BRIDGE_RECONCILE_SECONDS",
+    "BRIDGE_PUBLIC_URL",
+    "BRIDGE_TRUSTED_PROXIES",
+    "LOG_FORMAT",
+    "LOG_LEVEL",
+    "TRUTHVOUCH_API_URL",
+    "PAGERDUTY_REGION",
+    "PAGERDUTY_API_URL",
+    "PAGERDUTY_EVENTS_URL",
+    "PAGERDUTY_FROM_EMAIL",
+    "PAGERDUTY_SERVICE_ID",
+    "PAGERDUTY_REST_PER_MINUTE",
+    "PAGERDUTY_EVENTS_PER_MINUTE",
+)
+SERVICE_KEY = "PAGERDUTY_INTEGRATION_KEY_"
+"""Followed by a service id: the integration key of that service."""
+
+_SERVICE_KEY = re.compile(rf"{SERVICE_KEY}(?P<service>[A-Za-z0-9]+)(?P<file>_FILE)?")
+_E_MAIL = re.compile(r"[^\s@]+@[^\s@]+")
+_MAX_SECRET_BYTES = 64 * 1024
+
+
+def read_secret_file(path: str) -> str:
+    """A file's text without its trailing newline. Raises ``OSError``, or ``ValueError`` where it is no text."""
+    with Path(path).open("rb") as file:
+        return file.read(_MAX_SECRET_BYTES).decode("utf-8-sig").rstrip("\r\n")
+
+
+PARENT_FD = "BRIDGE_PARENT_FD"
+"""Not a setting: how the web's master tells its worker which pipe ends when the master is gone."""
+
+
+class Environment:
+    """The variables as typed values. A malformed one reads as its default and is a fault."""
+
+    def __init__(self, variables: Mapping[str, str], read_file: Callable[[str], str] = read_secret_file) -> None:
+        self._variables = variables
+        self._read_file = read_file
+        self.faults: list[Fault] = []
+
+    def raise_faults(self) -> None:
+        """Raise one ``ConfigFault`` with everything that was wrong, in the order of the names."""
+        if self.faults:
+            raise ConfigFault("the environment", sorted(self.faults, key=lambda fault: fault.path))
+
+    def check_names(self) -> None:
+        """Fault every variable with a prefix of ours that is none of ours: it is a misspelt one."""
+        known = {*VARIABLES, *(f"{secret}_FILE" for secret in SECRETS), PARENT_FD}
+        for name in self._variables:
+            if name.startswith(PREFIXES) and name not in known and not _SERVICE_KEY.fullmatch(name):
+                self._fault(name, "unknown variable", meant(name.upper(), known))
+
+    def given(self, name: str) -> str | None:
+        """The value as it is; None where it is unset or empty."""
+        if name not in VARIABLES:
+            raise KeyError(name)
+        return self._variables.get(name) or None
+
+    def text(self, name: str, default: str) -> str:
+        return (self.given(name) or "").strip() or default
+
+    def optional(self, name: str) -> str | None:
+        return self.text(name, "") or None
+
+    def choice(self, name: str, words: tuple[str, ...], default: str | None = None) -> str | None:
+        """One of the words, upper or lower case."""
+        value = self.optional(name)
+        if value is None:
+            return default
+        matching = [word for word in words if word.lower() == value.lower()]
+        if not matching:
+            self._fault(name, f"is {told(value)}", f"must be {one_of(words)}")
+        return matching[0] if matching else default
+
+    def integer(self, name: str, default: int, least: int, most: int) -> int:
+        value = self.optional(name)
+        if value is None:
+            return default
+        if not re.fullmatch(r"[0-9]{1,10}", value) or not least <= int(value) <= most:
+            self._fault(name, f"is {told(value)}", f"must be a whole number from {least} to {most}")
+            return default
+        return int(value)
+
+    def seconds(self, name: str, default: float) -> float:
+        """0, or any number of seconds from 1 on."""
+        value = self.optional(name)
+        if value is None:
+            return default
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
+        if not math.isfinite(seconds) or not (seconds == 0 or seconds >= 1):
+            self._fault(name, f"is {told(value)}", "must be 0 (off) or a number of seconds from 1 on")
+            return default
+        return seconds
+
+    def url(self, name: str) -> str | None:
+        """A web address without the slash at its end; ``http://`` is allowed."""
+        value = self.optional(name)
+        if value is None:
+            return None
+        problem = _url_problem(value)
+        if problem:
+            self._fault(name, problem, "write for example https://bridge.example.com")
+        return value.rstrip("/")
+
+    def e_mail(self, name: str) -> str | None:
+        value = self.optional(name)
+        if value is not None and not _E_MAIL.fullmatch(value):
+            self._fault(name, f"is {told(value)}", "must be an e-mail address of a user of the PagerDuty account")
+        return value
+
+    def networks(self, name: str) -> tuple[str, ...]:
+        """A comma list of IP addresses and networks such as ``10.0.0.0/8``."""
+        entries = _listed(self.given(name) or "")
+        for entry in entries:
+            try:
+                ipaddress.ip_network(entry, strict=False)
+            except ValueError:
+                self._fault(name, f"holds {told(entry)}", "must be IP addresses or networks such as 10.0.0.0/8")
+        return entries
+
+    def database_url(self) -> str | None:
+        """Where PostgreSQL is; None means SQLite in the data directory."""
+        value = (self.secret("DATABASE_URL") or "").strip()
+        if not value:
+            return None
+        scheme, separator, rest = value.partition("://")
+        if scheme not in ("postgresql", "postgres", "postgresql+psycopg") or not separator or not rest:
+            remedy = "must begin with postgresql://; leave it unset for SQLite in BRIDGE_DATA_DIR"
+            self._fault("DATABASE_URL", "is no address of a PostgreSQL database", remedy)
+            return None
+        return f"postgresql://{rest}" if scheme == "postgres" else value
+
+    def secret(self, name: str) -> str | None:
+        """A secret as it is, from its variable or from the file ``NAME_FILE`` names. Never refused for its shape."""
+        if name not in SECRETS and not _SERVICE_KEY.fullmatch(name):
+            raise KeyError(name)
+        value, path = self._variables.get(name) or None, self._variables.get(f"{name}_FILE") or None
+        if value is not None and path is not None:
+            self._fault(name, f"is set, and {name}_FILE too", "set one of them")
+        return value if path is None else self._file(f"{name}_FILE", path)
+
+    def secrets(self, name: str) -> tuple[str, ...]:
+        """A comma list of secrets, newest first."""
+        return _listed((self.secret(name) or "").replace("\n", ","))
+
+    def service_keys(self) -> dict[str, str]:
+        """The integration keys of services by service id."""
+        keys = {}
+        for name in self._variables:
+            found = _SERVICE_KEY.fullmatch(name)
+            if found is None or name == f"{SERVICE_KEY}FILE":
+                continue
+            secret = self.secret(f"{SERVICE_KEY}{found['service']}")
+            if secret:
+                keys[found["service"]] = secret
+        return keys
+
+    def _file(self, name: str, path: str) -> str | None:
+        try:
+            return self._read_file(path) or None
+        except OSError as fault:
+            self._fault(name, f"{_file_named(path)} cannot be read: {fault.strerror}")
+        except ValueError:
+            self._fault(name, f"{_file_named(path)} is no text in UTF-8")
+        return None
+
+    def _fault(self, name: str, problem: str, remedy: str = "") -> None:
+        fault = Fault(name, problem, remedy)
+        if fault not in self.faults:
+            self.faults.append(fault)
+
+
+def _file_named(path: str) -> str:
+    """The path, unless it may be the secret itself, put into the wrong variable."""
+    return repr(path) if path.startswith(("/", "./", "../")) else "the file it names"
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(entry for part in text.split(",") if (entry := part.strip()))
+
+
+def _url_problem(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port_usable = parts.port is None or parts.port > 0
+    except ValueError:
+        return "is no web address"
+    if parts.username is not None or parts.password is not None:
+        return "holds a user name or password"
+    if not url.isascii() or not url.isprintable() or " " in url or parts.query or parts.fragment:
+        return "has a blank, a ?, a # or a character no web address has"
+    usable = parts.scheme in ("http", "https") and bool(parts.hostname) and port_usable
+    return "" if usable else f"is {told(url)}, which is no web address"

@@ -1,0 +1,343 @@
+"""The environment: everything it can say, every fault at once, and no secret in sight."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.domain.names import Via
+from app.domain.rulebook import Rulebook
+from app.environment import SECRETS, VARIABLES
+from app.errors import ConfigFault
+from app.settings import Settings
+
+DOCS = Path(__file__).parents[1] / "docs" / "configuration.md"
+QUICK_START = {"PAGERDUTY_INTEGRATION_KEY": "R1"}
+REST = {"PAGERDUTY_API_KEY": "k", "PAGERDUTY_FROM_EMAIL": "bridge@example.com", "PAGERDUTY_SERVICE_ID": "P1"}
+HOOKS = {"TRUTHVOUCH_WEBHOOK_SECRETS": "a", "PAGERDUTY_WEBHOOK_SECRETS": "b", "TRUTHVOUCH_API_KEY": "c"}
+
+
+def faults(environ: dict[str, str]) -> dict[str, str]:
+    with pytest.raises(ConfigFault) as refusal:
+        Settings.from_env(environ)
+    return {fault.path: fault.told for fault in refusal.value.faults}
+
+
+def test_an_empty_environment_means_the_defaults():
+    settings = Settings.from_env({})
+    assert (8080, 2, "all", Path("data"), None, Path("bridge.yaml"), 300) == (
+        settings.port,
+        settings.web_concurrency,
+        settings.role,
+        settings.data_dir,
+        settings.database_url,
+        settings.config_path,
+        settings.reconcile_seconds,
+    )
+    assert (None, (), None, "INFO") == (
+        settings.public_url,
+        settings.trusted_proxies,
+        settings.log_format,
+        settings.log_level,
+    )
+    assert settings.truthvouch.api_url == "https://api.truthvouch.com/api/v1"
+    assert (960, 120) == (settings.pagerduty.rest_per_minute, settings.pagerduty.events_per_minute)
+    assert not settings.has_partner_credentials
+
+
+def test_an_empty_variable_counts_as_unset():
+    assert Settings.from_env({}) == Settings.from_env(dict.fromkeys(VARIABLES, ""))
+
+
+def test_everything_that_can_be_set():
+    settings = Settings.from_env(
+        {
+            "PORT": "0",
+            "WEB_CONCURRENCY": "4",
+            "BRIDGE_ROLE": "web",
+            "BRIDGE_DATA_DIR": "/data",
+            "DATABASE_URL": "postgresql://u:p@db/bridge",
+            "BRIDGE_CONFIG": "/etc/bridge.yaml",
+            "BRIDGE_ADMIN_TOKEN": "t",
+            "BRIDGE_SECRET_KEY": "s",
+            "BRIDGE_RECONCILE_SECONDS": "1.5",
+            "BRIDGE_PUBLIC_URL": "https://bridge.example.com/",
+            "BRIDGE_TRUSTED_PROXIES": "10.0.0.5, 192.168.0.0/16,::1",
+            "LOG_FORMAT": "JSON",
+            "LOG_LEVEL": "debug",
+            "TRUTHVOUCH_API_URL": "http://127.0.0.1:9001/api/v1/",
+            "TRUTHVOUCH_API_KEY": "tk",
+            "TRUTHVOUCH_WEBHOOK_SECRETS": "new, old,",
+            "PAGERDUTY_API_KEY": "pk",
+            "PAGERDUTY_FROM_EMAIL": "bridge@example.com",
+            "PAGERDUTY_INTEGRATION_KEY": "ik",
+            "PAGERDUTY_SERVICE_ID": "P1",
+            "PAGERDUTY_INTEGRATION_KEY_P2": "ik2",
+            "PAGERDUTY_REST_PER_MINUTE": "0",
+            "PAGERDUTY_EVENTS_PER_MINUTE": "60",
+            "PAGERDUTY_WEBHOOK_SECRETS": "w",
+        }
+    )
+    assert (0, 4, "web", Path("/data"), "postgresql://u:p@db/bridge", Path("/etc/bridge.yaml"), "t", "s", 1.5) == (
+        settings.port,
+        settings.web_concurrency,
+        settings.role,
+        settings.data_dir,
+        settings.database_url,
+        settings.config_path,
+        settings.admin_token,
+        settings.secret_key,
+        settings.reconcile_seconds,
+    )
+    assert ("https://bridge.example.com", ("10.0.0.5", "192.168.0.0/16", "::1"), "json", "DEBUG") == (
+        settings.public_url,
+        settings.trusted_proxies,
+        settings.log_format,
+        settings.log_level,
+    )
+    assert ("http://127.0.0.1:9001/api/v1", "tk", ("new", "old")) == (
+        settings.truthvouch.api_url,
+        settings.truthvouch.api_key,
+        settings.truthvouch.webhook_secrets,
+    )
+    pagerduty = settings.pagerduty
+    assert ("pk", "bridge@example.com", "ik", "P1", {"P2": "ik2"}, 0, 60, ("w",)) == (
+        pagerduty.api_key,
+        pagerduty.from_email,
+        pagerduty.integration_key,
+        pagerduty.service_id,
+        pagerduty.service_keys,
+        pagerduty.rest_per_minute,
+        pagerduty.events_per_minute,
+        pagerduty.webhook_secrets,
+    )
+
+
+@pytest.mark.parametrize(("region", "infix"), [("us", ""), ("EU", ".eu")])
+def test_the_region_sets_both_addresses(region: str, infix: str):
+    pagerduty = Settings.from_env({"PAGERDUTY_REGION": region}).pagerduty
+    assert (f"https://api{infix}.pagerduty.com", f"https://events{infix}.pagerduty.com") == (
+        pagerduty.api_url,
+        pagerduty.events_url,
+    )
+
+
+def test_an_address_beats_the_region():
+    pagerduty = Settings.from_env({"PAGERDUTY_REGION": "eu", "PAGERDUTY_API_URL": "http://localhost:1"}).pagerduty
+    assert ("http://localhost:1", "https://events.eu.pagerduty.com") == (pagerduty.api_url, pagerduty.events_url)
+
+
+def test_the_file_fills_region_and_service_where_the_environment_is_silent():
+    book = Rulebook(region="eu", service_id="PFILE")
+    filled = Settings.from_env({}).with_rulebook(book).pagerduty
+    assert ("eu", "https://api.eu.pagerduty.com", "PFILE") == (filled.region, filled.api_url, filled.service_id)
+
+
+def test_the_environment_beats_the_file():
+    book = Rulebook(region="eu", service_id="PFILE")
+    settings = Settings.from_env({"PAGERDUTY_REGION": "us", "PAGERDUTY_SERVICE_ID": "PENV"})
+    kept = settings.with_rulebook(book).pagerduty
+    assert ("us", "https://api.pagerduty.com", "PENV") == (kept.region, kept.api_url, kept.service_id)
+    assert settings.over(book).service_id == "PENV"
+    assert Settings.from_env({}).over(book).service_id == "PFILE"
+
+
+def test_an_address_in_the_environment_beats_the_files_region():
+    settings = Settings.from_env({"PAGERDUTY_EVENTS_URL": "http://localhost:2"})
+    filled = settings.with_rulebook(Rulebook(region="eu")).pagerduty
+    assert ("https://api.eu.pagerduty.com", "http://localhost:2") == (filled.api_url, filled.events_url)
+
+
+def test_a_changed_file_may_take_back_what_it_filled_in():
+    filled = Settings.from_env({}).with_rulebook(Rulebook(region="eu", service_id="PFILE"))
+    assert Settings.from_env({}) == filled.with_rulebook(Rulebook())
+
+
+def test_every_secret_may_come_in_a_file(tmp_path: Path):
+    path = tmp_path / "secret"
+    path.write_bytes(b"postgresql://hush\n")
+    read = Settings.from_env({f"{name}_FILE": str(path) for name in (*SECRETS, "PAGERDUTY_INTEGRATION_KEY_P2")})
+    assert {"postgresql://hush"} == {
+        read.database_url,
+        read.admin_token,
+        read.secret_key,
+        read.truthvouch.api_key,
+        *read.truthvouch.webhook_secrets,
+        read.pagerduty.api_key,
+        read.pagerduty.integration_key,
+        read.pagerduty.service_keys["P2"],
+        *read.pagerduty.webhook_secrets,
+    }
+
+
+def test_a_file_that_cannot_be_read_is_a_fault_that_names_it(tmp_path: Path):
+    latin = tmp_path / "latin"
+    latin.write_bytes(b"\xe9")
+    told = faults({"PAGERDUTY_API_KEY_FILE": str(tmp_path / "gone"), "TRUTHVOUCH_API_KEY_FILE": str(latin)})
+    assert f"'{tmp_path / 'gone'}' cannot be read" in told["PAGERDUTY_API_KEY_FILE"]
+    assert "no text in UTF-8" in told["TRUTHVOUCH_API_KEY_FILE"]
+
+
+def test_a_secret_put_where_a_path_belongs_is_not_quoted():
+    assert "hush" not in str(faults({"PAGERDUTY_API_KEY_FILE": "hush-hush"}))
+
+
+def test_a_variable_and_its_file_together_are_a_fault(tmp_path: Path):
+    path = tmp_path / "secret"
+    path.write_text("hush", "utf-8")
+    told = faults({"PAGERDUTY_API_KEY": "hush", "PAGERDUTY_API_KEY_FILE": str(path)})
+    assert {"PAGERDUTY_API_KEY": "is set, and PAGERDUTY_API_KEY_FILE too; set one of them"} == told
+
+
+@pytest.mark.parametrize("secret", ["x", " ", "x" * 10_000, "tv-wrong-prefix", "p@ss word", "🔑"])
+def test_no_secret_is_refused_for_its_shape_or_length(secret: str):
+    settings = Settings.from_env({"PAGERDUTY_API_KEY": secret, "BRIDGE_ADMIN_TOKEN": secret})
+    assert (secret, secret) == (settings.pagerduty.api_key, settings.admin_token)
+
+
+MALFORMED = {
+    "PORT": "eighty",
+    "WEB_CONCURRENCY": "0",
+    "BRIDGE_ROLE": "worker",
+    "DATABASE_URL": "sqlite:///hush",
+    "BRIDGE_RECONCILE_SECONDS": "0.5",
+    "BRIDGE_PUBLIC_URL": "bridge",
+    "BRIDGE_TRUSTED_PROXIES": "10.0.0.1, proxy",
+    "LOG_FORMAT": "xml",
+    "LOG_LEVEL": "loud",
+    "TRUTHVOUCH_API_URL": "https://user:hush@h",
+    "PAGERDUTY_REGION": "mars",
+    "PAGERDUTY_API_URL": "https://h?key=hush",
+    "PAGERDUTY_EVENTS_URL": "https://h:99999",
+    "PAGERDUTY_FROM_EMAIL": "me",
+    "PAGERDUTY_REST_PER_MINUTE": "-1",
+    "PAGERDUTY_EVENTS_PER_MINUTE": "1.5",
+    "PAGERDUTY_APIKEY": "hush",
+    "TRUTHVOUCH_WEBHOOK_SECRET": "hush",
+    "BRIDGE_TOKEN": "hush",
+    "PAGERDUTY_INTEGRATION_KEY_": "hush",
+}
+
+
+def test_all_malformed_values_and_unknown_names_are_named_at_once_in_order():
+    assert sorted(MALFORMED) == list(faults(MALFORMED))
+
+
+def test_no_fault_quotes_a_secret():
+    assert "hush" not in str(faults(MALFORMED))
+
+
+def test_a_misspelt_variable_is_told_its_name():
+    told = faults(MALFORMED)
+    assert told["PAGERDUTY_APIKEY"] == "unknown variable; did you mean PAGERDUTY_API_KEY?"
+    assert told["TRUTHVOUCH_WEBHOOK_SECRET"] == "unknown variable; did you mean TRUTHVOUCH_WEBHOOK_SECRETS?"
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "soon", "0.99"])
+def test_a_time_to_reconcile_that_cannot_be_is_a_fault(seconds: str):
+    assert list(faults({"BRIDGE_RECONCILE_SECONDS": seconds})) == ["BRIDGE_RECONCILE_SECONDS"]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0", 0), ("1", 1), ("2.5", 2.5), ("86400", 86400)])
+def test_any_time_from_a_second_on_is_honoured_and_zero_is_never(text: str, seconds: float):
+    assert seconds == Settings.from_env({"BRIDGE_RECONCILE_SECONDS": text}).reconcile_seconds
+
+
+def test_variables_of_other_programs_are_none_of_our_business():
+    assert Settings.from_env({}) == Settings.from_env({"PATH": "/bin", "PAGER": "less", "BRIDGES": "2"})
+
+
+def test_the_other_spelling_of_a_postgresql_address_is_read():
+    assert Settings.from_env({"DATABASE_URL": "postgres://u@h/d"}).database_url == "postgresql://u@h/d"
+
+
+def test_no_secret_shows_when_settings_are_printed():
+    hushed = dict.fromkeys((*SECRETS, "PAGERDUTY_INTEGRATION_KEY_P2"), "postgresql://hush")
+    assert "hush" not in repr(Settings.from_env(hushed))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TRUTHVOUCH_API_KEY",
+        "TRUTHVOUCH_WEBHOOK_SECRETS",
+        "PAGERDUTY_API_KEY",
+        "PAGERDUTY_INTEGRATION_KEY",
+        "PAGERDUTY_INTEGRATION_KEY_P2",
+        "PAGERDUTY_WEBHOOK_SECRETS",
+    ],
+)
+def test_any_credential_of_a_partner_makes_it_the_real_bridge(name: str):
+    assert Settings.from_env({name: "x"}).has_partner_credentials
+
+
+def test_no_credential_of_a_partner_makes_it_the_sandbox():
+    ours = {"BRIDGE_ADMIN_TOKEN": "x", "PAGERDUTY_REGION": "eu", "PAGERDUTY_SERVICE_ID": "P1"}
+    assert not Settings.from_env(ours).has_partner_credentials
+
+
+def test_the_door_is_rest_where_an_api_key_is_set_unless_the_file_says_otherwise():
+    with_key, without = Settings.from_env(REST), Settings.from_env(QUICK_START)
+    assert (Via.REST, Via.EVENTS) == (with_key.via(Rulebook()), without.via(Rulebook()))
+    assert (Via.EVENTS, Via.REST) == (with_key.via(Rulebook(via=Via.EVENTS)), without.via(Rulebook(via=Via.REST)))
+
+
+def missing(environ: dict[str, str], rulebook: Rulebook | None = None) -> list[str]:
+    """The first word of everything that is missing: the variable."""
+    return [re.split(r"[: ]", words)[0] for words in Settings.from_env(environ).missing(rulebook)]
+
+
+def test_nothing_set_means_that_every_credential_is_missing():
+    assert [
+        "TRUTHVOUCH_WEBHOOK_SECRETS",
+        "PAGERDUTY_WEBHOOK_SECRETS",
+        "TRUTHVOUCH_API_KEY",
+        "PAGERDUTY_API_KEY",
+    ] == missing({})
+    assert "PAGERDUTY_API_KEY or PAGERDUTY_INTEGRATION_KEY" in Settings.from_env({}).missing()[3]
+
+
+@pytest.mark.parametrize(
+    ("way_out", "rulebook", "expected"),
+    [
+        (REST, Rulebook(), []),
+        (QUICK_START, Rulebook(), []),
+        ({"PAGERDUTY_INTEGRATION_KEY_P2": "k"}, Rulebook(), []),
+        ({"PAGERDUTY_API_KEY": "k"}, Rulebook(), ["PAGERDUTY_FROM_EMAIL", "PAGERDUTY_SERVICE_ID"]),
+        ({"PAGERDUTY_API_KEY": "k"}, Rulebook(service_id="PFILE"), ["PAGERDUTY_FROM_EMAIL"]),
+        (REST, Rulebook(via=Via.EVENTS), ["PAGERDUTY_INTEGRATION_KEY"]),
+        (QUICK_START, Rulebook(via=Via.REST, service_id="P"), ["PAGERDUTY_API_KEY", "PAGERDUTY_FROM_EMAIL"]),
+    ],
+)
+def test_what_is_missing_depends_on_the_door(way_out: dict[str, str], rulebook: Rulebook, expected: list[str]):
+    assert expected == missing({**HOOKS, **way_out}, rulebook)
+
+
+def test_the_quick_start_is_degraded_and_not_missing():
+    settings = Settings.from_env({**HOOKS, **QUICK_START})
+    assert settings.missing() == ()
+    assert "PAGERDUTY_API_KEY" in settings.degraded(Rulebook())[0]
+
+
+def test_the_events_door_with_a_key_wants_a_user_for_notes_and_escalation():
+    settings = Settings.from_env({**HOOKS, **QUICK_START, "PAGERDUTY_API_KEY": "k"})
+    assert "PAGERDUTY_FROM_EMAIL" in settings.degraded(Rulebook(via=Via.EVENTS))[0]
+
+
+def test_the_rest_door_is_never_degraded():
+    assert Settings.from_env(REST).degraded(Rulebook()) == ()
+
+
+@pytest.mark.parametrize("name", [*VARIABLES, "PAGERDUTY_INTEGRATION_KEY_<SERVICE_ID>"])
+def test_every_variable_is_described_in_the_docs(name: str):
+    assert re.search(rf"^\| `{re.escape(name)}`", DOCS.read_text("utf-8"), re.M)
+
+
+def test_the_docs_describe_no_variable_that_does_not_exist():
+    described = re.findall(r"^\| `([A-Z][A-Z_]+)`", DOCS.read_text("utf-8"), re.M)
+    assert sorted(VARIABLES) == sorted(described)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_every_secret_is_marked_as_one_in_the_docs(name: str):
+    assert f"| `{name}` 🔑 |" in DOCS.read_text("utf-8")
