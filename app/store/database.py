@@ -1,0 +1,104 @@
+"""Opens the stores and hands out transactions.
+
+SQLite: WAL and synchronous=FULL (a commit is on disk when it returns), a clock with milliseconds for DBOS, whose own
+``unixepoch('subsec')`` and ``strftime('%s')`` are missing or whole seconds on older SQLite, and write transactions
+that take the lock at once, so that read-then-write never meets a stale snapshot.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.ports import StoreUnavailable, Tx
+from app.store.turns import take_turns
+
+BUSY_TIMEOUT_MS = 30_000
+
+
+def open_bridge(data_dir: Path, database_url: str | None) -> sa.Engine:
+    """The engine over links, time line and the durable engine's own tables. Opens nothing yet."""
+    if database_url:
+        return _postgres(database_url)
+    return _sqlite(data_dir / "bridge.db")
+
+
+def open_inbox(data_dir: Path, database_url: str | None) -> sa.Engine:
+    """The engine over the inbox: a file of its own on SQLite, the same database on PostgreSQL."""
+    if database_url:
+        return _postgres(database_url)
+    return _sqlite(data_dir / "inbox.db")
+
+
+def _postgres(url: str) -> sa.Engine:
+    parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
+    return sa.create_engine(
+        parsed, pool_size=20, max_overflow=20, pool_pre_ping=True, connect_args={"connect_timeout": 5}
+    )
+
+
+def _sqlite(path: Path) -> sa.Engine:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(f"sqlite:///{path}", pool_size=40, max_overflow=40, hide_parameters=True)
+    sa.event.listen(engine, "connect", _prepare)
+    take_turns(engine)
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = "IMMEDIATE"
+    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.create_function("unixepoch", -1, _unixepoch)
+    connection.create_function("strftime", -1, _strftime)
+
+
+def _unixepoch(*_args: str) -> float:
+    """``unixepoch('subsec')``: SQLite knows it from 3.42 on."""
+    return round(time.time(), 3)
+
+
+def _strftime(form: str, *_args: str) -> float | str:
+    """``strftime('%s','now')``, the one form DBOS uses, with milliseconds instead of whole seconds."""
+    return round(time.time(), 3) if form == "%s" else time.strftime(form, time.gmtime())
+
+
+class Database:
+    """Write transactions over one SQLAlchemy engine: all or nothing, durable on leaving."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+        self._lock_first = engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def begin(self) -> Iterator[Tx]:
+        """One write transaction. Raises ``StoreUnavailable`` when the store cannot be reached or written."""
+        try:
+            with self.engine.connect() as connection:
+                if self._lock_first:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                yield Tx(connection)
+                connection.commit()
+        except sa.exc.OperationalError as fault:
+            raise StoreUnavailable(str(fault.orig)) from fault
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """A look that locks nobody out."""
+        try:
+            with self.engine.connect() as connection:
+                yield Tx(connection)
+        except sa.exc.OperationalError as fault:
+            raise StoreUnavailable(str(fault.orig)) from fault
+
+
+def connection(tx: Tx) -> sa.Connection:
+    """What a transaction is inside this room."""
+    assert isinstance(tx, sa.Connection)
+    return tx

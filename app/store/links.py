@@ -1,0 +1,137 @@
+"""Links, the words that match none yet, the time line and the dead letters."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.domain.link import Lane, Link
+from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId
+from app.domain.words import IncidentWord
+from app.ports import Letter, TimelineEntry, Tx
+from app.store import codec
+from app.store.database import connection
+from app.store.schema import letters, links, strays, timeline
+
+# Built once: making a statement costs more than running it.
+_select = sa.select(links.c.id, links.c.state)
+_by_alert = _select.where(links.c.alert_id == sa.bindparam("wanted")).with_for_update()
+_by_key = _select.where(links.c.incident_key == sa.bindparam("wanted")).with_for_update()
+_by_id = _select.where(links.c.id == sa.bindparam("wanted")).with_for_update()
+_by_incident = _select.where(links.c.incident_id == sa.bindparam("wanted")).order_by(links.c.id).with_for_update()
+_peek = _select.where(links.c.id == sa.bindparam("wanted"))
+_add = sa.insert(links).returning(links.c.id)
+_save = sa.update(links).where(links.c.id == sa.bindparam("row_id"))
+_say = sa.insert(timeline)
+
+
+class StoredLinks:
+    """Every read of a link locks it until the transaction ends: no two judge one link at a time."""
+
+    def by_alert(self, tx: Tx, alert_id: AlertId) -> Link | None:
+        """The link of this alert, or None."""
+        return self._one(tx, _by_alert, alert_id)
+
+    def by_key(self, tx: Tx, key: IncidentKey) -> Link | None:
+        """The link whose incident carries this key, or None."""
+        return self._one(tx, _by_key, key)
+
+    def by_incident(self, tx: Tx, incident_id: IncidentId) -> tuple[Link, ...]:
+        """Every link on this incident, oldest first: several after a merge."""
+        return tuple(_link(row) for row in connection(tx).execute(_by_incident, {"wanted": incident_id}))
+
+    def get(self, tx: Tx, link_id: LinkId) -> Link:
+        """The link of that number. Raises ``KeyError`` when there is none."""
+        return _found(self._one(tx, _by_id, link_id), link_id)
+
+    def peek(self, tx: Tx, link_id: LinkId) -> Link:
+        """The link as it is, unlocked. Raises ``KeyError``."""
+        return _found(self._one(tx, _peek, link_id), link_id)
+
+    def add(self, tx: Tx, link: Link) -> Link:
+        """Store a new link; the answer carries its number."""
+        stored = connection(tx).execute(_add, _columns(link))
+        return replace(link, link_id=LinkId(stored.scalar_one()))
+
+    def save(self, tx: Tx, link: Link) -> None:
+        """Write a link read in this transaction."""
+        connection(tx).execute(_save, _columns(link) | {"row_id": link.link_id})
+
+    def keep_stray(self, tx: Tx, word: IncidentWord, inbox_id: int, at: datetime) -> None:
+        """Keep a word about an incident no link knows yet."""
+        row = {"incident_id": word.incident_id, "inbox_id": inbox_id, "at": at, "word": codec.dump_word(word)}
+        connection(tx).execute(sa.insert(strays).values(row))
+
+    def take_strays(self, tx: Tx, incident_id: IncidentId) -> tuple[IncidentWord, ...]:
+        """Remove and return the words kept for this incident, in the order they came."""
+        where = strays.c.incident_id == incident_id
+        rows = connection(tx).execute(sa.select(strays.c.word).where(where).order_by(strays.c.id)).scalars().all()
+        if rows:
+            connection(tx).execute(sa.delete(strays).where(where))
+        return tuple(codec.load_word(row) for row in rows)
+
+    def write_timeline(self, tx: Tx, entries: Sequence[TimelineEntry]) -> None:
+        """Append to the time line."""
+        if entries:
+            connection(tx).execute(_say, [_entry(entry) for entry in entries])
+
+    def add_letter(self, tx: Tx, letter: Letter) -> int:
+        """Keep a dead letter; the answer is its number."""
+        row = {
+            "kind": letter.kind,
+            "reason": letter.reason,
+            "at": letter.at,
+            "attempts": letter.attempts,
+            "detail": letter.detail,
+            "link_id": letter.link_id,
+            "side": letter.side,
+            "inbox_id": letter.inbox_id,
+        }
+        stored: int = connection(tx).execute(sa.insert(letters).values(row).returning(letters.c.id)).scalar_one()
+        return stored
+
+    def _one(self, tx: Tx, query: sa.Select[Any], wanted: str | int) -> Link | None:
+        row = connection(tx).execute(query, {"wanted": wanted}).one_or_none()
+        return None if row is None else _link(row)
+
+
+def _found(link: Link | None, link_id: LinkId) -> Link:
+    if link is None:
+        raise KeyError(link_id)
+    return link
+
+
+def _link(row: Any) -> Link:
+    return replace(codec.load_link(row.state), link_id=LinkId(row.id))
+
+
+def _columns(link: Link) -> dict[str, Any]:
+    return {
+        "alert_id": link.alert.alert_id,
+        "incident_key": link.incident_key,
+        "incident_id": link.incident_id,
+        "first_seen_at": link.first_seen_at,
+        "status": link.status.value,
+        "paged": link.paged,
+        "truthvouch_since": _since(link.truthvouch),
+        "pagerduty_since": _since(link.pagerduty),
+        "state": codec.dump_link(link),
+    }
+
+
+def _since(lane: Lane) -> datetime | None:
+    return lane.since if lane.outstanding else None
+
+
+def _entry(entry: TimelineEntry) -> dict[str, Any]:
+    return {
+        "at": entry.at,
+        "event": entry.event,
+        "link_id": entry.link_id,
+        "alert_id": entry.alert_id,
+        "incident_id": entry.incident_id,
+        "author": entry.author,
+        "facts": codec.dump_facts(entry.facts),
+    }

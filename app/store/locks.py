@@ -1,0 +1,86 @@
+"""Who may work: on SQLite one worker per data directory, on PostgreSQL one per executor slot and one leader."""
+
+import fcntl
+from pathlib import Path
+from typing import IO
+
+import sqlalchemy as sa
+
+from app.store.migrate import ADVISORY_LOCK
+
+LEADER = ADVISORY_LOCK + 1
+FIRST_SLOT = ADVISORY_LOCK + 1000
+SLOTS = 64
+"""How many workers may share one PostgreSQL."""
+
+
+class FileSeat:
+    """The one worker's seat in a data directory: freed by the system the moment its holder dies."""
+
+    def __init__(self, data_dir: Path) -> None:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self._path = data_dir / "worker.lock"
+        self._file: IO[str] | None = None
+
+    def take(self) -> str | None:
+        """The executor id, or None while another worker holds the seat."""
+        self._file = self._file or self._path.open("w")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        return "main"
+
+    def leads(self) -> bool:
+        """The only worker leads."""
+        return True
+
+    def leave(self) -> None:
+        """Give the seat up."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class PostgresSeat:
+    """One of many seats, held by a session's advisory lock: PostgreSQL frees it when the session ends.
+
+    A seat's number is the executor id, so whoever sits down on a dead worker's seat takes up its work.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._session: sa.Connection | None = None
+        self._leading = False
+
+    def take(self) -> str | None:
+        """The executor id, or None when every seat is taken."""
+        self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        for slot in range(SLOTS):
+            if self._try(FIRST_SLOT + slot):
+                return f"worker-{slot}"
+        return None
+
+    def leads(self) -> bool:
+        """Whether this worker is the one that takes the inbox in; the first to ask, until its session ends."""
+        try:
+            self._leading = (self._leading and self._alive()) or self._try(LEADER)
+        except sa.exc.DBAPIError:
+            self._leading = False
+            raise
+        return self._leading
+
+    def leave(self) -> None:
+        """Give seat and lead up."""
+        if self._session is not None:
+            self._session.invalidate()
+            self._session.close()
+            self._session = None
+
+    def _try(self, key: int) -> bool:
+        assert self._session is not None
+        return bool(self._session.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar_one())
+
+    def _alive(self) -> bool:
+        assert self._session is not None
+        return bool(self._session.execute(sa.select(sa.literal(1))).scalar_one())

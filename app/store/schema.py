@@ -1,0 +1,110 @@
+"""The bridge's own tables. What is looked up is a column; the rest of a link is one JSON value.
+
+The migrations in ``migrations/`` create them; a test holds the two against each other.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Instant(sa.types.TypeDecorator[datetime]):
+    """An aware UTC instant as whole microseconds since 1970: exact, sortable, the same on both stores."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
+        """Microseconds of an aware instant."""
+        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
+        """The instant of that many microseconds."""
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+RowId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+bridge = sa.MetaData()
+inbox_metadata = sa.MetaData()
+
+links = sa.Table(
+    "links",
+    bridge,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("alert_id", sa.Text, nullable=False, unique=True),
+    sa.Column("incident_key", sa.Text, nullable=False, unique=True),
+    sa.Column("incident_id", sa.Text, index=True),
+    sa.Column("first_seen_at", Instant, nullable=False, index=True),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("paged", sa.Boolean, nullable=False),
+    sa.Column("truthvouch_since", Instant, comment="since when a delivery is owed; null when none is"),
+    sa.Column("pagerduty_since", Instant, comment="since when a delivery is owed; null when none is"),
+    sa.Column("state", sa.Text, nullable=False, comment="the whole link as JSON"),
+    sa.Index("links_truthvouch_since", "truthvouch_since"),
+    sa.Index("links_pagerduty_since", "pagerduty_since"),
+    sqlite_autoincrement=True,
+)
+
+strays = sa.Table(
+    "strays",
+    bridge,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("incident_id", sa.Text, nullable=False, index=True),
+    sa.Column("inbox_id", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("at", Instant, nullable=False, index=True),
+    sa.Column("word", sa.Text, nullable=False),
+)
+
+timeline = sa.Table(
+    "timeline",
+    bridge,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("at", Instant, nullable=False, index=True),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("link_id", sa.BigInteger, index=True),
+    sa.Column("alert_id", sa.Text),
+    sa.Column("incident_id", sa.Text),
+    sa.Column("author", sa.Text),
+    sa.Column("facts", sa.Text, nullable=False),
+)
+
+letters = sa.Table(
+    "letters",
+    bridge,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.Text, nullable=False, comment="event or effect"),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("link_id", sa.BigInteger, index=True),
+    sa.Column("side", sa.Text),
+    sa.Column("inbox_id", sa.BigInteger, unique=True),
+    sa.Column("closed_at", Instant, comment="replayed or discarded"),
+)
+
+marks = sa.Table(
+    "marks",
+    bridge,
+    sa.Column("name", sa.Text, primary_key=True, comment="intake.cursor, worker.seen, hold.pagerduty, ..."),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+inbox = sa.Table(
+    "inbox",
+    inbox_metadata,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("delivery_id", sa.Text, nullable=False),
+    sa.Column("received_at", sa.BigInteger, nullable=False, comment="epoch microseconds"),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("request_id", sa.Text, nullable=False, server_default=""),
+    sa.Column("content_encoding", sa.Text),
+    sa.Column("taken_at", sa.BigInteger),
+    sa.UniqueConstraint("source", "delivery_id"),
+    sa.Index("inbox_untaken", "id", postgresql_where=sa.text("taken_at IS NULL")),
+    sqlite_autoincrement=True,
+)

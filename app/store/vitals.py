@@ -1,0 +1,65 @@
+"""Reads how the bridge is, without locking anybody out: for ``readyz`` and ``metrics``."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from app.domain.names import Side, instant
+from app.ports import Pulse, StoreUnavailable, Tx
+from app.store.arrivals import CURSOR
+from app.store.database import Database, connection
+from app.store.schema import Instant, inbox, letters, links, marks
+
+WORKER_SEEN = "worker.seen"
+HOLD = "hold."
+
+
+class StoredVitals:
+    """A pulse from the bridge's tables and its inbox (the same engine twice on PostgreSQL)."""
+
+    def __init__(self, bridge: Database, inbox_engine: sa.Engine) -> None:
+        self._bridge = bridge
+        self._inbox = inbox_engine
+        self._cursor_mode = inbox_engine.dialect.name == "sqlite"
+
+    def read(self) -> Pulse:
+        """The pulse now. Raises ``StoreUnavailable``."""
+        try:
+            with self._bridge.read() as tx, self._inbox.connect() as reader:
+                return self._pulse(tx, reader)
+        except sa.exc.DBAPIError as fault:
+            raise StoreUnavailable(str(fault.orig)) from fault
+
+    def _pulse(self, tx: Tx, reader: sa.Connection) -> Pulse:
+        facts = dict(connection(tx).execute(sa.select(marks.c.name, marks.c.value)).tuples().all())
+        untaken = inbox.c.id > int(facts.get(CURSOR, 0)) if self._cursor_mode else inbox.c.taken_at.is_(None)
+        rows, first = reader.execute(sa.select(sa.func.count(), sa.func.min(inbox.c.received_at)).where(untaken)).one()
+        owed, oldest = _owed(tx)
+        dead = connection(tx).execute(sa.select(sa.func.count()).where(letters.c.closed_at.is_(None))).scalar_one()
+        arrived = Instant().process_result_value(first, reader.dialect)
+        return Pulse(
+            worker_seen_at=instant(facts.get(WORKER_SEEN)),
+            waiting=rows + owed,
+            oldest_waiting_at=min((at for at in (arrived, oldest) if at), default=None),
+            dead=dead,
+            truthvouch_seen_at=_last_seen(reader, Side.TRUTHVOUCH),
+            pagerduty_seen_at=_last_seen(reader, Side.PAGERDUTY),
+            holds={name.removeprefix(HOLD): value for name, value in facts.items() if name.startswith(HOLD)},
+        )
+
+
+def _owed(tx: Tx) -> tuple[int, datetime | None]:
+    total, oldest = 0, None
+    for since in (links.c.truthvouch_since, links.c.pagerduty_since):
+        count, first = (
+            connection(tx).execute(sa.select(sa.func.count(), sa.func.min(since)).where(since.is_not(None))).one()
+        )
+        total += count
+        oldest = min((at for at in (oldest, first) if at), default=None)
+    return total, oldest
+
+
+def _last_seen(reader: sa.Connection, side: Side) -> datetime | None:
+    newest = sa.select(inbox.c.received_at).where(inbox.c.source == side).order_by(inbox.c.id.desc()).limit(1)
+    seen = reader.execute(newest).scalar_one_or_none()
+    return Instant().process_result_value(seen, reader.dialect)

@@ -1,0 +1,127 @@
+"""Leader and followers: one commit for many, and nobody left waiting or told a lie."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from app.ports import StoreUnavailable
+from app.store.group_commit import MAX_ROWS, GroupCommit, UnwritableRow
+
+ALARM_SECONDS = 10
+
+
+def row(n):
+    return ("truthvouch", f"evt-{n}", 0, b"{}", "", None)
+
+
+class Disk:
+    """Takes its first commit and then nothing until told; remembers every commit."""
+
+    def __init__(self, then: Callable[[list], None] = lambda rows: None) -> None:
+        self.commits: list[list] = []
+        self.held = threading.Event()
+        self.go_on = threading.Event()
+        self._then = then
+
+    def write(self, rows):
+        self.commits.append([key for _, key, *_ in rows])
+        if len(self.commits) == 1:
+            self.held.set()
+            assert self.go_on.wait(ALARM_SECONDS)
+        self._then(rows)
+        return {key[:2] for key in rows}
+
+
+def add_behind_a_held_commit(disk: Disk, rows: list, patience: float = ALARM_SECONDS) -> list[Future]:
+    """One caller is committing; then all of ``rows`` wait; then the disk goes on."""
+    commits = GroupCommit(disk.write, patience)
+    with ThreadPoolExecutor(len(rows) + 1) as pool:
+        answers = [pool.submit(commits.add, row("first"))]
+        assert disk.held.wait(ALARM_SECONDS)
+        for waiting, one in enumerate(rows, start=1):
+            answers.append(pool.submit(commits.add, one))
+            while commits.waiting < waiting:
+                threading.Event().wait(0.001)
+        disk.go_on.set()
+    return answers
+
+
+def test_all_who_wait_share_one_commit():
+    disk = Disk()
+    answers = add_behind_a_held_commit(disk, [row(n) for n in range(5)])
+    assert [["evt-first"], [f"evt-{n}" for n in range(5)]] == disk.commits
+    assert [True] * 6 == [answer.result() for answer in answers]
+
+
+def test_a_crowd_is_committed_in_batches_of_bounded_size():
+    disk = Disk()
+    answers = add_behind_a_held_commit(disk, [row(n) for n in range(MAX_ROWS + 3)])
+    assert [1, MAX_ROWS, 3] == [len(commit) for commit in disk.commits]
+    assert all(answer.result() for answer in answers)
+
+
+def test_of_equal_deliveries_in_one_commit_the_first_is_new():
+    answers = add_behind_a_held_commit(Disk(), [row(1), row(2), row(1)])
+    assert [True, True, True, False] == [answer.result() for answer in answers]
+
+
+def test_a_failed_commit_fails_every_caller_in_it_and_no_other():
+    def full(rows):
+        if rows[0] != row("first"):
+            raise StoreUnavailable("disk full")
+
+    first, *others = add_behind_a_held_commit(Disk(full), [row(n) for n in range(3)])
+    assert first.result()
+    for answer in others:
+        with pytest.raises(StoreUnavailable, match="disk full"):
+            answer.result()
+
+
+def test_each_caller_gets_an_exception_of_its_own():
+    def full(rows):
+        raise StoreUnavailable("disk full")
+
+    answers = add_behind_a_held_commit(Disk(full), [row(1), row(2)])
+    assert 3 == len({id(answer.exception()) for answer in answers})
+
+
+def test_one_unwritable_row_does_not_keep_the_others_out():
+    def picky(rows):
+        if row("bad") in rows:
+            raise UnwritableRow("too odd")
+
+    _, good, bad, better = add_behind_a_held_commit(Disk(picky), [row(1), row("bad"), row(2)])
+    assert (True, True) == (good.result(), better.result())
+    with pytest.raises(StoreUnavailable, match="too odd"):
+        bad.result()
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("a bug"), SystemExit(3)])
+def test_whatever_stops_the_leader_nobody_waits_for_ever_or_hears_accepted(fault):
+    def stop(rows):
+        if rows[0] == row(1):
+            raise fault
+
+    first, leader, follower = add_behind_a_held_commit(Disk(stop), [row(1), row(2)])
+    assert first.result()
+    for answer in (leader, follower):
+        assert isinstance(answer.exception(), StoreUnavailable | SystemExit)
+    assert isinstance(follower.exception(), StoreUnavailable)
+
+
+def test_a_caller_who_waits_too_long_is_refused_and_its_row_never_written():
+    disk = Disk()
+    commits = GroupCommit(disk.write, patience=0.02)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(commits.add, row("first"))
+        assert disk.held.wait(ALARM_SECONDS)
+        with pytest.raises(StoreUnavailable, match=r"0\.02 seconds"):
+            commits.add(row("late"))
+        with pytest.raises(StoreUnavailable), commits.alone():
+            pass
+        disk.go_on.set()
+    assert first.result()
+    assert commits.add(row("next"))
+    assert [["evt-first"], ["evt-next"]] == disk.commits
