@@ -1,0 +1,218 @@
+"""The engine: queues per target, one workflow per delivery, nothing that sleeps in a thread."""
+
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import chain, repeat
+from typing import Any
+
+import structlog
+from dbos import DBOS, DBOSClient, DBOSConfig
+from dbos._dbos import _get_dbos_instance
+from dbos._serialization import DBOSPortableJSON
+
+from app.domain.names import LinkId, Side
+from app.engine.wakeup import Due, Wakeup
+from app.ports import Tx
+
+log = structlog.get_logger()
+
+APPLICATION_VERSION = "1"
+"""A constant of ours: DBOS only touches work of its own version, and its default, a hash of the source, would strand
+running deliveries at every upgrade. Raise it only when a delivery's arguments change their meaning."""
+
+APPLICATION_NAME = "bridge"
+WORKFLOW = "deliver"
+POLL_SECONDS = 0.25
+"""How late a delivery starts when its ring is lost, or when another machine submitted it."""
+
+FIRST_POLL_SECONDS = 0.02
+"""Until the queue threads can be rung, which is right after they start."""
+
+DELIVERIES_AT_ONCE = 32
+"""Per queue and worker: enough to hide a partner's latency, few enough to be gentle."""
+
+BROKEN_DELAYS = (1.0, 2.0, 5.0, 15.0, 60.0)
+"""Seconds between tries of a delivery that raised, which none should."""
+
+DUE_MARGIN_SECONDS = 0.01
+"""DBOS counts delays in whole milliseconds of the wall clock."""
+
+RUNS_BEFORE_DEAD = 20
+"""A delivery that kills its process is started this often; then the engine gives it up."""
+
+Deliver = Callable[[LinkId, Side, int, bool], str]
+"""Link, side, sequence, and whether this is the delivery's first run: a later one may find its call made."""
+
+
+def limiter(per_minute: int) -> dict[str, float] | None:
+    """DBOS's limit for so many starts a minute, in a short window, so that a burst of noise cannot use up a minute.
+
+    0 = no limit of our own.
+    """
+    if per_minute <= 0:
+        return None
+    period = 1.0 if per_minute >= 600 else 5.0
+    return {"limit": max(1, int(per_minute * period / 60)), "period": period}
+
+
+class DurableEngine:
+    """Runs what is submitted at least once, through any crash. One per process: DBOS is a process-wide singleton."""
+
+    def __init__(
+        self, sql_engine: Any, executor_id: str, per_minute: Mapping[str, int], poll_seconds: float = POLL_SECONDS
+    ) -> None:
+        """``sql_engine`` is the store's, hooks included; ``per_minute`` names every queue and its budget."""
+        self._poll_seconds = poll_seconds
+        self._sql = sql_engine
+        self._per_minute = dict(per_minute)
+        self._executor_id = executor_id
+        self._client: DBOSClient | None = None
+        self._wakeup: Wakeup | None = None
+        self._due: Due | None = None
+        self._stopping = threading.Event()
+        self._submitted = threading.local()
+        self._fresh: set[str] = set()
+        self._fresh_lock = threading.Lock()
+
+    def launch(self, deliver: Deliver) -> None:
+        """Create or upgrade DBOS's tables, take up what a crash left, and start delivering."""
+        self._client = DBOSClient(
+            system_database_engine=self._sql,
+            serializer=DBOSPortableJSON,
+            application_name=APPLICATION_NAME,
+        )
+        # Queues that are there at the launch are polled at once; later ones are noticed within a second.
+        self._client._sys_db.run_migrations()
+        self._register_queues(self._client, FIRST_POLL_SECONDS)
+        DBOS(config=self._config())
+        self._register(deliver)
+        DBOS.launch()
+        running = _get_dbos_instance()
+        self._wakeup = Wakeup(running.background_thread_stop_events)
+        self._due = Due(partial(_enqueue_due, running._sys_db), self._ring)
+        self._register_queues(self._client, self._poll_seconds)
+
+    def _config(self) -> DBOSConfig:
+        url = "sqlite:///bridge.db" if self._sql.dialect.name == "sqlite" else "postgresql://bridge/bridge"
+        return {
+            "name": APPLICATION_NAME,
+            "system_database_url": url,
+            "system_database_engine": self._sql,
+            "application_version": APPLICATION_VERSION,
+            "executor_id": self._executor_id,
+            "serializer": DBOSPortableJSON,
+            "max_executor_threads": 8 + DELIVERIES_AT_ONCE * len(self._per_minute),
+            "use_listen_notify": False,
+            "scheduler_polling_interval_sec": 3600.0,
+            "log_level": "WARNING",
+        }
+
+    def _register(self, deliver: Deliver) -> None:
+        def run(queue: str, link_id: int, side: str, seq: int) -> str:
+            if self._wakeup is not None:
+                self._wakeup.soon(queue)
+            return self._until_it_ends(partial(deliver, LinkId(link_id), Side(side), seq, self._is_first_run()))
+
+        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=RUNS_BEFORE_DEAD)(run)
+
+    def _until_it_ends(self, deliver: Callable[[], str]) -> str:
+        """A delivery that raises (the store is gone, a bug) is tried again here: marked as failed by DBOS it would be
+        owed for ever and never run. A stop leaves it pending, and the next start takes it up."""
+        for wait in chain(BROKEN_DELAYS, repeat(BROKEN_DELAYS[-1])):
+            try:
+                return deliver()
+            except Exception:
+                log.exception("delivery.broke", workflow_id=DBOS.workflow_id, again_after=wait)
+                if self._stopping.wait(wait):
+                    break
+        raise SystemExit("stopped before this delivery could end")
+
+    def _is_first_run(self) -> bool:
+        """Whether nobody ran this delivery before. What this process submitted itself it also starts first; of
+        anything else DBOS's claim, counted before each run, knows."""
+        workflow_id = DBOS.workflow_id
+        assert workflow_id is not None
+        with self._fresh_lock:
+            if workflow_id in self._fresh:
+                self._fresh.discard(workflow_id)
+                return True
+        assert self._client is not None
+        status = self._client.retrieve_workflow(workflow_id).get_status()
+        return (status.recovery_attempts or 0) <= 1
+
+    def _register_queues(self, client: DBOSClient, poll_seconds: float) -> None:
+        for queue, per_minute in self._per_minute.items():
+            client.register_queue(
+                queue,
+                worker_concurrency=DELIVERIES_AT_ONCE,
+                limiter=limiter(per_minute),  # type: ignore[arg-type]
+                polling_interval_sec=poll_seconds,
+            )
+
+    def submit(
+        self,
+        tx: Tx,
+        queue: str,
+        link_id: LinkId,
+        side: Side,
+        seq: int,
+        priority: int,
+        delay_seconds: float | None = None,
+    ) -> None:
+        """Enqueue delivery ``seq`` of this lane in the caller's transaction; a repeat is the same delivery.
+
+        The id is zero-padded, so that DBOS's tie-break by id is the order of submission.
+        """
+        assert self._client is not None
+        workflow_id = f"{side}-{link_id:019d}-{seq:010d}"
+        with self._fresh_lock:
+            self._fresh.add(workflow_id)
+        options: Any = {
+            "workflow_name": WORKFLOW,
+            "queue_name": queue,
+            "workflow_id": workflow_id,
+            "app_version": APPLICATION_VERSION,
+            "priority": priority,
+        }
+        if delay_seconds:
+            options["delay_seconds"] = delay_seconds
+        self._pending().append((queue, delay_seconds or 0.0))
+        self._client.enqueue_in_transaction(tx, options, queue, int(link_id), str(side), seq)  # type: ignore[arg-type]
+
+    def wake(self) -> None:
+        """Start what this thread submitted and has since committed."""
+        pending = self._pending()
+        for queue in {queue for queue, delay in pending if not delay}:
+            self._ring(queue)
+        for queue, delay in pending:
+            if delay and self._due is not None:
+                self._due.at(delay + DUE_MARGIN_SECONDS, queue)
+        pending.clear()
+
+    def close(self, patience_seconds: int) -> None:
+        """Stop taking work, let what is in hand end for so long, and let go; the rest is repeated at the next start."""
+        self._stopping.set()
+        if self._due is not None:
+            self._due.stop()
+        DBOS.destroy(workflow_completion_timeout_sec=patience_seconds, destroy_registry=True)
+        if self._client is not None:
+            self._client.destroy()
+
+    def _pending(self) -> list[tuple[str, float]]:
+        if not hasattr(self._submitted, "pending"):
+            self._submitted.pending = []
+        pending: list[tuple[str, float]] = self._submitted.pending
+        return pending
+
+    def _ring(self, queue: str) -> None:
+        if self._wakeup is not None:
+            self._wakeup.ring(queue)
+
+
+def _enqueue_due(system_database: Any) -> None:
+    """DBOS's own once-a-second job, done now. https://docs.dbos.dev/python/tutorials/queue-tutorial"""
+    try:
+        system_database.transition_delayed_workflows()
+    except Exception as fault:
+        log.warning("engine.due_later", reason=type(fault).__name__)

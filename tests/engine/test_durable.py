@@ -1,0 +1,142 @@
+"""The engine on a real SQLite store: nothing submitted is lost, the urgent go first, a ring beats the poll."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.domain.names import LinkId, Side
+from app.engine.durable import POLL_SECONDS, DurableEngine, limiter
+from app.store.database import Database, open_bridge
+
+QUEUE = "pagerduty-rest"
+
+
+class Recorder:
+    """Notes which deliveries ran, in order."""
+
+    def __init__(self) -> None:
+        self.ran: list[int] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, link_id: LinkId, side: Side, seq: int, first_run: bool) -> str:
+        with self._changed:
+            self.ran.append(seq)
+            self._changed.notify_all()
+        return "done"
+
+    def wait_for(self, count: int, seconds: float = 10.0) -> list[int]:
+        with self._changed:
+            self._changed.wait_for(lambda: len(self.ran) >= count, seconds)
+            return list(self.ran)
+
+
+class Running:
+    def __init__(self, data_dir: Path, per_minute: int = 0, poll_seconds: float = POLL_SECONDS) -> None:
+        self.database = Database(open_bridge(data_dir, None))
+        budgets = {QUEUE: per_minute, "truthvouch": 0}
+        self.engine = DurableEngine(self.database.engine, "main", budgets, poll_seconds)
+        self.recorder = Recorder()
+        self.engine.launch(self.recorder)
+
+    def submit(self, *seqs: int, priority: int = 3, delay: float | None = None) -> None:
+        with self.database.begin() as tx:
+            for seq in seqs:
+                self.engine.submit(tx, QUEUE, LinkId(1), Side.PAGERDUTY, seq, priority, delay)
+        self.engine.wake()
+
+    def close(self) -> None:
+        self.engine.close(0)
+        self.database.engine.dispose()
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    made = Running(tmp_path)
+    yield made
+    made.close()
+
+
+def test_what_is_submitted_runs_once_however_often_it_is_submitted(running: Running) -> None:
+    running.submit(1)
+    running.submit(1, 2)
+    assert [1, 2] == sorted(running.recorder.wait_for(2))
+    running.submit(3)
+    assert [1, 2, 3] == sorted(running.recorder.wait_for(3))
+
+
+def test_a_submission_rolled_back_never_runs(running: Running) -> None:
+    def submit_and_break() -> None:
+        with running.database.begin() as tx:
+            running.engine.submit(tx, QUEUE, LinkId(1), Side.PAGERDUTY, 1, 1)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        submit_and_break()
+    running.submit(2)
+    assert [2] == running.recorder.wait_for(1)
+
+
+def test_a_ring_starts_a_delivery_long_before_the_next_poll(tmp_path: Path) -> None:
+    running = Running(tmp_path, poll_seconds=600)
+    try:
+        for seq in range(1, 4):
+            running.submit(seq)
+            assert seq in running.recorder.wait_for(seq)
+        running.submit(9, delay=0.2)
+        assert 9 in running.recorder.wait_for(4)
+    finally:
+        running.close()
+
+
+def test_the_urgent_go_first_under_a_budget(tmp_path: Path) -> None:
+    running = Running(tmp_path, per_minute=600)
+    try:
+        with running.database.begin() as tx:
+            for seq in range(60):
+                running.engine.submit(tx, QUEUE, LinkId(1), Side.PAGERDUTY, seq, 6)
+            for seq in range(100, 105):
+                running.engine.submit(tx, QUEUE, LinkId(2), Side.PAGERDUTY, seq, 1)
+        running.engine.wake()
+        ran = running.recorder.wait_for(20)
+        assert set(range(100, 105)) <= set(ran[:10])
+    finally:
+        running.close()
+
+
+def test_a_budget_is_spent_in_short_windows_so_that_noise_cannot_use_up_a_minute() -> None:
+    assert None is limiter(0)
+    assert {"limit": 16, "period": 1.0} == limiter(960)
+    assert {"limit": 10, "period": 5.0} == limiter(120)
+    assert {"limit": 1, "period": 5.0} == limiter(1)
+
+
+def test_a_delivery_cut_off_by_kill_9_runs_again_after_the_start(tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        """
+        import os, signal, sys
+        from pathlib import Path
+        from app.domain.names import LinkId, Side
+        from app.engine.durable import DurableEngine
+        from app.store.database import Database, open_bridge
+        database = Database(open_bridge(Path(sys.argv[1]), None))
+        engine = DurableEngine(database.engine, "main", {"pagerduty-rest": 0, "truthvouch": 0})
+        engine.launch(lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        with database.begin() as tx:
+            engine.submit(tx, "pagerduty-rest", LinkId(1), Side.PAGERDUTY, 7, 1)
+        engine.wake()
+        signal.pause()
+        """
+    )
+    died = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=Path.cwd(), check=False, timeout=60)
+    assert -signal.SIGKILL == died.returncode
+    running = Running(tmp_path)
+    try:
+        assert [7] == running.recorder.wait_for(1)
+    finally:
+        running.close()
