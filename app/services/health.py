@@ -1,0 +1,162 @@
+"""Use case: can the bridge do its work, and what would a person have to do about it?
+
+Red only for what makes accepting or delivering impossible: a store that cannot be written, a worker that is not there,
+a credential that is missing. Everything else that deserves a look is *degraded*.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from app.ports import Inbox, Pulse, StoreUnavailable, Vitals
+from app.services.receiving import utc_now
+
+HEARTBEAT_LIMIT_SECONDS = 10.0
+WAITING_LIMIT_SECONDS = 60.0
+FRESH_SECONDS = 1.0
+"""A flood of probes costs one write a second: the answer is kept that long."""
+
+
+class State(StrEnum):
+    """How a check turned out, best first."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    RED = "red"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: what was found in words, and the numbers behind them."""
+
+    state: State
+    message: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All checks by name, and the worst of them."""
+
+    checks: Mapping[str, Check]
+
+    @property
+    def state(self) -> State:
+        """``RED`` if any check is, else ``DEGRADED`` if any is."""
+        order = list(State)
+        return max((check.state for check in self.checks.values()), key=order.index)
+
+
+class Health:
+    """Looks at everything the bridge needs. Safe to call from many threads."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        vitals: Vitals,
+        missing: Callable[[], Sequence[str]],
+        notes: Callable[[], Sequence[str]],
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """``missing``: credentials that are not set; ``notes``: what works only in part. Both name the variable."""
+        self._inbox, self._vitals, self._missing, self._notes, self._clock = inbox, vitals, missing, notes, clock
+        self._lock = threading.Lock()
+        self._kept: tuple[datetime, Report] | None = None
+
+    def __call__(self) -> Report:
+        """The report; at most ``FRESH_SECONDS`` old."""
+        with self._lock:
+            now = self._clock()
+            if self._kept is None or not 0 <= (now - self._kept[0]).total_seconds() < FRESH_SECONDS:
+                self._kept = (now, self._look(now))
+            return self._kept[1]
+
+    def _look(self, now: datetime) -> Report:
+        store = self._store()
+        checks = {"store": store, "configuration": _configuration(self._missing(), self._notes())}
+        try:
+            checks |= _vital_signs(self._vitals.read(), now)
+        except StoreUnavailable as fault:
+            checks["store"] = store if store.state is State.RED else _unreadable(fault)
+            checks["worker"] = Check(State.RED, "Unknown: its heartbeat is in the store, which cannot be read.")
+        return Report(checks)
+
+    def _store(self) -> Check:
+        try:
+            self._inbox.check_writable()
+        except StoreUnavailable as fault:
+            return Check(State.RED, f"Nothing can be stored, so deliveries are answered with 503: {str(fault)[:200]}")
+        return Check(State.OK, "A delivery can be stored.")
+
+
+def _unreadable(fault: StoreUnavailable) -> Check:
+    return Check(State.RED, f"The store cannot be read: {str(fault)[:200]}")
+
+
+def _configuration(missing: Sequence[str], notes: Sequence[str]) -> Check:
+    facts = {"missing": list(missing), "notes": list(notes)}
+    if missing:
+        return Check(State.RED, "Missing: " + "; ".join(missing), facts)
+    if notes:
+        return Check(State.DEGRADED, "; ".join(notes), facts)
+    return Check(State.OK, "Every credential is set.", facts)
+
+
+def _vital_signs(pulse: Pulse, now: datetime) -> dict[str, Check]:
+    return {
+        "worker": _worker(_age(pulse.worker_seen_at, now)),
+        "oldest_waiting": _waiting(pulse, _age(pulse.oldest_waiting_at, now)),
+        "dead_letters": _dead_letters(pulse.dead),
+        "truthvouch": _last_seen("TruthVouch", "/truthvouch/alerts", pulse.truthvouch_seen_at, now),
+        "pagerduty": _last_seen("PagerDuty", "/pagerduty/webhook", pulse.pagerduty_seen_at, now),
+        "holds": _holds(pulse.holds),
+    }
+
+
+def _age(at: datetime | None, now: datetime) -> float | None:
+    return None if at is None else round(max(0.0, (now - at).total_seconds()), 1)
+
+
+def _worker(age: float | None) -> Check:
+    facts = {"heartbeat_age_seconds": age}
+    if age is None:
+        return Check(State.RED, "No worker has ever started on this store: nothing is delivered.", facts)
+    if age > HEARTBEAT_LIMIT_SECONDS:
+        words = f"The worker's last heartbeat was {age:.0f} seconds ago: nothing is delivered. See the worker's log."
+        return Check(State.RED, words, facts)
+    return Check(State.OK, "The worker is alive.", facts)
+
+
+def _waiting(pulse: Pulse, age: float | None) -> Check:
+    facts = {"waiting": pulse.waiting, "age_seconds": age}
+    if age is not None and age > WAITING_LIMIT_SECONDS:
+        words = f"A delivery has been waiting for {age:.0f} seconds: see `holds` and the partners' status pages."
+        return Check(State.DEGRADED, words, facts)
+    return Check(State.OK, "Nothing waits for long." if pulse.waiting else "Nothing is waiting.", facts)
+
+
+def _dead_letters(count: int) -> Check:
+    if count:
+        words = "Dead letters wait for a decision: `truthvouch dead-letters list`, then replay or discard."
+        return Check(State.DEGRADED, words, {"count": count})
+    return Check(State.OK, "No dead letters.", {"count": 0})
+
+
+def _last_seen(name: str, path: str, at: datetime | None, now: datetime) -> Check:
+    facts = {"last_seen_at": at.isoformat() if at else None, "seconds_ago": _age(at, now)}
+    if at is None:
+        words = f"No authentic delivery from {name} has ever arrived. Is its webhook registered for {path}?"
+        return Check(State.DEGRADED, words, facts)
+    return Check(State.OK, f"{name} has been heard.", facts)
+
+
+def _holds(holds: Mapping[str, str]) -> Check:
+    facts = {"targets": dict(holds)}
+    if holds:
+        held = "; ".join(f"{target} ({reason})" for target, reason in sorted(holds.items()))
+        words = f"Credentials are refused, so deliveries are held and tried again every few seconds: {held}"
+        return Check(State.DEGRADED, words, facts)
+    return Check(State.OK, "No target is held.", facts)

@@ -1,0 +1,105 @@
+"""Turns one effect into the partner calls it takes, each of them safe to repeat."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from app.domain.draft import draft
+from app.domain.effects import AddNote, Effect, LookForIncident, OpenIncident, SetAlert, SetIncident
+from app.domain.incident import IncidentFacts
+from app.domain.link import Link
+from app.domain.names import Status, Via
+from app.domain.outcome import Done, Held, Refused, Reply, Retry
+from app.ports import Alerts, Events, Incidents, RulebookSource
+
+KEY_IS_TAKEN = 2002
+"""``POST /incidents``: "Open incident with matching dedup key already exists on this service"."""
+
+LOOK_BACK = timedelta(days=1)
+"""An incident of ours cannot be older than its link; a day allows for clocks that disagree."""
+
+
+@dataclass(frozen=True)
+class Perform:
+    """Calls the partners. Each is None without its credential: what needs it is held until a person sets it."""
+
+    incidents: Incidents | None
+    events: Events | None
+    alerts: Alerts | None
+    rulebook: RulebookSource
+
+    def __call__(self, link: Link, effect: Effect) -> Reply[IncidentFacts | None]:
+        """Do it; the answer in words. ``Done(None)`` where the partner tells no facts."""
+        match effect:
+            case SetAlert(status, resolution):
+                if self.alerts is None:
+                    return Held("no_truthvouch_api_key")
+                return self.alerts.set_status(link.alert.alert_id, status, resolution)
+            case OpenIncident(look_first):
+                return self._open(link, look_first)
+            case LookForIncident():
+                return self._look(link)
+            case SetIncident(status):
+                return self._set(link, status)
+            case AddNote(ref, content):
+                return self._note(link, ref, content)
+
+    def _open(self, link: Link, look_first: bool) -> Reply[IncidentFacts | None]:
+        if look_first and self.incidents is not None:
+            found = self._find(link, self.incidents)
+            if not isinstance(found, Done) or found.value is not None:
+                return found
+        return self._create(link)
+
+    def _create(self, link: Link) -> Reply[IncidentFacts | None]:
+        assert link.decision is not None
+        made = draft(link.alert, link.decision, self.rulebook.current())
+        if link.via is Via.EVENTS:
+            return self.events.trigger(made) if self.events else Held("no_pagerduty_integration_key")
+        if self.incidents is None:
+            return Held("no_pagerduty_api_key")
+        opened = self.incidents.open(made)
+        if isinstance(opened, Refused) and opened.code == KEY_IS_TAKEN:
+            found = self._find(link, self.incidents)
+            return opened if isinstance(found, Done) and found.value is None else found
+        return opened
+
+    def _look(self, link: Link) -> Reply[IncidentFacts | None]:
+        assert self.incidents is not None
+        found = self._find(link, self.incidents)
+        waiting_for_it = link.incident_side.status is not None
+        if waiting_for_it and isinstance(found, Done) and found.value is None:
+            return Retry("not_there_yet")
+        return found
+
+    def _find(self, link: Link, incidents: Incidents) -> Reply[IncidentFacts | None]:
+        reply = incidents.find(link.incident_key, link.first_seen_at - LOOK_BACK)
+        if not isinstance(reply, Done):
+            return reply
+        still_open = [facts for facts in reply.value if facts.status is not Status.RESOLVED]
+        return Done(next(iter(still_open or reply.value), None))
+
+    def _set(self, link: Link, status: Status) -> Reply[IncidentFacts | None]:
+        by_event = link.via is Via.EVENTS and not link.merged and self.events is not None
+        if by_event and self.events is not None:
+            service = link.decision.service_id if link.decision else None
+            if status is Status.RESOLVED:
+                return self.events.resolve(link.incident_key, service)
+            if status is Status.ACKNOWLEDGED:
+                return self.events.acknowledge(link.incident_key, service)
+            if link.incident_id is None or self.incidents is None:
+                return self._create(link)
+        if self.incidents is None or link.incident_id is None:
+            return Held("no_pagerduty_api_key")
+        return self.incidents.set_status(link.incident_id, status, link.closing_text)
+
+    def _note(self, link: Link, ref: str, content: str) -> Reply[IncidentFacts | None]:
+        """Exactly once: the note's ref is looked for before it is written."""
+        assert self.incidents is not None
+        assert link.incident_id is not None
+        there = self.incidents.notes(link.incident_id)
+        if not isinstance(there, Done):
+            return there
+        if any(f"(ref {ref})" in note.content for note in there.value):
+            return Done(None)
+        written = self.incidents.add_note(link.incident_id, content)
+        return Done(None) if isinstance(written, Done) else written

@@ -1,0 +1,218 @@
+"""The far sides and the engine, in memory: they keep state, count calls, and do what they are told to go wrong."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from app.domain.incident import AlertFacts, IncidentDraft, IncidentFacts, NoteFacts
+from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId, Side, Status
+from app.domain.outcome import Done, Refused, Reply, Retry
+from app.ports import Tx
+
+START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
+
+
+@dataclass
+class FakeClock:
+    """Stands still until moved."""
+
+    now: datetime = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def move(self, seconds: float) -> datetime:
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+
+@dataclass
+class Faults:
+    """What goes wrong next: each entry is used up by one call."""
+
+    queue: deque[str] = field(default_factory=deque)
+
+    def next(self) -> str:
+        return self.queue.popleft() if self.queue else ""
+
+
+@dataclass
+class FakePagerDuty:
+    """Incidents by REST and by event.
+
+    ``faults``: ``refused`` (never arrived), ``reset`` (arrived, its answer lost), ``429``.
+    """
+
+    clock: FakeClock
+    incidents: dict[str, IncidentFacts] = field(default_factory=dict)
+    notes_on: dict[str, list[NoteFacts]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
+
+    def _call(self, name: str, act: Callable[[], Reply[Any]]) -> Reply[Any]:
+        self.calls.append(name)
+        match self.faults.next():
+            case "refused":
+                return Retry("connection_refused")
+            case "429":
+                return Retry("http_429", after_seconds=7.0)
+            case "reset":
+                act()
+                return Retry("connection_reset", unclear=True)
+            case _:
+                return act()
+
+    def open_with(self, key: str) -> list[IncidentFacts]:
+        return [i for i in self.incidents.values() if i.incident_key == key and i.status is not Status.RESOLVED]
+
+    def _new(self, draft: IncidentDraft) -> IncidentFacts:
+        number = len(self.incidents) + 1
+        made = IncidentFacts(
+            IncidentId(f"Q{number}"), Status.OPEN, number, f"https://pd.test/{number}", draft.incident_key,
+            draft.urgency.value, draft.title, created_at=self.clock(), status_changed_at=self.clock(),
+        )  # fmt: skip
+        self.incidents[made.incident_id] = made
+        return made
+
+    def open(self, draft: IncidentDraft) -> Reply[IncidentFacts]:
+        def act() -> Reply[IncidentFacts]:
+            if self.open_with(draft.incident_key):
+                return Refused("key_taken", 400, 2002)
+            return Done(self._new(draft))
+
+        return self._call("open", act)
+
+    def find(self, key: IncidentKey, since: datetime | None = None) -> Reply[tuple[IncidentFacts, ...]]:
+        found = [i for i in self.incidents.values() if i.incident_key == key]
+        return self._call("find", lambda: Done(tuple(reversed(found))))
+
+    def get(self, incident_id: IncidentId) -> Reply[IncidentFacts]:
+        return self._call("get", lambda: Done(self.incidents[incident_id]))
+
+    def put(self, incident_id: str, status: Status) -> IncidentFacts:
+        """A change on PagerDuty's side, by whomever."""
+        self.incidents[incident_id] = replace(
+            self.incidents[incident_id], status=status, status_changed_at=self.clock()
+        )
+        return self.incidents[incident_id]
+
+    def set_status(
+        self, incident_id: IncidentId, status: Status, resolution: str | None = None
+    ) -> Reply[IncidentFacts]:
+        return self._call(f"put {status}", lambda: Done(self.put(incident_id, status)))
+
+    def add_note(self, incident_id: IncidentId, content: str) -> Reply[NoteFacts]:
+        def act() -> Reply[NoteFacts]:
+            note = NoteFacts(f"N{len(self.notes_on)}", content)
+            self.notes_on.setdefault(incident_id, []).append(note)
+            return Done(note)
+
+        return self._call("note", act)
+
+    def notes(self, incident_id: IncidentId) -> Reply[tuple[NoteFacts, ...]]:
+        return self._call("notes", lambda: Done(tuple(self.notes_on.get(incident_id, ()))))
+
+    # the Events API
+    def trigger(self, draft: IncidentDraft) -> Reply[None]:
+        def act() -> Reply[None]:
+            if not self.open_with(draft.incident_key):
+                self._new(draft)
+            return Done(None)
+
+        return self._call("trigger", act)
+
+    def _event(self, name: str, key: str, status: Status) -> Reply[None]:
+        def act() -> Reply[None]:
+            for incident in self.open_with(key):
+                self.put(incident.incident_id, status)
+            return Done(None)
+
+        return self._call(name, act)
+
+    def acknowledge(self, key: IncidentKey, service_id: str | None = None) -> Reply[None]:
+        return self._event("event acknowledge", key, Status.ACKNOWLEDGED)
+
+    def resolve(self, key: IncidentKey, service_id: str | None = None) -> Reply[None]:
+        return self._event("event resolve", key, Status.RESOLVED)
+
+
+@dataclass
+class FakeTruthVouch:
+    """Alerts by API; *resolved* is terminal, as its documents say."""
+
+    status: dict[str, Status] = field(default_factory=dict)
+    calls: list[tuple[str, Status, str | None]] = field(default_factory=list)
+    faults: Faults = field(default_factory=Faults)
+
+    def set_status(self, alert_id: AlertId, status: Status, resolution: str | None = None) -> Reply[None]:
+        self.calls.append((alert_id, status, resolution))
+        fault = self.faults.next()
+        if fault == "refused":
+            return Retry("connection_refused")
+        if self.status.get(alert_id) is Status.RESOLVED and status is not Status.RESOLVED:
+            return Refused("conflict", 409)
+        self.status[alert_id] = status
+        return Retry("connection_reset", unclear=True) if fault == "reset" else Done(None)
+
+    def get(self, alert_id: AlertId) -> Reply[AlertFacts]:
+        return Done(AlertFacts(alert_id, self.status[alert_id]))
+
+    def page(self, page: int, status: str | None = None) -> Reply[tuple[tuple[()], bool]]:
+        return Done(((), False))
+
+
+@dataclass
+class ManualEngine:
+    """Keeps what was submitted; ``run`` delivers it, due or not, in order of priority."""
+
+    waiting: dict[tuple[int, Side, int], tuple[int, float]] = field(default_factory=dict)
+    seen: set[tuple[int, Side, int]] = field(default_factory=set)
+    begun: set[tuple[int, Side, int]] = field(default_factory=set)
+    """Deliveries that were started and cut off."""
+
+    def submit(
+        self,
+        tx: Tx,
+        queue: str,
+        link_id: LinkId,
+        side: Side,
+        seq: int,
+        priority: int,
+        delay_seconds: float | None = None,
+    ) -> None:
+        if (link_id, side, seq) not in self.seen:
+            self.seen.add((link_id, side, seq))
+            self.waiting[link_id, side, seq] = (priority, delay_seconds or 0.0)
+
+    def wake(self) -> None: ...
+
+    def run(self, deliver: Callable[..., str], at_most: int = 100) -> list[str]:
+        """Deliver until nothing waits; the outcome words."""
+        words: list[str] = []
+        while self.waiting and len(words) < at_most:
+            key = min(self.waiting, key=lambda k: self.waiting[k])
+            del self.waiting[key]
+            words.append(deliver(LinkId(key[0]), key[1], key[2], key not in self.begun))
+        return words
+
+
+class SilentMeter:
+    """Counts nothing."""
+
+    def accepted(self, source: Side) -> None: ...
+
+    def duplicated(self, source: Side) -> None: ...
+
+    def refused(self, source: Side, reason: str) -> None: ...
+
+    def matched(self, source: Side, secret_index: int) -> None: ...
+
+    def called(self, target: str, outcome: str) -> None: ...
+
+    def delivered(self, target: str, seconds: float) -> None: ...
+
+    def dropped(self, source: Side, reason: str) -> None: ...
+
+    def parked(self, kind: str, reason: str) -> None: ...

@@ -1,0 +1,101 @@
+"""The middle of the bridge on a real SQLite store, with the far sides and the engine in memory."""
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from app.domain.alert import Alert
+from app.domain.link import Link
+from app.domain.names import AlertId, IncidentId, Side, Status, Via
+from app.domain.rulebook import Rulebook
+from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Reading
+from app.services.deliver import Deliver
+from app.services.intake import Intake
+from app.services.perform import Perform
+from app.services.settle import Settle
+from app.store.arrivals import CursorArrivals
+from app.store.database import Database, open_bridge, open_inbox
+from app.store.links import StoredLinks
+from app.store.marks import StoredMarks
+from app.store.migrate import migrate
+from app.store.schema import Instant, inbox
+from tests.fakes import FakeClock, FakePagerDuty, FakeTruthVouch, ManualEngine, SilentMeter
+
+
+class FixedRulebook:
+    def __init__(self, rulebook: Rulebook) -> None:
+        self.rulebook = rulebook
+
+    def current(self) -> Rulebook:
+        return self.rulebook
+
+
+class Rig:
+    """Say words, run, look at both sides."""
+
+    def __init__(self, data_dir: Path, via: Via = Via.REST, rest: bool = True) -> None:
+        self.clock = FakeClock()
+        self.pagerduty, self.truthvouch = FakePagerDuty(self.clock), FakeTruthVouch()
+        self.engine, self.links = ManualEngine(), StoredLinks()
+        self.rulebook = FixedRulebook(Rulebook())
+        bridge, self._inbox = open_bridge(data_dir, None), open_inbox(data_dir, None)
+        migrate(bridge, self._inbox, data_dir)
+        self.database = Database(bridge)
+        self.said: dict[bytes, tuple[Reading, ...]] = {}
+        settle = Settle(self.links, self.engine, lambda: rest)
+        reads = dict.fromkeys(Side, lambda body, _encoding: self.said[bytes(body)])
+        arrivals = CursorArrivals(self._inbox)
+        self.intake = Intake(
+            self.database, arrivals, self.links, settle, reads, self.rulebook, lambda: via, SilentMeter(), self.clock
+        )
+        incidents = self.pagerduty if rest else None
+        events = self.pagerduty if via is Via.EVENTS else None
+        perform = Perform(incidents, events, self.truthvouch, self.rulebook)
+        self.deliver = Deliver(
+            self.database, self.links, StoredMarks(), settle, perform, SilentMeter(), clock=self.clock, dice=lambda: 0.5
+        )
+
+    def say(self, source: Side, *readings: Reading) -> None:
+        """One delivery arrives and is taken in."""
+        body = f"{len(self.said)}".encode()
+        self.said[body] = readings
+        at = Instant().process_bind_param(self.clock(), self._inbox.dialect)
+        row = {"source": source.value, "delivery_id": body.decode(), "received_at": at, "body": body}
+        with self._inbox.begin() as connection:
+            connection.execute(inbox.insert().values(row))
+        while self.intake.take():
+            pass
+
+    def alert(self, verb: AlertVerb, at: datetime | None = None, alert_id: str = "a1", **told: Any) -> AlertWord:
+        """TruthVouch says something; keep the word to say it again."""
+        alert = Alert(AlertId(alert_id), severity=told.pop("severity", "critical"))
+        word = AlertWord(verb, alert, f"alert.{verb}", at or self.clock(), **told)
+        self.say(Side.TRUTHVOUCH, word)
+        return word
+
+    def incident(
+        self, verb: IncidentVerb, incident_id: str = "Q1", at: datetime | None = None, **told: Any
+    ) -> IncidentWord:
+        """PagerDuty says something, and it is so there."""
+        becomes = {
+            IncidentVerb.ACKNOWLEDGED: Status.ACKNOWLEDGED,
+            IncidentVerb.UNACKNOWLEDGED: Status.OPEN,
+            IncidentVerb.REOPENED: Status.OPEN,
+            IncidentVerb.RESOLVED: Status.RESOLVED,
+        }
+        if verb in becomes and incident_id in self.pagerduty.incidents:
+            self.pagerduty.put(incident_id, becomes[verb])
+        word = IncidentWord(verb, IncidentId(incident_id), f"incident.{verb}", at or self.clock(), **told)
+        self.say(Side.PAGERDUTY, word)
+        return word
+
+    def run(self) -> list[str]:
+        """Deliver everything that is owed."""
+        return self.engine.run(self.deliver)
+
+    def link(self, alert_id: str = "a1") -> Link:
+        with self.database.begin() as tx:
+            found = self.links.by_alert(tx, AlertId(alert_id))
+        assert found is not None
+        return replace(found)

@@ -1,0 +1,229 @@
+"""One alert across and back, through intake and delivery, on a real store."""
+
+from pathlib import Path
+
+import pytest
+
+from app.domain.names import Status, Via
+from app.domain.outcome import Done
+from app.domain.rulebook import Redaction, Rulebook
+from app.domain.words import AlertVerb, IncidentVerb
+from tests.rig import Rig
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
+
+
+def opened(rig: Rig) -> Rig:
+    rig.alert(AlertVerb.CREATED)
+    rig.run()
+    rig.pagerduty.calls.clear()
+    rig.clock.move(10)
+    return rig
+
+
+def test_a_critical_alert_opens_one_incident_of_high_urgency(rig: Rig) -> None:
+    rig.alert(AlertVerb.CREATED)
+    assert rig.run() == ["done"]
+    assert ["open"] == rig.pagerduty.calls
+    assert [("high", Status.OPEN)] == [(i.urgency, i.status) for i in rig.pagerduty.incidents.values()]
+    assert "Q1" == rig.link().incident_id
+
+
+def test_a_medium_alert_opens_nothing(rig: Rig) -> None:
+    rig.alert(AlertVerb.CREATED, severity="medium")
+    assert [] == rig.run()
+    assert [] == rig.pagerduty.calls
+
+
+def test_acknowledge_and_resolve_by_a_person_reach_truthvouch_once_each(rig: Rig) -> None:
+    opened(rig)
+    for verb in (IncidentVerb.ACKNOWLEDGED, IncidentVerb.RESOLVED):
+        for _ in range(3):
+            rig.incident(verb, author="Dana Example")
+        rig.run()
+        rig.clock.move(60)
+    expected = [("a1", Status.ACKNOWLEDGED, None), ("a1", Status.RESOLVED, "Resolved in PagerDuty by Dana Example.")]
+    assert expected == rig.truthvouch.calls
+    assert [] == rig.pagerduty.calls
+
+
+def test_the_persons_note_becomes_the_resolution(rig: Rig) -> None:
+    opened(rig)
+    rig.incident(IncidentVerb.RESOLVED, author="Dana Example")
+    rig.incident(IncidentVerb.ANNOTATED, note="prompt rolled back")
+    rig.run()
+    assert [("a1", Status.RESOLVED, "prompt rolled back")] == rig.truthvouch.calls
+
+
+def test_an_alert_resolved_with_a_reason_resolves_the_incident_and_leaves_one_note(rig: Rig) -> None:
+    opened(rig)
+    for _ in range(2):
+        rig.alert(AlertVerb.RESOLVED, reason="false_positive", text="a paraphrase", author="qa@example.com")
+    rig.run()
+    assert Status.RESOLVED is rig.pagerduty.incidents["Q1"].status
+    assert ["put resolved", "notes", "note"] == rig.pagerduty.calls
+    (note,) = rig.pagerduty.notes_on["Q1"]
+    assert note.content.startswith("[TruthVouch] resolved by somebody: false_positive. a paraphrase (ref ")
+    assert [] == rig.truthvouch.calls
+
+
+def test_who_resolved_an_alert_is_told_only_where_people_may_be_sent(rig: Rig) -> None:
+    rig.rulebook.rulebook = Rulebook(redaction=Redaction(send_people=True))
+    opened(rig)
+    rig.alert(AlertVerb.RESOLVED, text="ask qa@example.com", author="qa@example.com")
+    rig.run()
+    (note,) = rig.pagerduty.notes_on["Q1"]
+    assert note.content.startswith("[TruthVouch] resolved by qa@example.com: ask qa@example.com (ref ")
+
+
+def test_our_own_echoes_cause_no_calls(rig: Rig) -> None:
+    opened(rig)
+    rig.incident(IncidentVerb.TRIGGERED)
+    rig.alert(AlertVerb.ACKNOWLEDGED)
+    rig.run()
+    rig.clock.move(0.4)
+    rig.incident(IncidentVerb.ACKNOWLEDGED)
+    rig.clock.move(9)
+    rig.incident(IncidentVerb.RESOLVED, author="Dana Example")
+    rig.run()
+    rig.clock.move(0.4)
+    rig.alert(AlertVerb.RESOLVED, reason="Resolved in PagerDuty by Dana Example.")
+    rig.run()
+    assert ["put acknowledged"] == rig.pagerduty.calls
+    assert [Status.RESOLVED] == [call[1] for call in rig.truthvouch.calls]
+
+
+def test_a_resolve_before_the_create_is_remembered_and_nothing_is_opened(rig: Rig) -> None:
+    created_at = rig.clock()
+    rig.clock.move(5)
+    rig.alert(AlertVerb.RESOLVED, reason="false_positive")
+    rig.alert(AlertVerb.CREATED, at=created_at)
+    assert [] == rig.run()
+    assert {} == rig.pagerduty.incidents
+
+
+def test_words_in_the_wrong_order_leave_the_same_state(rig: Rig) -> None:
+    opened(rig)
+    early, late = rig.clock.move(10), rig.clock.move(20)
+    rig.incident(IncidentVerb.RESOLVED, at=late, author="Dana Example")
+    rig.run()
+    rig.incident(IncidentVerb.ACKNOWLEDGED, at=early)
+    rig.run()
+    assert Status.RESOLVED is rig.link().status
+    assert [Status.RESOLVED] == [call[1] for call in rig.truthvouch.calls]
+
+
+def test_a_lost_answer_to_a_create_is_looked_up_not_repeated(rig: Rig) -> None:
+    rig.pagerduty.faults.queue.append("reset")
+    rig.alert(AlertVerb.CREATED)
+    assert ["retry", "done"] == rig.run()
+    assert ["open", "find"] == rig.pagerduty.calls
+    assert 1 == len(rig.pagerduty.incidents)
+
+
+def test_an_incident_resolved_by_a_person_while_the_create_was_unclear_is_not_opened_again(rig: Rig) -> None:
+    rig.pagerduty.faults.queue.append("reset")
+    rig.alert(AlertVerb.CREATED)
+    rig.engine.run(rig.deliver, at_most=1)
+    rig.clock.move(30)
+    rig.pagerduty.put("Q1", Status.RESOLVED)
+    rig.run()
+    assert 1 == len(rig.pagerduty.incidents)
+    assert Status.RESOLVED is rig.pagerduty.incidents["Q1"].status
+    assert Status.RESOLVED is rig.truthvouch.status["a1"]
+
+
+def test_an_unclear_create_of_an_alert_resolved_meanwhile_is_found_and_closed(rig: Rig) -> None:
+    rig.pagerduty.faults.queue.append("reset")
+    rig.alert(AlertVerb.CREATED)
+    rig.engine.run(rig.deliver, at_most=1)
+    rig.clock.move(30)
+    rig.alert(AlertVerb.RESOLVED)
+    rig.run()
+    assert [Status.RESOLVED] == [i.status for i in rig.pagerduty.incidents.values()]
+
+
+def test_a_word_about_an_incident_not_yet_known_is_kept_and_heard_later(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Via.EVENTS)
+    rig.alert(AlertVerb.CREATED)
+    rig.clock.move(3)
+    rig.incident(IncidentVerb.ACKNOWLEDGED, "Q1", author="Dana Example")
+    assert [] == rig.truthvouch.calls
+    rig.run()
+    assert [("a1", Status.ACKNOWLEDGED, None)] == rig.truthvouch.calls
+
+
+def test_by_event_the_incident_is_triggered_found_acknowledged_and_resolved(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Via.EVENTS)
+    rig.alert(AlertVerb.CREATED)
+    rig.run()
+    rig.clock.move(5)
+    rig.alert(AlertVerb.ACKNOWLEDGED)
+    rig.run()
+    rig.clock.move(5)
+    rig.alert(AlertVerb.RESOLVED)
+    rig.run()
+    assert ["trigger", "find", "event acknowledge", "event resolve"] == rig.pagerduty.calls
+
+
+def test_by_event_without_an_api_key_the_three_actions_go_out(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Via.EVENTS, rest=False)
+    for verb in (AlertVerb.CREATED, AlertVerb.ACKNOWLEDGED, AlertVerb.RESOLVED):
+        rig.alert(verb)
+        rig.run()
+        rig.clock.move(5)
+    assert ["trigger", "event acknowledge", "event resolve"] == rig.pagerduty.calls
+
+
+def test_a_reopen_that_truthvouch_refuses_is_told_once_and_the_incident_stays_open(rig: Rig) -> None:
+    opened(rig)
+    rig.truthvouch.status["a1"] = Status.OPEN
+    rig.incident(IncidentVerb.RESOLVED, author="Dana Example")
+    rig.run()
+    rig.clock.move(60)
+    rig.incident(IncidentVerb.REOPENED)
+    rig.run()
+    assert [Status.RESOLVED, Status.OPEN] == [call[1] for call in rig.truthvouch.calls]
+    assert Status.OPEN is rig.pagerduty.incidents["Q1"].status
+    assert 1 == len(rig.pagerduty.notes_on["Q1"])
+    rig.run()
+    assert 2 == len(rig.truthvouch.calls)
+
+
+def test_a_merge_moves_the_link_and_resolves_nothing(rig: Rig) -> None:
+    opened(rig)
+    rig.alert(AlertVerb.CREATED, alert_id="a2")
+    rig.run()
+    rig.pagerduty.calls.clear()
+    rig.clock.move(5)
+    rig.incident(IncidentVerb.MERGED, "Q1", merged_into="Q2")
+    rig.run()
+    assert [] == rig.truthvouch.calls
+    assert "Q2" == rig.link("a1").incident_id
+    rig.clock.move(5)
+    rig.alert(AlertVerb.RESOLVED, alert_id="a1", reason="fixed")
+    rig.run()
+    assert [Status.OPEN] == [rig.pagerduty.incidents["Q2"].status]
+    assert 1 == len(rig.pagerduty.notes_on["Q2"])
+    rig.clock.move(5)
+    rig.alert(AlertVerb.RESOLVED, alert_id="a2")
+    rig.run()
+    assert [Status.RESOLVED] == [rig.pagerduty.incidents["Q2"].status]
+
+
+def test_a_stale_read_of_an_incident_just_resolved_by_event_is_no_news(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Via.EVENTS)
+    rig.alert(AlertVerb.CREATED)
+    found = rig.pagerduty.find
+    rig.engine.run(rig.deliver, at_most=0)
+    rig.pagerduty.find = lambda key, since=None: Done(())  # type: ignore[method-assign]
+    rig.engine.run(rig.deliver, at_most=1)
+    stale = found(rig.link().incident_key)
+    rig.clock.move(5)
+    rig.alert(AlertVerb.RESOLVED)
+    rig.pagerduty.find = lambda key, since=None: stale  # type: ignore[method-assign]
+    rig.run()
+    assert 1 == rig.pagerduty.calls.count("event resolve")

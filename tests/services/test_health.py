@@ -1,0 +1,106 @@
+"""Red is for what stops the work, degraded for what deserves a look, and each says what to do about it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app.ports import StoreUnavailable
+from app.services.health import Report, State
+from tests.conftest import FakeClock
+from tests.doors import Doors
+
+
+@pytest.fixture
+def doors(clock: FakeClock) -> Doors:
+    return Doors(clock)
+
+
+def states(report: Report) -> dict[str, State]:
+    """The checks that are not fine."""
+    return {name: check.state for name, check in report.checks.items() if check.state is not State.OK}
+
+
+def test_a_bridge_that_works_is_ok(doors: Doors):
+    report = doors.health()
+    assert {} == states(report)
+    assert report.state is State.OK
+    assert {
+        "store", "configuration", "worker", "oldest_waiting", "dead_letters", "truthvouch", "pagerduty", "holds",
+    } == set(report.checks)  # fmt: skip
+
+
+def test_a_store_that_cannot_be_written_is_red(doors: Doors):
+    doors.inbox.broken = StoreUnavailable("disk full")
+    report = doors.health()
+    assert {"store": State.RED} == states(report)
+    assert "disk full" in report.checks["store"].message
+
+
+def test_a_store_that_cannot_be_read_is_red(doors: Doors):
+    doors.vitals.broken = True
+    assert {"store": State.RED, "worker": State.RED} == states(doors.health())
+
+
+@pytest.mark.parametrize(("age", "expected"), [(0, State.OK), (10, State.OK), (10.5, State.RED), (86_400, State.RED)])
+def test_a_worker_is_missed_after_ten_seconds(doors: Doors, clock: FakeClock, age: float, expected: State):
+    doors.vitals.set(worker_seen_at=clock() - timedelta(seconds=age))
+    worker = doors.health().checks["worker"]
+    assert expected is worker.state
+    assert age == worker.facts["heartbeat_age_seconds"]
+
+
+def test_a_worker_that_never_came_is_missed(doors: Doors):
+    doors.vitals.set(worker_seen_at=None)
+    assert {"worker": State.RED} == states(doors.health())
+
+
+def test_a_missing_credential_is_red_and_named(doors: Doors):
+    doors.missing = ("TRUTHVOUCH_API_KEY: alerts cannot be updated",)
+    configuration = doors.health().checks["configuration"]
+    assert State.RED is configuration.state
+    assert "TRUTHVOUCH_API_KEY" in configuration.message
+
+
+@pytest.mark.parametrize(
+    ("pulse", "name", "facts"),
+    [
+        ({"dead": 2}, "dead_letters", {"count": 2}),
+        ({"holds": {"pagerduty-rest": "http_401"}}, "holds", {"targets": {"pagerduty-rest": "http_401"}}),
+        ({"truthvouch_seen_at": None}, "truthvouch", {"last_seen_at": None, "seconds_ago": None}),
+        ({"pagerduty_seen_at": None}, "pagerduty", {"last_seen_at": None, "seconds_ago": None}),
+    ],
+)
+def test_what_deserves_a_look_is_degraded(doors: Doors, pulse: dict[str, Any], name: str, facts: dict[str, Any]):
+    doors.vitals.set(**pulse)
+    report = doors.health()
+    assert report.state is State.DEGRADED
+    assert {name: State.DEGRADED} == states(report)
+    assert facts == report.checks[name].facts
+
+
+@pytest.mark.parametrize(("age", "expected"), [(60, State.OK), (61, State.DEGRADED)])
+def test_a_delivery_may_wait_for_a_minute(doors: Doors, clock: FakeClock, age: float, expected: State):
+    doors.vitals.set(waiting=1, oldest_waiting_at=clock() - timedelta(seconds=age))
+    assert expected is doors.health().checks["oldest_waiting"].state
+
+
+def test_what_works_only_in_part_is_degraded(doors: Doors):
+    doors.notes = ("notes are off",)
+    assert {"configuration": State.DEGRADED} == states(doors.health())
+
+
+def test_a_flood_of_probes_writes_once_a_second(doors: Doors, clock: FakeClock):
+    for _ in range(50):
+        doors.health()
+    assert 1 == doors.inbox.writes
+    clock.advance(1)
+    doors.health()
+    assert 2 == doors.inbox.writes
+
+
+def test_a_clock_that_was_set_back_does_not_freeze_the_report(doors: Doors, clock: FakeClock):
+    doors.health()
+    clock.advance(-3600)
+    doors.health()
+    assert 2 == doors.inbox.writes

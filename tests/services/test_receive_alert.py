@@ -1,0 +1,104 @@
+"""A delivery from TruthVouch: proved, stored, and only then accepted. The other door is the same code."""
+
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.domain.names import Side
+from app.ports import StoreUnavailable
+from app.services.receiving import Arrival, Outcome, Receipt
+from tests.conftest import FakeClock
+from tests.doors import Doors, sign
+
+BODY = b"evt-1\nalert-7\nprompt of a person"
+
+
+@pytest.fixture
+def doors(clock: FakeClock) -> Doors:
+    return Doors(clock)
+
+
+def arrival(body: bytes = BODY, **facts: Any) -> Arrival:
+    return Arrival(headers={**sign(body), **facts.pop("headers", {})}, body=body, request_id="req-1", **facts)
+
+
+def test_an_authentic_delivery_is_stored_as_it_came(doors: Doors, clock: FakeClock):
+    assert Receipt(Outcome.ACCEPTED) == doors.receive_alert(arrival(headers={"Content-Encoding": "gzip"}))
+    stored = doors.inbox.only
+    assert (Side.TRUTHVOUCH, "evt-1", BODY) == (stored.source, stored.delivery_id, stored.body)
+    assert (clock(), "req-1", "gzip") == (stored.received_at, stored.request_id, stored.content_encoding)
+
+
+def test_the_bell_rings_after_the_delivery_is_stored_and_only_for_a_new_one(doors: Doors):
+    doors.receive_alert(arrival())
+    assert Receipt(Outcome.DUPLICATE) == doors.receive_alert(arrival())
+    assert 1 == doors.bell.rings
+
+
+def test_a_broken_bell_refuses_nothing(doors: Doors):
+    doors.bell.broken = True
+    assert Receipt(Outcome.ACCEPTED) == doors.receive_alert(arrival())
+
+
+def test_an_unreadable_delivery_is_stored_and_parked(doors: Doors):
+    assert Receipt(Outcome.PARKED, "not_json") == doors.receive_alert(arrival(b"\nnonsense"))
+    assert 1 == len(doors.inbox.deliveries)
+    assert 1 == doors.bell.rings
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"headers": {"X-Signature": ""}}, Receipt(Outcome.REFUSED, "signature_missing")),
+        ({"headers": {"X-Signature": "0"}}, Receipt(Outcome.REFUSED, "signature_mismatch")),
+        ({"flaw": "body_incomplete"}, Receipt(Outcome.REFUSED, "body_incomplete")),
+        ({"too_large": True}, Receipt(Outcome.TOO_LARGE, "body_too_large")),
+    ],
+)
+def test_what_is_not_proved_whole_is_not_stored(doors: Doors, given: dict[str, Any], expected: Receipt):
+    assert expected == doors.receive_alert(arrival(**given))
+    assert {} == doors.inbox.deliveries
+    assert 1 == doors.meter.counts["refused", Side.TRUTHVOUCH, expected.reason]
+
+
+@pytest.mark.parametrize("headers", [sign(BODY), sign(BODY, ""), {"X-Signature": ""}])
+def test_without_a_secret_the_door_is_shut(clock: FakeClock, headers: dict[str, str]):
+    doors = Doors(clock, secrets=())
+    assert Receipt(Outcome.UNAVAILABLE, "no_secret") == doors.receive_alert(arrival(headers=headers))
+    assert {} == doors.inbox.deliveries
+
+
+def test_a_store_that_cannot_be_written_makes_the_sender_try_again(doors: Doors):
+    doors.inbox.broken = StoreUnavailable("disk full")
+    assert Receipt(Outcome.UNAVAILABLE, "store_unavailable") == doors.receive_alert(arrival())
+    doors.inbox.broken = None
+    assert Receipt(Outcome.ACCEPTED) == doors.receive_alert(arrival())
+
+
+def test_each_outcome_is_counted(doors: Doors):
+    doors.receive_alert(arrival())
+    doors.receive_alert(arrival())
+    doors.receive_alert(Arrival(sign(b"evt-2", "older-secret"), b"evt-2"))
+    counts = doors.meter.counts
+    assert 2 == counts["accepted", Side.TRUTHVOUCH]
+    assert 1 == counts["duplicated", Side.TRUTHVOUCH]
+    assert (2, 1) == (counts["matched", Side.TRUTHVOUCH, 0], counts["matched", Side.TRUTHVOUCH, 1])
+
+
+def test_one_line_names_the_delivery_and_nothing_of_its_content(doors: Doors):
+    with capture_logs() as lines:
+        doors.receive_alert(Arrival(sign(BODY, "older-secret"), BODY))
+    expected = {
+        "event": "alert.accepted", "log_level": "info", "delivery_id": "evt-1", "event_type": "matter.moved",
+        "alert_id": "alert-7", "secret_index": 1, "bytes": len(BODY),
+    }  # fmt: skip
+    assert [expected] == lines
+
+
+def test_a_refusal_is_one_line_with_its_reason(doors: Doors):
+    with capture_logs() as lines:
+        doors.receive_alert(Arrival({}, BODY))
+    assert [
+        {"event": "alert.refused", "log_level": "warning", "reason": "signature_missing", "bytes": len(BODY)}
+    ] == lines
