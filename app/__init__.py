@@ -1,0 +1,67 @@
+"""The bridge between TruthVouch and PagerDuty: the map of its rooms, and the web application.
+
+==================  ===============================================================================================
+``domain``          what the bridge knows and decides: values in, values out
+``services``        what it does, one use case a file; talks to ``ports`` only
+``truthvouch``      all and only TruthVouch's wire
+``pagerduty``       all and only PagerDuty's wire
+``store``           the only room that speaks SQL
+``engine``          the only room that knows the durable engine
+``web``             Flask and status codes; a view is a door
+``sandbox``         simulated partners, which know nothing of the bridge
+``bootstrap``       the only place that names real adapters
+``worker``, ``cli`` the process that delivers, and the ``truthvouch`` command
+``supervise``       how the web's master process keeps that worker running
+==================  ===============================================================================================
+
+Importing this package loads nothing else: every process carries only what it needs.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from app.settings import Settings
+    from app.web.bridge import WebBridge
+
+
+def create_app(settings: "Settings | None" = None, bridge: "WebBridge | None" = None) -> "Flask":
+    """The web application. Settings are read from the environment and the bridge is built from them, unless given.
+
+    Raises ``ConfigFault`` with every fault of the environment at once.
+    """
+    from flask import Flask
+
+    from app.web import errors, health, hosts, inbound, outbound, proxies, tracing
+
+    settings = settings or _settings_of_this_process()
+    bridge = bridge or _bridge(settings)
+    app = Flask("app.web", static_folder=None)
+    app.extensions["bridge"] = bridge
+    tracing.install(app)
+    errors.install(app)
+    app.register_blueprint(outbound.blueprint(bridge.receive_alert))
+    app.register_blueprint(inbound.blueprint(bridge.receive_incident_event))
+    app.register_blueprint(health.blueprint(bridge.health, bridge.metrics_text))
+    hosts.install(app)
+    proxies.install(app, settings.trusted_proxies)
+    return app
+
+
+def _settings_of_this_process() -> "Settings":
+    import os
+
+    from app import logs
+    from app.settings import Settings
+
+    settings = Settings.from_env(os.environ)
+    logs.configure(settings.log_format, settings.log_level)
+    logs.conceal(logs.hidden_in(settings))
+    return settings
+
+
+def _bridge(settings: "Settings") -> "WebBridge":
+    from app.bootstrap import build_web
+
+    return build_web(settings)

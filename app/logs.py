@@ -1,0 +1,250 @@
+"""Logging: events of ours and records of libraries leave through one formatter, as one JSON object a line.
+
+On a terminal (or with ``LOG_FORMAT=console``) the same events are coloured columns. Everything goes to standard error,
+so that what a command prints can be piped. Values under names that look like secrets are masked, the secrets of this
+process are concealed wherever they turn up, and no text from outside can begin a line or steer a terminal.
+"""
+
+import json
+import logging
+import os
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, TextIO
+from urllib.parse import urlsplit
+
+# structlog draws in rich when it is installed, which costs every process 5 MiB; nothing here renders with it.
+_BLOCKED = "rich" not in sys.modules
+if _BLOCKED:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+try:
+    import structlog
+    from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
+finally:
+    if _BLOCKED:
+        del sys.modules["rich"]
+
+FORMATS = ("json", "console")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+MASK = "***"
+MAX_FRAMES = 20
+SHORTEST_CONCEALED = 4
+"""A shorter secret would blank half the log."""
+
+SECRET_NAME = re.compile(
+    r"(?:secrets?|tokens?|passw(?:or)?d|authorization|cookies?|credentials?|signatures?"
+    r"|(?:api|integration|routing|secret|private|admin)_?keys?|database_?url|dsn)$",
+    re.IGNORECASE,
+)
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+"""Control characters, separators, and what turns the direction of writing round."""
+
+TALKATIVE = ("dbos", "alembic")
+"""Libraries that say a line for each migration and plugin: heard from WARNING on, or with LOG_LEVEL=DEBUG."""
+
+_concealed: set[str] = set()
+
+
+def configure(form: str | None, level: str = "INFO", stream: TextIO | None = None) -> None:
+    """Send every log line of this process to ``stream`` (standard error) in one form.
+
+    ``form``: ``json``, ``console``, or None: console on a terminal, else json. ``level``: a name of ``LEVELS``.
+    May be called again; handlers of others are left alone.
+    """
+    structlog.configure(
+        processors=[*_common(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if isinstance(one, _Handler)]:
+        root.removeHandler(handler)
+    handler = _Handler(stream)
+    handler.form = form or ("console" if handler.stream.isatty() else "json")
+    handler.setFormatter(_formatter(handler.form, handler.stream))
+    root.addHandler(handler)
+    root.setLevel(level)
+    # DBOS adds a handler of its own, and keeps its records to itself, unless it finds one.
+    dbos = logging.getLogger("dbos")
+    dbos.handlers, dbos.propagate = [logging.NullHandler()], True
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(level if level == "DEBUG" else max(logging.WARNING, root.level))
+    logging.captureWarnings(True)
+    sys.excepthook, threading.excepthook = _process_broke, _thread_broke
+
+
+def configure_from(environ: Mapping[str, str]) -> None:
+    """Configure from ``LOG_FORMAT`` and ``LOG_LEVEL``, taking a malformed value for an absent one.
+
+    For the lines before the settings are read; whoever reads them reports the malformed value.
+    """
+    form, level = environ.get("LOG_FORMAT", "").lower(), environ.get("LOG_LEVEL", "").upper()
+    configure(form if form in FORMATS else None, level if level in LEVELS else "INFO")
+
+
+def refuse(event: str, words: str) -> None:
+    """Say why this process ends, in one event; people at a console get the words as they are, line by line."""
+    handler = next(one for one in logging.getLogger().handlers if isinstance(one, _Handler))
+    if handler.form == "json":
+        structlog.get_logger().critical(event, words=words)
+        return
+    for line in words.splitlines():
+        handler.stream.write(_escaped(line) + "\n")
+
+
+def conceal(secrets: Iterable[str]) -> None:
+    """Never let these texts leave through a log line of this process, whatever they are part of."""
+    for secret in secrets:
+        if len(secret) >= SHORTEST_CONCEALED:
+            _concealed.update((secret, json.dumps(secret)[1:-1]))
+
+
+def hidden_in(record: Any) -> Iterator[str]:
+    """The texts in the fields a dataclass keeps out of its ``repr``: its secrets, of URLs the password."""
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if is_dataclass(value):
+            yield from hidden_in(value)
+        elif not field.repr:
+            yield from _texts(value)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        password = urlsplit(value).password if "://" in value else None
+        yield password or value
+    elif isinstance(value, Mapping):
+        yield from (text for item in value.values() for text in _texts(item))
+    elif isinstance(value, Sequence):
+        yield from (text for item in value for text in _texts(item))
+
+
+# ---------------------------------------------------------------------------------------------------- processors
+
+
+def _common() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        mask,
+    ]
+
+
+def _formatter(form: str, stream: TextIO) -> logging.Formatter:
+    last: list[Processor] = _console(stream.isatty()) if form == "console" else _json()
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=_common(),
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last, _conceal],
+    )
+
+
+def _json() -> list[Processor]:
+    tell = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=MAX_FRAMES)
+    return [_add_pid, structlog.processors.ExceptionRenderer(tell), structlog.processors.JSONRenderer()]
+
+
+def _console(colors: bool) -> list[Processor]:
+    plain = structlog.dev.plain_traceback
+    columns = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain, pad_event_to=28)
+    return [structlog.processors.ExceptionRenderer(_indented), _printable, columns]
+
+
+def _add_pid(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    event["pid"] = os.getpid()
+    return event
+
+
+def mask(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Blank the text under every name that looks like a secret's, at any depth."""
+    return {name: _masked(name, value) for name, value in event.items()}
+
+
+def _masked(name: object, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _masked(key, item) for key, item in value.items()}
+    if isinstance(name, str) and value and not isinstance(value, bool | int | float) and _names_a_secret(name):
+        return MASK
+    return value
+
+
+@lru_cache(1024)
+def _names_a_secret(name: str) -> bool:
+    return SECRET_NAME.search(name) is not None
+
+
+def _indented(exc_info: ExcInfo) -> str:
+    """A stack whose lines cannot be taken for log lines, whatever the error's message holds."""
+    lines = "".join(traceback.format_exception(*exc_info)).splitlines()
+    return "\n".join(f"  | {_escaped(line)}" for line in lines)
+
+
+def _printable(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    return {name: value if name == "exception" else _plain(value) for name, value in event.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bool | int | float) or value is None:
+        return value
+    return _escaped(value if isinstance(value, str) else repr(value))
+
+
+def _escaped(text: str) -> str:
+    return UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+def _conceal(_logger: WrappedLogger, _name: str, line: Any) -> Any:
+    for secret in _concealed:
+        if secret in line:
+            line = line.replace(secret, MASK)
+    return line
+
+
+# ---------------------------------------------------------------------------------------------------- the way out
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes to standard error as it is at that moment, unless given a stream; fails in one line, never in a stack."""
+
+    form = "json"
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._given = stream
+        super().__init__(stream)
+
+    @property
+    def stream(self) -> TextIO:
+        return self._given or sys.stderr
+
+    @stream.setter
+    def stream(self, _stream: TextIO) -> None:
+        """The base class sets it once; what counts is ``_given``."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        kind = sys.exc_info()[0]
+        line = {"event": "log.failed", "level": "error", "logger": record.name, "error": kind.__name__ if kind else ""}
+        try:
+            self.stream.write(json.dumps(line) + "\n")
+        except (OSError, ValueError):
+            return
+
+
+def _process_broke(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logging.getLogger("process").critical("process.broke", exc_info=(kind, error, stack))
+
+
+def _thread_broke(told: threading.ExceptHookArgs) -> None:
+    if told.exc_value is not None and not issubclass(told.exc_type, SystemExit):
+        stack = (told.exc_type, told.exc_value, told.exc_traceback)
+        name = told.thread.name if told.thread else None
+        structlog.get_logger("thread").critical("thread.broke", thread=name, exc_info=stack)

@@ -1,0 +1,82 @@
+"""Before anything starts: every fault of environment and ``bridge.yaml`` in one message, then the stores.
+
+Gunicorn's master runs ``python -m app.startup`` as a process of its own, so that what it takes to read a rulebook and
+to migrate a database stays out of the master's memory.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from signal import SIGINT, SIGTERM, signal
+from typing import NoReturn
+
+import structlog
+
+WRONG_USE = 2
+
+
+class Refused(Exception):
+    """The bridge must not start; the text says why, for a person, in one or several lines."""
+
+    def __init__(self, words: str, status: int) -> None:
+        super().__init__(words)
+        self.status = status
+
+
+def faults(environ: Mapping[str, str]) -> str:
+    """Everything malformed in the environment and in the file it names; empty when nothing is."""
+    from app import configfile
+    from app.errors import ConfigFault
+    from app.settings import Settings
+
+    found = []
+    path = Path(environ.get("BRIDGE_CONFIG", "").strip() or "bridge.yaml")
+    for read in (lambda: Settings.from_env(environ), lambda: configfile.load(path)):
+        try:
+            read()
+        except ConfigFault as fault:
+            found.append(str(fault))
+    return "\n".join(found)
+
+
+def prepare(command: list[str]) -> None:
+    """Run this preparation to its end. Raises ``Refused`` with what it said on standard error if it failed.
+
+    While it runs, SIGTERM and SIGINT end it and this process with it, as they should: gunicorn does not yet listen.
+    """
+    signal(SIGTERM, _leave)
+    signal(SIGINT, _leave)
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace", check=False)  # noqa: S603
+    if done.returncode:
+        words = done.stderr.strip() or f"{' '.join(command[1:])} ended with status {done.returncode}"
+        raise Refused(words, done.returncode if done.returncode > 0 else 1)
+    if done.stderr.strip():
+        structlog.get_logger().warning("start.remarked", words=done.stderr.strip())
+
+
+def _leave(*_: object) -> NoReturn:
+    sys.exit(0)
+
+
+def main() -> None:
+    """Check, then create or upgrade the stores. Exit codes as everywhere: 2 for a wrong configuration."""
+    if words := faults(os.environ):
+        sys.stderr.write(words + "\n")
+        sys.exit(WRONG_USE)
+    from app.bootstrap import migrate_stores
+    from app.ports import StoreUnavailable
+    from app.settings import Settings
+
+    settings = Settings.from_env(os.environ)
+    try:
+        migrate_stores(settings)
+    except StoreUnavailable as fault:
+        where = "DATABASE_URL" if settings.database_url else f"BRIDGE_DATA_DIR ({settings.data_dir})"
+        sys.stderr.write(f"The store cannot be prepared: {fault}\nCheck {where}.\n")
+        sys.exit(WRONG_USE)
+
+
+if __name__ == "__main__":
+    main()

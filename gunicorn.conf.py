@@ -1,0 +1,105 @@
+"""The whole bridge in one command: ``gunicorn -c gunicorn.conf.py wsgi:app``.
+
+Gunicorn reads this file very early, and again on every SIGHUP: values here are read leniently, since ``on_starting``
+reports every malformed one at once, and what is imported is imported inside the hooks.
+https://docs.gunicorn.org/en/stable/settings.html
+"""
+
+import os
+import sys
+
+PREPARE = [sys.executable, "-m", "app.startup"]
+WORKER = [sys.executable, "-m", "app.cli", "worker"]
+
+
+def _number(name, default):
+    value = os.environ.get(name, "").strip()
+    return int(value) if value.isascii() and value.isdigit() else default
+
+
+bind = f"0.0.0.0:{_number('PORT', 8080)}"
+workers = max(1, _number("WEB_CONCURRENCY", 2))
+worker_class = "app.web.server.Worker"
+threads = 8
+# Half of the descriptors a process commonly may have; slow and idle connections cost no thread (app/web/server.py).
+worker_connections = 500
+# Longer than proxies keep an idle connection to us (commonly 60 seconds): whoever closes first must be the proxy, or it
+# sends a request into a closing connection.
+keepalive = 75
+timeout = 30
+# With the worker's 12 seconds still below the 20 that stopping may take, since both count from the same moment.
+graceful_timeout = 8
+limit_request_fields = 100
+limit_request_field_size = 65536
+# Which proxy is believed is a setting of ours (BRIDGE_TRUSTED_PROXIES); gunicorn would answer some headers with a 400.
+secure_scheme_headers = {}
+forwarder_headers = ""
+# Nothing of ours is asked through it, and it would write into the home directory.
+control_socket_disable = True
+# The sign of life of each web process is a file: on a disk that hangs it would look like a process that hangs.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+logger_class = "app.web.server_log.ServerLog"
+loglevel = os.environ.get("LOG_LEVEL", "").lower()
+loglevel = loglevel if loglevel in ("debug", "info", "warning", "error", "critical") else "info"
+
+
+def on_starting(server):
+    """Check everything, prepare the stores, or say why not and end."""
+    from pathlib import Path
+
+    from app import logs, metrics, startup
+
+    try:
+        startup.prepare(PREPARE)
+    except startup.Refused as refused:
+        logs.refuse("start.refused", str(refused))
+        sys.exit(refused.status)
+    # Found well-formed a moment ago; to read all settings here would cost the master memory it has no use for.
+    data_dir = Path(os.environ.get("BRIDGE_DATA_DIR", "").strip() or "data")
+    # An upgrade (SIGUSR2) starts beside a running bridge and must not sweep out what that one has counted.
+    (metrics.join if server.master_pid else metrics.prepare)(data_dir)
+
+
+def when_ready(server):
+    """Start the worker and keep it, unless workers run elsewhere."""
+    if os.environ.get("BRIDGE_ROLE", "").strip().lower() == "web":
+        return
+    from app import metrics, supervise
+
+    supervise.attach(server, supervise.Keeper(WORKER, os.environ, metrics.bury))
+
+
+def on_reload(server):
+    """SIGHUP starts new web processes; the worker follows, so that both read the same files."""
+    if keeper := getattr(server, "keeper", None):
+        keeper.restart()
+
+
+def post_fork(server, worker):
+    """A web process lets go of what only the master may hold."""
+    if keeper := getattr(server, "keeper", None):
+        keeper.let_go()
+
+
+def child_exit(server, worker):
+    """Keep what a web process has counted."""
+    from app import metrics
+
+    metrics.bury(worker.pid)
+
+
+def worker_abort(worker):
+    """A web process did not answer the master for 30 seconds: say where each of its threads was."""
+    import traceback
+
+    import structlog
+
+    stacks = {str(thread): traceback.format_stack(frame)[-8:] for thread, frame in sys._current_frames().items()}
+    structlog.get_logger().critical("web.stuck", stacks=stacks)
+
+
+def worker_exit(server, worker):
+    """Let go of the store."""
+    app = getattr(worker, "wsgi", None)
+    if app is not None and "bridge" in getattr(app, "extensions", {}):
+        app.extensions["bridge"].close()

@@ -1,0 +1,38 @@
+"""Nothing starts on a broken configuration, and everything wrong with it is said at once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from app import startup
+
+
+def test_the_faults_of_environment_and_file_are_told_together(tmp_path: Path):
+    file = tmp_path / "bridge.yaml"
+    file.write_text("no_such_key: 1\nseverity_map: {critical: loud}\n", "utf-8")
+    words = startup.faults({"PORT": "eighty", "PAGERDUTY_REGION": "moon", "BRIDGE_CONFIG": str(file)})
+    assert [] == [name for name in ("PORT", "PAGERDUTY_REGION", "no_such_key", "severity_map") if name not in words]
+
+
+def test_a_configuration_without_faults_says_nothing(tmp_path: Path):
+    assert "" == startup.faults({"BRIDGE_CONFIG": str(tmp_path / "absent.yaml")})
+
+
+def run(tmp_path: Path, **environ: str) -> "subprocess.CompletedProcess[str]":
+    environment = {"PATH": os.environ["PATH"], "BRIDGE_DATA_DIR": str(tmp_path / "data"), **environ}
+    command = [sys.executable, "-m", "app.startup"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_fault_ends_it_with_status_2_and_no_stack(tmp_path: Path):
+    done = run(tmp_path, PORT="eighty")
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "PORT" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_without_faults_the_stores_are_prepared(tmp_path: Path):
+    assert 0 == run(tmp_path).returncode
+    assert (tmp_path / "data" / "inbox.db").exists()

@@ -1,0 +1,243 @@
+"""The web server under clients that are slow, gone, rude or merely unusual."""
+
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.doors import sign
+from tests.serving import Server, everything, statuses
+from tests.system.processes import kill
+from tests.system.waiting import until
+
+HEAD = b"POST /truthvouch/alerts HTTP/1.1\r\nHost: x\r\n"
+
+
+def signed(body: bytes, more: bytes = b"") -> bytes:
+    """A whole request with a proof."""
+    proof = sign(body)["X-Signature"].encode()
+    return HEAD + b"X-Signature: %s\r\nContent-Length: %d\r\n%s\r\n%s" % (proof, len(body), more, body)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"), BRIDGE_ROLE="web")
+    try:
+        yield server.wait_up()
+        assert server.lines()
+    finally:
+        server.tree.destroy()
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("impatient"), worker_class="Impatient", BRIDGE_ROLE="web")
+    try:
+        yield server.wait_up()
+    finally:
+        server.tree.destroy()
+
+
+# --------------------------------------------------------------------------------------------------- slow clients
+
+SLOW = {
+    "silent": b"",
+    "in its headers": HEAD + b"X-Sl",
+    "in its body": HEAD + b"Content-Length: 1000\r\n\r\n{",
+    "in a body that is too large": HEAD + b"Content-Length: 100000000\r\n\r\n{",
+    "in its chunks": HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab",
+    "in its next request": b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + HEAD + b"X-Sl",
+}
+
+
+@pytest.mark.parametrize("beginning", SLOW.values(), ids=SLOW)
+def test_sixty_four_slow_clients_do_not_slow_anybody_else(server: Server, beginning: bytes):
+    with server.crowd(64, beginning) as slow:
+        for n in range(20):
+            for client in slow:
+                client.sendall(b"a" if beginning else b"")
+            began = time.monotonic()
+            body = b"evt-%d" % n
+            answer = requests.post(server.url + "/truthvouch/alerts", data=body, headers=sign(body), timeout=5)
+            assert 202 == answer.status_code
+            assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("beginning", [SLOW["in its headers"], SLOW["in its body"], SLOW["in its chunks"]])
+def test_a_slow_request_is_cut_counted_and_said(impatient: Server, beginning: bytes):
+    before = len(impatient.events("connection.cut"))
+    with impatient.connect() as connection:
+        connection.sendall(beginning)
+        assert b"" == everything(connection)
+    (line,) = until(lambda: impatient.events("connection.cut")[before:], "a line")
+    assert ("too_slow", len(beginning), "127.0.0.1") == (line["reason"], line["bytes"], line["client"])
+
+
+def test_a_head_without_end_is_cut_at_once(server: Server):
+    before = len(cuts(server, "hopeless"))
+    with server.crowd(1, HEAD + b"X-Long: " + b"a" * 300_000) as (client,), suppress(ConnectionResetError):
+        assert b"" == everything(client)
+    until(lambda: len(cuts(server, "hopeless")) > before, "a line")
+
+
+def test_a_silent_connection_is_closed_in_silence(impatient: Server):
+    before = len(impatient.events("connection.cut"))
+    with impatient.connect() as connection:
+        assert b"" == everything(connection)
+    assert before == len(impatient.events("connection.cut"))
+
+
+def test_who_does_not_read_the_answer_does_not_keep_a_thread(impatient: Server):
+    with impatient.crowd(16, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"):
+        until(lambda: len(cuts(impatient, "stalled")) >= 16, "all were cut", 30, impatient.tree.output)
+        assert impatient.answers()
+
+
+def cuts(server: Server, reason: str) -> list[dict[str, Any]]:
+    return [line for line in server.events("connection.cut") if line["reason"] == reason]
+
+
+def test_a_client_that_never_closes_its_side_holds_nobody_up(server: Server):
+    with server.crowd(20, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") as clients:
+        began = time.monotonic()
+        assert [[200]] * 20 == [statuses(everything(client)) for client in clients]
+        assert server.answers()
+        assert time.monotonic() - began < 1
+
+
+# ----------------------------------------------------------------------------------------------------- gone clients
+
+
+def refusals(server: Server) -> list[str]:
+    return [line["reason"] for line in server.events("alert.refused")]
+
+
+@pytest.mark.parametrize(
+    "cut_off",
+    [HEAD + b"Content-Length: 1000\r\n\r\n{", HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab"],
+    ids=["length", "chunks"],
+)
+def test_a_body_that_ends_early_is_one_clear_line(server: Server, cut_off: bytes):
+    before = len(refusals(server))
+    assert [401] == statuses(server.say(cut_off))
+    assert ["body_incomplete"] == refusals(server)[before:]
+
+
+def test_a_client_that_resets_the_connection_leaves_no_stack(server: Server):
+    before = len(refusals(server))
+    connection = server.connect()
+    connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n{")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    connection.close()
+    assert server.answers()
+    assert [] == [line for line in server.lines() if "exception" in line]
+    assert {"body_incomplete"} >= set(refusals(server)[before:])
+
+
+@pytest.mark.parametrize(
+    "malformed", [b"zz\r\n", b"5;\x00=\r\nhello\r\n0\r\n\r\n", b"5\r\nhelloXX0\r\n\r\n", b"-5\r\n\r\n"]
+)
+def test_malformed_chunks_are_a_body_that_did_not_come_whole(server: Server, malformed: bytes):
+    assert [401] == statuses(server.say(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + malformed))
+
+
+# -------------------------------------------------------------------------------------------------- unusual clients
+
+
+def test_requests_in_one_packet_are_answered_in_their_order(server: Server):
+    said = server.say(signed(b"evt-p1") + b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n" + signed(b"evt-p2"))
+    assert [202, 404, 202] == statuses(said)
+
+
+def test_a_request_may_come_byte_by_byte(server: Server):
+    with server.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in signed(b"evt-bytes", b"Connection: close\r\n"):
+            connection.sendall(bytes([byte]))
+        assert [202] == statuses(everything(connection))
+
+
+def test_chunks_are_read_whatever_their_number(server: Server):
+    body = b"evt-chunks\n" + b"x" * 200
+    proof = b"X-Signature: " + sign(body)["X-Signature"].encode()
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    assert [202] == statuses(server.say(HEAD + proof + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks))
+
+
+def test_a_body_without_length_is_an_empty_body(server: Server):
+    assert [401] == statuses(server.say(HEAD + b"\r\n"))
+
+
+def test_a_client_that_waits_for_continue_is_told_to_go_on_once(server: Server):
+    whole = signed(b"evt-continue", b"Expect: 100-continue\r\nConnection: close\r\n")
+    with server.connect() as connection:
+        connection.sendall(whole.removesuffix(b"evt-continue"))
+        assert b"HTTP/1.1 100 Continue\r\n\r\n" == connection.recv(1000)
+        connection.sendall(b"evt-continue")
+        assert [202] == statuses(everything(connection))
+
+
+@pytest.mark.parametrize("size", [1024 * 1024 + 1, 8 * 1024 * 1024])
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_who_sends_too_much_can_read_why_it_was_refused(server: Server, framing: str, size: int):
+    body = b"x" * size
+    data = body if framing == "length" else iter([body])
+    answer = requests.post(server.url + "/truthvouch/alerts", data=data, timeout=10)
+    assert (413, "body_too_large") == (answer.status_code, answer.json()["error"]["code"])
+
+
+def test_a_gigabyte_is_not_read(server: Server):
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 1000000000\r\n\r\n" + b"x" * 100_000)
+        assert [413] == statuses(everything(connection))
+
+
+def test_a_header_may_be_long(server: Server):
+    assert [202] == statuses(server.say(signed(b"evt-long", b"X-Long: " + b"a" * 60_000 + b"\r\n")))
+
+
+def test_memory_is_bounded_while_large_requests_come_in(server: Server):
+    (web,) = server.web_processes()
+    before = rss(web)
+    with server.crowd(64, HEAD + b"Content-Length: 1048576\r\n\r\n" + b"x" * 1_000_000):
+        until(lambda: cuts(server, "too_many"), "some were cut")
+        assert server.answers()
+        assert rss(web) - before < 64 * 1024
+
+
+def rss(pid: int) -> int:
+    """Resident memory in KiB; 0 where nobody tells."""
+    status = Path(f"/proc/{pid}/status")
+    found = re.search(r"VmRSS:\s+(\d+)", status.read_text()) if status.exists() else None
+    return int(found.group(1)) if found else 0
+
+
+def test_a_web_process_ends_although_a_client_is_slow(tmp_path_factory: pytest.TempPathFactory):
+    server = Server(tmp_path_factory.mktemp("ending"), BRIDGE_ROLE="web").wait_up()
+    try:
+        with server.connect() as connection:
+            connection.sendall(SLOW["in its body"])
+            began = time.monotonic()
+            kill(server.tree.pid, signal.SIGTERM)
+            assert 0 == server.tree.process.wait(15)
+            assert time.monotonic() - began < 7
+    finally:
+        server.tree.destroy()
+
+
+def test_a_process_out_of_descriptors_goes_on_answering(tmp_path_factory: pytest.TempPathFactory):
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))"
+    server = Server(tmp_path_factory.mktemp("limited"), more_conf=limited, BRIDGE_ROLE="web").wait_up()
+    try:
+        with server.crowd(100, SLOW["in its body"]):
+            assert server.answers()
+            assert [] != server.events("connection.not_accepted")
+    finally:
+        server.tree.destroy()
