@@ -1,0 +1,76 @@
+"""The sandbox as a process: gunicorn with one worker, because the whole world is in that worker's memory."""
+
+import json
+import os
+import sys
+from typing import Any
+
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+
+from app.sandbox.site import create_app
+from app.sandbox.world import Setup, World
+
+THREADS = 24
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
+    """One world behind one socket."""
+
+    def __init__(self, setup: Setup, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self._world = World(setup)
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings = {
+            "bind": f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}",
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "worker_connections": 1000,
+            "keepalive": 75,
+            "timeout": 0,
+            "graceful_timeout": 1,
+            "control_socket_disable": True,
+            "loglevel": "warning",
+            "proc_name": "truthvouch-sandbox",
+            "post_worker_init": self._start_world,
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """Called in the worker, where the world lives from then on."""
+        return create_app(self._world)
+
+    def run(self) -> None:
+        """Serve until SIGTERM or until the process that started this one is gone."""
+        Warden(self).run()
+
+    def _start_world(self, worker: Any) -> None:
+        host, port = worker.sockets[0].getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._world.start(url)
+        sys.stdout.write(json.dumps({"sandbox": url}) + "\n")
+        sys.stdout.flush()
+
+
+class Warden(Arbiter):  # type: ignore[misc]  # gunicorn is untyped
+    """A gunicorn master that does not outlive whoever started it."""
+
+    def __init__(self, app: Server) -> None:
+        self._parent = os.getppid()
+        super().__init__(app)
+
+    def manage_workers(self) -> None:
+        """Called about once a second."""
+        if os.getppid() != self._parent:
+            raise StopIteration
+        super().manage_workers()
+
+
+def serve(setup: Setup, host: str, port: int) -> None:
+    """Run the sandbox in this process. Prints ``{"sandbox": url}`` on standard output when it answers."""
+    sys.argv = sys.argv[:1]
+    Server(setup, host, port).run()

@@ -1,0 +1,96 @@
+"""Webhook subscriptions: the secret once, filters, two at a time."""
+
+import hashlib
+import hmac
+from typing import Any
+
+import pytest
+
+from tests.sandbox.conftest import Rig, code_of, service
+
+
+def _wish(**fields: Any) -> dict[str, Any]:
+    method = {"type": "http_delivery_method", "url": "https://other.example/hook"}
+    return {
+        "webhook_subscription": {
+            "type": "webhook_subscription",
+            "delivery_method": method,
+            "events": ["incident.resolved"],
+            "filter": {"type": "account_reference"},
+            **fields,
+        }
+    }
+
+
+def _create(rig: Rig, **fields: Any) -> Any:
+    answer = rig.rest("POST", "/webhook_subscriptions", _wish(**fields))
+    assert 201 == answer.status_code, answer.text
+    return answer.json["webhook_subscription"]
+
+
+def test_the_secret_is_shown_once(rig: Rig) -> None:
+    made = _create(rig)
+
+    assert made["delivery_method"]["secret"]
+    listed = rig.rest("GET", "/webhook_subscriptions").json["webhook_subscriptions"]
+    assert [None, None] == [s["delivery_method"]["secret"] for s in listed]
+
+
+def test_two_subscriptions_share_the_event_and_differ_in_id_and_signature(rig: Rig) -> None:
+    made = _create(rig, events=["incident.triggered"])
+    rig.incident()
+    rig.told()
+    first, second = rig.bridge.deliveries
+
+    assert first.body == second.body
+    assert first.headers["X-Webhook-Id"] != second.headers["X-Webhook-Id"]
+    key = made["delivery_method"]["secret"].encode()
+    assert f"v1={hmac.new(key, second.body, hashlib.sha256).hexdigest()}" == second.headers["X-PagerDuty-Signature"]
+
+
+def test_only_wanted_events_of_the_wanted_service_are_sent(rig: Rig) -> None:
+    _create(rig, filter={"type": "service_reference", "id": "PSBXSV2"})
+    for ident in ("PSANDBX", "PSBXSV2"):
+        rig.put(rig.incident(service=service(ident))["id"], status="resolved")
+    rig.told()
+
+    elsewhere = [d for d in rig.bridge.deliveries if d.url == "https://other.example/hook"]
+    assert ["incident.resolved"] == [d.json["event"]["event_type"] for d in elsewhere]
+    assert "PSBXSV2" == elsewhere[0].json["event"]["data"]["service"]["id"]
+
+
+def test_a_deleted_or_inactive_subscription_gets_nothing(rig: Rig) -> None:
+    gone, asleep = _create(rig, events=["incident.triggered"])["id"], _create(rig, events=["incident.triggered"])["id"]
+    rig.rest("DELETE", f"/webhook_subscriptions/{gone}")
+    rig.rest("PUT", f"/webhook_subscriptions/{asleep}", {"webhook_subscription": {"active": False}})
+    rig.incident()
+
+    assert 1 == len(rig.told())
+    assert (404, 2100) == code_of(rig.rest("GET", f"/webhook_subscriptions/{gone}"))
+
+
+def test_a_ping_arrives_in_its_own_words(rig: Rig) -> None:
+    assert 202 == rig.rest("POST", "/webhook_subscriptions/PSBXWH1/ping").status_code
+
+    [told] = rig.told()
+    assert ("pagey.ping", "ping") == (told["event"]["event_type"], told["event"]["data"]["type"])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"events": []},
+        {"events": ["a.b", "a.b"]},
+        {"filter": {"type": "service_reference"}},
+        {"delivery_method": {"type": "http_delivery_method", "url": "ftp://x"}},
+    ],
+)
+def test_a_senseless_subscription_is_refused(rig: Rig, fields: dict[str, Any]) -> None:
+    assert (400, 2001) == code_of(rig.rest("POST", "/webhook_subscriptions", _wish(**fields)))
+
+
+def test_there_is_room_for_ten(rig: Rig) -> None:
+    for _ in range(9):
+        _create(rig)
+
+    assert (400, 2019) == code_of(rig.rest("POST", "/webhook_subscriptions", _wish()))
