@@ -1,0 +1,112 @@
+"""kill -9 at the worst moments: everything comes back by itself, nothing is lost, nothing is doubled."""
+
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.system.conftest import in_worlds
+from tests.system.processes import kill
+from tests.system.waiting import until
+from tests.system.world import World
+
+MOMENTS = {
+    "opening the incident": ("pagerduty", "POST", r"/(incidents|enqueue)$"),
+    "acknowledging the alert": ("truthvouch", "PATCH", r"/alerts/"),
+    "resolving the incident": ("pagerduty", "(PUT|POST)", r"/incidents/[^/]+$|/enqueue$"),
+    "writing the note": ("pagerduty", "POST", r"/notes$"),
+}
+METHODS = {"(PUT|POST)": ""}
+
+
+def lie_in_wait(world: World, moment: str, kind: str) -> None:
+    """Widen the moment: the call takes half a second, or is done and its answer lost."""
+    partner, method, path = MOMENTS[moment]
+    world.sandbox.fault(
+        partner=partner, method=METHODS.get(method, method), path_regex=path, kind=kind, seconds=0.5, times=1
+    )
+
+
+def strike(world: World) -> None:
+    """kill -9 of the worker as soon as it has walked into the fault; wait for its successor."""
+    until(world.sandbox.hits, "the call", told=world.evidence)
+    dead = world.bridge.kill_worker()
+    until(lambda: set(world.bridge.worker_pids()) - {dead}, "a new worker", told=world.bridge.tail)
+
+
+@pytest.mark.parametrize("kind", ["slow", "reset_after"])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(world: World, moment: str, kind: str):
+    alert_id = world.new_alert_id()
+
+    def do(step: str, action: Callable[[], None]) -> None:
+        if step != moment:
+            return action()
+        lie_in_wait(world, moment, kind)
+        action()
+        return strike(world)
+
+    do("opening the incident", lambda: world.sandbox.raise_alert(alert_id))
+    world.until_both_are(alert_id, "open", "triggered")
+    do("acknowledging the alert", lambda: world.sandbox.at_pagerduty(alert_id, "acknowledge"))
+    world.until_both_are(alert_id, "acknowledged", "acknowledged")
+    closing = moment if moment in ("resolving the incident", "writing the note") else "resolving the incident"
+    do(closing, lambda: world.sandbox.at_truthvouch(alert_id, "resolve", reason="fixed", text="Corrected"))
+    world.until_both_are(alert_id, "resolved", "resolved")
+    until(lambda: world.sandbox.incident(alert_id)["notes"], "the note", told=world.evidence)
+    world.writes(alert_id)
+    assert 1 == len(world.sandbox.incident(alert_id)["notes"])
+
+
+@pytest.mark.parametrize("seed", [11, 23])
+def test_a_worker_killed_at_random_instants_again_and_again(world: World, seed: int):
+    dice = random.Random(seed)
+    alerts = [world.new_alert_id() for _ in range(6)]
+    for alert_id in alerts:
+        world.sandbox.raise_alert(alert_id)
+        if dice.random() < 0.5:
+            strike_after(world, dice.uniform(0, 0.15))
+    for alert_id in alerts:
+        world.until_both_are(alert_id, "open", "triggered", 30)
+    for alert_id in alerts:
+        side = dice.choice(["at_pagerduty", "at_truthvouch"])
+        getattr(world.sandbox, side)(alert_id, "resolve")
+        if dice.random() < 0.5:
+            strike_after(world, dice.uniform(0, 0.15))
+    for alert_id in alerts:
+        world.until_both_are(alert_id, "resolved", "resolved", 30)
+
+
+def strike_after(world: World, seconds: float) -> None:
+    """kill -9 of whatever worker there is, a moment from now."""
+    moment = time.monotonic() + seconds
+    until(lambda: time.monotonic() >= moment, "the moment")
+    for pid in world.bridge.worker_pids():
+        kill(pid)
+
+
+@in_worlds("rest")
+def test_killed_web_processes_come_back_and_lose_no_webhook(world: World):
+    first, second = world.new_alert_id(), world.new_alert_id()
+    world.sandbox.raise_alert(first)
+    for pid in set(world.bridge.tree.members()) - {world.bridge.tree.pid, *world.bridge.worker_pids()}:
+        kill(pid)
+    world.sandbox.raise_alert(second)
+    for alert_id in (first, second):
+        world.until_both_are(alert_id, "open", "triggered")
+
+
+@in_worlds("rest")
+def test_a_killed_master_leaves_nothing_and_its_successor_finishes_the_work(world: World):
+    alert_id = world.new_alert_id()
+    world.sandbox.fault(partner="pagerduty", kind="refuse")
+    world.sandbox.raise_alert(alert_id)
+    until(lambda: world.sandbox.undelivered() == 0, "the webhook is stored", told=world.evidence)
+    kill(world.bridge.tree.pid)
+    until(lambda: world.bridge.tree.members() == {}, "nothing is left", 15, lambda: world.bridge.tree.members())
+    world.sandbox.heal()
+    world.bridge.start()
+    world.until_both_are(alert_id, "open", "triggered")
+    assert {"opened"} == set(world.writes(alert_id))
+    assert 1 == len(world.sandbox.incidents(alert_id))

@@ -1,0 +1,141 @@
+"""The container and deployment files promise what the documents say; no engine is needed to read them."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+
+
+def instructions() -> list[tuple[str, str]]:
+    """(INSTRUCTION, rest) in order, continuation lines joined."""
+    text = re.sub(r"^\s*#.*\n", "", (ROOT / "Dockerfile").read_text("utf-8"), flags=re.M)
+    joined = re.sub(r"\\\n\s*", " ", text)
+    return [(word, rest) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
+
+
+def stages() -> list[list[tuple[str, str]]]:
+    found: list[list[tuple[str, str]]] = []
+    for word, rest in instructions():
+        if word == "FROM":
+            found.append([])
+        found[-1].append((word, rest))
+    return found
+
+
+def every(word: str, stage: list[tuple[str, str]]) -> list[str]:
+    return [rest for name, rest in stage if name == word]
+
+
+BUILD, FINAL = stages()
+
+
+def test_there_are_two_stages_on_one_base_pinned_by_patch_version():
+    bases = [every("FROM", stage)[0].split()[0] for stage in (BUILD, FINAL)]
+    assert bases[0] == bases[1]
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+", bases[0])
+
+
+def test_dependencies_are_installed_by_hash_and_before_the_code():
+    steps = [f"{word} {rest}" for word, rest in BUILD]
+    install = next(i for i, step in enumerate(steps) if "pip install --require-hashes -r requirements.txt" in step)
+    code = next(i for i, step in enumerate(steps) if step.startswith("COPY app/"))
+    assert install < code
+
+
+def test_only_the_application_is_copied():
+    copied = {part for rest in every("COPY", FINAL) if "--from" not in rest for part in rest.split()[:-1]}
+    assert {"app/", "wsgi.py", "gunicorn.conf.py", "pyproject.toml"} == copied
+
+
+def test_it_runs_as_a_numeric_user_without_rights():
+    assert ["10001:10001"] == every("USER", FINAL)
+    assert FINAL.index(("USER", "10001:10001")) > max(i for i, (word, _) in enumerate(FINAL) if word in {"COPY", "RUN"})
+
+
+def test_data_lives_in_one_volume():
+    assert ['["/data"]'] == every("VOLUME", FINAL)
+    assert "BRIDGE_DATA_DIR=/data" in " ".join(every("ENV", FINAL))
+
+
+@pytest.mark.parametrize("setting", ["PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1"])
+def test_python_writes_at_once_and_leaves_no_bytecode(setting: str):
+    assert setting in " ".join(every("ENV", FINAL))
+
+
+def test_the_process_is_started_without_a_shell():
+    assert [["gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]] == [json.loads(rest) for rest in every("CMD", FINAL)]
+    assert [] == every("ENTRYPOINT", FINAL)
+
+
+def test_the_health_check_is_valid_python_from_the_standard_library():
+    (check,) = every("HEALTHCHECK", FINAL)
+    program, flag, code = json.loads(check.partition("CMD ")[2])
+    assert ("python", "-c") == (program, flag)
+    compile(code, "healthcheck", "exec")
+    assert "/healthz" in code
+
+
+def test_the_build_context_holds_only_what_is_copied():
+    lines = [line for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line and line[0] != "#"]
+    allowed = {line.removeprefix("!") for line in lines if line[0] == "!"}
+    needed = {
+        part
+        for stage in (BUILD, FINAL)
+        for rest in every("COPY", stage)
+        if "--from" not in rest
+        for part in rest.split()[:-1]
+    }
+    assert "*" == lines[0]
+    assert needed == allowed
+
+
+def services_of(file: str) -> dict[str, dict[str, Any]]:
+    services: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "deploy" / file)["services"]
+    return services
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.postgres.yaml"])
+def test_every_container_of_ours_is_locked_down_and_given_time_to_stop(file: str):
+    services = services_of(file)
+    ours = [service for service in services.values() if service["image"] == "truthvouch-pagerduty-bridge"]
+    assert ours
+    for service in ours:
+        assert service["read_only"] is True
+        assert "/tmp" in service["tmpfs"]
+        assert ["ALL"] == service["cap_drop"]
+        assert int(service["stop_grace_period"].removesuffix("s")) > 20
+
+
+def test_web_and_worker_can_be_scaled_apart():
+    services = services_of("compose.postgres.yaml")
+    assert "web" == services["web"]["environment"]["BRIDGE_ROLE"]
+    assert ["truthvouch", "worker"] == services["worker"]["command"]
+    assert services["worker"]["environment"]["DATABASE_URL"] == services["web"]["environment"]["DATABASE_URL"]
+
+
+def unit() -> dict[str, list[str]]:
+    """The systemd unit's settings by name; a name may occur more than once."""
+    found: dict[str, list[str]] = {}
+    for line in (ROOT / "deploy/truthvouch-bridge.service").read_text("utf-8").splitlines():
+        name, equals, value = line.partition("=")
+        if equals and not line.startswith(("#", "[")):
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def test_the_unit_starts_what_the_image_starts_and_waits_long_enough():
+    settings = unit()
+    assert settings["ExecStart"][0].endswith("/gunicorn -c gunicorn.conf.py wsgi:app")
+    assert int(settings["TimeoutStopSec"][0]) > 20
+    assert ["mixed"] == settings["KillMode"]
+    assert "%S/truthvouch-bridge" in " ".join(settings["Environment"])
+
+
+def test_the_example_environment_holds_no_values_that_look_real():
+    text = (ROOT / "deploy/bridge.env.example").read_text("utf-8")
+    assert [] == re.findall(r"^(?:\w+(?:KEY|TOKEN|SECRETS?))=\S+", text, re.M)
