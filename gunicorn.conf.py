@@ -77,6 +77,9 @@ def on_reload(server):
 
 def post_fork(server, worker):
     """A web process lets go of what only the master may hold."""
+    from app import memory
+
+    memory.few_arenas()
     if keeper := getattr(server, "keeper", None):
         keeper.let_go()
 

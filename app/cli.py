@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 WRONG_USE = 2
 
-SWITCH_SECONDS = 0.0005
+SWITCH_SECONDS = 0.002
 """A worker's threads mostly wait for the store and the partners; with Python's default of 5 ms whoever comes back from
 there waits longer for the interpreter than it was away."""
 
@@ -80,7 +80,7 @@ def _demo(settings: Settings, config: Path | None, story: bool) -> NoReturn:
 @main.command()
 def worker() -> None:
     """Run one worker process: takes events in and delivers them. On SQLite a second one waits for the first's seat."""
-    from app import logs, metrics  # first: it keeps structlog from loading what a worker never uses
+    from app import logs, memory, metrics  # first: it keeps structlog from loading what a worker never uses
 
     settings = read_settings()
     _check_config(settings)
@@ -88,6 +88,7 @@ def worker() -> None:
     from app.environment import PARENT_FD
     from app.worker import Worker, watch_signals
 
+    memory.few_arenas()
     sys.setswitchinterval(SWITCH_SECONDS)
     logs.configure(settings.log_format, settings.log_level)
     logs.conceal(logs.hidden_in(settings))

@@ -29,7 +29,7 @@ POLL_SECONDS = 0.25
 FIRST_POLL_SECONDS = 0.02
 """Until the queue threads can be rung, which is right after they start."""
 
-DELIVERIES_AT_ONCE = 32
+DELIVERIES_AT_ONCE = 8
 """Per queue and worker: enough to hide a partner's latency, few enough to be gentle."""
 
 BROKEN_DELAYS = (1.0, 2.0, 5.0, 15.0, 60.0)
@@ -110,9 +110,11 @@ class DurableEngine:
 
     def _register(self, deliver: Deliver) -> None:
         def run(queue: str, link_id: int, side: str, seq: int) -> str:
-            if self._wakeup is not None:
-                self._wakeup.soon(queue)
-            return self._until_it_ends(partial(deliver, LinkId(link_id), Side(side), seq, self._is_first_run()))
+            try:
+                return self._until_it_ends(partial(deliver, LinkId(link_id), Side(side), seq, self._is_first_run()))
+            finally:
+                if self._wakeup is not None:
+                    self._wakeup.soon(queue)
 
         DBOS.workflow(name=WORKFLOW, max_recovery_attempts=RUNS_BEFORE_DEAD)(run)
 

@@ -38,7 +38,7 @@ class Wakeup:
             self._bell.notify_all()
 
     def soon(self, queue: str) -> None:
-        """Poll that queue again in a moment: one start makes it likely that more is waiting for a free place."""
+        """Poll that queue again in a moment: a place became free, and more may be waiting for one."""
         with self._bell:
             if not self._soon[queue]:
                 self._soon[queue] = True

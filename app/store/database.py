@@ -18,6 +18,10 @@ from app.ports import StoreUnavailable, Tx
 from app.store.turns import take_turns
 
 BUSY_TIMEOUT_MS = 30_000
+CACHE_KIB = 512
+"""Of each connection, and every delivery thread has one; the system caches the file anyway."""
+CHECKPOINT_PAGES = 8_000
+"""32 MiB of log between checkpoints: pages that change often are then written home once instead of many times."""
 
 
 def open_bridge(data_dir: Path, database_url: str | None) -> sa.Engine:
@@ -55,6 +59,8 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
     connection.create_function("unixepoch", -1, _unixepoch)
     connection.create_function("strftime", -1, _strftime)
 

@@ -52,12 +52,12 @@ class StoredLinks:
 
     def add(self, tx: Tx, link: Link) -> Link:
         """Store a new link; the answer carries its number."""
-        stored = connection(tx).execute(_add, _columns(link))
+        stored = connection(tx).execute(_add, _names(link) | _standing(link))
         return replace(link, link_id=LinkId(stored.scalar_one()))
 
     def save(self, tx: Tx, link: Link) -> None:
         """Write a link read in this transaction."""
-        connection(tx).execute(_save, _columns(link) | {"row_id": link.link_id})
+        connection(tx).execute(_save, _standing(link) | {"row_id": link.link_id})
 
     def keep_stray(self, tx: Tx, word: IncidentWord, inbox_id: int, at: datetime) -> None:
         """Keep a word about an incident no link knows yet."""
@@ -107,12 +107,18 @@ def _link(row: Any) -> Link:
     return replace(codec.load_link(row.state), link_id=LinkId(row.id))
 
 
-def _columns(link: Link) -> dict[str, Any]:
+def _names(link: Link) -> dict[str, Any]:
+    """What never changes: written once, so that no later save touches its indexes."""
     return {
         "alert_id": link.alert.alert_id,
         "incident_key": link.incident_key,
-        "incident_id": link.incident_id,
         "first_seen_at": link.first_seen_at,
+    }
+
+
+def _standing(link: Link) -> dict[str, Any]:
+    return {
+        "incident_id": link.incident_id,
         "status": link.status.value,
         "paged": link.paged,
         "truthvouch_since": _since(link.truthvouch),
