@@ -1,7 +1,7 @@
 """The far sides and the engine, in memory: they keep state, count calls, and do what they are told to go wrong."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from app.domain.incident import AlertFacts, IncidentDraft, IncidentFacts, NoteFacts
 from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId, Side, Status
 from app.domain.outcome import Done, Refused, Reply, Retry
-from app.ports import Tx
+from app.ports import Order, Tx
 
 START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 
@@ -172,19 +172,12 @@ class ManualEngine:
     begun: set[tuple[int, Side, int]] = field(default_factory=set)
     """Deliveries that were started and cut off."""
 
-    def submit(
-        self,
-        tx: Tx,
-        queue: str,
-        link_id: LinkId,
-        side: Side,
-        seq: int,
-        priority: int,
-        delay_seconds: float | None = None,
-    ) -> None:
-        if (link_id, side, seq) not in self.seen:
-            self.seen.add((link_id, side, seq))
-            self.waiting[link_id, side, seq] = (priority, delay_seconds or 0.0)
+    def submit(self, tx: Tx, orders: Sequence[Order]) -> None:
+        for order in orders:
+            key = (order.link_id, order.side, order.seq)
+            if key not in self.seen:
+                self.seen.add(key)
+                self.waiting[key] = (order.priority, order.delay_seconds or 0.0)
 
     def wake(self) -> None: ...
 

@@ -1,7 +1,8 @@
 """The engine: queues per target, one workflow per delivery, nothing that sleeps in a thread."""
 
+import hashlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain, repeat
 from typing import Any
@@ -12,8 +13,9 @@ from dbos._dbos import _get_dbos_instance
 from dbos._serialization import DBOSPortableJSON
 
 from app.domain.names import LinkId, Side
+from app.engine.lanes import Lanes
 from app.engine.wakeup import Due, Wakeup
-from app.ports import Tx
+from app.ports import Order, Tx
 
 log = structlog.get_logger()
 
@@ -31,6 +33,9 @@ FIRST_POLL_SECONDS = 0.02
 
 DELIVERIES_AT_ONCE = 8
 """Per queue and worker: enough to hide a partner's latency, few enough to be gentle."""
+
+ORDERS_PER_WORKFLOW = 8
+"""Of a queue without a budget of our own. With one it is one: DBOS's limit counts workflows."""
 
 BROKEN_DELAYS = (1.0, 2.0, 5.0, 15.0, 60.0)
 """Seconds between tries of a delivery that raised, which none should."""
@@ -72,6 +77,7 @@ class DurableEngine:
         self._due: Due | None = None
         self._stopping = threading.Event()
         self._submitted = threading.local()
+        self._lanes = {queue: Lanes(DELIVERIES_AT_ONCE, queue) for queue in per_minute}
         self._fresh: set[str] = set()
         self._fresh_lock = threading.Lock()
 
@@ -109,14 +115,23 @@ class DurableEngine:
         }
 
     def _register(self, deliver: Deliver) -> None:
-        def run(queue: str, link_id: int, side: str, seq: int) -> str:
+        def run(queue: str, priority: int, lanes: list[list[Any]]) -> str:
+            first_run = self._is_first_run()
             try:
-                return self._until_it_ends(partial(deliver, LinkId(link_id), Side(side), seq, self._is_first_run()))
+                calls = [partial(deliver, LinkId(link), Side(side), seq, first_run) for link, side, seq in lanes]
+                return self._run_all(queue, priority, calls)
             finally:
                 if self._wakeup is not None:
                     self._wakeup.soon(queue)
 
         DBOS.workflow(name=WORKFLOW, max_recovery_attempts=RUNS_BEFORE_DEAD)(run)
+
+    def _run_all(self, queue: str, priority: int, calls: Sequence[Callable[[], str]]) -> str:
+        """Every lane for itself: a slow one keeps only this workflow open, a broken one is tried until it ends."""
+        if len(calls) == 1:
+            return self._until_it_ends(calls[0])
+        ends = [self._lanes[queue].submit(priority, partial(self._until_it_ends, call)) for call in calls]
+        return " ".join(end.result() for end in ends)
 
     def _until_it_ends(self, deliver: Callable[[], str]) -> str:
         """A delivery that raises (the store is gone, a bug) is tried again here: marked as failed by DBOS it would be
@@ -152,35 +167,38 @@ class DurableEngine:
                 polling_interval_sec=poll_seconds,
             )
 
-    def submit(
-        self,
-        tx: Tx,
-        queue: str,
-        link_id: LinkId,
-        side: Side,
-        seq: int,
-        priority: int,
-        delay_seconds: float | None = None,
-    ) -> None:
-        """Enqueue delivery ``seq`` of this lane in the caller's transaction; a repeat is the same delivery.
+    def submit(self, tx: Tx, orders: Sequence[Order]) -> None:
+        """Enqueue deliveries in the caller's transaction.
 
-        The id is zero-padded, so that DBOS's tie-break by id is the order of submission.
+        Orders that may start together share one workflow, so that a backlog costs the engine an eighth.
         """
+        together: dict[tuple[str, int, float | None], list[Order]] = {}
+        for order in orders:
+            together.setdefault((order.queue, order.priority, order.delay_seconds), []).append(order)
+        for (queue, priority, delay), same in together.items():
+            size = 1 if self._per_minute[queue] else ORDERS_PER_WORKFLOW
+            for start in range(0, len(same), size):
+                self._enqueue(tx, same[start : start + size], priority, delay)
+
+    def _enqueue(self, tx: Tx, orders: Sequence[Order], priority: int, delay: float | None) -> None:
+        """The id is zero-padded, so that DBOS's tie-break by id is the order of submission."""
         assert self._client is not None
-        workflow_id = f"{side}-{link_id:019d}-{seq:010d}"
+        first = orders[0]
+        workflow_id = _name(orders)
         with self._fresh_lock:
             self._fresh.add(workflow_id)
         options: Any = {
             "workflow_name": WORKFLOW,
-            "queue_name": queue,
+            "queue_name": first.queue,
             "workflow_id": workflow_id,
             "app_version": APPLICATION_VERSION,
             "priority": priority,
         }
-        if delay_seconds:
-            options["delay_seconds"] = delay_seconds
-        self._pending().append((queue, delay_seconds or 0.0))
-        self._client.enqueue_in_transaction(tx, options, queue, int(link_id), str(side), seq)  # type: ignore[arg-type]
+        if delay:
+            options["delay_seconds"] = delay
+        self._pending().append((first.queue, delay or 0.0))
+        lanes = [[int(order.link_id), str(order.side), order.seq] for order in orders]
+        self._client.enqueue_in_transaction(tx, options, first.queue, priority, lanes)  # type: ignore[arg-type]
 
     def wake(self) -> None:
         """Start what this thread submitted and has since committed."""
@@ -210,6 +228,16 @@ class DurableEngine:
     def _ring(self, queue: str) -> None:
         if self._wakeup is not None:
             self._wakeup.ring(queue)
+
+
+def _name(orders: Sequence[Order]) -> str:
+    """The workflow's id, for ever: no two groups of orders share one, whatever order they have in common."""
+    first = orders[0]
+    name = f"{first.side}-{first.link_id:019d}-{first.seq:010d}"
+    if len(orders) == 1:
+        return name
+    rest = ",".join(f"{order.side}-{order.link_id}-{order.seq}" for order in orders[1:])
+    return f"{name}+{hashlib.sha256(rest.encode()).hexdigest()[:16]}"
 
 
 def _enqueue_due(system_database: Any) -> None:

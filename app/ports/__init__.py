@@ -8,7 +8,7 @@ from app.ports.door import Arrivals, Bell, Delivery, Inbox, InboxRow, StoreUnava
 from app.ports.inbound import Read, Refusal, Verify
 from app.ports.memory import Letter, Links, Marks, TimelineEntry, Transactions, Tx
 from app.ports.partners import Alerts, Events, Incidents
-from app.ports.running import Engine, Meter, Pulse, RulebookSource, Vitals
+from app.ports.running import Engine, Meter, Order, Pulse, RulebookSource, Vitals
 
 __all__ = [
     "Alerts",
@@ -24,6 +24,7 @@ __all__ = [
     "Links",
     "Marks",
     "Meter",
+    "Order",
     "Pulse",
     "Read",
     "Refusal",

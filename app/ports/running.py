@@ -1,6 +1,6 @@
 """The bridge as it runs: its engine, its pulse, its counters and its rulebook."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -78,22 +78,28 @@ class RulebookSource(Protocol):
     def current(self) -> Rulebook: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One delivery to be made: number ``seq`` of a link's lane."""
+
+    queue: str
+    """The target: one dead target holds back only its own."""
+    link_id: LinkId
+    side: Side
+    seq: int
+    priority: int
+    """1 (first) to 10."""
+    delay_seconds: float | None = None
+    """None = now."""
+
+
 class Engine(Protocol):
     """Durable delivery: what is submitted runs at least once, by one worker at a time, through any crash."""
 
-    def submit(
-        self,
-        tx: Tx,
-        queue: str,
-        link_id: LinkId,
-        side: Side,
-        seq: int,
-        priority: int,
-        delay_seconds: float | None = None,
-    ) -> None:
-        """Enqueue delivery number ``seq`` of this lane in the caller's transaction; repeats are ignored.
+    def submit(self, tx: Tx, orders: Sequence[Order]) -> None:
+        """Enqueue deliveries in the caller's transaction.
 
-        ``queue`` is the target, ``priority`` 1 (first) to 10; ``delay_seconds`` None = now.
+        One given twice may start twice; the lane of its link knows that it is done.
         """
         ...
 

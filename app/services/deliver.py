@@ -126,7 +126,7 @@ class Deliver:
         lane = link.lane(side)
         lane = replace(lane, seq=lane.seq + 1)
         link = self.settle.save(tx, link.with_lane(side, lane), since)
-        self.settle.submit(tx, link, side, lane.seq, result.again_after)
+        self.settle.engine.submit(tx, [self.settle.order(link, side, lane.seq, result.again_after)])
 
     def _yield_turn(self, link_id: LinkId, side: Side, seq: int) -> str:
         with self.transactions.begin() as tx:

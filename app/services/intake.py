@@ -5,7 +5,7 @@ instant either did all of it or none, and a row is taken exactly once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,19 @@ from app.domain.names import AlertId, Side, Via, incident_key
 from app.domain.redaction import fit_to_leave
 from app.domain.rules import decide
 from app.domain.words import AlertVerb, AlertWord, Ignored, IncidentVerb, IncidentWord, Reading, Unreadable, Word
-from app.ports import Arrivals, InboxRow, Letter, Links, Meter, Read, RulebookSource, TimelineEntry, Transactions, Tx
+from app.ports import (
+    Arrivals,
+    InboxRow,
+    Letter,
+    Links,
+    Meter,
+    Order,
+    Read,
+    RulebookSource,
+    TimelineEntry,
+    Transactions,
+    Tx,
+)
 from app.services.settle import Settle, line
 
 log = structlog.get_logger()
@@ -28,6 +40,14 @@ BATCH_ROWS = 32
 PARKED, IGNORED = "event.parked", "event.ignored"
 
 Clock = Callable[[], datetime]
+
+
+@dataclass
+class Gathered:
+    """What a batch of rows leaves to be written at its end, all at once."""
+
+    entries: list[TimelineEntry] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -58,19 +78,23 @@ class Intake:
 
     def _take(self, limit: int) -> int:
         lines: list[dict[str, Any]] = []
-        entries: list[TimelineEntry] = []
+        gathered = Gathered()
         with self.transactions.begin() as tx:
             rows = self.arrivals.next_rows(tx, limit)
             for row in rows:
-                lines += self._apply_row(tx, row, entries)
+                lines += self._apply_row(tx, row, gathered)
             if rows:
-                self.links.write_timeline(tx, entries)
+                self._write_down(tx, gathered)
                 self.arrivals.mark_taken(tx, rows, self.clock())
         for said in lines:
             self._tell(said)
         if rows:
             self.settle.engine.wake()
         return len(rows)
+
+    def _write_down(self, tx: Tx, gathered: Gathered) -> None:
+        self.links.write_timeline(tx, gathered.entries)
+        self.settle.engine.submit(tx, gathered.orders)
 
     def _tell(self, said: dict[str, Any]) -> None:
         log.info(**said)
@@ -79,17 +103,17 @@ class Intake:
         elif said["event"] == IGNORED:
             self.meter.dropped(Side(said["source"]), said["reason"])
 
-    def _apply_row(self, tx: Tx, row: InboxRow, entries: list[TimelineEntry]) -> list[dict[str, Any]]:
+    def _apply_row(self, tx: Tx, row: InboxRow, gathered: Gathered) -> list[dict[str, Any]]:
         delivery = row.delivery
         try:
             readings = self.readers[delivery.source](delivery.body, delivery.content_encoding)
             return [
-                self._apply(tx, row, reading, entries) | {"request_id": delivery.request_id} for reading in readings
+                self._apply(tx, row, reading, gathered) | {"request_id": delivery.request_id} for reading in readings
             ]
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as fault:
             raise _Poison(row, f"poison:{type(fault).__name__}") from fault
 
-    def _apply(self, tx: Tx, row: InboxRow, reading: Reading, entries: list[TimelineEntry]) -> dict[str, Any]:
+    def _apply(self, tx: Tx, row: InboxRow, reading: Reading, gathered: Gathered) -> dict[str, Any]:
         if isinstance(reading, Unreadable):
             self._letter(tx, row, reading.reason, reading.detail)
             return {"event": PARKED, "reason": reading.reason, "source": row.delivery.source.value}
@@ -99,17 +123,20 @@ class Intake:
         if not found and isinstance(reading, IncidentWord):
             return self._unmatched(tx, row, reading)
         at = row.delivery.received_at
-        steps = [self._judge(tx, link, reading, at) for link in found]
-        entries += [line(step.link, reading.event, at, _facts(step, reading), reading.author) for step in steps]
+        steps = [self._judge(tx, link, reading, at, gathered) for link in found]
+        gathered.entries += [
+            line(step.link, reading.event, at, _facts(step, reading), reading.author) for step in steps
+        ]
         return _told(steps[0], reading)
 
-    def _judge(self, tx: Tx, link: Link, word: Word, received_at: datetime) -> Step:
+    def _judge(self, tx: Tx, link: Link, word: Word, received_at: datetime, gathered: Gathered) -> Step:
         decision = None
         if isinstance(word, AlertWord) and word.verb is AlertVerb.CREATED:
             decision = decide(self.rulebook.current(), link.alert.updated_by(word.alert))
         heard = fit_to_leave(word, self.rulebook.current().redaction)
         step = advance(link, heard, received_at, decision, self._survivor(tx, word))
-        saved = self.settle.save(tx, step.link, received_at)
+        saved, orders = self.settle.write(tx, step.link, received_at)
+        gathered.orders += orders
         return Step(saved, step.outcome)
 
     def _links_of(self, tx: Tx, word: Word, received_at: datetime) -> Sequence[Link]:
@@ -152,14 +179,14 @@ class Intake:
     def _park(self, poison_row: InboxRow, reason: str) -> int:
         """Take in what stood before the poisonous row one by one, then park it."""
         while True:
-            entries: list[TimelineEntry] = []
+            gathered = Gathered()
             with self.transactions.begin() as tx:
                 row = self.arrivals.next_rows(tx, 1)[0]
                 if row.inbox_id == poison_row.inbox_id:
                     self._letter(tx, row, reason, "")
                 else:
-                    self._apply_row(tx, row, entries)
-                self.links.write_timeline(tx, entries)
+                    self._apply_row(tx, row, gathered)
+                self._write_down(tx, gathered)
                 self.arrivals.mark_taken(tx, [row], self.clock())
             if row.inbox_id == poison_row.inbox_id:
                 self.settle.engine.wake()

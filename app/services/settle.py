@@ -9,7 +9,7 @@ from app.domain.delivery import owing
 from app.domain.effects import Effect, SetAlert, missing, priority
 from app.domain.link import NOT_STORED, Lane, Link
 from app.domain.names import Side, Status
-from app.ports import Engine, Links, TimelineEntry, Tx
+from app.ports import Engine, Links, Order, TimelineEntry, Tx
 
 RESOLUTION_NOTE_GRACE_SECONDS = 1.0
 """PagerDuty sends a resolve and its resolution note as two events, either first and a third of a second apart
@@ -30,6 +30,12 @@ class Settle:
 
         ``at``: when the word that caused it was accepted; the delivery's age counts from there.
         """
+        link, orders = self.write(tx, link, at)
+        self.engine.submit(tx, orders)
+        return link
+
+    def write(self, tx: Tx, link: Link, at: datetime) -> tuple[Link, list[Order]]:
+        """Save the link; the answer names what the caller has to submit before this transaction ends."""
         owed: list[tuple[Side, Lane, float | None]] = []
         for side in Side:
             if not link.lane(side).outstanding:
@@ -37,20 +43,18 @@ class Settle:
                 if effect is not None:
                     link, lane = owing(link, side, at)
                     owed.append((side, lane, _grace(link, effect)))
-        link = self._write(tx, link)
-        for side, lane, delay in owed:
-            self.submit(tx, link, side, lane.seq, delay)
-        return link
+        link = self._store(tx, link)
+        return link, [self.order(link, side, lane.seq, delay) for side, lane, delay in owed]
 
-    def _write(self, tx: Tx, link: Link) -> Link:
+    def _store(self, tx: Tx, link: Link) -> Link:
         if link.link_id == NOT_STORED:
             return self.links.add(tx, link)
         self.links.save(tx, link)
         return link
 
-    def submit(self, tx: Tx, link: Link, side: Side, seq: int, delay: float | None) -> None:
-        """Enqueue a delivery on the queue of its target: one dead target holds back only its own."""
-        self.engine.submit(tx, self.target(link, side), link.link_id, side, seq, priority(link, side), delay)
+    def order(self, link: Link, side: Side, seq: int, delay: float | None) -> Order:
+        """A delivery on the queue of its target."""
+        return Order(self.target(link, side), link.link_id, side, seq, priority(link, side), delay)
 
     def target(self, link: Link, side: Side) -> str:
         """The queue's and the counter's name of what a delivery goes to."""

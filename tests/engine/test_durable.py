@@ -12,19 +12,28 @@ import pytest
 
 from app.domain.names import LinkId, Side
 from app.engine.durable import POLL_SECONDS, DurableEngine, limiter
+from app.ports import Order
 from app.store.database import Database, open_bridge
 
 QUEUE = "pagerduty-rest"
 
 
+def order(seq: int, priority: int = 3, delay: float | None = None) -> Order:
+    return Order(QUEUE, LinkId(1), Side.PAGERDUTY, seq, priority, delay)
+
+
 class Recorder:
     """Notes which deliveries ran, in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, break_once: set[int]) -> None:
         self.ran: list[int] = []
+        self._break_once = set(break_once)
         self._changed = threading.Condition()
 
     def __call__(self, link_id: LinkId, side: Side, seq: int, first_run: bool) -> str:
+        if seq in self._break_once:
+            self._break_once.discard(seq)
+            raise RuntimeError("broken once")
         with self._changed:
             self.ran.append(seq)
             self._changed.notify_all()
@@ -37,17 +46,22 @@ class Recorder:
 
 
 class Running:
-    def __init__(self, data_dir: Path, per_minute: int = 0, poll_seconds: float = POLL_SECONDS) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        per_minute: int = 0,
+        poll_seconds: float = POLL_SECONDS,
+        break_once: set[int] | None = None,
+    ) -> None:
         self.database = Database(open_bridge(data_dir, None))
         budgets = {QUEUE: per_minute, "truthvouch": 0}
         self.engine = DurableEngine(self.database.engine, "main", budgets, poll_seconds)
-        self.recorder = Recorder()
+        self.recorder = Recorder(break_once or set())
         self.engine.launch(self.recorder)
 
     def submit(self, *seqs: int, priority: int = 3, delay: float | None = None) -> None:
         with self.database.begin() as tx:
-            for seq in seqs:
-                self.engine.submit(tx, QUEUE, LinkId(1), Side.PAGERDUTY, seq, priority, delay)
+            self.engine.submit(tx, [order(seq, priority, delay) for seq in seqs])
         self.engine.wake()
 
     def close(self) -> None:
@@ -62,18 +76,23 @@ def running(tmp_path: Path) -> Iterator[Running]:
     made.close()
 
 
-def test_what_is_submitted_runs_once_however_often_it_is_submitted(running: Running) -> None:
+def test_what_is_submitted_again_is_the_same_delivery(running: Running) -> None:
     running.submit(1)
-    running.submit(1, 2)
+    running.submit(1)
+    running.submit(2)
     assert [1, 2] == sorted(running.recorder.wait_for(2))
-    running.submit(3)
-    assert [1, 2, 3] == sorted(running.recorder.wait_for(3))
+
+
+def test_an_order_given_twice_takes_none_of_its_company_with_it(running: Running) -> None:
+    running.submit(1, 2)
+    running.submit(1, 3)
+    assert {1, 2, 3} == set(running.recorder.wait_for(4))
 
 
 def test_a_submission_rolled_back_never_runs(running: Running) -> None:
     def submit_and_break() -> None:
         with running.database.begin() as tx:
-            running.engine.submit(tx, QUEUE, LinkId(1), Side.PAGERDUTY, 1, 1)
+            running.engine.submit(tx, [order(1)])
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -98,10 +117,8 @@ def test_the_urgent_go_first_under_a_budget(tmp_path: Path) -> None:
     running = Running(tmp_path, per_minute=600)
     try:
         with running.database.begin() as tx:
-            for seq in range(60):
-                running.engine.submit(tx, QUEUE, LinkId(1), Side.PAGERDUTY, seq, 6)
-            for seq in range(100, 105):
-                running.engine.submit(tx, QUEUE, LinkId(2), Side.PAGERDUTY, seq, 1)
+            running.engine.submit(tx, [order(seq, priority=6) for seq in range(60)])
+            running.engine.submit(tx, [order(seq, priority=1) for seq in range(100, 105)])
         running.engine.wake()
         ran = running.recorder.wait_for(20)
         assert set(range(100, 105)) <= set(ran[:10])
@@ -123,12 +140,13 @@ def test_a_delivery_cut_off_by_kill_9_runs_again_after_the_start(tmp_path: Path)
         from pathlib import Path
         from app.domain.names import LinkId, Side
         from app.engine.durable import DurableEngine
+        from app.ports import Order
         from app.store.database import Database, open_bridge
         database = Database(open_bridge(Path(sys.argv[1]), None))
         engine = DurableEngine(database.engine, "main", {"pagerduty-rest": 0, "truthvouch": 0})
         engine.launch(lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         with database.begin() as tx:
-            engine.submit(tx, "pagerduty-rest", LinkId(1), Side.PAGERDUTY, 7, 1)
+            engine.submit(tx, [Order("pagerduty-rest", LinkId(1), Side.PAGERDUTY, seq, 1) for seq in (7, 8, 9)])
         engine.wake()
         signal.pause()
         """
@@ -137,6 +155,16 @@ def test_a_delivery_cut_off_by_kill_9_runs_again_after_the_start(tmp_path: Path)
     assert -signal.SIGKILL == died.returncode
     running = Running(tmp_path)
     try:
-        assert [7] == running.recorder.wait_for(1)
+        assert [7, 8, 9] == sorted(running.recorder.wait_for(3))
+    finally:
+        running.close()
+
+
+def test_a_delivery_that_breaks_holds_back_only_itself_and_ends_when_it_can(tmp_path: Path) -> None:
+    running = Running(tmp_path, break_once={3})
+    try:
+        running.submit(*range(1, 8))
+        assert {1, 2, 4, 5, 6, 7} <= set(running.recorder.wait_for(6))
+        assert set(range(1, 8)) == set(running.recorder.wait_for(7))
     finally:
         running.close()
