@@ -157,7 +157,8 @@ def _trigger(entry: Node) -> str | None:
     trigger = entry.text("trigger", needed=True)
     if trigger is None:
         return None
-    from app.domain.rules import BadTrigger, compile_trigger  # heavy, and only a file with rules needs it
+    from app.domain.trigger import compile_trigger  # heavy, and only a file with rules needs it
+    from app.domain.trigger_text import BadTrigger
 
     try:
         compile_trigger(trigger)

@@ -9,13 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import Any, TypeVar
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, Event, ScalarEvent
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from app.errors import Fault
+
+if TYPE_CHECKING:
+    from ruamel.yaml.events import Event
 
 MAX_FILE_BYTES = 256 * 1024
 MAX_DEPTH = 16
@@ -144,6 +143,9 @@ def read(text: str) -> Node:
 
     Aliases, tags and deep nesting are refused before anything is built, so that a small file stays a small tree.
     """
+    from ruamel.yaml import YAML  # where there is no file, no process carries its reader
+    from ruamel.yaml.error import YAMLError
+
     faults: list[Fault] = []
     value = None
     try:
@@ -196,7 +198,9 @@ def one_of(words: Iterable[str]) -> str:
     return f"{', '.join(most)} or {last}" if most else last
 
 
-def _refused(events: Iterable[Event]) -> Fault | None:
+def _refused(events: "Iterable[Event]") -> Fault | None:
+    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+
     depth = 0
     for event in events:
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
@@ -206,7 +210,9 @@ def _refused(events: Iterable[Event]) -> Fault | None:
     return None
 
 
-def _unwanted(event: Event) -> str:
+def _unwanted(event: "Event") -> str:
+    from ruamel.yaml.events import AliasEvent, CollectionStartEvent, ScalarEvent
+
     if isinstance(event, AliasEvent) or getattr(event, "anchor", None):
         return "anchors and aliases (& and *) are not read; write the value out, or put it in quotes"
     if isinstance(event, ScalarEvent | CollectionStartEvent) and event.tag is not None:

@@ -23,6 +23,9 @@ MIN_WITHHELD_CHARS = 8
 _MIN_EMBEDDED_CHARS = 4
 """A person's id shorter than this is only replaced as a whole word."""
 
+MIN_IPV4_DOTS, MIN_IPV6_COLONS = 3, 2
+"""A text with fewer holds no such address: most texts are not searched at all."""
+
 # Every repetition is bounded, so that a long text without any address costs no more than its length.
 _LOCAL_PART = re.compile(r"[^\s@＠<>(),;:\[\]\\]{1,64}\Z")
 _AT_DOMAIN = re.compile(r"(?:@|＠|%40)(?:[\w-]{1,63}\.){1,127}(?!\d+\b)[\w-]{2,63}")
@@ -38,7 +41,11 @@ def scrub(text: str, people: Iterable[str] = ()) -> str:
     """
     for person in sorted(_told(people), key=len, reverse=True):
         text = _without_person(text, person)
-    return _IPV6.sub(_ipv6, _IPV4.sub(IP_ADDRESS, _without_e_mails(text)))
+    if "@" in text or "＠" in text or "%40" in text:
+        text = _without_e_mails(text)
+    if text.count(".") >= MIN_IPV4_DOTS:
+        text = _IPV4.sub(IP_ADDRESS, text)
+    return _IPV6.sub(_ipv6, text) if text.count(":") >= MIN_IPV6_COLONS else text
 
 
 def _told(people: Iterable[str]) -> set[str]:

@@ -6,6 +6,7 @@ A trigger is understood by ``trigger`` and asked by ``expression``; this module 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from app.domain.alert import Alert, Scalar
 from app.domain.expression import Leaf, kind_of, leaves, names
@@ -13,10 +14,11 @@ from app.domain.names import Urgency
 from app.domain.redaction import scrub
 from app.domain.rulebook import Decision, Rule, RuleAction, Rulebook
 from app.domain.severity import is_known, urgency_of
-from app.domain.trigger import Trigger, compile_trigger
-from app.domain.trigger_text import BadTrigger
 
-__all__ = ["SEVERITY_MAP", "BadTrigger", "Tried", "Trigger", "compile_trigger", "decide", "explain", "fields"]
+if TYPE_CHECKING:
+    from app.domain.trigger import Trigger
+
+__all__ = ["SEVERITY_MAP", "Tried", "decide", "explain", "fields"]
 
 SEVERITY_MAP = "severity_map"
 """What ``Decision.rule`` says when no rule matched."""
@@ -72,7 +74,7 @@ def decide(rulebook: Rulebook, alert: Alert) -> Decision:
     values = fields(alert)
     for rule in rulebook.rules:
         trigger = _understood(rule.trigger)
-        if isinstance(trigger, Trigger) and trigger.matches(values):
+        if not isinstance(trigger, str) and trigger.matches(values):
             return _by_rule(rulebook, rule, alert)
     return _by_map(rulebook, alert)
 
@@ -93,11 +95,15 @@ def explain(rulebook: Rulebook, alert: Alert) -> tuple[Tried, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _understood(text: str) -> Trigger | BadTrigger:
+def _understood(text: str) -> "Trigger | str":
+    """The trigger, or why it says nothing. The language is loaded with the first rule: many do without one."""
+    from app.domain.trigger import compile_trigger
+    from app.domain.trigger_text import BadTrigger
+
     try:
         return compile_trigger(text)
     except BadTrigger as fault:
-        return fault
+        return str(fault)
 
 
 def _by_rule(rulebook: Rulebook, rule: Rule, alert: Alert) -> Decision:
@@ -130,7 +136,7 @@ def _by_map(rulebook: Rulebook, alert: Alert) -> Decision:
 
 def _tried(rule: Rule, alert: Alert, values: Mapping[str, Scalar]) -> Tried:
     trigger = _understood(rule.trigger)
-    if isinstance(trigger, BadTrigger):
+    if isinstance(trigger, str):
         return Tried(rule.name, False, f"the trigger {trigger}")
     why = "; ".join(_answered(leaf, alert, values) for leaf in leaves(trigger.expression))
     return Tried(rule.name, trigger.matches(values), why)

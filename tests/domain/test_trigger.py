@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from app.domain.expression import Values
-from app.domain.rules import BadTrigger, compile_trigger
-from app.domain.trigger_text import MAX_TRIGGER_CHARS
+from app.domain.trigger import compile_trigger
+from app.domain.trigger_text import MAX_TRIGGER_CHARS, BadTrigger
 
 ALERT: Values = {
     "severity": "high",

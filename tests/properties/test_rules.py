@@ -9,7 +9,9 @@ from app.domain.alert import Alert
 from app.domain.expression import Compare, Expression, Field, Leaf, Not, names
 from app.domain.names import Urgency
 from app.domain.rulebook import Rule, RuleAction, Rulebook
-from app.domain.rules import BadTrigger, Trigger, compile_trigger, decide, explain, fields
+from app.domain.rules import decide, explain, fields
+from app.domain.trigger import Trigger, compile_trigger
+from app.domain.trigger_text import BadTrigger
 from tests.properties.strategies import alerts, comparisons, expressions, hostile, rulebooks, rules, token_soup
 
 REASONS = {"rule", "severity_map", "suppressed", "severity_none", "unknown_severity"}
