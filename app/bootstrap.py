@@ -184,8 +184,8 @@ def build_worker(settings: Settings) -> WorkerBridge:
         perform = _perform(settings, rulebook)
         deliver: Deliver = Deliver(database, StoredLinks(), marks, intake.settle, perform, intake.meter)
         with database.begin() as tx:
-            for side in Side:
-                marks.clear(tx, HOLD + side)
+            for door in _budgets(settings):
+                marks.clear(tx, HOLD + door)
         engine.launch(deliver)
         return intake
 

@@ -5,6 +5,7 @@ Nothing here imports the application: the system tests share this file and know 
 
 import ipaddress
 import os
+import signal
 import sys
 import uuid
 from collections import Counter
@@ -43,6 +44,14 @@ def _refuse_the_network(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_refuse_the_network)
+
+
+# --------------------------------------------------------------------------------------------- signals
+
+# A shell starts its background jobs with SIGINT ignored, and every process below them inherits that: what a test starts
+# must be as somebody at a terminal would start it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # --------------------------------------------------------------------------------------------- hypothesis

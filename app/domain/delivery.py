@@ -50,6 +50,11 @@ def record(
             return _refused(link, side, effect, reply)
 
 
+def may_have_happened(reply: Reply[IncidentFacts | None]) -> bool:
+    """Whether the partner may have done what was asked: then it is looked for before it is asked again."""
+    return isinstance(reply, Done) or (isinstance(reply, Retry) and reply.unclear)
+
+
 def done_event(effect: Effect) -> str:
     """The name of what was just achieved."""
     match effect:

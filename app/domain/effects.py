@@ -108,8 +108,20 @@ LOOKS_FOR_AN_ID = 12
 """How often an Events incident is looked for before its id counts as unknown (creation after 202 takes moments)."""
 
 
+NOT_THERE_YET = "not_there_yet"
+"""The reason word of a look that found nothing; a look that could not be made is no look."""
+
+
 def _given_up_looking(link: Link) -> bool:
-    return link.pagerduty.attempt >= LOOKS_FOR_AN_ID
+    return link.pagerduty.attempt >= LOOKS_FOR_AN_ID and link.pagerduty.failing == NOT_THERE_YET
+
+
+def door(link: Link, effect: Effect) -> str:
+    """Which of the partners' doors, each with its own credential, an effect goes through."""
+    if isinstance(effect, SetAlert):
+        return Side.TRUTHVOUCH.value
+    by_event = link.via is Via.EVENTS and not link.merged and isinstance(effect, OpenIncident | SetIncident)
+    return f"{Side.PAGERDUTY}-{Via.EVENTS if by_event else Via.REST}"
 
 
 def priority(link: Link, side: Side) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from app.domain.effects import Effect, LookForIncident, OpenIncident, SetAlert, SetIncident
+from app.domain.effects import LOOKS_FOR_AN_ID, Effect, LookForIncident, OpenIncident, SetAlert, SetIncident
 from app.domain.names import Status
 
 PAGE_DELAYS: Sequence[float] = (1, 2, 4, 8, 15, 30, 60)
@@ -39,7 +39,7 @@ def next_try(effect: Effect, attempt: int, asked_seconds: float | None, dice: fl
 
 
 def _planned(effect: Effect, attempt: int) -> float:
-    if isinstance(effect, LookForIncident):
+    if isinstance(effect, LookForIncident) and attempt < LOOKS_FOR_AN_ID:
         return LOOK_DELAY
     delays = PAGE_DELAYS if isinstance(effect, OpenIncident) else OTHER_DELAYS
     return delays[min(attempt, len(delays)) - 1]

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from app.domain.delivery import Result, record, settled
-from app.domain.effects import Effect, OpenIncident, missing
+from app.domain.delivery import Result, may_have_happened, record, settled
+from app.domain.effects import Effect, OpenIncident, door, missing
 from app.domain.incident import IncidentFacts
 from app.domain.lifecycle import advance
 from app.domain.link import Link
@@ -44,7 +44,7 @@ class Deliver:
     meter: Meter
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     dice: Callable[[], float] = random.random
-    _held_until: dict[Side, datetime] = field(default_factory=dict)
+    _held_until: dict[str, datetime] = field(default_factory=dict)
 
     def __call__(self, link_id: LinkId, side: Side, seq: int, first_run: bool = True) -> str:
         """Deliver; the answer is the outcome word. Safe to run again after any crash.
@@ -57,7 +57,8 @@ class Deliver:
                 return "done"
             link, effect = step
             reply = self._guarded(link, side, effect)
-            step, word = self._record(link_id, side, seq, effect, reply)
+            tried = link.open_tried or (isinstance(effect, OpenIncident) and may_have_happened(reply))
+            step, word = self._record(link_id, side, seq, effect, reply, tried)
             if word:
                 return word
         return self._yield_turn(link_id, side, seq)
@@ -89,7 +90,7 @@ class Deliver:
         return None if effect is None else (saved, effect)
 
     def _guarded(self, link: Link, side: Side, effect: Effect) -> Reply[IncidentFacts | None]:
-        held_until = self._held_until.get(side)
+        held_until = self._held_until.get(door(link, effect))
         if held_until is not None and self.clock() < held_until:
             return Held(TARGET_HELD)
         try:
@@ -99,19 +100,20 @@ class Deliver:
             return Retry(f"bug:{type(fault).__name__}", unclear=True)
 
     def _record(
-        self, link_id: LinkId, side: Side, seq: int, effect: Effect, reply: Reply[IncidentFacts | None]
+        self, link_id: LinkId, side: Side, seq: int, effect: Effect, reply: Reply[IncidentFacts | None], tried: bool
     ) -> tuple[tuple[Link, Effect] | None, str]:
+        """Write an answer down. ``tried``: a create may have reached PagerDuty, now or in an earlier run."""
         now = self.clock()
         with self.transactions.begin() as tx:
             before = self.links.get(tx, link_id)
             lane = before.lane(side)
             if not _is_due(before, side, seq):
                 return None, "overtaken"
-            if isinstance(effect, OpenIncident):
-                before = replace(before, open_tried=True)
+            before = replace(before, open_tried=before.open_tried or tried)
+            through = door(before, effect)
             result = record(before, side, effect, reply, now, self.dice())
             since = lane.since or now
-            self._write_down(tx, result, side, now)
+            self._write_down(tx, result, side, through, now)
             link = self._heard_meanwhile(tx, before, result.link, now)
             if result.again_after is not None:
                 step = None
@@ -119,7 +121,7 @@ class Deliver:
             else:
                 step = self._next(tx, link, side, since)
         self.settle.engine.wake()
-        self._tell(result, side, effect, since, now)
+        self._tell(result, side, effect, through, since, now)
         return step, result.outcome if result.again_after is not None else ""
 
     def _again(self, tx: Tx, link: Link, side: Side, result: Result, since: datetime) -> None:
@@ -147,7 +149,7 @@ class Deliver:
             link = step.link
         return link
 
-    def _write_down(self, tx: Tx, result: Result, side: Side, now: datetime) -> None:
+    def _write_down(self, tx: Tx, result: Result, side: Side, through: str, now: datetime) -> None:
         lane = result.link.lane(side)
         facts = {"side": side.value, "outcome": result.outcome, "attempt": lane.attempt}
         if result.reason:
@@ -158,15 +160,15 @@ class Deliver:
             letter = Letter(0, "effect", result.reason, now, lane.attempt, link_id=result.link.link_id, side=side)
             self.links.add_letter(tx, letter)
         if result.outcome == "held" and result.reason != TARGET_HELD:
-            self.marks.put(tx, HOLD_MARK + side, result.reason)
-        elif result.outcome == "done" and side in self._held_until:
-            self.marks.clear(tx, HOLD_MARK + side)
+            self.marks.put(tx, HOLD_MARK + through, result.reason)
+        elif result.outcome == "done" and through in self._held_until:
+            self.marks.clear(tx, HOLD_MARK + through)
 
-    def _tell(self, result: Result, side: Side, effect: Effect, since: datetime, now: datetime) -> None:
+    def _tell(self, result: Result, side: Side, effect: Effect, through: str, since: datetime, now: datetime) -> None:
         if result.outcome == "held" and result.reason != TARGET_HELD:
-            self._held_until[side] = now + timedelta(seconds=result.again_after or 0)
+            self._held_until[through] = now + timedelta(seconds=result.again_after or 0)
         elif result.outcome == "done":
-            self._held_until.pop(side, None)
+            self._held_until.pop(through, None)
         link = result.link
         target = self.settle.target(link, side)
         self.meter.called(target, result.reason.partition(":")[0] or result.outcome)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from app.domain.draft import draft
-from app.domain.effects import AddNote, Effect, LookForIncident, OpenIncident, SetAlert, SetIncident
+from app.domain.effects import NOT_THERE_YET, AddNote, Effect, LookForIncident, OpenIncident, SetAlert, SetIncident
 from app.domain.incident import IncidentFacts
 from app.domain.link import Link
 from app.domain.names import Status, Via
@@ -68,7 +68,7 @@ class Perform:
         found = self._find(link, self.incidents)
         waiting_for_it = link.incident_side.status is not None
         if waiting_for_it and isinstance(found, Done) and found.value is None:
-            return Retry("not_there_yet")
+            return Retry(NOT_THERE_YET)
         return found
 
     def _find(self, link: Link, incidents: Incidents) -> Reply[IncidentFacts | None]:

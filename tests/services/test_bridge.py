@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.names import Status, Via
-from app.domain.outcome import Done
+from app.domain.outcome import Done, Held, Retry
 from app.domain.rulebook import Redaction, Rulebook
 from app.domain.words import AlertVerb, IncidentVerb
 from tests.rig import Rig
@@ -227,3 +227,50 @@ def test_a_stale_read_of_an_incident_just_resolved_by_event_is_no_news(tmp_path:
     rig.pagerduty.find = lambda key, since=None: stale  # type: ignore[method-assign]
     rig.run()
     assert 1 == rig.pagerduty.calls.count("event resolve")
+
+
+def test_refused_credentials_hold_one_door_only(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Via.EVENTS)
+    rig.pagerduty.notes = lambda incident_id: Held("from_missing")  # type: ignore[method-assign]
+    opened(rig)
+    rig.alert(AlertVerb.RESOLVED, reason="false_positive")
+    rig.engine.run(rig.deliver, at_most=1)
+    assert "from_missing" == rig.link().pagerduty.failing
+    rig.pagerduty.calls.clear()
+    rig.alert(AlertVerb.CREATED, alert_id="a2")
+    rig.engine.run(rig.deliver, at_most=2)
+    assert "trigger" in rig.pagerduty.calls
+
+
+def test_a_held_target_is_probed_and_goes_on_when_the_credentials_are_mended(rig: Rig) -> None:
+    open_it = rig.pagerduty.open
+    rig.pagerduty.open = lambda draft: Held("http_401")  # type: ignore[method-assign]
+    rig.alert(AlertVerb.CREATED)
+    rig.alert(AlertVerb.CREATED, alert_id="a2")
+    rig.engine.run(rig.deliver, at_most=2)
+    assert [] == rig.pagerduty.calls
+    assert {"http_401", "target_held"} == {rig.link("a1").pagerduty.failing, rig.link("a2").pagerduty.failing}
+    rig.pagerduty.open = open_it  # type: ignore[method-assign]
+    rig.clock.move(16)
+    rig.run()
+    assert ["open", "open"] == rig.pagerduty.calls
+
+
+def test_a_look_that_cannot_be_made_is_not_given_up(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Via.EVENTS)
+    find = rig.pagerduty.find
+    rig.pagerduty.find = lambda key, since=None: Retry("connection_refused")  # type: ignore[method-assign]
+    rig.alert(AlertVerb.CREATED)
+    rig.engine.run(rig.deliver, at_most=40)
+    assert rig.link().pagerduty.outstanding
+    rig.pagerduty.find = find  # type: ignore[method-assign]
+    rig.run()
+    assert "Q1" == rig.link().incident_id
+
+
+def test_an_incident_that_never_appears_is_not_looked_for_for_ever(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, Via.EVENTS)
+    rig.pagerduty.find = lambda key, since=None: Done(())  # type: ignore[method-assign]
+    rig.alert(AlertVerb.CREATED)
+    assert 12 == rig.run().count("retry")
+    assert not rig.link().pagerduty.outstanding
