@@ -57,7 +57,7 @@ def _fingerprint(path: Path) -> Hashable:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return (status.st_mtime_ns, status.st_size, status.st_ino) if status.st_size else None
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def _watch(
 
 def _environment(sandbox_url: str, data_dir: Path, config: Path | None) -> dict[str, str]:
     return {
-        **os.environ,
+        **_nobodys_environment(),
         **SANDBOX_ENVIRONMENT,
         "PAGERDUTY_API_URL": sandbox_url,
         "PAGERDUTY_EVENTS_URL": sandbox_url,
@@ -77,6 +77,13 @@ def _environment(sandbox_url: str, data_dir: Path, config: Path | None) -> dict[
         "BRIDGE_DATA_DIR": str(data_dir),
         "BRIDGE_CONFIG": str(config.resolve() if config else data_dir / "bridge.yaml"),
     }
+
+
+def _nobodys_environment() -> dict[str, str]:
+    """This environment without a real bridge's settings: a simulation touches neither its store nor its partners."""
+    kept = ("PORT", "WEB_CONCURRENCY", "LOG_FORMAT", "LOG_LEVEL")
+    ours = ("BRIDGE_", "TRUTHVOUCH_", "PAGERDUTY_", "DATABASE_URL")
+    return {name: value for name, value in os.environ.items() if name in kept or not name.startswith(ours)}
 
 
 def _start_sandbox(root: Path, bridge_url: str) -> tuple[subprocess.Popen[bytes], str]:
@@ -90,7 +97,11 @@ def _start_sandbox(root: Path, bridge_url: str) -> tuple[subprocess.Popen[bytes]
         bridge_url,
     ]
     process = subprocess.Popen(  # noqa: S603
-        command, cwd=root, stdout=subprocess.PIPE, start_new_session=True, env={**os.environ, **SANDBOX_ENVIRONMENT}
+        command,
+        cwd=root,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env={**_nobodys_environment(), **SANDBOX_ENVIRONMENT},
     )
     assert process.stdout is not None
     line = process.stdout.readline()

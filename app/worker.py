@@ -15,7 +15,7 @@ import structlog
 
 from app.bootstrap import WorkerBridge
 from app.environment import PARENT_FD
-from app.ports import StoreUnavailable
+from app.ports import SeatLost, StoreUnavailable
 
 log = structlog.get_logger()
 
@@ -47,9 +47,7 @@ class Worker:
         while not stop.is_set():
             self._take_in(take, stop)
         log.info("worker.stopping")
-        _no_later_than(LAST_CALL_SECONDS, 0)
-        self._bridge.close(FINISH_SECONDS)
-        self._bridge.seat.leave()
+        self._bridge.close(FINISH_SECONDS)  # the seat is left with the process: a call may still be ending
         log.info("worker.stopped")
 
     def _sit_down(self, stop: threading.Event) -> str | None:
@@ -70,6 +68,10 @@ class Worker:
                 stop.wait(HEARTBEAT_SECONDS)
             elif not take():
                 self._bridge.bell.wait(POLL_SECONDS)
+        except SeatLost as fault:
+            # Its number may be another worker's by now: nothing more may be done under it, not even in an orderly way.
+            log.critical("seat.lost", reason=str(fault))
+            os._exit(1)
         except StoreUnavailable as fault:
             log.error("store.unavailable", reason=str(fault)[:200])
             stop.wait(STORE_RETRY_SECONDS)
@@ -89,10 +91,15 @@ class Worker:
 def watch_signals(stop: threading.Event) -> None:
     """SIGTERM and SIGINT end the work; so does the end of the parent."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: _stop(stop))
     parent = os.environ.get(PARENT_FD)
     if parent is not None and parent.isdigit():
         threading.Thread(target=_watch_parent, args=(int(parent), stop), name="parent", daemon=True).start()
+
+
+def _stop(stop: threading.Event) -> None:
+    stop.set()
+    _no_later_than(LAST_CALL_SECONDS, 0)
 
 
 def _watch_parent(fd: int, stop: threading.Event) -> None:

@@ -86,8 +86,9 @@ def _achieved(link: Link, effect: Effect, facts: IncidentFacts | None, now: date
 def _opened(link: Link, effect: Effect, facts: IncidentFacts | None, now: datetime) -> Link:
     if facts is None:  # queued by the Events API, or looked for and not there
         nothing_to_close = isinstance(effect, LookForIncident) and link.incident_side.status is None
-        status = Status.RESOLVED if nothing_to_close else link.incident_side.status or Status.OPEN
-        return replace(link, incident_side=Known(status, now))
+        if nothing_to_close:  # dated so early that any later word of PagerDuty's counts
+            return replace(link, incident_side=Known(Status.RESOLVED, link.first_seen_at))
+        return replace(link, incident_side=Known(link.incident_side.status or Status.OPEN, now))
     known = link.incident_side if link.incident_side.status else Known(Status.OPEN, facts.created_at or now)
     return told_by_reading(replace(attached(link, facts), incident_side=known), facts, now)
 

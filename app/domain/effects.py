@@ -74,6 +74,8 @@ def _missing_at_pagerduty(link: Link, shared: Sequence[Link], rest: bool) -> Eff
         return None
     if link.incident_side.status is None:
         return _missing_incident(link)
+    if link.via is Via.REST and link.incident_id is None and link.status is not Status.RESOLVED:
+        return OpenIncident(look_first=True)  # nothing was there to close; now there has to be something
     wanted = _wanted_incident_status(link, shared)
     if wanted not in (None, link.incident_side.status, link.pagerduty.refused):
         return SetIncident(wanted)
@@ -116,11 +118,18 @@ def _given_up_looking(link: Link) -> bool:
     return link.pagerduty.attempt >= LOOKS_FOR_AN_ID and link.pagerduty.failing == NOT_THERE_YET
 
 
+def is_urgent(effect: Effect) -> bool:
+    """Whether somebody is to be woken, or left to sleep: such an effect is its own probe and waits behind no hold."""
+    return isinstance(effect, OpenIncident) or (
+        isinstance(effect, SetIncident) and effect.status is not Status.ACKNOWLEDGED
+    )
+
+
 def door(link: Link, effect: Effect) -> str:
     """Which of the partners' doors, each with its own credential, an effect goes through."""
     if isinstance(effect, SetAlert):
         return Side.TRUTHVOUCH.value
-    by_event = link.via is Via.EVENTS and not link.merged and isinstance(effect, OpenIncident | SetIncident)
+    by_event = link.via is Via.EVENTS and not link.shares and isinstance(effect, OpenIncident | SetIncident)
     return f"{Side.PAGERDUTY}-{Via.EVENTS if by_event else Via.REST}"
 
 

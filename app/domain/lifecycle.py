@@ -44,10 +44,9 @@ INCIDENT_MOVES: Mapping[IncidentVerb, Move] = {
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """A word from further in the future than this counts as said now: a wrong clock must not win for ever."""
 
-ECHO_TOLERANCE = timedelta(seconds=2)
-"""How far apart the time of our write, as its answer told it, and the time of its webhook may be.
-
-PagerDuty tells the one in whole seconds and the other in milliseconds."""
+ECHO_TOLERANCE = timedelta(seconds=30)
+"""How far apart the time of our write and the time of its webhook may be: a slow call, an event that waits in
+PagerDuty's queue, two vendors' clocks."""
 
 OUR_NOTE = "[TruthVouch] "
 """Notes that begin so are ours; they never travel back."""
@@ -107,7 +106,8 @@ def _moved(link: Link, side: Side, move: Move, word: Word, at: datetime) -> Step
     if move.says is None:
         return Step(link, "timeline_only")
     if _is_echo(link, side, move.says, at):
-        return Step(link, "own_echo")
+        newest = replace(_known(link, side).told(move.says, at), ours=True)
+        return Step(_with_known(link, side, newest), "own_echo")
     heard = _with_known(link, side, _known(link, side).told(move.says, at))
     if move.register is None:
         return Step(heard, "already_so")

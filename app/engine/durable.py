@@ -43,8 +43,6 @@ BROKEN_DELAYS = (1.0, 2.0, 5.0, 15.0, 60.0)
 DUE_MARGIN_SECONDS = 0.01
 """DBOS counts delays in whole milliseconds of the wall clock."""
 
-RUNS_BEFORE_DEAD = 20
-"""A delivery that kills its process is started this often; then the engine gives it up."""
 
 Deliver = Callable[[LinkId, Side, int, bool], str]
 """Link, side, sequence, and whether this is the delivery's first run: a later one may find its call made."""
@@ -78,6 +76,7 @@ class DurableEngine:
         self._stopping = threading.Event()
         self._submitted = threading.local()
         self._lanes = {queue: Lanes(DELIVERIES_AT_ONCE, queue) for queue in per_minute}
+        self._alone = sql_engine.dialect.name == "sqlite"
         self._fresh: set[str] = set()
         self._fresh_lock = threading.Lock()
 
@@ -118,45 +117,55 @@ class DurableEngine:
         def run(queue: str, priority: int, lanes: list[list[Any]]) -> str:
             first_run = self._is_first_run()
             try:
-                calls = [partial(deliver, LinkId(link), Side(side), seq, first_run) for link, side, seq in lanes]
-                return self._run_all(queue, priority, calls)
+                calls = [partial(deliver, LinkId(link), Side(side), seq) for link, side, seq in lanes]
+                return self._run_all(queue, priority, calls, first_run)
             finally:
                 if self._wakeup is not None:
                     self._wakeup.soon(queue)
 
-        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=RUNS_BEFORE_DEAD)(run)
+        # No limit of runs: every crash of the process counts against every delivery in hand, and one that the engine
+        # gave up would be owed for ever and never run.
+        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(run)
 
-    def _run_all(self, queue: str, priority: int, calls: Sequence[Callable[[], str]]) -> str:
+    def _run_all(self, queue: str, priority: int, calls: Sequence[Callable[[bool], str]], first_run: bool) -> str:
         """Every lane for itself: a slow one keeps only this workflow open, a broken one is tried until it ends."""
         if len(calls) == 1:
-            return self._until_it_ends(calls[0])
-        ends = [self._lanes[queue].submit(priority, partial(self._until_it_ends, call)) for call in calls]
+            return self._until_it_ends(calls[0], first_run)
+        ends = [self._lanes[queue].submit(priority, partial(self._until_it_ends, call, first_run)) for call in calls]
         return " ".join(end.result() for end in ends)
 
-    def _until_it_ends(self, deliver: Callable[[], str]) -> str:
+    def _until_it_ends(self, deliver: Callable[[bool], str], first_run: bool) -> str:
         """A delivery that raises (the store is gone, a bug) is tried again here: marked as failed by DBOS it would be
         owed for ever and never run. A stop leaves it pending, and the next start takes it up."""
         for wait in chain(BROKEN_DELAYS, repeat(BROKEN_DELAYS[-1])):
             try:
-                return deliver()
+                return deliver(first_run)
             except Exception:
+                first_run = False  # its call may have been made
                 log.exception("delivery.broke", workflow_id=DBOS.workflow_id, again_after=wait)
                 if self._stopping.wait(wait):
                     break
         raise SystemExit("stopped before this delivery could end")
 
     def _is_first_run(self) -> bool:
-        """Whether nobody ran this delivery before. What this process submitted itself it also starts first; of
-        anything else DBOS's claim, counted before each run, knows."""
+        """Whether nobody ran this delivery before; in doubt it is not, and then it looks first.
+
+        What the only worker of a store submitted itself it also starts first; of anything else DBOS's claim, counted
+        before each run, knows.
+        """
         workflow_id = DBOS.workflow_id
         assert workflow_id is not None
         with self._fresh_lock:
             if workflow_id in self._fresh:
                 self._fresh.discard(workflow_id)
                 return True
-        assert self._client is not None
-        status = self._client.retrieve_workflow(workflow_id).get_status()
-        return (status.recovery_attempts or 0) <= 1
+        try:
+            assert self._client is not None
+            status = self._client.retrieve_workflow(workflow_id).get_status()
+            return (status.recovery_attempts or 0) <= 1
+        except Exception:
+            log.warning("engine.first_run_unknown", workflow_id=workflow_id, exc_info=True)
+            return False
 
     def _register_queues(self, client: DBOSClient, poll_seconds: float) -> None:
         for queue, per_minute in self._per_minute.items():
@@ -185,8 +194,9 @@ class DurableEngine:
         assert self._client is not None
         first = orders[0]
         workflow_id = _name(orders)
-        with self._fresh_lock:
-            self._fresh.add(workflow_id)
+        if self._alone:
+            with self._fresh_lock:
+                self._fresh.add(workflow_id)
         options: Any = {
             "workflow_name": WORKFLOW,
             "queue_name": first.queue,

@@ -4,7 +4,7 @@ Adapters live in ``truthvouch``, ``pagerduty``, ``store`` and ``engine``; ``boot
 ``Tx`` crosses rooms as an opaque value: whoever gets one hands it on and never looks inside.
 """
 
-from app.ports.door import Arrivals, Bell, Delivery, Inbox, InboxRow, StoreUnavailable
+from app.ports.door import Arrivals, Bell, Delivery, Inbox, InboxRow, SeatLost, StoreUnavailable
 from app.ports.inbound import Read, Refusal, Verify
 from app.ports.memory import Letter, Links, Marks, TimelineEntry, Transactions, Tx
 from app.ports.partners import Alerts, Events, Incidents
@@ -29,6 +29,7 @@ __all__ = [
     "Read",
     "Refusal",
     "RulebookSource",
+    "SeatLost",
     "StoreUnavailable",
     "TimelineEntry",
     "Transactions",

@@ -13,6 +13,10 @@ class StoreUnavailable(Exception):
     """Nothing can be stored now: disk full, database gone. The sender must try again."""
 
 
+class SeatLost(Exception):
+    """The lock that lets this worker work is gone with its session: end, and sit down anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One authentic webhook delivery, as bytes."""

@@ -11,9 +11,8 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from app.domain.delivery import Result, may_have_happened, record, settled
-from app.domain.effects import Effect, OpenIncident, door, missing
+from app.domain.effects import Effect, OpenIncident, door, is_urgent, missing
 from app.domain.incident import IncidentFacts
-from app.domain.lifecycle import advance
 from app.domain.link import Link
 from app.domain.names import LinkId, Side
 from app.domain.outcome import Held, Reply, Retry
@@ -91,7 +90,7 @@ class Deliver:
 
     def _guarded(self, link: Link, side: Side, effect: Effect) -> Reply[IncidentFacts | None]:
         held_until = self._held_until.get(door(link, effect))
-        if held_until is not None and self.clock() < held_until:
+        if held_until is not None and self.clock() < held_until and not is_urgent(effect):
             return Held(TARGET_HELD)
         try:
             return self.perform(link, effect)
@@ -114,7 +113,7 @@ class Deliver:
             result = record(before, side, effect, reply, now, self.dice())
             since = lane.since or now
             self._write_down(tx, result, side, through, now)
-            link = self._heard_meanwhile(tx, before, result.link, now)
+            link = self.settle.attached(tx, before, result.link, now)
             if result.again_after is not None:
                 step = None
                 self._again(tx, link, side, result, since)
@@ -136,18 +135,8 @@ class Deliver:
             lane = link.lane(side)
             if _is_due(link, side, seq):
                 self._again(tx, link, side, Result(link, "done", "", again_after=0.0), lane.since or self.clock())
+        self.settle.engine.wake()
         return "yielded"
-
-    def _heard_meanwhile(self, tx: Tx, before: Link, link: Link, now: datetime) -> Link:
-        """Judge the words that came for this incident before we knew that it was ours."""
-        if link.incident_id is None or link.incident_id == before.incident_id:
-            return link
-        for word in self.links.take_strays(tx, link.incident_id):
-            step = advance(link, word, now)
-            said = line(step.link, word.event, now, {"outcome": step.outcome, "kept": True}, word.author)
-            self.links.write_timeline(tx, [said])
-            link = step.link
-        return link
 
     def _write_down(self, tx: Tx, result: Result, side: Side, through: str, now: datetime) -> None:
         lane = result.link.lane(side)
@@ -159,13 +148,13 @@ class Deliver:
         if result.dead:
             letter = Letter(0, "effect", result.reason, now, lane.attempt, link_id=result.link.link_id, side=side)
             self.links.add_letter(tx, letter)
-        if result.outcome == "held" and result.reason != TARGET_HELD:
+        if _holds_the_door(result):
             self.marks.put(tx, HOLD_MARK + through, result.reason)
         elif result.outcome == "done" and through in self._held_until:
             self.marks.clear(tx, HOLD_MARK + through)
 
     def _tell(self, result: Result, side: Side, effect: Effect, through: str, since: datetime, now: datetime) -> None:
-        if result.outcome == "held" and result.reason != TARGET_HELD:
+        if _holds_the_door(result):
             self._held_until[through] = now + timedelta(seconds=result.again_after or 0)
         elif result.outcome == "done":
             self._held_until.pop(through, None)
@@ -186,6 +175,11 @@ class Deliver:
             effect=type(effect).__name__,
             **({"reason": result.reason, "again_after": result.again_after} if result.reason else {}),
         )
+
+
+def _holds_the_door(result: Result) -> bool:
+    """Whether the partner refused our credentials; what we ourselves lack (``no_...``) holds only what needs it."""
+    return result.outcome == "held" and result.reason != TARGET_HELD and not result.reason.startswith("no_")
 
 
 def _is_due(link: Link, side: Side, seq: int) -> bool:

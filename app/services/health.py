@@ -140,7 +140,7 @@ def _waiting(pulse: Pulse, age: float | None) -> Check:
 
 def _dead_letters(count: int) -> Check:
     if count:
-        words = "Dead letters wait for a decision: `truthvouch dead-letters list`, then replay or discard."
+        words = "Something could not be read or delivered: `truthvouch dead-letters list` says what and why."
         return Check(State.DEGRADED, words, {"count": count})
     return Check(State.OK, "No dead letters.", {"count": 0})
 

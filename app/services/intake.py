@@ -135,7 +135,8 @@ class Intake:
             decision = decide(self.rulebook.current(), link.alert.updated_by(word.alert))
         heard = fit_to_leave(word, self.rulebook.current().redaction)
         step = advance(link, heard, received_at, decision, self._survivor(tx, word))
-        saved, orders = self.settle.write(tx, step.link, received_at)
+        judged = self.settle.attached(tx, link, step.link, received_at)
+        saved, orders = self.settle.write(tx, judged, received_at)
         gathered.orders += orders
         return Step(saved, step.outcome)
 

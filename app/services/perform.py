@@ -4,7 +4,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from app.domain.draft import draft
-from app.domain.effects import NOT_THERE_YET, AddNote, Effect, LookForIncident, OpenIncident, SetAlert, SetIncident
+from app.domain.effects import (
+    LOOKS_FOR_AN_ID,
+    NOT_THERE_YET,
+    AddNote,
+    Effect,
+    LookForIncident,
+    OpenIncident,
+    SetAlert,
+    SetIncident,
+)
 from app.domain.incident import IncidentFacts
 from app.domain.link import Link
 from app.domain.names import Status, Via
@@ -59,15 +68,24 @@ class Perform:
             return Held("no_pagerduty_api_key")
         opened = self.incidents.open(made)
         if isinstance(opened, Refused) and opened.code == KEY_IS_TAKEN:
-            found = self._find(link, self.incidents)
-            return opened if isinstance(found, Done) and found.value is None else found
+            return self._taken(link, self.incidents)
         return opened
 
+    def _taken(self, link: Link, incidents: Incidents) -> Reply[IncidentFacts | None]:
+        """An open incident has our key, so a page goes out already: which one it is must be found, however long."""
+        reply = incidents.find(link.incident_key)
+        if not isinstance(reply, Done):
+            return reply
+        still_open = [facts for facts in reply.value if facts.status is not Status.RESOLVED]
+        return Done(still_open[0]) if still_open else Retry("key_taken_not_found", unclear=True)
+
     def _look(self, link: Link) -> Reply[IncidentFacts | None]:
-        assert self.incidents is not None
+        if self.incidents is None:
+            return Held("no_pagerduty_api_key")
         found = self._find(link, self.incidents)
+        nothing = isinstance(found, Done) and found.value is None
         waiting_for_it = link.incident_side.status is not None
-        if waiting_for_it and isinstance(found, Done) and found.value is None:
+        if nothing and (waiting_for_it or link.pagerduty.attempt < LOOKS_FOR_AN_ID):
             return Retry(NOT_THERE_YET)
         return found
 
@@ -79,7 +97,7 @@ class Perform:
         return Done(next(iter(still_open or reply.value), None))
 
     def _set(self, link: Link, status: Status) -> Reply[IncidentFacts | None]:
-        by_event = link.via is Via.EVENTS and not link.merged and self.events is not None
+        by_event = link.via is Via.EVENTS and not link.shares and self.events is not None
         if by_event and self.events is not None:
             service = link.decision.service_id if link.decision else None
             if status is Status.RESOLVED:
@@ -94,8 +112,8 @@ class Perform:
 
     def _note(self, link: Link, ref: str, content: str) -> Reply[IncidentFacts | None]:
         """Exactly once: the note's ref is looked for before it is written."""
-        assert self.incidents is not None
-        assert link.incident_id is not None
+        if self.incidents is None or link.incident_id is None:
+            return Held("no_pagerduty_api_key")
         there = self.incidents.notes(link.incident_id)
         if not isinstance(there, Done):
             return there

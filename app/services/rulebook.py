@@ -45,6 +45,10 @@ class LiveRulebook:
         if seen == self._seen:
             return
         self._seen = seen
+        if seen is None:
+            self.fault = "the file is gone or empty"
+            log.error("rulebook.refused", in_force=self._rulebook.version, faults=self.fault)
+            return
         try:
             self._rulebook, self.fault = self._load(), ""
             log.info("rulebook.reloaded", version=self._rulebook.version)

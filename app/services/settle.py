@@ -1,12 +1,13 @@
 """The end of every transaction on a link: save it, enqueue what it now owes, write its time line."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from app.domain.delivery import owing
 from app.domain.effects import Effect, SetAlert, missing, priority
+from app.domain.lifecycle import advance
 from app.domain.link import NOT_STORED, Lane, Link
 from app.domain.names import Side, Status
 from app.ports import Engine, Links, Order, TimelineEntry, Tx
@@ -59,6 +60,23 @@ class Settle:
     def target(self, link: Link, side: Side) -> str:
         """The queue's and the counter's name of what a delivery goes to."""
         return side.value if side is Side.TRUTHVOUCH else f"{side.value}-{link.via.value}"
+
+    def attached(self, tx: Tx, before: Link, link: Link, now: datetime) -> Link:
+        """The link after it learned which incident is its own: it may share it with others (a merge), and words may
+        have come for it before anybody knew whose they were."""
+        incident_id = link.incident_id
+        if incident_id is None or incident_id == before.incident_id:
+            return link
+        for other in self.links.by_incident(tx, incident_id):
+            if other.link_id != link.link_id:
+                self.links.save(tx, replace(other, guests=True))
+                link = replace(link, guests=True)
+        for word in self.links.take_strays(tx, incident_id):
+            step = advance(link, word, now)
+            told = line(step.link, word.event, now, {"outcome": step.outcome, "kept": True}, word.author)
+            self.links.write_timeline(tx, [told])
+            link = step.link
+        return link
 
     def shared(self, tx: Tx, link: Link, side: Side) -> tuple[Link, ...]:
         """Every link on the same incident, this one as it is now."""

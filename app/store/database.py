@@ -17,6 +17,15 @@ import sqlalchemy as sa
 from app.ports import StoreUnavailable, Tx
 from app.store.turns import take_turns
 
+PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""A server that vanished without a word is noticed in seconds: a page must not wait for the system's hours.
+https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
 BUSY_TIMEOUT_MS = 30_000
 CACHE_KIB = 512
 """Of each connection, and every delivery thread has one; the system caches the file anyway."""
@@ -41,7 +50,7 @@ def open_inbox(data_dir: Path, database_url: str | None) -> sa.Engine:
 def _postgres(url: str) -> sa.Engine:
     parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
     return sa.create_engine(
-        parsed, pool_size=20, max_overflow=20, pool_pre_ping=True, connect_args={"connect_timeout": 5}
+        parsed, pool_size=20, max_overflow=20, pool_pre_ping=True, hide_parameters=True, connect_args=PATIENCE
     )
 
 

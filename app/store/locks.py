@@ -6,6 +6,7 @@ from typing import IO
 
 import sqlalchemy as sa
 
+from app.ports import SeatLost
 from app.store.migrate import ADVISORY_LOCK
 
 LEADER = ADVISORY_LOCK + 1
@@ -62,12 +63,14 @@ class PostgresSeat:
         return None
 
     def leads(self) -> bool:
-        """Whether this worker is the one that takes the inbox in; the first to ask, until its session ends."""
+        """Whether this worker is the one that takes the inbox in; the first to ask, until its session ends.
+
+        Raises ``SeatLost`` when the session is gone: its locks are, and somebody else may sit here now.
+        """
         try:
             self._leading = (self._leading and self._alive()) or self._try(LEADER)
-        except sa.exc.DBAPIError:
-            self._leading = False
-            raise
+        except sa.exc.SQLAlchemyError as fault:
+            raise SeatLost(type(fault).__name__) from fault
         return self._leading
 
     def leave(self) -> None:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.names import Status, Via
+from app.domain.incident import IncidentDraft
+from app.domain.names import AlertId, Status, Urgency, Via, incident_key
 from app.domain.outcome import Done, Held, Retry
 from app.domain.rulebook import Redaction, Rulebook
 from app.domain.words import AlertVerb, IncidentVerb
@@ -242,18 +243,89 @@ def test_refused_credentials_hold_one_door_only(tmp_path: Path) -> None:
     assert "trigger" in rig.pagerduty.calls
 
 
-def test_a_held_target_is_probed_and_goes_on_when_the_credentials_are_mended(rig: Rig) -> None:
+def test_pages_are_their_own_probes_and_go_out_when_the_credentials_are_mended(rig: Rig) -> None:
     open_it = rig.pagerduty.open
     rig.pagerduty.open = lambda draft: Held("http_401")  # type: ignore[method-assign]
     rig.alert(AlertVerb.CREATED)
     rig.alert(AlertVerb.CREATED, alert_id="a2")
     rig.engine.run(rig.deliver, at_most=2)
-    assert [] == rig.pagerduty.calls
-    assert {"http_401", "target_held"} == {rig.link("a1").pagerduty.failing, rig.link("a2").pagerduty.failing}
+    assert ["http_401"] * 2 == [rig.link(alert_id).pagerduty.failing for alert_id in ("a1", "a2")]
     rig.pagerduty.open = open_it  # type: ignore[method-assign]
-    rig.clock.move(16)
     rig.run()
     assert ["open", "open"] == rig.pagerduty.calls
+
+
+def test_what_wakes_nobody_waits_behind_a_hold_without_asking(rig: Rig) -> None:
+    opened(rig)
+    rig.alert(AlertVerb.CREATED, alert_id="a2")
+    rig.run()
+    rig.pagerduty.calls.clear()
+    put = rig.pagerduty.set_status
+    rig.pagerduty.set_status = lambda *_: Held("http_401")  # type: ignore[method-assign]
+    rig.clock.move(5)
+    rig.alert(AlertVerb.ACKNOWLEDGED)
+    rig.engine.run(rig.deliver, at_most=1)
+    rig.pagerduty.set_status = put  # type: ignore[method-assign]
+    rig.alert(AlertVerb.ACKNOWLEDGED, alert_id="a2")
+    rig.engine.run(rig.deliver, at_most=2)
+    assert [] == rig.pagerduty.calls
+    rig.clock.move(16)
+    rig.run()
+    assert ["put acknowledged", "put acknowledged"] == rig.pagerduty.calls
+
+
+def test_an_alert_reopened_after_an_unclear_create_came_to_nothing_pages_anew(rig: Rig) -> None:
+    rig.pagerduty.open = lambda draft: Retry("timeout", unclear=True)  # type: ignore[method-assign]
+    rig.alert(AlertVerb.CREATED)
+    rig.engine.run(rig.deliver, at_most=1)
+    del rig.pagerduty.open
+    rig.clock.move(5)
+    rig.alert(AlertVerb.RESOLVED)
+    rig.run()
+    assert {} == rig.pagerduty.incidents
+    rig.clock.move(60)
+    rig.alert(AlertVerb.REOPENED)
+    rig.run()
+    assert [Status.OPEN] == [incident.status for incident in rig.pagerduty.incidents.values()]
+
+
+def test_a_create_that_appears_late_is_still_closed(rig: Rig) -> None:
+    rig.pagerduty.open = lambda draft: Retry("timeout", unclear=True)  # type: ignore[method-assign]
+    rig.alert(AlertVerb.CREATED)
+    rig.engine.run(rig.deliver, at_most=1)
+    del rig.pagerduty.open
+    rig.clock.move(5)
+    rig.alert(AlertVerb.RESOLVED)
+    rig.run()
+    rig.pagerduty._new(draft_of(rig))
+    rig.incident(IncidentVerb.TRIGGERED, "Q1", at=rig.clock(), incident_key=rig.link().incident_key)
+    rig.run()
+    assert Status.RESOLVED is rig.pagerduty.incidents["Q1"].status
+
+
+def draft_of(rig: Rig) -> IncidentDraft:
+    return IncidentDraft(rig.link().incident_key, "late", Urgency.HIGH, "critical", "truthvouch")
+
+
+def test_a_taken_key_whose_incident_cannot_be_seen_yet_is_no_dead_letter(rig: Rig) -> None:
+    rig.pagerduty._new(IncidentDraft(incident_key(AlertId("a1")), "ours", Urgency.HIGH, "critical", "truthvouch"))
+    find = rig.pagerduty.find
+    rig.pagerduty.find = lambda key, since=None: Done(())  # type: ignore[method-assign]
+    rig.alert(AlertVerb.CREATED)
+    assert ["retry", "retry"] == rig.engine.run(rig.deliver, at_most=2)
+    rig.pagerduty.find = find  # type: ignore[method-assign]
+    rig.run()
+    assert ("Q1", 1) == (rig.link().incident_id, len(rig.pagerduty.incidents))
+
+
+def test_a_note_kept_for_an_unknown_incident_is_heard_when_a_webhook_tells_whose_it_is(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.pagerduty.open = lambda draft: Retry("timeout", unclear=True)  # type: ignore[method-assign]
+    rig.alert(AlertVerb.CREATED)
+    rig.engine.run(rig.deliver, at_most=1)
+    rig.incident(IncidentVerb.ANNOTATED, "Q1", note="looking into it")
+    rig.incident(IncidentVerb.TRIGGERED, "Q1", incident_key=rig.link().incident_key)
+    assert "looking into it" == rig.link().last_note
 
 
 def test_a_look_that_cannot_be_made_is_not_given_up(tmp_path: Path) -> None:
