@@ -81,7 +81,7 @@ def _environment(sandbox_url: str, data_dir: Path, config: Path | None) -> dict[
 
 def _nobodys_environment() -> dict[str, str]:
     """This environment without a real bridge's settings: a simulation touches neither its store nor its partners."""
-    kept = ("PORT", "WEB_CONCURRENCY", "LOG_FORMAT", "LOG_LEVEL")
+    kept = ("PAGERDUTY_REST_PER_MINUTE", "PAGERDUTY_EVENTS_PER_MINUTE")
     ours = ("BRIDGE_", "TRUTHVOUCH_", "PAGERDUTY_", "DATABASE_URL")
     return {name: value for name, value in os.environ.items() if name in kept or not name.startswith(ours)}
 
