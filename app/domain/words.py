@@ -3,7 +3,7 @@
 Inbound readers make words; ``lifecycle.advance`` judges them. A word never holds a wire shape.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -115,4 +115,3 @@ class Envelope:
     """Which signature variant matched."""
     fault: str = ""
     """Why the body will be parked (``not_json``, ...); empty when the envelope was readable."""
-    extra: dict[str, str] = field(default_factory=dict)
