@@ -2,7 +2,7 @@
 # Works with GNU make 3.81 (macOS) and newer.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench lock clean
+.PHONY: help setup run test check format bench chaos lock clean
 
 # The first Python that is new enough *and* starts: version managers leave shims that exist and fail.
 # A plain python3 comes first, because that is the one its owner chose. Say PYTHON=... to choose another.
@@ -30,7 +30,7 @@ setup: $(EVERYTHING) ## Install everything into .venv, the truthvouch command in
 	@echo "Ready: $(BIN)/truthvouch --help"
 
 test: $(EVERYTHING) ## Run every test (PostgreSQL tests only where there is one)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 check: $(EVERYTHING) ## Format, lint, types, import law
 	$(BIN)/ruff format --check .
@@ -44,6 +44,12 @@ format: $(EVERYTHING) ## Put the code into shape
 
 bench: $(EVERYTHING) ## Measure (takes minutes)
 	$(BIN)/python -m bench
+
+# make chaos SECONDS=600 STORE=both SEED=7
+SECONDS ?= 60
+STORE ?= sqlite
+chaos: $(EVERYTHING) ## Kill and break everything in traffic, and judge (SECONDS=, STORE=sqlite|postgres|both, SEED=)
+	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --store $(STORE) $(if $(SEED),--seed $(SEED))
 
 # Hosts and options of whoever ran it stay out of the files. One resolution for every platform: hashes of all
 # files of a version are kept, so macOS and other Pythons install from the same list.

@@ -61,7 +61,12 @@ def on_starting(server):
 
 
 def when_ready(server):
-    """Start the worker and keep it, unless workers run elsewhere."""
+    """Start the worker and keep it, unless workers run elsewhere; end with whoever wants to be followed."""
+    parent = os.environ.get("BRIDGE_PARENT_FD", "")
+    if parent.isdigit():
+        from app import supervise
+
+        supervise.follow(server, int(parent))
     if os.environ.get("BRIDGE_ROLE", "").strip().lower() == "web":
         return
     from app import metrics, supervise

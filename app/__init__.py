@@ -20,6 +20,9 @@ Importing this package loads nothing else: every process carries only what it ne
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from click import Command, Context
     from flask import Flask
 
     from app.settings import Settings
@@ -33,20 +36,43 @@ def create_app(settings: "Settings | None" = None, bridge: "WebBridge | None" = 
     """
     from flask import Flask
 
-    from app.web import errors, health, hosts, inbound, outbound, proxies, tracing
+    from app.web import api, errors, health, hosts, inbound, outbound, proxies, tracing
 
     settings = settings or _settings_of_this_process()
     bridge = bridge or _bridge(settings)
     app = Flask("app.web", static_folder=None)
     app.extensions["bridge"] = bridge
+    _add_commands(app)
     tracing.install(app)
     errors.install(app)
     app.register_blueprint(outbound.blueprint(bridge.receive_alert))
     app.register_blueprint(inbound.blueprint(bridge.receive_incident_event))
     app.register_blueprint(health.blueprint(bridge.health, bridge.metrics_text))
+    app.register_blueprint(api.blueprint(bridge.operate, bridge.overview, bridge.health, settings.admin_token))
     hosts.install(app)
     proxies.install(app, settings.trusted_proxies)
     return app
+
+
+def _add_commands(app: "Flask") -> None:
+    """The commands of ``truthvouch`` for ``flask --app wsgi``; what they need is loaded when somebody asks for one."""
+    from flask.cli import AppGroup
+
+    def ours() -> "Mapping[str, Command]":
+        from app.cli import main
+
+        return main.commands
+
+    class Commands(AppGroup):
+        """Flask's own for this application, and ours."""
+
+        def list_commands(self, ctx: "Context") -> "list[str]":
+            return sorted({*super().list_commands(ctx), *ours()})
+
+        def get_command(self, ctx: "Context", cmd_name: str) -> "Command | None":
+            return super().get_command(ctx, cmd_name) or ours().get(cmd_name)
+
+    app.cli = Commands(app.name)
 
 
 def _settings_of_this_process() -> "Settings":

@@ -29,6 +29,8 @@ MAX_NAME_CHARS = 200
 MAX_TITLE_CHARS = 1_024
 MAX_ID_CHARS = 64
 MAX_MINUTES = 60 * 24 * 31
+MIN_RETENTION_DAYS, MAX_RETENTION_DAYS = 3, 3650
+MAX_CALLS_PER_HOUR = 1_000_000
 VERSION_CHARS = 12
 
 
@@ -79,9 +81,11 @@ def version_of(text: str) -> str:
 
 
 def _rulebook(root: Node) -> Rulebook:
-    root.only("pagerduty", "truthvouch", "severity_map", "rules", "escalation", "sla", "redaction")
+    root.only("pagerduty", "truthvouch", "severity_map", "rules", "escalation", "sla", "redaction", "retention")
     pagerduty = root.section("pagerduty").only("region", "service_id", "escalation_policy_id", "via")
-    truthvouch = root.section("truthvouch").only("dashboard_url", "replay_window_seconds", "calls")
+    truthvouch = root.section("truthvouch").only(
+        "dashboard_url", "replay_window_seconds", "reconcile_calls_per_hour", "calls"
+    )
     region = pagerduty.choice("region", Region)
     return Rulebook(
         region=None if region is None else str(region),
@@ -90,12 +94,14 @@ def _rulebook(root: Node) -> Rulebook:
         via=pagerduty.choice("via", Via),
         dashboard_url=dashboard_url(truthvouch),
         replay_window_seconds=truthvouch.number("replay_window_seconds") or 0,
+        reconcile_calls_per_hour=_calls_per_hour(truthvouch),
         calls=calls(truthvouch.section("calls")),
         severity_map=_severity_map(root.section("severity_map")),
         rules=_rules(root.get("rules")),
         escalation=_escalation(root.section("escalation")),
         sla=_sla(root.section("sla")),
         redaction=_redaction(root.section("redaction")),
+        retention_days=_retention_days(root.section("retention")),
     )
 
 
@@ -226,6 +232,20 @@ def _sla(section: Node) -> Mapping[str, Sla]:
             resolve_minutes=target.number("resolve_minutes", over=True),
         )
     return targets
+
+
+def _calls_per_hour(section: Node) -> int:
+    calls_per_hour = section.number("reconcile_calls_per_hour", most=MAX_CALLS_PER_HOUR)
+    if calls_per_hour is None:
+        return Rulebook().reconcile_calls_per_hour
+    if calls_per_hour % 1:
+        section.get("reconcile_calls_per_hour").fault(f"is {calls_per_hour:g}", "write a whole number, 0 for none")
+    return int(calls_per_hour)
+
+
+def _retention_days(section: Node) -> float:
+    days = section.only("days").number("days", least=MIN_RETENTION_DAYS, most=MAX_RETENTION_DAYS)
+    return Rulebook().retention_days if days is None else days
 
 
 def _redaction(section: Node) -> Redaction:

@@ -1,15 +1,18 @@
-"""Starts the bridge and simulated partners beside it, and tells the first alert's story."""
+"""Starts the bridge and simulated partners beside it, and tells the first alert's story or rehearses outages."""
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.environment import PARENT_FD
 from app.settings import Settings
 
 SANDBOX_ENVIRONMENT: Mapping[str, str] = {
@@ -28,7 +31,47 @@ STOP_SECONDS = 20.0
 Say = Callable[[str], None]
 
 
-def run(settings: Settings, root: Path, config: Path | None, story: bool, say: Say) -> int:
+@dataclass(frozen=True)
+class Play:
+    """What is to be seen."""
+
+    story: bool = True
+    """Send a first alert through and tell what happens."""
+    chaos: bool = False
+    """Rehearse outages instead."""
+    seconds: float | None = None
+    """How long the rehearsal lasts; None: until Ctrl-C."""
+    seed: int | None = None
+
+
+@dataclass
+class Running:
+    """The bridge and its simulated partners."""
+
+    bridge: subprocess.Popen[bytes]
+    bridge_url: str
+    sandbox_url: str
+    log_file: Path
+    config: Path | None
+    _killed: set[int] = field(default_factory=set)
+
+    def kill_worker(self) -> bool:
+        """kill -9 of the worker that the log names last; False where there is none at the moment."""
+        spawned = [
+            line for line in self.log_file.read_text("utf-8", "replace").splitlines() if "worker.spawned" in line
+        ]
+        pid = int(json.loads(spawned[-1])["worker_pid"]) if spawned else None
+        if pid is None or pid in self._killed:
+            return False
+        self._killed.add(pid)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+def run(settings: Settings, root: Path, config: Path | None, play: Play, say: Say) -> int:
     """Run until stopped; the answer is an exit code."""
     if _taken(settings.port):
         say(f"Port {settings.port} is in use: stop what listens there, or set PORT to another one.")
@@ -37,10 +80,14 @@ def run(settings: Settings, root: Path, config: Path | None, story: bool, say: S
     shutil.rmtree(data_dir, ignore_errors=True)
     bridge_url = f"http://127.0.0.1:{settings.port}"
     partners, sandbox_url = _start_sandbox(root, bridge_url)
-    bridge = _start_bridge(root, _environment(sandbox_url, data_dir, config), data_dir)
+    # Our end of this pipe ends with us, however we end, and the bridge with it; the partners watch their parent.
+    end_of_bridge, _ours = os.pipe()
+    environment = _environment(sandbox_url, data_dir, config) | {PARENT_FD: str(end_of_bridge)}
+    bridge = _start_bridge(root, environment | ({"LOG_FORMAT": "json"} if play.chaos else {}), data_dir, end_of_bridge)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        return _watch(bridge, sandbox_url, bridge_url, data_dir, story, say)
+        running = Running(bridge, bridge_url, sandbox_url, data_dir / "bridge.log", config)
+        return _rehearse(running, play, say) if play.chaos else _watch(running, play, say)
     except KeyboardInterrupt:
         return 0
     finally:
@@ -48,23 +95,46 @@ def run(settings: Settings, root: Path, config: Path | None, story: bool, say: S
         _stop(partners)
 
 
-def _watch(
-    bridge: subprocess.Popen[bytes], sandbox_url: str, bridge_url: str, data_dir: Path, story: bool, say: Say
-) -> int:
-    from app.sandbox.story import bridge_ready, tell
+def _is_ready(running: Running, say: Say) -> bool:
+    from app.sandbox.story import bridge_ready
 
-    log_file = data_dir / "bridge.log"
-    if not bridge_ready(bridge_url):
-        say(f"The bridge did not become ready; its last words are in {log_file}")
+    if bridge_ready(running.bridge_url):
+        return True
+    say(f"The bridge did not become ready; its last words are in {running.log_file}")
+    return False
+
+
+def _watch(running: Running, play: Play, say: Say) -> int:
+    from app.sandbox.story import tell
+
+    if not _is_ready(running, say):
         return 1
-    told = tell(sandbox_url, bridge_url, say) if story else True
+    told = tell(running.sandbox_url, running.bridge_url, say) if play.story else True
     say("")
-    say(f"The bridge      {bridge_url}/readyz and {bridge_url}/metrics   log: {log_file}")
-    say(f"The simulation  {sandbox_url}/   raise alerts, acknowledge and resolve incidents there")
+    say(f"The bridge      {running.bridge_url}/readyz and {running.bridge_url}/metrics   log: {running.log_file}")
+    say(f"The simulation  {running.sandbox_url}/   raise alerts, acknowledge and resolve incidents there")
     say("Ctrl-C ends both. Nothing of the simulation is kept.")
     if not told:
         return 1
-    return bridge.wait()
+    return running.bridge.wait()
+
+
+def _rehearse(running: Running, play: Play, say: Say) -> int:
+    from app.sandbox.rehearsal import Rehearsal
+
+    if not _is_ready(running, say):
+        return 1
+    seed = secrets.randbelow(10**6) if play.seed is None else play.seed
+    over = _write_over if sys.stdout.isatty() else None
+    pages = running.config is None
+    rehearsal = Rehearsal(running.sandbox_url, running.bridge_url, seed, running.kill_worker, say, over, pages)
+    rehearsal.play(play.seconds)
+    return 0 if rehearsal.judge() else 1
+
+
+def _write_over(line: str) -> None:
+    sys.stdout.write(f"\r\033[K{line}")
+    sys.stdout.flush()
 
 
 def _environment(sandbox_url: str, data_dir: Path, config: Path | None) -> dict[str, str]:
@@ -110,13 +180,16 @@ def _start_sandbox(root: Path, bridge_url: str) -> tuple[subprocess.Popen[bytes]
     return process, str(json.loads(line)["sandbox"])
 
 
-def _start_bridge(root: Path, environment: Mapping[str, str], data_dir: Path) -> subprocess.Popen[bytes]:
+def _start_bridge(
+    root: Path, environment: Mapping[str, str], data_dir: Path, end_of_bridge: int
+) -> subprocess.Popen[bytes]:
     data_dir.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
     with (data_dir / "bridge.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603
-            command, cwd=root, env=dict(environment), stdout=log, stderr=log, start_new_session=True
-        )
+            command, cwd=root, env=dict(environment), stdout=log, stderr=log, start_new_session=True,
+            pass_fds=(end_of_bridge,),
+        )  # fmt: skip
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.domain.names import Side
+from app.domain.names import Side, Source
 from app.ports import Pulse, StoreUnavailable, Vitals
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class PrometheusMeter:
         self._dropped = counter("bridge_words_dropped", "Words that move nothing, by reason", "source", "reason")
         self._parked = counter("bridge_parked", "Dead letters written, by reason", "kind", "reason")
         self._calls = counter("bridge_partner_calls", "Calls to partners by how they ended", "target", "outcome")
+        self._drifted = counter("bridge_drift_found", "What reconciliation found, by outcome", "side", "outcome")
         self._cut = counter("bridge_connections_cut", "Connections ended by us, by reason", "reason")
         self._delivery = Histogram(
             "bridge_accept_to_delivery_seconds",
@@ -87,11 +88,14 @@ class PrometheusMeter:
     def delivered(self, target: str, seconds: float) -> None:
         self._delivery.labels(target).observe(max(0.0, seconds))
 
-    def dropped(self, source: Side, reason: str) -> None:
+    def dropped(self, source: Source, reason: str) -> None:
         self._dropped.labels(source, reason).inc()
 
     def parked(self, kind: str, reason: str) -> None:
         self._parked.labels(kind, reason).inc()
+
+    def drifted(self, side: Side, outcome: str) -> None:
+        self._drifted.labels(side, outcome).inc()
 
     def cut(self, reason: str) -> None:
         """The web server ended a connection: ``too_slow``, ``too_many``, ``hopeless``, ``stalled``."""
@@ -161,6 +165,7 @@ def _gauges(pulse: Pulse, now: datetime) -> Iterator["Metric"]:
     yield GaugeMetricFamily("bridge_waiting", "Deliveries owed and not yet done", pulse.waiting)
     yield GaugeMetricFamily("bridge_dead_letters", "Dead letters nobody has decided on", pulse.dead)
     yield GaugeMetricFamily("bridge_holds", "Targets whose credentials are refused", len(pulse.holds))
+    yield GaugeMetricFamily("bridge_links_frozen", "Links frozen by a ping-pong", pulse.frozen)
     oldest = (now - pulse.oldest_waiting_at).total_seconds() if pulse.oldest_waiting_at else 0.0
     yield GaugeMetricFamily("bridge_oldest_waiting_seconds", "Age of the oldest owed; 0 = none", max(0.0, oldest))
     if pulse.worker_seen_at:

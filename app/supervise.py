@@ -7,6 +7,7 @@ the master has, so the end of the master, however it comes, is an end of file th
 
 import math
 import os
+import select
 import signal
 import subprocess
 import time
@@ -157,3 +158,18 @@ def attach(master: Any, keeper: Keeper) -> None:
     master.reap_workers, master.manage_workers, master.stop = reap_workers, manage_workers, stop_everything
     master.keeper = keeper
     tick()
+
+
+def follow(master: Any, fd: int) -> None:
+    """Let this gunicorn master end in good order when the other end of this pipe is gone, and with it whoever started
+    it. Gunicorn asks about once a second."""
+    manage = master.manage_workers
+
+    def manage_workers() -> None:
+        readable, _, _ = select.select([fd], [], [], 0)
+        if readable and not os.read(fd, 1):
+            log.warning("parent.gone")
+            raise StopIteration
+        manage()
+
+    master.manage_workers = manage_workers

@@ -2,26 +2,35 @@
 
 It sits down before it works (one worker per SQLite directory), leaves when told (SIGTERM) or when the process that
 started it is gone, and finishes what is in hand; what it cannot finish is repeated at the next start.
+
+A worker that lost its seat (the store restarted, the network broke, another worker found it hanging) ends at once and
+comes back as a new one in the same process: nothing of the old one, no thread and no connection, outlives that.
 """
 
 import os
 import select
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from time import monotonic
+from typing import NoReturn, TypeVar
 
 import structlog
 
 from app.bootstrap import WorkerBridge
 from app.environment import PARENT_FD
-from app.ports import SeatLost, StoreUnavailable
+from app.ports import Round, SeatLost, StoreUnavailable
 
 log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 1.0
 POLL_SECONDS = 0.25
 """How late an event is taken in when its ring is lost."""
+ROUND_LOOK_SECONDS = 0.2
+BROKEN_ROUND_SECONDS = 10.0
+"""Until a round that broke is tried again: what was asked for, and what a start owes, is not put off for minutes."""
 STORE_RETRY_SECONDS = 1.0
 SEAT_RETRY_SECONDS = 0.2
 FINISH_SECONDS = 8
@@ -34,15 +43,19 @@ class Worker:
 
     def __init__(self, bridge: WorkerBridge) -> None:
         self._bridge = bridge
+        self._leading = False
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop."""
         executor_id = self._sit_down(stop)
         if executor_id is None:
             return
-        take = self._bridge.launch(executor_id)
-        heart = threading.Thread(target=self._keep_beating, args=(stop,), name="heart", daemon=True)
-        heart.start()
+        # A thread of its own: a sign of life that all workers share may wait for one that hangs.
+        self._keep(self._bridge.seat.beat, "pulse", stop)
+        take = self._launch(executor_id, stop)
+        self._keep(lambda: self._bridge.beat(datetime.now(UTC)), "heart", stop)
+        for work in self._bridge.rounds:
+            threading.Thread(target=self._go_round, args=(work, stop), name=work.name, daemon=True).start()
         log.info("worker.started", executor_id=executor_id, pid=os.getpid())
         while not stop.is_set():
             self._take_in(take, stop)
@@ -50,10 +63,18 @@ class Worker:
         self._bridge.close(FINISH_SECONDS)  # the seat is left with the process: a call may still be ending
         log.info("worker.stopped")
 
+    def _launch(self, executor_id: str, stop: threading.Event) -> Callable[[], int]:
+        try:
+            return self._bridge.launch(executor_id)
+        except Exception:
+            log.exception("worker.not_started", executor_id=executor_id)
+            stop.wait(STORE_RETRY_SECONDS)
+            _start_over(stop)
+
     def _sit_down(self, stop: threading.Event) -> str | None:
         told = False
         while not stop.is_set():
-            executor_id = self._bridge.seat.take()
+            executor_id = when_stored(self._bridge.seat.take, stop)
             if executor_id is not None:
                 return executor_id
             if not told:
@@ -64,14 +85,15 @@ class Worker:
 
     def _take_in(self, take: Callable[[], int], stop: threading.Event) -> None:
         try:
-            if not self._bridge.seat.leads():
+            self._leading = self._bridge.seat.leads()
+            if not self._leading:
                 stop.wait(HEARTBEAT_SECONDS)
             elif not take():
                 self._bridge.bell.wait(POLL_SECONDS)
         except SeatLost as fault:
             # Its number may be another worker's by now: nothing more may be done under it, not even in an orderly way.
             log.critical("seat.lost", reason=str(fault))
-            os._exit(1)
+            _start_over(stop)
         except StoreUnavailable as fault:
             log.error("store.unavailable", reason=str(fault)[:200])
             stop.wait(STORE_RETRY_SECONDS)
@@ -79,13 +101,62 @@ class Worker:
             log.exception("intake.broke")
             stop.wait(STORE_RETRY_SECONDS)
 
-    def _keep_beating(self, stop: threading.Event) -> None:
-        while not stop.is_set():
+    def _go_round(self, work: Round, stop: threading.Event) -> None:
+        """Do it whenever its time has come or somebody asked, as long as this worker may."""
+        due = monotonic() + work.first_after_seconds
+        while not stop.wait(ROUND_LOOK_SECONDS):
+            if (monotonic() < due and not work.asked.now) or (work.leader_only and not self._leading):
+                continue
+            wanted, work.asked.now = work.asked.now, False
+            pause = work.every_seconds
             try:
-                self._bridge.beat(datetime.now(UTC))
-            except Exception as fault:
-                log.error("heartbeat.missed", reason=str(fault)[:200])
-            stop.wait(HEARTBEAT_SECONDS)
+                work.run()
+            except Exception:
+                log.exception("round.broke", round=work.name)
+                work.asked.now = work.asked.now or wanted
+                pause = min(pause, BROKEN_ROUND_SECONDS)
+                stop.wait(BROKEN_ROUND_SECONDS if wanted else 0)
+            due = monotonic() + pause
+
+    def _keep(self, beat: Callable[[], None], name: str, stop: threading.Event) -> None:
+        def run() -> None:
+            while not stop.is_set():
+                try:
+                    beat()
+                except Exception as fault:
+                    log.error("heartbeat.missed", which=name, reason=str(fault)[:200])
+                stop.wait(HEARTBEAT_SECONDS)
+
+        threading.Thread(target=run, name=name, daemon=True).start()
+
+
+T = TypeVar("T")
+
+
+def when_stored(act: Callable[[], T], stop: threading.Event) -> T | None:
+    """Do it as soon as the store is there; None when told to stop before that."""
+    while not stop.is_set():
+        try:
+            return act()
+        except StoreUnavailable as fault:
+            log.error("store.unavailable", reason=str(fault)[:200])
+            stop.wait(STORE_RETRY_SECONDS)
+    return None
+
+
+def _start_over(stop: threading.Event) -> NoReturn:
+    """Become a new process under the same number, with the same orders and the same parent.
+
+    Whoever watches this process sees no death, and one that nobody watches comes back all the same.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if stop.is_set():
+        os._exit(0)
+    try:
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
+    finally:
+        os._exit(1)
 
 
 def watch_signals(stop: threading.Event) -> None:

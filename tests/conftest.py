@@ -138,3 +138,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
     for reason, count in reasons.most_common():
         terminalreporter.line(f"{count} skipped: {reason}", red=True)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """What a test printed may hold half characters on purpose; the report travels between processes and may not."""
+    made: Any = yield
+    report = made.get_result()
+    report.sections = [(name, text.encode("utf-8", "replace").decode()) for name, text in report.sections]

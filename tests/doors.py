@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask
 
 from app import create_app
-from app.domain.names import Side
+from app.domain.names import Source
 from app.domain.words import Envelope
 from app.ports import Delivery, Pulse, Refusal, StoreUnavailable
 from app.services.health import Health
@@ -41,7 +41,7 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now:
 class FakeInbox:
     """Keeps deliveries; ``broken`` is why it cannot."""
 
-    deliveries: dict[tuple[Side, str], Delivery] = field(default_factory=dict)
+    deliveries: dict[tuple[Source, str], Delivery] = field(default_factory=dict)
     broken: Exception | None = None
     writes: int = 0
 
@@ -119,6 +119,8 @@ class Doors:
     inbox: FakeInbox = field(default_factory=FakeInbox)
     bell: FakeBell = field(default_factory=FakeBell)
     meter: Any = field(default_factory=FakeMeter)
+    operate: Any = None
+    overview: Any = None
 
     def __post_init__(self) -> None:
         self.vitals = FakeVitals(healthy(self.clock()))

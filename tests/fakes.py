@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from app.domain.alert import Alert
 from app.domain.incident import AlertFacts, IncidentDraft, IncidentFacts, NoteFacts
-from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId, Side, Status
+from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId, Side, Source, Status
 from app.domain.outcome import Done, Refused, Reply, Retry
+from app.domain.words import AlertVerb, AlertWord, Reading
 from app.ports import Order, Tx
 
 START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
@@ -50,6 +52,7 @@ class FakePagerDuty:
     notes_on: dict[str, list[NoteFacts]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     faults: Faults = field(default_factory=Faults)
+    page_size: int = 100
 
     def _call(self, name: str, act: Callable[[], Reply[Any]]) -> Reply[Any]:
         self.calls.append(name)
@@ -71,7 +74,8 @@ class FakePagerDuty:
         number = len(self.incidents) + 1
         made = IncidentFacts(
             IncidentId(f"Q{number}"), Status.OPEN, number, f"https://pd.test/{number}", draft.incident_key,
-            draft.urgency.value, draft.title, created_at=self.clock(), status_changed_at=self.clock(),
+            draft.urgency.value, draft.title, draft.service_id or "PMAIN",
+            created_at=self.clock(), status_changed_at=self.clock(),
         )  # fmt: skip
         self.incidents[made.incident_id] = made
         return made
@@ -87,6 +91,12 @@ class FakePagerDuty:
     def find(self, key: IncidentKey, since: datetime | None = None) -> Reply[tuple[IncidentFacts, ...]]:
         found = [i for i in self.incidents.values() if i.incident_key == key]
         return self._call("find", lambda: Done(tuple(reversed(found))))
+
+    def open_page(self, services: Sequence[str], offset: int = 0) -> Reply[tuple[tuple[IncidentFacts, ...], bool]]:
+        is_open = [i for i in self.incidents.values() if i.status is not Status.RESOLVED and i.service_id in services]
+        page = is_open[offset : offset + self.page_size]
+        more = len(is_open) > offset + self.page_size
+        return self._call("list", lambda: Done((tuple(page), more)))
 
     def get(self, incident_id: IncidentId) -> Reply[IncidentFacts]:
         return self._call("get", lambda: Done(self.incidents[incident_id]))
@@ -145,6 +155,15 @@ class FakeTruthVouch:
     status: dict[str, Status] = field(default_factory=dict)
     calls: list[tuple[str, Status, str | None]] = field(default_factory=list)
     faults: Faults = field(default_factory=Faults)
+    """Of changes."""
+    created_at: dict[str, datetime] = field(default_factory=dict)
+    """When alerts were raised, if not at the start."""
+    looks: list[str] = field(default_factory=list)
+    look_faults: Faults = field(default_factory=Faults)
+    """Of looks: whatever it says, nobody answers."""
+    shows_single: bool = True
+    """Whether one alert can be read by its id."""
+    page_size: int = 25
 
     def set_status(self, alert_id: AlertId, status: Status, resolution: str | None = None) -> Reply[None]:
         self.calls.append((alert_id, status, resolution))
@@ -157,10 +176,28 @@ class FakeTruthVouch:
         return Retry("connection_reset", unclear=True) if fault == "reset" else Done(None)
 
     def get(self, alert_id: AlertId) -> Reply[AlertFacts]:
+        self.looks.append(alert_id)
+        if self.look_faults.next():
+            return Retry("timeout")
+        if not self.shows_single or alert_id not in self.status:
+            return Refused("not_found", 404)
         return Done(AlertFacts(alert_id, self.status[alert_id]))
 
-    def page(self, page: int, status: str | None = None) -> Reply[tuple[tuple[()], bool]]:
-        return Done(((), False))
+    def page(self, page: int, status: str | None = None) -> Reply[tuple[tuple[Reading, ...], bool]]:
+        """Newest first, as the order of ``status`` says."""
+        self.looks.append(f"page {page}")
+        if self.look_faults.next():
+            return Retry("timeout")
+        first = (page - 1) * self.page_size
+        newest = list(reversed(self.status))
+        words = tuple(self._listed(AlertId(alert_id)) for alert_id in newest[first : first + self.page_size])
+        return Done((words, len(newest) > first + self.page_size))
+
+    def _listed(self, alert_id: AlertId) -> AlertWord:
+        verbs = {Status.OPEN: AlertVerb.CREATED, Status.ACKNOWLEDGED: AlertVerb.ACKNOWLEDGED}
+        verb = verbs.get(self.status[alert_id], AlertVerb.RESOLVED)
+        alert = Alert(alert_id, severity="critical", created_at=self.created_at.get(alert_id, START))
+        return AlertWord(verb, alert, "alert.listed")
 
 
 @dataclass
@@ -206,6 +243,8 @@ class SilentMeter:
 
     def delivered(self, target: str, seconds: float) -> None: ...
 
-    def dropped(self, source: Side, reason: str) -> None: ...
+    def dropped(self, source: Source, reason: str) -> None: ...
 
     def parked(self, kind: str, reason: str) -> None: ...
+
+    def drifted(self, side: Side, outcome: str) -> None: ...

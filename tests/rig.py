@@ -1,5 +1,6 @@
 """The middle of the bridge on a real SQLite store, with the far sides and the engine in memory."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -7,18 +8,27 @@ from typing import Any
 
 from app.domain.alert import Alert
 from app.domain.link import Link
-from app.domain.names import AlertId, IncidentId, Side, Status, Via
+from app.domain.names import AlertId, IncidentId, Side, Source, Status, Via
 from app.domain.rulebook import Rulebook
-from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Reading
+from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Reading, Wish, WishVerb, Word
+from app.ports import Read
 from app.services.deliver import Deliver
+from app.services.doors import Doors
+from app.services.hear import Hear
 from app.services.intake import Intake
 from app.services.perform import Perform
+from app.services.reconcile import Findings, Reconcile
 from app.services.settle import Settle
+from app.services.wishes import Grant
+from app.store import own_mail
+from app.store.allowance import HourlyAllowance
 from app.store.arrivals import CursorArrivals
 from app.store.database import Database, open_bridge, open_inbox
+from app.store.letters import StoredLetters
 from app.store.links import StoredLinks
 from app.store.marks import StoredMarks
 from app.store.migrate import migrate
+from app.store.open_links import StoredOpenLinks
 from app.store.schema import Instant, inbox
 from tests.fakes import FakeClock, FakePagerDuty, FakeTruthVouch, ManualEngine, SilentMeter
 
@@ -36,27 +46,59 @@ class Rig:
 
     def __init__(self, data_dir: Path, via: Via = Via.REST, rest: bool = True) -> None:
         self.clock = FakeClock()
-        self.pagerduty, self.truthvouch = FakePagerDuty(self.clock), FakeTruthVouch()
-        self.engine, self.links = ManualEngine(), StoredLinks()
+        self.pagerduty, self.truthvouch = self.far_sides()
+        self.engine, self.links = self.an_engine(), StoredLinks()
         self.rulebook = FixedRulebook(Rulebook())
         bridge, self._inbox = open_bridge(data_dir, None), open_inbox(data_dir, None)
         migrate(bridge, self._inbox, data_dir)
         self.database = Database(bridge)
         self.said: dict[bytes, tuple[Reading, ...]] = {}
-        settle = Settle(self.links, self.engine, lambda: rest)
-        reads = dict.fromkeys(Side, lambda body, _encoding: self.said[bytes(body)])
+        settle = Settle(self.links, self.engine, lambda: rest, self.clock)
+        reads: dict[Source, Read] = dict.fromkeys(Source, lambda body, _encoding: self.said[bytes(body)])
         arrivals = CursorArrivals(self._inbox)
-        self.intake = Intake(
-            self.database, arrivals, self.links, settle, reads, self.rulebook, lambda: via, SilentMeter(), self.clock
-        )
+        hear = Hear(self.links, settle, self.rulebook, lambda: via)
+        self.reconciliations = 0
+        grant = Grant(self.links, StoredLetters(), arrivals, settle, hear, reads, self._reconcile)
+        self.intake = Intake(self.database, arrivals, self.links, settle, hear, grant, reads, SilentMeter(), self.clock)
         incidents = self.pagerduty if rest else None
         events = self.pagerduty if via is Via.EVENTS else None
         perform = Perform(incidents, events, self.truthvouch, self.rulebook)
+        doors = Doors(StoredMarks(), clock=self.clock)
         self.deliver = Deliver(
-            self.database, self.links, StoredMarks(), settle, perform, SilentMeter(), clock=self.clock, dice=lambda: 0.5
+            self.database, self.links, doors, settle, perform, SilentMeter(), clock=self.clock, dice=lambda: 0.5
         )
+        self.calls_per_hour = 300
+        self.looking = Reconcile(
+            StoredOpenLinks(), self.database, StoredMarks(), incidents, self.truthvouch, lambda: ["PMAIN"],
+            HourlyAllowance("reconcile.truthvouch", lambda: self.calls_per_hour),
+            self._post, SilentMeter(), self.clock,
+        )  # fmt: skip
 
-    def say(self, source: Side, *readings: Reading) -> None:
+    def far_sides(self) -> tuple[FakePagerDuty, FakeTruthVouch]:
+        """The two partners this rig speaks with."""
+        return FakePagerDuty(self.clock), FakeTruthVouch()
+
+    def an_engine(self) -> ManualEngine:
+        """What runs the deliveries."""
+        return ManualEngine()
+
+    def _post(self, words: Sequence[Word], at: datetime) -> str:
+        """As it comes out of the inbox again."""
+        self.say(Source.BRIDGE, *own_mail.read(own_mail.of_finding(*words), None))
+        return f"mail {len(self.said)}"
+
+    def reconcile(self, since: datetime | None = None, dry_run: bool = False) -> Findings:
+        """Read both sides back; what is found is taken in at once. ``run`` delivers what follows from it."""
+        return self.looking(since, dry_run)
+
+    def _reconcile(self) -> None:
+        self.reconciliations += 1
+
+    def wish(self, verb: WishVerb, subject: object = "") -> None:
+        """An operator asks for something."""
+        self.say(Source.BRIDGE, Wish(verb, str(subject), "somebody"))
+
+    def say(self, source: Source | Side, *readings: Reading) -> None:
         """One delivery arrives and is taken in."""
         body = f"{len(self.said)}".encode()
         self.said[body] = readings

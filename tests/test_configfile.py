@@ -213,6 +213,8 @@ def test_the_message_says_what_is_wrong_and_what_would_be_right():
         ("truthvouch: {dashboard_url: 'https://[x'}", "truthvouch.dashboard_url"),
         ("truthvouch: {dashboard_url: 'https://x/a b'}", "truthvouch.dashboard_url"),
         ("truthvouch: {replay_window_seconds: -1}", "truthvouch.replay_window_seconds"),
+        ("truthvouch: {reconcile_calls_per_hour: -1}", "truthvouch.reconcile_calls_per_hour"),
+        ("truthvouch: {reconcile_calls_per_hour: 1.5}", "truthvouch.reconcile_calls_per_hour"),
         ("truthvouch: {calls: {resolve: {method: GET}}}", "truthvouch.calls.resolve.method"),
         ("truthvouch: {calls: {resolve: {path: alerts}}}", "truthvouch.calls.resolve.path"),
         ("truthvouch: {calls: {resolve: {path: '//evil.example.com/x'}}}", "truthvouch.calls.resolve.path"),

@@ -15,8 +15,12 @@ from app.domain.payload import Fault, clean, decode, table_of
 
 SUCCESS = frozenset({200, 201, 202})
 CREDENTIALS_REFUSED = {401: "unauthorized", 403: "forbidden"}
-TRY_AGAIN = frozenset({408, 429})
+TOO_MANY = 429
+TRY_AGAIN = frozenset({408, TOO_MANY})
 MAX_WAIT_SECONDS = 3_600.0
+MAX_REST_SECONDS = 300.0
+MAX_WINDOW_SECONDS = 60.0
+"""PagerDuty's limits are of a minute. https://developer.pagerduty.com/docs/rest-api-rate-limits"""
 MAX_DETAIL_CHARS = 500
 
 _REFUSALS: Mapping[int, str] = {
@@ -66,7 +70,7 @@ def judge(answer: Answer | Failure, ok: Collection[int] = SUCCESS, hide: Iterabl
     if answer.status in CREDENTIALS_REFUSED:
         return Held(CREDENTIALS_REFUSED[answer.status])
     if answer.status in TRY_AGAIN or answer.status >= 500:
-        unclear = answer.writes and answer.status != 429
+        unclear = answer.writes and answer.status != TOO_MANY
         return Retry(f"http_{answer.status}", after_seconds=_wait_seconds(answer), unclear=unclear)
     return _refused(answer, hide)
 
@@ -114,10 +118,21 @@ def _list(value: object) -> list[object]:
     return value[:10] if isinstance(value, list) else [value]
 
 
+def rest_asked(answer: Answer) -> float:
+    """Seconds that the partner wants this key to rest, 0 when it says nothing: a 429 with ``Retry-After`` or
+    ``ratelimit-reset`` (at most 300), or a good answer that was the last of its window (at most 60)."""
+    if answer.status == TOO_MANY:
+        return min(_wait_seconds(answer) or 0.0, MAX_REST_SECONDS)
+    if answer.status in SUCCESS and (answer.headers.get("ratelimit-remaining") or "").strip() == "0":
+        asked = _after(answer.headers.get("ratelimit-reset"), answer.received_at)
+        return min(asked or 0.0, MAX_WINDOW_SECONDS)
+    return 0.0
+
+
 def _wait_seconds(answer: Answer) -> float | None:
     """``Retry-After`` counts everywhere; the rate headers ride on every answer and mean "wait" only at 429."""
     asked = _after(answer.headers.get("retry-after"), answer.received_at)
-    if asked is None and answer.status == 429:
+    if asked is None and answer.status == TOO_MANY:
         for name in ("ratelimit-reset", "x-ratelimit-reset"):
             asked = _after(answer.headers.get(name), answer.received_at) if asked is None else asked
     return asked

@@ -3,13 +3,25 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from app.domain.effects import AddNote, Effect, LookForIncident, OpenIncident, SetAlert, SetIncident
+from app.domain.echo import may_have_written, wrote
+from app.domain.effects import (
+    LOOKS_FOR_AN_ID,
+    NO_EFFECT,
+    NOT_THERE_YET,
+    AddNote,
+    ConfirmResolve,
+    Effect,
+    LookForIncident,
+    OpenIncident,
+    SetAlert,
+    SetIncident,
+)
 from app.domain.incident import IncidentFacts
 from app.domain.lifecycle import advance, with_note
 from app.domain.link import Known, Lane, Link
-from app.domain.names import IncidentId, Side, Status
+from app.domain.names import IncidentId, Side, Status, Via
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
-from app.domain.retry import HOLD_PROBE_DELAY, next_try, patience
+from app.domain.retry import HOLD_PROBE_DELAY, SLOW_LOOKS, next_try, patience
 from app.domain.words import IncidentVerb, IncidentWord
 
 VERB_OF_STATUS = {
@@ -31,6 +43,10 @@ class Result:
     again_after: float | None = None
     reason: str = ""
     dead: bool = False
+    detail: str = ""
+    """The partner's own words about a final no."""
+    given_up: Effect | None = None
+    """What a dead letter is about, where that is not what was tried last."""
 
 
 def record(
@@ -39,15 +55,16 @@ def record(
     """Lay a partner's answer over the link. ``dice`` uniform in 0..1, for jitter."""
     match reply:
         case Done(value):
-            link = link.with_lane(side, replace(link.lane(side), attempt=0, failing=""))
+            link = link.with_lane(side, replace(link.lane(side), attempt=0, failing="", failing_since=None))
             return Result(_achieved(link, effect, value, now), "done", done_event(effect))
         case Retry():
             return _retry(link, side, effect, reply, now, dice)
-        case Held(reason):
-            lane = replace(link.lane(side), attempt=link.lane(side).attempt + 1, failing=reason)
-            return Result(link.with_lane(side, lane), "held", "delivery.held", HOLD_PROBE_DELAY, reason)
+        case Held(reason, after_seconds):
+            lane = replace(link.lane(side), attempt=link.lane(side).attempt + 1, failing=reason, failing_since=None)
+            after = HOLD_PROBE_DELAY if after_seconds is None else after_seconds
+            return Result(link.with_lane(side, lane), "held", "delivery.held", after, reason)
         case Refused():
-            return _refused(link, side, effect, reply)
+            return _refused(link, side, effect, reply, now, dice)
 
 
 def may_have_happened(reply: Reply[IncidentFacts | None]) -> bool:
@@ -64,6 +81,8 @@ def done_event(effect: Effect) -> str:
             return "incident.found"
         case SetIncident(status):
             return f"incident.{'reopened' if status is Status.OPEN else status}"
+        case ConfirmResolve():
+            return "incident.resolve_seen"
         case AddNote():
             return "incident.annotated"
         case SetAlert(status, _):
@@ -76,11 +95,14 @@ def _achieved(link: Link, effect: Effect, facts: IncidentFacts | None, now: date
             return _opened(link, effect, facts, now)
         case SetIncident(status):
             return _set_incident(link, status, facts, now)
+        case ConfirmResolve():
+            link = replace(link, resolve_unseen=False)
+            return link if facts is None else told_by_reading(link, facts, now)
         case AddNote(ref, _):
             notes = tuple(replace(note, done=True) if note.ref == ref else note for note in link.notes)
             return replace(link, notes=notes)
         case SetAlert(status, _):
-            return replace(link, alert_side=Known(status, now, ours=True))
+            return wrote(link, Side.TRUTHVOUCH, status, now)
 
 
 def _opened(link: Link, effect: Effect, facts: IncidentFacts | None, now: datetime) -> Link:
@@ -105,8 +127,10 @@ def attached(link: Link, facts: IncidentFacts) -> Link:
 
 def _set_incident(link: Link, status: Status, facts: IncidentFacts | None, now: datetime) -> Link:
     if facts is None or facts.status is status:
-        at = (facts.status_changed_at if facts else None) or now
-        return replace(link, incident_side=Known(status, at, ours=True))
+        told_at = facts.status_changed_at if facts else None
+        unseen = facts is None and status is Status.RESOLVED and link.via is Via.EVENTS
+        link = replace(link, resolve_unseen=unseen)
+        return wrote(link, Side.PAGERDUTY, status, told_at or now, exact=told_at is not None, kept=facts is not None)
     return told_by_reading(link, facts, now)
 
 
@@ -128,14 +152,31 @@ def told_by_reading(link: Link, facts: IncidentFacts, now: datetime) -> Link:
 
 def _retry(link: Link, side: Side, effect: Effect, reply: Retry, now: datetime, dice: float) -> Result:
     lane = link.lane(side)
-    if now - (lane.since or now) > patience(effect):
+    since = lane.failing_since or now
+    if now - since > patience(effect):
         return _dead(link, side, effect, f"gave_up:{reply.reason}")
-    lane = replace(lane, attempt=lane.attempt + 1, failing=reply.reason)
+    # Looks that found nothing are counted by themselves: a look that could not be made is no look.
+    counted_apart = lane.failing != reply.reason and NOT_THERE_YET in (lane.failing, reply.reason)
+    attempt = 1 if counted_apart else lane.attempt + 1
+    if isinstance(effect, LookForIncident) and _no_incident_came(link, attempt, reply.reason):
+        # Replayed, it is looked for once more and then triggered anew.
+        link = replace(link, incident_side=Known())
+        dead = _dead(link, side, OpenIncident(look_first=True), NO_EFFECT)
+        return replace(dead, link=replace(dead.link, open_tried=True), given_up=OpenIncident(look_first=True))
+    lane = replace(lane, attempt=attempt, failing=reply.reason, failing_since=since)
     after = next_try(effect, lane.attempt, reply.after_seconds, dice)
+    if reply.unclear and isinstance(effect, SetIncident | SetAlert):
+        link = may_have_written(link, side, effect.status, now)
     return Result(link.with_lane(side, lane), "retry", "delivery.retried", after, reply.reason)
 
 
-def _refused(link: Link, side: Side, effect: Effect, reply: Refused) -> Result:
+def _no_incident_came(link: Link, attempt: int, reason: str) -> bool:
+    """Whether the Events API took a trigger and every look says that it did nothing with it."""
+    waits = link.status is not Status.RESOLVED and link.incident_side.status is not None
+    return reason == NOT_THERE_YET and waits and attempt > LOOKS_FOR_AN_ID + len(SLOW_LOOKS)
+
+
+def _refused(link: Link, side: Side, effect: Effect, reply: Refused, now: datetime, dice: float) -> Result:
     """Going back at TruthVouch may be refused for good: *resolved* is terminal there. Any other no is a dead letter."""
     if isinstance(effect, SetAlert) and effect.status is not Status.RESOLVED:
         was_resolved = link.alert_side.status is Status.RESOLVED
@@ -143,15 +184,19 @@ def _refused(link: Link, side: Side, effect: Effect, reply: Refused) -> Result:
         if was_resolved and effect.status is Status.OPEN:
             link = with_note(link, "cannot reopen the alert, left resolved,", "TruthVouch", reply.reason, None)
         return Result(link, "refused", "alert.refused", None, reply.reason)
-    return _dead(link, side, effect, reply.reason)
+    if isinstance(effect, LookForIncident | ConfirmResolve):  # a look that is refused tells nothing
+        return _retry(link, side, effect, Retry(reply.reason), now, dice)
+    return _dead(link, side, effect, reply.reason, reply.detail)
 
 
-def _dead(link: Link, side: Side, effect: Effect, reason: str) -> Result:
-    return Result(_giving_up(link, side, effect), "dead", "delivery.dead", None, reason, dead=True)
+def _dead(link: Link, side: Side, effect: Effect, reason: str, detail: str = "") -> Result:
+    link = _giving_up(link, side, effect)
+    link = link.with_lane(side, replace(link.lane(side), dead=reason))
+    return Result(link, "dead", "delivery.dead", None, reason, dead=True, detail=detail)
 
 
 def _giving_up(link: Link, side: Side, effect: Effect) -> Link:
-    lane = replace(link.lane(side), attempt=0, failing="")
+    lane = replace(link.lane(side), attempt=0, failing="", failing_since=None)
     match effect:
         case SetAlert(status, _) | SetIncident(status):
             lane = replace(lane, refused=status)
@@ -159,19 +204,44 @@ def _giving_up(link: Link, side: Side, effect: Effect) -> Link:
             lane = replace(lane, refused=Status.OPEN)
         case LookForIncident():
             link = replace(link, open_tried=False)
+        case ConfirmResolve():
+            link = replace(link, resolve_unseen=False)
         case AddNote(ref, _):
-            notes = tuple(replace(note, done=True) if note.ref == ref else note for note in link.notes)
-            link = replace(link, notes=notes)
+            gone = [replace(note, done=True, given_up=True) if note.ref == ref else note for note in link.notes]
+            link = replace(link, notes=tuple(gone))
     return link.with_lane(side, lane)
 
 
 def owing(link: Link, side: Side, at: datetime) -> tuple[Link, Lane]:
     """The link with one more delivery outstanding towards that side, and its lane."""
     lane = link.lane(side)
-    lane = replace(lane, outstanding=True, seq=lane.seq + 1, attempt=0, failing="", since=at)
+    lane = replace(
+        lane,
+        outstanding=True,
+        seq=lane.seq + 1,
+        attempt=0,
+        failing="",
+        failing_since=None,
+        since=at,
+        waits_for="",
+        due_at=None,
+    )
     return link.with_lane(side, lane), lane
+
+
+def asked_again(link: Link, side: Side) -> Link:
+    """The link after an operator replayed that lane's dead letter: everything given up there is owed again."""
+    notes = tuple(replace(note, done=False, given_up=False) if note.given_up else note for note in link.notes)
+    lane = replace(link.lane(side), dead="", refused=None, unkept=0)
+    return replace(link, notes=notes if side is Side.PAGERDUTY else link.notes).with_lane(side, lane)
+
+
+def let_go(link: Link, side: Side) -> Link:
+    """The link after an operator discarded that lane's dead letter: the rest goes on without what was given up."""
+    return link.with_lane(side, replace(link.lane(side), dead=""))
 
 
 def settled(link: Link, side: Side) -> Link:
     """The link with nothing outstanding towards that side."""
-    return link.with_lane(side, replace(link.lane(side), outstanding=False, since=None))
+    lane = replace(link.lane(side), outstanding=False, since=None, waits_for="", due_at=None)
+    return link.with_lane(side, lane)

@@ -31,6 +31,11 @@ class SetIncident:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmResolve:
+    """See whether a resolve by event had its effect, and repeat it if not: in a maintenance window it has none."""
+
+
+@dataclass(frozen=True, slots=True)
 class AddNote:
     """Write one note, once."""
 
@@ -46,7 +51,7 @@ class SetAlert:
     resolution: str | None
 
 
-Effect = OpenIncident | LookForIncident | SetIncident | AddNote | SetAlert
+Effect = OpenIncident | LookForIncident | SetIncident | ConfirmResolve | AddNote | SetAlert
 
 URGENT, SOON, LATER = 1, 3, 6
 """Queue priorities: pages of high urgency, then what ends or calms a page, then the rest."""
@@ -57,13 +62,33 @@ def missing(link: Link, side: Side, shared: Sequence[Link] = (), *, rest: bool =
 
     ``shared``: every link on the same incident, this one included. ``rest``: a PagerDuty API key is at hand.
     """
+    effect = wanting(link, side, shared, rest=rest)
+    return None if effect is not None and _waits(link, side, effect) else effect
+
+
+def wanting(link: Link, side: Side, shared: Sequence[Link] = (), *, rest: bool = True) -> Effect | None:
+    """As ``missing``, but also what waits behind a dead letter."""
     if side is Side.TRUTHVOUCH:
         return _missing_at_truthvouch(link)
     return _missing_at_pagerduty(link, list(shared) or [link], rest)
 
 
+def _waits(link: Link, side: Side, effect: Effect) -> bool:
+    """The rest of a lane waits behind its dead letter, but neither what wakes somebody nor what ends a matter: every
+    trigger is owed a resolve, and no page waits for a note."""
+    return bool(link.lane(side).dead) and not (is_urgent(effect) or _ends(link, effect))
+
+
+def _ends(link: Link, effect: Effect) -> bool:
+    if isinstance(effect, SetIncident | SetAlert):
+        return effect.status is Status.RESOLVED
+    return link.status is Status.RESOLVED and isinstance(effect, LookForIncident | ConfirmResolve)
+
+
 def _missing_at_truthvouch(link: Link) -> Effect | None:
     wanted = link.status
+    if link.frozen_at and wanted is not Status.RESOLVED:
+        return None
     if link.alert_side.status in (None, wanted) or link.truthvouch.refused is wanted:
         return None
     return SetAlert(wanted, resolution(link) if wanted is Status.RESOLVED else None)
@@ -76,13 +101,15 @@ def _missing_at_pagerduty(link: Link, shared: Sequence[Link], rest: bool) -> Eff
         return _missing_incident(link)
     if link.via is Via.REST and link.incident_id is None and link.status is not Status.RESOLVED:
         return OpenIncident(look_first=True)  # nothing was there to close; now there has to be something
-    wanted = _wanted_incident_status(link, shared)
-    if wanted not in (None, link.incident_side.status, link.pagerduty.refused):
+    wanted = _next_step(link, _wanted_incident_status(link, shared))
+    if wanted not in (None, link.incident_side.status, link.pagerduty.refused) and not _is_frozen(shared, wanted):
         return SetIncident(wanted)
     if rest and link.incident_id is None and link.via is Via.EVENTS and not _given_up_looking(link):
         return LookForIncident()
     if rest and link.incident_id is not None:
-        return next((AddNote(note.ref, note.content) for note in link.notes if not note.done), None)
+        note = next((AddNote(note.ref, note.content) for note in link.notes if not note.done), None)
+        unseen = link.resolve_unseen and link.incident_side.status is Status.RESOLVED
+        return note or (ConfirmResolve() if unseen else None)
     return None
 
 
@@ -106,15 +133,32 @@ def _wanted_incident_status(link: Link, shared: Sequence[Link]) -> Status | None
     return joint_status(shared)
 
 
+def _next_step(link: Link, wanted: Status | None) -> Status | None:
+    """An event cannot acknowledge what is resolved (PagerDuty takes it and does nothing): that is opened first."""
+    by_event = link.via is Via.EVENTS and not link.shares
+    closed = link.incident_side.status is Status.RESOLVED
+    return Status.OPEN if by_event and closed and wanted is Status.ACKNOWLEDGED else wanted
+
+
+def _is_frozen(shared: Sequence[Link], wanted: Status | None) -> bool:
+    return wanted is not Status.RESOLVED and any(link.frozen_at for link in shared)
+
+
 LOOKS_FOR_AN_ID = 12
 """How often an Events incident is looked for before its id counts as unknown (creation after 202 takes moments)."""
 
+
+NO_EFFECT = "trigger_had_no_effect"
+"""The reason word of a page by event that was taken and of which no incident came."""
 
 NOT_THERE_YET = "not_there_yet"
 """The reason word of a look that found nothing; a look that could not be made is no look."""
 
 
 def _given_up_looking(link: Link) -> bool:
+    """For the id of a matter that is over it is not worth looking longer."""
+    if link.status is not Status.RESOLVED:
+        return False
     return link.pagerduty.attempt >= LOOKS_FOR_AN_ID and link.pagerduty.failing == NOT_THERE_YET
 
 

@@ -9,7 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from app.domain.link import Known, Link, Note
+from app.domain.echo import echoed
+from app.domain.effects import NO_EFFECT
+from app.domain.freeze import flipped
+from app.domain.link import Known, Link, Note, Reopening
+from app.domain.looking import looked
 from app.domain.names import Side, Status
 from app.domain.rulebook import Decision
 from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Word
@@ -28,6 +32,7 @@ ALERT_MOVES: Mapping[AlertVerb, Move] = {
     AlertVerb.ACKNOWLEDGED: Move("acknowledged_at", Status.ACKNOWLEDGED),
     AlertVerb.RESOLVED: Move("resolved_at", Status.RESOLVED),
     AlertVerb.REOPENED: Move("reopened_at", Status.OPEN),
+    AlertVerb.READ: Move(None, None),
     AlertVerb.MENTIONED: Move(None, None),
 }
 INCIDENT_MOVES: Mapping[IncidentVerb, Move] = {
@@ -38,15 +43,12 @@ INCIDENT_MOVES: Mapping[IncidentVerb, Move] = {
     IncidentVerb.REOPENED: Move("reopened_at", Status.OPEN),
     IncidentVerb.MERGED: Move(None, None),
     IncidentVerb.ANNOTATED: Move(None, None),
+    IncidentVerb.READ: Move(None, None),
     IncidentVerb.MENTIONED: Move(None, None),
 }
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """A word from further in the future than this counts as said now: a wrong clock must not win for ever."""
-
-ECHO_TOLERANCE = timedelta(seconds=30)
-"""How far apart the time of our write and the time of its webhook may be: a slow call, an event that waits in
-PagerDuty's queue, two vendors' clocks."""
 
 OUR_NOTE = "[TruthVouch] "
 """Notes that begin so are ours; they never travel back."""
@@ -58,8 +60,9 @@ class Step:
 
     link: Link
     outcome: str
-    """``moved``, ``opened``, ``merged``, ``noted``, or why it was ignored:
-    ``already_so``, ``own_echo``, ``older_word``, ``absorbed``, ``timeline_only``, ``no_incident_deserved``."""
+    """``moved``, ``frozen`` (moved once too often), ``opened``, ``merged``, ``noted``, ``not_kept``, or why it was
+    ignored: ``already_so``, ``own_echo``, ``older_word``, ``absorbed``, ``timeline_only``, ``no_incident_deserved``,
+    ``under_way``."""
 
 
 def advance(
@@ -75,10 +78,14 @@ def advance(
         link = replace(link, alert=link.alert.updated_by(word.alert))
         if word.verb is AlertVerb.CREATED:
             return _created(link, at, decision)
+        if word.verb is AlertVerb.READ:
+            return _looked(link, Side.TRUTHVOUCH, word, word.read_at or at, now)
         return _moved(link, Side.TRUTHVOUCH, ALERT_MOVES[word.verb], word, at)
     link = _knowing_incident(link, word)
     if word.verb is IncidentVerb.MERGED:
-        return _merged(link, word, at, survivor)
+        return _merged(link, word, survivor)
+    if word.verb is IncidentVerb.READ:
+        return _looked(link, Side.PAGERDUTY, word, at, now)
     if word.verb is IncidentVerb.ANNOTATED:
         return _annotated(link, word)
     return _moved(link, Side.PAGERDUTY, INCIDENT_MOVES[word.verb], word, at)
@@ -102,37 +109,58 @@ def _created(link: Link, at: datetime, decision: Decision | None) -> Step:
     return Step(decided, "absorbed" if link.status is Status.RESOLVED else "opened")
 
 
+def _looked(link: Link, side: Side, word: Word, at: datetime, now: datetime) -> Step:
+    if word.status is None:
+        return Step(link, "timeline_only")
+    look = looked(link, side, word.status, at, word.read_at or now)
+    if look.link.status is link.status:
+        return Step(look.link, look.outcome)
+    return _changed(link, look.link, side, word, at)
+
+
 def _moved(link: Link, side: Side, move: Move, word: Word, at: datetime) -> Step:
     if move.says is None:
         return Step(link, "timeline_only")
-    if _is_echo(link, side, move.says, at):
-        newest = replace(_known(link, side).told(move.says, at), ours=True)
-        return Step(_with_known(link, side, newest), "own_echo")
-    heard = _with_known(link, side, _known(link, side).told(move.says, at))
+    echo = echoed(link, side, move.says, at, reopens=move.register == "reopened_at")
+    if echo is not None:
+        return Step(_seen(echo, side, move.says), "own_echo")
+    heard = _seen(_with_known(link, side, _known(link, side).told(move.says, at)), side, move.says)
     if move.register is None:
         return Step(heard, "already_so")
     moved = replace(heard, clock=link.clock.hearing(move.register, at))
     if moved.status is not link.status:
-        asked_anew = _asking_anew(moved)
-        return Step(_closing(asked_anew, word) if moved.status is Status.RESOLVED else asked_anew, "moved")
+        return _changed(link, _reopening(link, moved, side, at), side, word, at)
     if moved.clock == link.clock:
         return Step(moved, "older_word")
     return Step(moved, "already_so" if move.says is link.status else "absorbed")
 
 
+def _reopening(before: Link, link: Link, side: Side, at: datetime) -> Link:
+    """The link able to take a reopen back, should our own acknowledge turn out to have caused it."""
+    if side is Side.TRUTHVOUCH or link.clock.reopened_at == before.clock.reopened_at:
+        return link
+    return replace(link, reopening=Reopening(at, before.incident_side, before.clock.reopened_at))
+
+
+def _changed(before: Link, link: Link, side: Side, word: Word, at: datetime) -> Step:
+    """What both sides should be has changed, and ``side`` changed it."""
+    link = flipped(_asking_anew(link), side, at)
+    outcome = "frozen" if link.frozen_at and not before.frozen_at else "moved"
+    return Step(_closing(link, word) if link.status is Status.RESOLVED else link, outcome)
+
+
+def _seen(link: Link, side: Side, says: Status) -> Link:
+    """Whatever the incident says of a resolve of ours, its effect has been seen."""
+    return replace(link, resolve_unseen=False) if side is Side.PAGERDUTY and says is Status.RESOLVED else link
+
+
 def _asking_anew(link: Link) -> Link:
-    """A partner's final no held for what was wanted then."""
+    """A partner's final no, and what it did not keep, held for what was wanted then."""
     return replace(
-        link, truthvouch=replace(link.truthvouch, refused=None), pagerduty=replace(link.pagerduty, refused=None)
+        link,
+        truthvouch=replace(link.truthvouch, refused=None, unkept=0),
+        pagerduty=replace(link.pagerduty, refused=None, unkept=0),
     )
-
-
-def _is_echo(link: Link, side: Side, says: Status, at: datetime) -> bool:
-    """Whether a word is our own write coming back. It is no news, so it must not move the clock: its time is
-    later than the word it repeats, and would beat what a person says in between."""
-    known = _known(link, side)
-    ours = known.ours and known.status is says and known.at is not None
-    return ours and known.at is not None and abs(at - known.at) <= ECHO_TOLERANCE
 
 
 def _known(link: Link, side: Side) -> Known:
@@ -146,6 +174,8 @@ def _with_known(link: Link, side: Side, known: Known) -> Link:
 def _knowing_incident(link: Link, word: IncidentWord) -> Link:
     if link.incident_id not in (None, word.incident_id):
         return link
+    if link.pagerduty.dead == NO_EFFECT:  # it came after all
+        link = replace(link, pagerduty=replace(link.pagerduty, dead="", refused=None))
     return replace(
         link,
         incident_id=word.incident_id,
@@ -154,7 +184,7 @@ def _knowing_incident(link: Link, word: IncidentWord) -> Link:
     )
 
 
-def _merged(link: Link, word: IncidentWord, at: datetime, survivor: Known | None) -> Step:
+def _merged(link: Link, word: IncidentWord, survivor: Known | None) -> Step:
     """https://support.pagerduty.com/main/docs/merge-incidents: a merge resolves the source, but is no resolve."""
     if word.merged_into is None or link.incident_id == word.merged_into:
         return Step(link, "already_so")
@@ -163,7 +193,7 @@ def _merged(link: Link, word: IncidentWord, at: datetime, survivor: Known | None
         incident_id=word.merged_into,
         incident_number=None,
         incident_url=None,
-        incident_side=survivor or Known(Status.OPEN, at),
+        incident_side=survivor or Known(Status.OPEN),  # since when is unknown: it may stand so since long before
         merged=True,
     )
     return Step(moved, "merged")

@@ -52,12 +52,44 @@ class Known:
     at: datetime | None = None
     ours: bool = False
     """Our own write put it there: a word that says the same at that time is its echo."""
+    kept: bool = False
+    """The side itself has shown it since: whatever it says next is somebody's doing, not a write that got lost."""
+    was: Status | None = None
+    """What the side last showed before our own write: only a side that shows just this may have lost the write."""
 
     def told(self, status: Status, at: datetime) -> "Known":
         """After the side itself spoke. An older word changes nothing; in the same moment the furthest along wins."""
         if self.at is not None and (at, status.rung) < (self.at, self.status.rung if self.status else 0):
             return self
         return Known(status, at)
+
+    def written(self, status: Status, at: datetime, *, kept: bool = False) -> "Known":
+        """After the side said yes to our own write. ``kept``: its answer showed the new status."""
+        return Known(status, at, ours=True, kept=kept, was=self.was if self.ours and not self.kept else self.status)
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One change we made to one side, remembered until its echo cannot come any more."""
+
+    side: Side
+    status: Status
+    at: datetime
+    was: Status | None = None
+    """What stood there before."""
+    exact: bool = False
+    """The side itself told the time."""
+    echo_at: datetime | None = None
+    """The time of the word that was taken for its echo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reopening:
+    """A reopen that PagerDuty told, and what stood before it: our own acknowledge may turn out to have caused it."""
+
+    at: datetime
+    was: Known
+    reopened_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +105,18 @@ class Lane:
     """When what is outstanding was first owed."""
     failing: str = ""
     """Reason word of the last failed try; empty when the last one went well."""
+    failing_since: datetime | None = None
+    """When the tries that fail began; time spent held by refused credentials does not count."""
     refused: Status | None = None
     """The partner said a final no to this status: not asked again until something else is wanted."""
+    dead: str = ""
+    """Reason word of the dead letter that the rest of this lane waits behind; empty when there is none."""
+    unkept: int = 0
+    """How often the partner said yes and a later look showed that it had not kept it."""
+    waits_for: str = ""
+    """What the delayed delivery will do when it is due; empty when none is delayed."""
+    due_at: datetime | None = None
+    """When that is. Before, it has surely not begun, and something more urgent may go instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +126,16 @@ class Note:
     ref: str
     content: str
     done: bool = False
+    given_up: bool = False
+    """Done with, but not written: it became a dead letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A change of what both sides should be, and the side that caused it."""
+
+    at: datetime
+    side: Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +167,16 @@ class Link:
     last_note: str | None = None
     """The newest note a person left on the incident: becomes the alert's resolution."""
     notes: tuple[Note, ...] = ()
+    writes: tuple[Write, ...] = ()
+    """Our newest changes, whose echoes may still come."""
+    reopening: Reopening | None = None
+    """The newest reopen of the incident that was taken for a person's."""
+    resolve_unseen: bool = False
+    """The Events API took a resolve and nobody has seen its effect yet: in a maintenance window it has none."""
+    flips: tuple[Flip, ...] = ()
+    """The newest changes, as many as a freeze needs."""
+    frozen_at: datetime | None = None
+    """Since when acknowledges and reopens are not carried any more (a ping-pong); resolves are."""
     truthvouch: Lane = field(default_factory=Lane)
     pagerduty: Lane = field(default_factory=Lane)
 

@@ -23,6 +23,20 @@ class Side(StrEnum):
     PAGERDUTY = "pagerduty"
 
 
+class Source(StrEnum):
+    """Who put a delivery into the inbox: one of the two systems, or the bridge itself."""
+
+    TRUTHVOUCH = "truthvouch"
+    PAGERDUTY = "pagerduty"
+    BRIDGE = "bridge"
+    """What reconciliation found and what an operator asked for."""
+
+    @property
+    def side(self) -> Side:
+        """The system that speaks. Raises ``ValueError`` for the bridge, which is none of the two."""
+        return Side(self.value)
+
+
 class Status(StrEnum):
     """How far along a matter is; both sides have the same three rungs."""
 

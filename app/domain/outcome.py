@@ -5,6 +5,15 @@ from typing import Generic, TypeVar
 
 T_co = TypeVar("T_co", covariant=True)
 
+BUDGET_SPENT = "budget_spent"
+"""Not asked: our own budget is spent, or the partner asked for a rest."""
+TARGET_DOWN = "target_down"
+"""Not asked: the target has stopped answering, and somebody else is trying it."""
+TARGET_HELD = "target_held"
+"""Not asked: another delivery was just refused for our credentials."""
+NOT_ASKED = frozenset({BUDGET_SPENT, TARGET_DOWN, TARGET_HELD})
+"""Nobody was called: this is no try, and counts as none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[T_co]):
@@ -26,9 +35,15 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """401/403: our credentials are refused, so every call to this target would be. A person must mend it."""
+    """Nothing is wrong with what was asked, only with its way out: it waits, however long, and is never given up.
+
+    401/403: our credentials are refused, so every call to this target would be, until a person mends it. Or the budget
+    is spent, or the target's breaker is open.
+    """
 
     reason: str
+    after_seconds: float | None = None
+    """When to ask again; None = at the next probe."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,10 @@ class Rulebook:
     calls: TruthVouchCalls = TruthVouchCalls()
     replay_window_seconds: float = 0
     """How old a TruthVouch signature's time may be; 0 = any age, because retries carry the old time."""
+    reconcile_calls_per_hour: int = 300
+    """Calls to TruthVouch that reconciliation may make; 0 = none."""
+    retention_days: float = 31
+    """How long what is done with is kept; links are kept for ever."""
     version: str = "defaults"
     """Short hash of the file's text: every decision names it."""
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from app.domain.alert import Alert
-from app.domain.names import IncidentId, IncidentKey
+from app.domain.names import IncidentId, IncidentKey, Status
 
 
 class AlertVerb(StrEnum):
@@ -21,6 +21,8 @@ class AlertVerb(StrEnum):
     RESOLVED = "resolved"
     """``alert.resolved`` and ``alert.dismissed``."""
     REOPENED = "reopened"
+    READ = "read"
+    """We looked: ``status`` says where the alert stands. News only if that differs from what we know."""
     MENTIONED = "mentioned"
     """``alert.escalated``, ``correction.*``, ``certification.*`` and whatever is not known: time line only."""
 
@@ -36,6 +38,8 @@ class IncidentVerb(StrEnum):
     MERGED = "merged"
     """``incident.resolved`` with a merge reason: no resolve, the matter moves to another incident."""
     ANNOTATED = "annotated"
+    READ = "read"
+    """We looked: ``status`` says where the incident stands. News only if that differs from what we know."""
     MENTIONED = "mentioned"
     """Every other event: time line only."""
 
@@ -54,6 +58,10 @@ class AlertWord:
     """``false_positive`` and the like."""
     text: str | None = None
     """Free text a person wrote with it."""
+    status: Status | None = None
+    """For READ: where it stands."""
+    read_at: datetime | None = None
+    """For READ: when the look began. What we learned or did since is newer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,10 @@ class IncidentWord:
     note: str | None = None
     alert_id_hint: str | None = None
     """The alert id, where the older shape of the TruthVouch page carries it in ``body.details``."""
+    status: Status | None = None
+    """For READ: where it stands; ``at`` is when that last changed."""
+    read_at: datetime | None = None
+    """For READ: when the look began. What we learned or did since is newer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +108,32 @@ class Ignored:
     """``ping``, ``not_an_incident`` (``service.updated``), ``not_an_alert`` (``certification.issued``)."""
 
 
+class WishVerb(StrEnum):
+    """What an operator can ask of the worker."""
+
+    REPLAY = "replay"
+    """Try a dead letter again."""
+    DISCARD = "discard"
+    """Close a dead letter without trying it; what waits behind it goes on."""
+    THAW = "thaw"
+    """End a link's freeze."""
+    RECONCILE = "reconcile"
+    """Read both sides back now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One thing an operator asked for. It goes through the inbox like everything else, so it is durable and once."""
+
+    verb: WishVerb
+    subject: str = ""
+    """A dead letter's number, an alert id, or nothing."""
+    by: str = ""
+    """Who asked, for the time line."""
+
+
 Word = AlertWord | IncidentWord
-Reading = Word | Unreadable | Ignored
+Reading = Word | Unreadable | Ignored | Wish
 
 
 @dataclass(frozen=True, slots=True)

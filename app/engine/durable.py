@@ -2,9 +2,8 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import chain, repeat
 from typing import Any
 
 import structlog
@@ -14,6 +13,8 @@ from dbos._serialization import DBOSPortableJSON
 
 from app.domain.names import LinkId, Side
 from app.engine.lanes import Lanes
+from app.engine.leftovers import Leftovers
+from app.engine.persistent import BROKEN_DELAYS, Deliver, Delivery, GivenUp, Persistent
 from app.engine.wakeup import Due, Wakeup
 from app.ports import Order, Tx
 
@@ -37,15 +38,8 @@ DELIVERIES_AT_ONCE = 8
 ORDERS_PER_WORKFLOW = 8
 """Of a queue without a budget of our own. With one it is one: DBOS's limit counts workflows."""
 
-BROKEN_DELAYS = (1.0, 2.0, 5.0, 15.0, 60.0)
-"""Seconds between tries of a delivery that raised, which none should."""
-
 DUE_MARGIN_SECONDS = 0.01
 """DBOS counts delays in whole milliseconds of the wall clock."""
-
-
-Deliver = Callable[[LinkId, Side, int, bool], str]
-"""Link, side, sequence, and whether this is the delivery's first run: a later one may find its call made."""
 
 
 def limiter(per_minute: int) -> dict[str, float] | None:
@@ -55,7 +49,7 @@ def limiter(per_minute: int) -> dict[str, float] | None:
     """
     if per_minute <= 0:
         return None
-    period = 1.0 if per_minute >= 600 else 5.0
+    period = 1.0 if per_minute >= 300 else 5.0
     return {"limit": max(1, int(per_minute * period / 60)), "period": period}
 
 
@@ -63,14 +57,21 @@ class DurableEngine:
     """Runs what is submitted at least once, through any crash. One per process: DBOS is a process-wide singleton."""
 
     def __init__(
-        self, sql_engine: Any, executor_id: str, per_minute: Mapping[str, int], poll_seconds: float = POLL_SECONDS
+        self,
+        sql_engine: Any,
+        executor_id: str,
+        per_minute: Mapping[str, int],
+        poll_seconds: float = POLL_SECONDS,
+        broken_delays: Sequence[float] = BROKEN_DELAYS,
     ) -> None:
         """``sql_engine`` is the store's, hooks included; ``per_minute`` names every queue and its budget."""
+        self._broken_delays = broken_delays
         self._poll_seconds = poll_seconds
         self._sql = sql_engine
         self._per_minute = dict(per_minute)
         self._executor_id = executor_id
         self._client: DBOSClient | None = None
+        self._persistent: Persistent | None = None
         self._wakeup: Wakeup | None = None
         self._due: Due | None = None
         self._stopping = threading.Event()
@@ -80,8 +81,12 @@ class DurableEngine:
         self._fresh: set[str] = set()
         self._fresh_lock = threading.Lock()
 
-    def launch(self, deliver: Deliver) -> None:
-        """Create or upgrade DBOS's tables, take up what a crash left, and start delivering."""
+    def launch(self, deliver: Deliver, given_up: GivenUp | None = None) -> None:
+        """Create or upgrade DBOS's tables, take up what a crash left, and start delivering.
+
+        ``given_up`` is told of a delivery that raises every time; without it such a one is tried for ever.
+        """
+        self._persistent = Persistent(deliver, self._stopping, given_up, self._broken_delays)
         self._client = DBOSClient(
             system_database_engine=self._sql,
             serializer=DBOSPortableJSON,
@@ -91,7 +96,7 @@ class DurableEngine:
         self._client._sys_db.run_migrations()
         self._register_queues(self._client, FIRST_POLL_SECONDS)
         DBOS(config=self._config())
-        self._register(deliver)
+        self._register()
         DBOS.launch()
         running = _get_dbos_instance()
         self._wakeup = Wakeup(running.background_thread_stop_events)
@@ -113,12 +118,18 @@ class DurableEngine:
             "log_level": "WARNING",
         }
 
-    def _register(self, deliver: Deliver) -> None:
+    @property
+    def leftovers(self) -> Leftovers:
+        """What is begun and run by nobody. Only after the launch."""
+        assert self._client is not None
+        return Leftovers(self._client, self._executor_id, APPLICATION_VERSION)
+
+    def _register(self) -> None:
         def run(queue: str, priority: int, lanes: list[list[Any]]) -> str:
             first_run = self._is_first_run()
             try:
-                calls = [partial(deliver, LinkId(link), Side(side), seq) for link, side, seq in lanes]
-                return self._run_all(queue, priority, calls, first_run)
+                deliveries = [(LinkId(link), Side(side), seq) for link, side, seq in lanes]
+                return self._run_all(queue, priority, deliveries, first_run)
             finally:
                 if self._wakeup is not None:
                     self._wakeup.soon(queue)
@@ -127,25 +138,14 @@ class DurableEngine:
         # gave up would be owed for ever and never run.
         DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(run)
 
-    def _run_all(self, queue: str, priority: int, calls: Sequence[Callable[[bool], str]], first_run: bool) -> str:
+    def _run_all(self, queue: str, priority: int, deliveries: Sequence[Delivery], first_run: bool) -> str:
         """Every lane for itself: a slow one keeps only this workflow open, a broken one is tried until it ends."""
+        assert self._persistent is not None
+        calls = [partial(self._persistent, delivery, first_run) for delivery in deliveries]
         if len(calls) == 1:
-            return self._until_it_ends(calls[0], first_run)
-        ends = [self._lanes[queue].submit(priority, partial(self._until_it_ends, call, first_run)) for call in calls]
+            return calls[0]()
+        ends = [self._lanes[queue].submit(priority, call) for call in calls]
         return " ".join(end.result() for end in ends)
-
-    def _until_it_ends(self, deliver: Callable[[bool], str], first_run: bool) -> str:
-        """A delivery that raises (the store is gone, a bug) is tried again here: marked as failed by DBOS it would be
-        owed for ever and never run. A stop leaves it pending, and the next start takes it up."""
-        for wait in chain(BROKEN_DELAYS, repeat(BROKEN_DELAYS[-1])):
-            try:
-                return deliver(first_run)
-            except Exception:
-                first_run = False  # its call may have been made
-                log.exception("delivery.broke", workflow_id=DBOS.workflow_id, again_after=wait)
-                if self._stopping.wait(wait):
-                    break
-        raise SystemExit("stopped before this delivery could end")
 
     def _is_first_run(self) -> bool:
         """Whether nobody ran this delivery before; in doubt it is not, and then it looks first.

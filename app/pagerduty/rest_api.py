@@ -4,17 +4,20 @@ https://developer.pagerduty.com/api-reference/
 https://developer.pagerduty.com/docs/rest-api-v2/errors/
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import quote
 
-from app.domain.answer import judge
+from app.domain.answer import Answer, Failure, judge
+from app.domain.budget import LOW_RESERVE
 from app.domain.incident import IncidentDraft, IncidentFacts, NoteFacts
-from app.domain.names import IncidentId, IncidentKey, Status
+from app.domain.names import IncidentId, IncidentKey, Status, Urgency
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.domain.payload import table_of
-from app.pagerduty import wire
+from app.pagerduty import errors, wire
+from app.pagerduty.errors import Follows
+from app.pagerduty.pacing import Pacing
 from app.transport import Transport
 
 T = TypeVar("T")
@@ -23,33 +26,40 @@ ACCEPT = "application/vnd.pagerduty+json;version=2"
 TARGET = "pagerduty_rest"
 PAGE_SIZE = 100
 
-ALREADY_THERE = frozenset({1001, 1002, 1019})
-"""Already resolved, already acknowledged, merged away: a look tells where the incident stands now."""
-LOOK_AGAIN = frozenset({1005})
-"""Refused as it stood; done all the same if a look shows the wanted status."""
-FROM_REFUSED: Mapping[int, str] = {1008: "from_unknown", 1028: "from_malformed", 2016: "from_missing"}
-"""400s about the ``From`` address: like a refused key they will be said of every write until a person mends it."""
+CREATES = "creates"
+"""``POST /incidents`` has an unpublished limit of its own: a 429 there rests nothing else.
+https://developer.pagerduty.com/docs/rest-api-rate-limits"""
 
 
 class RestApi:
     """Implements ``ports.Incidents``."""
 
     def __init__(
-        self, transport: Transport, base_url: str, api_key: str, from_email: str, service_id: str | None = None
+        self,
+        transport: Transport,
+        base_url: str,
+        api_key: str,
+        from_email: str,
+        service_id: str | None = None,
+        pacing: Pacing | None = None,
     ) -> None:
-        """``base_url`` is the host's, ``https://api.pagerduty.com``; ``service_id`` is for drafts that name none."""
+        """``base_url`` is the host's, ``https://api.pagerduty.com``; ``service_id`` is for drafts that name none;
+        ``pacing`` holds what the key may call."""
         self._transport = transport
         self._base_url = base_url.rstrip("/")
         self._api_key = api_key
         self._from_email = from_email
         self._service_id = service_id
+        self._pacing = pacing or Pacing()
 
     def open(self, draft: IncidentDraft) -> Reply[IncidentFacts]:
         """``POST /incidents``; 2002 "open incident with matching dedup key" is ``Refused(code=2002)``."""
         service_id = draft.service_id or self._service_id
         if not service_id:
             return Held("no_service_id")
-        reply = self._write("POST", "/incidents", wire.incident_body(draft, service_id))
+        reserve = 0.0 if draft.urgency is Urgency.HIGH else LOW_RESERVE
+        body = wire.incident_body(draft, service_id)
+        reply = self._write("POST", "/incidents", body, reserve=reserve, part=CREATES)
         return _told(reply, "incident", wire.incident_facts, unclear=True)
 
     def find(self, key: IncidentKey, since: datetime | None = None) -> Reply[tuple[IncidentFacts, ...]]:
@@ -64,6 +74,18 @@ class RestApi:
         reply = self._read("/incidents", _search(key))
         return _told(reply, "incidents", lambda told: _matching(told, key, since))
 
+    def open_page(self, services: Sequence[str], offset: int = 0) -> Reply[tuple[tuple[IncidentFacts, ...], bool]]:
+        """Triggered and acknowledged incidents of these services, oldest first, a hundred from ``offset`` on, and
+        whether there are more.
+
+        Raises ``ValueError`` without services, for then PagerDuty answers with everybody's.
+        """
+        if not services:
+            raise ValueError("without services every open incident of the account is meant")
+        reply = self._read("/incidents", _open_incidents(services, offset))
+        page = _told(reply, "incidents", _listed)
+        return Done((page.value, _has_more(reply))) if isinstance(page, Done) else page
+
     def get(self, incident_id: IncidentId) -> Reply[IncidentFacts]:
         """``GET /incidents/{id}``."""
         return _told(self._read(_path(incident_id)), "incident", wire.incident_facts)
@@ -76,11 +98,12 @@ class RestApi:
         ``Done`` tells where the incident stands, which is not ``status`` if it was resolved or merged meanwhile.
         """
         reply = self._write("PUT", _path(incident_id), wire.status_body(status, resolution))
-        if not isinstance(reply, Refused) or reply.code not in ALREADY_THERE | LOOK_AGAIN:
+        after = errors.follows(reply)
+        if after not in (Follows.READ, Follows.READ_AGAIN) or not isinstance(reply, Refused):
             return _told(reply, "incident", wire.incident_facts, unclear=True)
         seen = self.get(incident_id)
         arrived = not isinstance(seen, Done) or seen.value.status is status
-        return seen if arrived or reply.code in ALREADY_THERE else reply
+        return seen if arrived or after is Follows.READ else reply
 
     def add_note(self, incident_id: IncidentId, content: str) -> Reply[NoteFacts]:
         """``POST /incidents/{id}/notes``. Raises ``ValueError`` for a blank note."""
@@ -89,15 +112,23 @@ class RestApi:
 
     def notes(self, incident_id: IncidentId) -> Reply[tuple[NoteFacts, ...]]:
         """``GET /incidents/{id}/notes``, in PagerDuty's order."""
-        return _told(self._read(f"{_path(incident_id)}/notes"), "notes", _notes)
+        return _told(self._read(f"{_path(incident_id)}/notes", reserve=LOW_RESERVE), "notes", _notes)
 
-    def _read(self, path: str, params: Mapping[str, str | list[str]] | None = None) -> Reply[object]:
-        return self._call("GET", path, params=params)
+    def ask(
+        self, method: str, path: str, params: Mapping[str, str | list[str]] | None = None, body: object = None
+    ) -> Reply[object]:
+        """A call beside the incidents, in nobody's name: subscriptions, services."""
+        return self._call(method, path, params=params, body=body)
 
-    def _write(self, method: str, path: str, body: object) -> Reply[object]:
+    def _read(
+        self, path: str, params: Mapping[str, str | list[str]] | None = None, reserve: float = 0.0
+    ) -> Reply[object]:
+        return self._call("GET", path, params=params, reserve=reserve)
+
+    def _write(self, method: str, path: str, body: object, reserve: float = 0.0, part: str = "") -> Reply[object]:
         if not self._from_email:
             return Held("no_from_email")
-        return self._call(method, path, body=body, sender={"From": self._from_email})
+        return self._call(method, path, body=body, sender={"From": self._from_email}, reserve=reserve, part=part)
 
     def _call(
         self,
@@ -106,18 +137,21 @@ class RestApi:
         params: Mapping[str, str | list[str]] | None = None,
         body: object = None,
         sender: Mapping[str, str] | None = None,
+        reserve: float = 0.0,
+        part: str = "",
     ) -> Reply[object]:
         if not self._api_key:
             return Held("no_api_key")
         headers = {"Accept": ACCEPT, "Authorization": f"Token token={self._api_key}", **(sender or {})}
         url = self._base_url + path
-        answer = self._transport.call(method, url, headers=headers, params=params, json=body, target=TARGET)
-        return _judged(judge(answer, hide=(self._api_key, self._from_email)))
 
+        def send() -> Answer | Failure:
+            return self._transport.call(method, url, headers=headers, params=params, json=body, target=TARGET)
 
-def _judged(reply: Reply[object]) -> Reply[object]:
-    fault = FROM_REFUSED.get(reply.code or 0) if isinstance(reply, Refused) else None
-    return Held(fault) if fault else reply
+        answer = self._pacing.call(send, reserve, part)
+        if isinstance(answer, Held):
+            return answer
+        return errors.understood(judge(answer, hide=(self._api_key, self._from_email)))
 
 
 def _told(reply: Reply[object], name: str, read: Callable[[object], T | None], unclear: bool = False) -> Reply[T]:
@@ -141,6 +175,25 @@ def _search(key: IncidentKey) -> dict[str, str | list[str]]:
         "sort_by": "created_at:desc",
         "limit": str(PAGE_SIZE),
     }
+
+
+def _open_incidents(services: Sequence[str], offset: int) -> dict[str, str | list[str]]:
+    return {
+        "service_ids[]": list(services),
+        "statuses[]": [wire.STATUS_WORDS[Status.OPEN], wire.STATUS_WORDS[Status.ACKNOWLEDGED]],
+        "date_range": "all",
+        "sort_by": "created_at:asc",
+        "limit": str(PAGE_SIZE),
+        "offset": str(offset),
+    }
+
+
+def _listed(told: object) -> tuple[IncidentFacts, ...] | None:
+    return tuple(filter(None, map(wire.incident_facts, told))) if isinstance(told, list) else None
+
+
+def _has_more(reply: Reply[object]) -> bool:
+    return isinstance(reply, Done) and table_of(reply.value).get("more") is True
 
 
 def _matching(told: object, key: IncidentKey, since: datetime | None) -> tuple[IncidentFacts, ...] | None:

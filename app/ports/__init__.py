@@ -6,14 +6,21 @@ Adapters live in ``truthvouch``, ``pagerduty``, ``store`` and ``engine``; ``boot
 
 from app.ports.door import Arrivals, Bell, Delivery, Inbox, InboxRow, SeatLost, StoreUnavailable
 from app.ports.inbound import Read, Refusal, Verify
-from app.ports.memory import Letter, Links, Marks, TimelineEntry, Transactions, Tx
+from app.ports.memory import Allowance, Letter, Letters, Links, Marks, OpenLinks, TimelineEntry, Transactions, Tx
 from app.ports.partners import Alerts, Events, Incidents
-from app.ports.running import Engine, Meter, Order, Pulse, RulebookSource, Vitals
+from app.ports.records import Page, Postbox, Records, Row
+from app.ports.running import Asked, Budget, Engine, Meter, Order, Pulse, Round, RulebookSource, Vitals
+from app.ports.subscriptions import Account, Created, Subscriptions
 
 __all__ = [
+    "Account",
     "Alerts",
+    "Allowance",
     "Arrivals",
+    "Asked",
     "Bell",
+    "Budget",
+    "Created",
     "Delivery",
     "Engine",
     "Events",
@@ -21,16 +28,24 @@ __all__ = [
     "InboxRow",
     "Incidents",
     "Letter",
+    "Letters",
     "Links",
     "Marks",
     "Meter",
+    "OpenLinks",
     "Order",
+    "Page",
+    "Postbox",
     "Pulse",
     "Read",
+    "Records",
     "Refusal",
+    "Round",
+    "Row",
     "RulebookSource",
     "SeatLost",
     "StoreUnavailable",
+    "Subscriptions",
     "TimelineEntry",
     "Transactions",
     "Tx",

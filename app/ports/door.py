@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from app.domain.names import Side
+from app.domain.names import Source
 from app.ports.memory import Tx
 
 
@@ -21,12 +21,14 @@ class SeatLost(Exception):
 class Delivery:
     """One authentic webhook delivery, as bytes."""
 
-    source: Side
+    source: Source
     delivery_id: str
     received_at: datetime
     body: bytes
     request_id: str = ""
     content_encoding: str | None = None
+    secret_index: int = 0
+    """Which configured secret proved it, 0 = the newest at that time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,10 @@ class Arrivals(Protocol):
 
     def next_rows(self, tx: Tx, limit: int) -> tuple[InboxRow, ...]:
         """The oldest rows not yet taken in."""
+        ...
+
+    def row(self, tx: Tx, inbox_id: int) -> InboxRow | None:
+        """One row, taken or not; None when it is kept no more."""
         ...
 
     def mark_taken(self, tx: Tx, rows: Sequence[InboxRow], at: datetime) -> None:

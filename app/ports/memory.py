@@ -1,6 +1,6 @@
 """What the bridge remembers about its links."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,6 +42,12 @@ class Letter:
     link_id: LinkId | None = None
     side: Side | None = None
     inbox_id: int | None = None
+    effect: str = ""
+    """What was given up, for people: ``SetIncident resolved``; empty for an event."""
+    closed_at: datetime | None = None
+    outcome: str = ""
+    """How it was closed: ``replayed``, ``nothing_to_do``, ``discarded``, ``gone``."""
+    closed_by: str = ""
 
 
 class Links(Protocol):
@@ -84,8 +90,51 @@ class Links(Protocol):
     def add_letter(self, tx: Tx, letter: Letter) -> int: ...
 
 
+class OpenLinks(Protocol):
+    """Links as reconciliation reads them: as they are, locking nobody out; ``tx`` may be one from ``read``."""
+
+    def open_after(self, tx: Tx, link_id: LinkId, limit: int, paged: bool | None = None) -> tuple[Link, ...]:
+        """Links not over on both sides, numbered above ``link_id``, in order. ``paged``: only those that are, or are
+        not, owed an incident."""
+        ...
+
+    def on_incidents(self, tx: Tx, ids: Collection[IncidentId], keys: Collection[IncidentKey]) -> tuple[Link, ...]:
+        """Every link, open or not, on one of these incidents or with one of these keys."""
+        ...
+
+    def of_alerts(self, tx: Tx, ids: Collection[AlertId]) -> Mapping[AlertId, Link]:
+        """The links of these alerts, open or not."""
+        ...
+
+
+class Allowance(Protocol):
+    """Calls that may be made in an hour, counted durably over restarts and processes."""
+
+    def take(self, tx: Tx, now: datetime) -> bool:
+        """Pay for one; False when none is left."""
+        ...
+
+    def left(self, tx: Tx, now: datetime) -> int: ...
+
+
+class Letters(Protocol):
+    """Dead letters as an operator's wish meets them."""
+
+    def get(self, tx: Tx, letter_id: int) -> Letter | None:
+        """The letter, locked."""
+        ...
+
+    def close(self, tx: Tx, letter_id: int, outcome: str, at: datetime, by: str) -> None: ...
+
+    def tried(self, tx: Tx, letter_id: int) -> None:
+        """It was tried once more, in vain."""
+        ...
+
+
 class Marks(Protocol):
     """Small named facts about the running bridge: heartbeats, holds."""
+
+    def read(self, tx: Tx, name: str) -> str | None: ...
 
     def put(self, tx: Tx, name: str, value: str) -> None: ...
 

@@ -1,5 +1,6 @@
 """The far sides: one call each, no retries inside."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -21,6 +22,13 @@ class Incidents(Protocol):
         ...
 
     def get(self, incident_id: IncidentId) -> Reply[IncidentFacts]: ...
+
+    def open_page(self, services: Sequence[str], offset: int = 0) -> Reply[tuple[tuple[IncidentFacts, ...], bool]]:
+        """A hundred open incidents of these services from that place on, and whether there are more.
+
+        No services are a ``ValueError``, never a query for everybody's.
+        """
+        ...
 
     def set_status(
         self, incident_id: IncidentId, status: Status, resolution: str | None = None

@@ -1,12 +1,13 @@
 """The bridge as it runs: its engine, its pulse, its counters and its rulebook."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from app.domain.names import LinkId, Side
+from app.domain.names import LinkId, Side, Source
 from app.domain.rulebook import Rulebook
+from app.domain.subscription import Verdict
 from app.ports.memory import Tx
 
 
@@ -24,7 +25,11 @@ class Pulse:
     """When TruthVouch last sent us an authentic delivery."""
     pagerduty_seen_at: datetime | None
     holds: Mapping[str, str] = field(default_factory=dict)
-    """Targets whose credentials are refused, with the reason."""
+    """Targets whose credentials are refused or that do not answer, with the reason."""
+    frozen: int = 0
+    """Links that a ping-pong froze."""
+    subscription: Verdict | None = None
+    """The newest look at PagerDuty's webhook subscription; None where nobody looks."""
 
 
 class Vitals(Protocol):
@@ -63,12 +68,16 @@ class Meter(Protocol):
         """What was owed to this target is done, so many seconds after the word that caused it was accepted."""
         ...
 
-    def dropped(self, source: Side, reason: str) -> None:
+    def dropped(self, source: Source, reason: str) -> None:
         """A word was heard and moves nothing, or a severity was unknown: whatever is recorded under a reason word."""
         ...
 
     def parked(self, kind: str, reason: str) -> None:
-        """A dead letter was written. ``kind``: ``event`` or ``effect``."""
+        """A dead letter was written. ``kind``: ``event``, ``effect``, or ``page``: an incident finally not opened."""
+        ...
+
+    def drifted(self, side: Side, outcome: str) -> None:
+        """Reconciliation found a side to be elsewhere than we knew: ``moved``, ``not_kept``, ``missed``, ..."""
         ...
 
 
@@ -76,6 +85,23 @@ class RulebookSource(Protocol):
     """The rulebook in force: hot-reloaded, the last good one when the file is broken."""
 
     def current(self) -> Rulebook: ...
+
+
+class Budget(Protocol):
+    """What one key may call, shared by everything that calls with it. ``part`` names calls with a limit of their own
+    besides (``creates``)."""
+
+    def take(self, reserve: float = 0.0, part: str = "") -> float:
+        """Take one call, and wait for it up to a second. 0 = make the call now; else nothing was taken, and the
+        answer is the seconds after which asking again is worthwhile.
+
+        ``reserve`` (0..1): the share of the burst left to more urgent callers. Raises ``StoreUnavailable``.
+        """
+        ...
+
+    def pause(self, seconds: float, part: str = "") -> None:
+        """The partner asked for a rest: nobody calls with this key (or for this part) until then; at most 300."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +117,31 @@ class Order:
     """1 (first) to 10."""
     delay_seconds: float | None = None
     """None = now."""
+
+
+@dataclass
+class Asked:
+    """Whether somebody wants a run now; shared between whoever wants it and whoever runs."""
+
+    now: bool = False
+
+    def ask(self) -> None:
+        """Want one."""
+        self.now = True
+
+
+@dataclass(frozen=True)
+class Round:
+    """Work that a worker does again and again, each in a thread of its own: reconciliation, retention."""
+
+    name: str
+    every_seconds: float
+    """From the end of one run to the beginning of the next."""
+    run: Callable[[], None]
+    """May raise: that is logged, and the next run comes all the same."""
+    first_after_seconds: float = 0.0
+    leader_only: bool = True
+    asked: Asked = field(default_factory=Asked)
 
 
 class Engine(Protocol):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flask import Flask, Response
 
+from app.sandbox.administrators import administrator_routes
 from app.sandbox.answers import answer
 from app.sandbox.control import control_routes
 from app.sandbox.gate import Gate
@@ -31,6 +32,7 @@ def create_app(world: World) -> Gate:
     for routes in (
         event_routes(account), incident_routes(account), extra_routes(account), lookup_routes(account),
         subscription_routes(account), alert_routes(world.truthvouch), control_routes(world), people_routes(world),
+        administrator_routes(world),
     ):  # fmt: skip
         app.register_blueprint(routes)
     app.add_url_rule("/", view_func=page)

@@ -5,28 +5,26 @@ Nothing sleeps here: what must be tried later goes back to the queue with a dela
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from app.domain.delivery import Result, may_have_happened, record, settled
-from app.domain.effects import Effect, OpenIncident, door, is_urgent, missing
+from app.domain.delivery import Result, attached, may_have_happened, record, settled
+from app.domain.effects import ConfirmResolve, Effect, OpenIncident, door, missing
 from app.domain.incident import IncidentFacts
-from app.domain.link import Link
-from app.domain.names import LinkId, Side
-from app.domain.outcome import Held, Reply, Retry
-from app.ports import Letter, Links, Marks, Meter, Transactions, Tx
-from app.services.settle import Settle, line
+from app.domain.link import Known, Link
+from app.domain.names import LinkId, Side, Status
+from app.domain.outcome import BUDGET_SPENT, NOT_ASKED, Done, Held, Reply, Retry
+from app.domain.retry import CONFIRM_DELAY, named, overtakes, turned_away
+from app.ports import Letter, Links, Meter, StoreUnavailable, Transactions, Tx
+from app.services.doors import Doors
+from app.services.settle import Settle, line, untried
 
 log = structlog.get_logger()
 
 STEPS_PER_DELIVERY = 8
 """Effects done in one go before others get their turn."""
-
-HOLD_MARK = "hold."
-TARGET_HELD = "target_held"
-"""Not asked, because another delivery was just refused for our credentials."""
 
 Perform = Callable[[Link, Effect], Reply[IncidentFacts | None]]
 
@@ -37,13 +35,12 @@ class Deliver:
 
     transactions: Transactions
     links: Links
-    marks: Marks
+    doors: Doors
     settle: Settle
     perform: Perform
     meter: Meter
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     dice: Callable[[], float] = random.random
-    _held_until: dict[str, datetime] = field(default_factory=dict)
 
     def __call__(self, link_id: LinkId, side: Side, seq: int, first_run: bool = True) -> str:
         """Deliver; the answer is the outcome word. Safe to run again after any crash.
@@ -89,11 +86,13 @@ class Deliver:
         return None if effect is None else (saved, effect)
 
     def _guarded(self, link: Link, side: Side, effect: Effect) -> Reply[IncidentFacts | None]:
-        held_until = self._held_until.get(door(link, effect))
-        if held_until is not None and self.clock() < held_until and not is_urgent(effect):
-            return Held(TARGET_HELD)
+        shut = self.doors.ask(door(link, effect), link.link_id, effect, self.dice())
+        if shut is not None:
+            return shut
         try:
             return self.perform(link, effect)
+        except StoreUnavailable:  # nobody was called, and nothing could be written down either
+            raise
         except Exception as fault:
             log.exception("delivery.broke", link_id=link.link_id, side=side.value)
             return Retry(f"bug:{type(fault).__name__}", unclear=True)
@@ -106,39 +105,91 @@ class Deliver:
         with self.transactions.begin() as tx:
             before = self.links.get(tx, link_id)
             lane = before.lane(side)
+            through = door(before, effect)
+            for name, text in self.doors.hear(through, link_id, reply).items():
+                self.doors.write(tx, name, text)
             if not _is_due(before, side, seq):
+                self._opened_late(tx, before, effect, reply, now)
                 return None, "overtaken"
             before = replace(before, open_tried=before.open_tried or tried)
-            through = door(before, effect)
-            result = record(before, side, effect, reply, now, self.dice())
+            result = self._result(before, side, effect, reply, through, now)
             since = lane.since or now
-            self._write_down(tx, result, side, through, now)
+            self._write_down(tx, result, side, result.given_up or effect, now)
             link = self.settle.attached(tx, before, result.link, now)
-            if result.again_after is not None:
-                step = None
-                self._again(tx, link, side, result, since)
-            else:
+            owed = self._missing(tx, link, side)
+            if isinstance(owed, ConfirmResolve) and not isinstance(effect, ConfirmResolve):
+                # Its webhook usually tells before there is anything to look at.
+                result = replace(result, again_after=CONFIRM_DELAY)
+            later, failed = result.again_after, result.outcome in ("retry", "held")
+            if failed and owed is not None and overtakes(owed, named(effect)):
+                link, later = link.with_lane(side, untried(link.lane(side))), None
+            if later is None:
                 step = self._next(tx, link, side, since)
+            else:
+                step = None
+                self._again(tx, link, side, effect if failed else owed or effect, later, since)
         self.settle.engine.wake()
-        self._tell(result, side, effect, through, since, now)
-        return step, result.outcome if result.again_after is not None else ""
+        self._tell(result, side, result.given_up or effect, since, now)
+        return step, result.outcome if later is not None else ""
 
-    def _again(self, tx: Tx, link: Link, side: Side, result: Result, since: datetime) -> None:
+    def _opened_late(
+        self, tx: Tx, link: Link, effect: Effect, reply: Reply[IncidentFacts | None], now: datetime
+    ) -> None:
+        """A create whose delivery another took over may have opened the incident: then its resolve is owed as well."""
+        if not isinstance(effect, OpenIncident) or not may_have_happened(reply):
+            return
+        late = replace(link, open_tried=True)
+        if link.incident_id is None:
+            late = replace(late, incident_side=Known(Status.OPEN, now) if isinstance(reply, Done) else Known())
+            late = attached(late, reply.value) if isinstance(reply, Done) and reply.value else late
+        self.settle.save(tx, self.settle.attached(tx, link, late, now), now)
+        told = line(late, "incident.opened_late", now, {"side": Side.PAGERDUTY.value})
+        self.links.write_timeline(tx, [told])
+
+    def _result(
+        self,
+        link: Link,
+        side: Side,
+        effect: Effect,
+        reply: Reply[IncidentFacts | None],
+        through: str,
+        now: datetime,
+    ) -> Result:
+        """What the reply means. Where nobody was asked, nothing was tried: the link stays as it is."""
+        if isinstance(reply, Held) and reply.reason in NOT_ASKED:
+            after = reply.after_seconds or 0.0
+            after = turned_away(after, self.dice()) if reply.reason == BUDGET_SPENT else after
+            return Result(link, "held", "delivery.waited", after, reply.reason)
+        result = record(link, side, effect, reply, now, self.dice())
+        soon = self.doors.soon(through, effect, reply, self.dice())
+        if soon is not None and result.again_after is not None:
+            result = replace(result, again_after=min(result.again_after, soon))
+        return result
+
+    def _again(self, tx: Tx, link: Link, side: Side, effect: Effect, after: float, since: datetime) -> None:
+        """Later, unless something more urgent is owed by then, or already now."""
+        due_at = self.clock() + timedelta(seconds=after)
         lane = link.lane(side)
-        lane = replace(lane, seq=lane.seq + 1)
+        lane = replace(lane, seq=lane.seq + 1, waits_for=named(effect), due_at=due_at)
         link = self.settle.save(tx, link.with_lane(side, lane), since)
-        self.settle.engine.submit(tx, [self.settle.order(link, side, lane.seq, result.again_after)])
+        if link.lane(side).seq == lane.seq:
+            self.settle.engine.submit(tx, [self.settle.order(link, side, lane.seq, effect, after)])
 
     def _yield_turn(self, link_id: LinkId, side: Side, seq: int) -> str:
         with self.transactions.begin() as tx:
             link = self.links.get(tx, link_id)
-            lane = link.lane(side)
-            if _is_due(link, side, seq):
-                self._again(tx, link, side, Result(link, "done", "", again_after=0.0), lane.since or self.clock())
+            since = link.lane(side).since or self.clock()
+            effect = self._missing(tx, link, side) if _is_due(link, side, seq) else None
+            if effect is not None:
+                self._again(tx, link, side, effect, 0.0, since)
+            elif _is_due(link, side, seq):
+                self._next(tx, link, side, since)
         self.settle.engine.wake()
         return "yielded"
 
-    def _write_down(self, tx: Tx, result: Result, side: Side, through: str, now: datetime) -> None:
+    def _write_down(self, tx: Tx, result: Result, side: Side, effect: Effect, now: datetime) -> None:
+        if result.reason in NOT_ASKED:
+            return
         lane = result.link.lane(side)
         facts = {"side": side.value, "outcome": result.outcome, "attempt": lane.attempt}
         if result.reason:
@@ -146,28 +197,26 @@ class Deliver:
         if result.outcome not in ("retry", "held") or lane.attempt == 1:
             self.links.write_timeline(tx, [line(result.link, result.event, now, facts)])
         if result.dead:
-            letter = Letter(0, "effect", result.reason, now, lane.attempt, link_id=result.link.link_id, side=side)
-            self.links.add_letter(tx, letter)
-        if _holds_the_door(result):
-            self.marks.put(tx, HOLD_MARK + through, result.reason)
-        elif result.outcome == "done" and through in self._held_until:
-            self.marks.clear(tx, HOLD_MARK + through)
+            self.links.add_letter(tx, _letter(result, side, effect, now))
 
-    def _tell(self, result: Result, side: Side, effect: Effect, through: str, since: datetime, now: datetime) -> None:
-        if _holds_the_door(result):
-            self._held_until[through] = now + timedelta(seconds=result.again_after or 0)
-        elif result.outcome == "done":
-            self._held_until.pop(through, None)
-        link = result.link
-        target = self.settle.target(link, side)
-        self.meter.called(target, result.reason.partition(":")[0] or result.outcome)
+    def _tell(self, result: Result, side: Side, effect: Effect, since: datetime, now: datetime) -> None:
+        target = self.settle.target(result.link, side)
+        reason = result.reason.partition(":")[0]
+        page = result.dead and isinstance(effect, OpenIncident)
+        self.meter.called(target, reason or result.outcome)
         if result.dead:
-            self.meter.parked("effect", result.reason.partition(":")[0])
+            self.meter.parked("page" if page else "effect", reason)
         if result.outcome == "done":
             self.meter.delivered(target, (now - since).total_seconds())
+        self._log(result, side, effect, page)
+
+    def _log(self, result: Result, side: Side, effect: Effect, page: bool) -> None:
+        """A page that will not go out is as loud as it gets; waiting for our turn is nothing to wake anybody for."""
         say = {"done": log.info, "retry": log.warning}.get(result.outcome, log.error)
+        say = log.critical if page else log.debug if result.reason in NOT_ASKED else say
+        link = result.link
         say(
-            result.event,
+            "page.refused" if page else result.event,
             link_id=link.link_id,
             alert_id=link.alert.alert_id,
             incident_id=link.incident_id,
@@ -177,9 +226,9 @@ class Deliver:
         )
 
 
-def _holds_the_door(result: Result) -> bool:
-    """Whether the partner refused our credentials; what we ourselves lack (``no_...``) holds only what needs it."""
-    return result.outcome == "held" and result.reason != TARGET_HELD and not result.reason.startswith("no_")
+def _letter(result: Result, side: Side, effect: Effect, now: datetime) -> Letter:
+    attempts, link_id = result.link.lane(side).attempt, result.link.link_id
+    return Letter(0, "effect", result.reason, now, attempts, result.detail, link_id, side, effect=named(effect))
 
 
 def _is_due(link: Link, side: Side, seq: int) -> bool:

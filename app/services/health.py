@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from app.domain.subscription import Verdict
 from app.ports import Inbox, Pulse, StoreUnavailable, Vitals
 from app.services.receiving import utc_now
 
@@ -110,6 +111,8 @@ def _vital_signs(pulse: Pulse, now: datetime) -> dict[str, Check]:
         "worker": _worker(_age(pulse.worker_seen_at, now)),
         "oldest_waiting": _waiting(pulse, _age(pulse.oldest_waiting_at, now)),
         "dead_letters": _dead_letters(pulse.dead),
+        "frozen_links": _frozen_links(pulse.frozen),
+        "webhook_subscription": _subscription(pulse.subscription),
         "truthvouch": _last_seen("TruthVouch", "/truthvouch/alerts", pulse.truthvouch_seen_at, now),
         "pagerduty": _last_seen("PagerDuty", "/pagerduty/webhook", pulse.pagerduty_seen_at, now),
         "holds": _holds(pulse.holds),
@@ -145,6 +148,26 @@ def _dead_letters(count: int) -> Check:
     return Check(State.OK, "No dead letters.", {"count": 0})
 
 
+def _subscription(verdict: Verdict | None) -> Check:
+    if verdict is None:
+        return Check(State.OK, "PagerDuty's webhook subscription is not watched.", {"codes": []})
+    faults = [fault for fault in verdict.faults if not fault.warning]
+    facts = {"codes": [fault.code for fault in verdict.faults], "seen_at": verdict.at.isoformat()}
+    if faults:
+        return Check(State.DEGRADED, " ".join(f"{fault.words} {fault.todo}" for fault in faults), facts)
+    return Check(State.OK, "PagerDuty's webhook subscription is in order.", facts)
+
+
+def _frozen_links(count: int) -> Check:
+    if count:
+        words = (
+            "The two sides kept undoing each other's changes: `truthvouch links list --frozen` names the alerts, "
+            "`truthvouch links thaw ALERT` ends it."
+        )
+        return Check(State.DEGRADED, words, {"count": count})
+    return Check(State.OK, "No link is frozen.", {"count": 0})
+
+
 def _last_seen(name: str, path: str, at: datetime | None, now: datetime) -> Check:
     facts = {"last_seen_at": at.isoformat() if at else None, "seconds_ago": _age(at, now)}
     if at is None:
@@ -157,6 +180,9 @@ def _holds(holds: Mapping[str, str]) -> Check:
     facts = {"targets": dict(holds)}
     if holds:
         held = "; ".join(f"{target} ({reason})" for target, reason in sorted(holds.items()))
-        words = f"Credentials are refused, so deliveries are held and tried again every few seconds: {held}"
+        words = (
+            "Deliveries wait, and are tried again every few seconds, because a partner refuses our credentials or does "
+            f"not answer: {held}"
+        )
         return Check(State.DEGRADED, words, facts)
     return Check(State.OK, "No target is held.", facts)

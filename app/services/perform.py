@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 from app.domain.draft import draft
 from app.domain.effects import (
     LOOKS_FOR_AN_ID,
     NOT_THERE_YET,
     AddNote,
+    ConfirmResolve,
     Effect,
     LookForIncident,
     OpenIncident,
@@ -20,8 +22,17 @@ from app.domain.names import Status, Via
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.ports import Alerts, Events, Incidents, RulebookSource
 
+T = TypeVar("T")
+
 KEY_IS_TAKEN = 2002
 """``POST /incidents``: "Open incident with matching dedup key already exists on this service"."""
+
+REPEATS_BY_EVENT = 4
+"""How often a resolve without effect is repeated by event alone. Then the REST API closes the incident: the event may
+go to another integration key than the trigger did, where nobody knows of the matter."""
+
+LOOKS_BEFORE_A_PAGE = 2
+"""How often a look by REST may fail before a page by event goes out without it."""
 
 LOOK_BACK = timedelta(days=1)
 """An incident of ours cannot be older than its link; a day allows for clocks that disagree."""
@@ -49,13 +60,17 @@ class Perform:
                 return self._look(link)
             case SetIncident(status):
                 return self._set(link, status)
+            case ConfirmResolve():
+                return self._confirm(link)
             case AddNote(ref, content):
                 return self._note(link, ref, content)
 
     def _open(self, link: Link, look_first: bool) -> Reply[IncidentFacts | None]:
         if look_first and self.incidents is not None:
             found = self._find(link, self.incidents)
-            if not isinstance(found, Done) or found.value is not None:
+            if isinstance(found, Done) and found.value is not None:
+                return found
+            if not isinstance(found, Done) and not _pages_unseen(link, found):
                 return found
         return self._create(link)
 
@@ -75,7 +90,7 @@ class Perform:
         """An open incident has our key, so a page goes out already: which one it is must be found, however long."""
         reply = incidents.find(link.incident_key)
         if not isinstance(reply, Done):
-            return reply
+            return _later(reply)
         still_open = [facts for facts in reply.value if facts.status is not Status.RESOLVED]
         return Done(still_open[0]) if still_open else Retry("key_taken_not_found", unclear=True)
 
@@ -92,7 +107,7 @@ class Perform:
     def _find(self, link: Link, incidents: Incidents) -> Reply[IncidentFacts | None]:
         reply = incidents.find(link.incident_key, link.first_seen_at - LOOK_BACK)
         if not isinstance(reply, Done):
-            return reply
+            return _later(reply)
         still_open = [facts for facts in reply.value if facts.status is not Status.RESOLVED]
         return Done(next(iter(still_open or reply.value), None))
 
@@ -110,6 +125,25 @@ class Perform:
             return Held("no_pagerduty_api_key")
         return self.incidents.set_status(link.incident_id, status, link.closing_text)
 
+    def _confirm(self, link: Link) -> Reply[IncidentFacts | None]:
+        """In a maintenance window PagerDuty takes events and does nothing with them, so the resolve is repeated."""
+        if self.incidents is None or link.incident_id is None:
+            return Held("no_pagerduty_api_key")
+        seen = self.incidents.get(link.incident_id)
+        if not isinstance(seen, Done):
+            return _later(seen)
+        ours, theirs = link.incident_side.at, seen.value.status_changed_at
+        somebody_since = ours is not None and theirs is not None and theirs > ours
+        if seen.value.status is Status.RESOLVED or seen.value.merged_into or somebody_since:
+            return Done(seen.value)
+        again = self._set(link, Status.RESOLVED)
+        if isinstance(again, Done) and link.pagerduty.attempt < REPEATS_BY_EVENT:
+            return Retry("resolve_had_no_effect")
+        by_rest = self.incidents.set_status(link.incident_id, Status.RESOLVED, link.closing_text)
+        if isinstance(by_rest, Done):
+            return by_rest
+        return Retry("resolve_had_no_effect") if isinstance(again, Done) else again
+
     def _note(self, link: Link, ref: str, content: str) -> Reply[IncidentFacts | None]:
         """Exactly once: the note's ref is looked for before it is written."""
         if self.incidents is None or link.incident_id is None:
@@ -121,3 +155,16 @@ class Perform:
             return Done(None)
         written = self.incidents.add_note(link.incident_id, content)
         return Done(None) if isinstance(written, Done) else written
+
+
+def _pages_unseen(link: Link, look: Reply[T]) -> bool:
+    """Whether a page goes out although nobody could look for an earlier one: by event, whose key makes a repeat of an
+    open incident harmless, when the other door is shut or has failed twice. It must not wait for a door not its own."""
+    return link.via is Via.EVENTS and (isinstance(look, Held) or link.pagerduty.attempt >= LOOKS_BEFORE_A_PAGE)
+
+
+def _later(reply: Reply[T]) -> Retry | Held:
+    """A look that failed or was refused tells nothing: it is made again, and nothing is given up for it."""
+    if isinstance(reply, Held | Retry):
+        return reply
+    return Retry(reply.reason if isinstance(reply, Refused) else "unreadable_answer")

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from app.domain.names import Side
+from app.domain.names import Side, Source
 from app.domain.words import Envelope
 from app.ports import Bell, Delivery, Inbox, Meter, Refusal, StoreUnavailable, Verify
 
@@ -111,7 +111,15 @@ class Receive:
 
     def _delivery(self, arrival: Arrival, envelope: Envelope, now: datetime) -> Delivery:
         encoding = arrival.headers.get("Content-Encoding", "")[:MAX_ENCODING_CHARS]
-        return Delivery(self.source, envelope.delivery_id, now, arrival.body, arrival.request_id, encoding or None)
+        return Delivery(
+            source=Source(self.source.value),
+            delivery_id=envelope.delivery_id,
+            received_at=now,
+            body=arrival.body,
+            request_id=arrival.request_id,
+            content_encoding=encoding or None,
+            secret_index=envelope.secret_index,
+        )
 
     def _ring(self) -> None:
         try:

@@ -2,19 +2,37 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from app.domain.delivery import owing
-from app.domain.effects import Effect, SetAlert, missing, priority
+from app.domain.effects import (
+    LATER,
+    SOON,
+    URGENT,
+    AddNote,
+    ConfirmResolve,
+    Effect,
+    LookForIncident,
+    OpenIncident,
+    SetAlert,
+    SetIncident,
+    door,
+    missing,
+    priority,
+)
 from app.domain.lifecycle import advance
 from app.domain.link import NOT_STORED, Lane, Link
-from app.domain.names import Side, Status
+from app.domain.names import Side, Status, Urgency
+from app.domain.retry import SURELY_ASLEEP, overtakes
 from app.ports import Engine, Links, Order, TimelineEntry, Tx
 
 RESOLUTION_NOTE_GRACE_SECONDS = 1.0
 """PagerDuty sends a resolve and its resolution note as two events, either first and a third of a second apart
 (undocumented, seen in captures): the alert's resolve waits this long for the person's words."""
+
+CHANGES = "-changes"
+"""The second queue of a PagerDuty door: status changes and notes, which neither delay pages nor wait behind them."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +43,7 @@ class Settle:
     engine: Engine
     rest: Callable[[], bool]
     """Whether a PagerDuty API key is at hand."""
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def save(self, tx: Tx, link: Link, at: datetime) -> Link:
         """Save the link and submit a delivery towards each side that owes one and has none outstanding.
@@ -37,15 +56,22 @@ class Settle:
 
     def write(self, tx: Tx, link: Link, at: datetime) -> tuple[Link, list[Order]]:
         """Save the link; the answer names what the caller has to submit before this transaction ends."""
-        owed: list[tuple[Side, Lane, float | None]] = []
+        owed: list[tuple[Side, Lane, Effect]] = []
         for side in Side:
-            if not link.lane(side).outstanding:
-                effect = missing(link, side, self.shared(tx, link, side), rest=self.rest())
-                if effect is not None:
-                    link, lane = owing(link, side, at)
-                    owed.append((side, lane, _grace(link, effect)))
+            asleep = self._is_asleep(link.lane(side))
+            if link.lane(side).outstanding and not asleep:
+                continue
+            effect = missing(link, side, self.shared(tx, link, side), rest=self.rest())
+            if effect is None or (asleep and not overtakes(effect, link.lane(side).waits_for)):
+                continue
+            link, lane = _overtaking(link, side) if asleep else owing(link, side, at)
+            owed.append((side, lane, effect))
         link = self._store(tx, link)
-        return link, [self.order(link, side, lane.seq, delay) for side, lane, delay in owed]
+        return link, [self.order(link, side, lane.seq, effect, _grace(link, effect)) for side, lane, effect in owed]
+
+    def _is_asleep(self, lane: Lane) -> bool:
+        """Whether the outstanding delivery is a delayed one that cannot have begun."""
+        return lane.outstanding and lane.due_at is not None and self.clock() + SURELY_ASLEEP < lane.due_at
 
     def _store(self, tx: Tx, link: Link) -> Link:
         if link.link_id == NOT_STORED:
@@ -53,12 +79,15 @@ class Settle:
         self.links.save(tx, link)
         return link
 
-    def order(self, link: Link, side: Side, seq: int, delay: float | None) -> Order:
-        """A delivery on the queue of its target."""
-        return Order(self.target(link, side), link.link_id, side, seq, priority(link, side), delay)
+    def order(self, link: Link, side: Side, seq: int, effect: Effect, delay: float | None) -> Order:
+        """A delivery that begins with this effect, on the queue where it is neither late nor in the way."""
+        through = door(link, effect)
+        calm = side is Side.TRUTHVOUCH or isinstance(effect, OpenIncident)
+        queue = through if calm else through + CHANGES
+        return Order(queue, link.link_id, side, seq, _priority(link, side, effect), delay)
 
     def target(self, link: Link, side: Side) -> str:
-        """The queue's and the counter's name of what a delivery goes to."""
+        """The counter's name of what a delivery goes to."""
         return side.value if side is Side.TRUTHVOUCH else f"{side.value}-{link.via.value}"
 
     def attached(self, tx: Tx, before: Link, link: Link, now: datetime) -> Link:
@@ -94,3 +123,26 @@ def line(link: Link, event: str, at: datetime, facts: Mapping[str, Any], author:
 def _grace(link: Link, effect: Effect) -> float | None:
     waits = isinstance(effect, SetAlert) and effect.status is Status.RESOLVED and not link.last_note
     return RESOLUTION_NOTE_GRACE_SECONDS if waits else None
+
+
+def _overtaking(link: Link, side: Side) -> tuple[Link, Lane]:
+    """The link with a fresh delivery instead of the delayed one, which will find its number outdated."""
+    lane = link.lane(side)
+    lane = untried(replace(lane, seq=lane.seq + 1))
+    return link.with_lane(side, lane), lane
+
+
+def untried(lane: Lane) -> Lane:
+    """The lane as it is before the first try of what it owes now."""
+    return replace(lane, attempt=0, failing="", failing_since=None, waits_for="", due_at=None)
+
+
+def _priority(link: Link, side: Side, effect: Effect) -> int:
+    """Somebody to be woken first, a status before a look or a note."""
+    if isinstance(effect, SetIncident):
+        wakes = effect.status is Status.OPEN and link.decision is not None and link.decision.urgency is Urgency.HIGH
+        return URGENT if wakes else SOON
+    closes = isinstance(effect, LookForIncident) and link.incident_side.status is None
+    if isinstance(effect, AddNote | LookForIncident | ConfirmResolve):
+        return SOON if closes else LATER
+    return priority(link, side)

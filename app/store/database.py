@@ -5,6 +5,9 @@ SQLite: WAL and synchronous=FULL (a commit is on disk when it returns), a clock 
 that take the lock at once, so that read-then-write never meets a stale snapshot.
 """
 
+import os
+import secrets
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -26,6 +29,10 @@ PATIENCE = {
 }
 """A server that vanished without a word is noticed in seconds: a page must not wait for the system's hours.
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
+LOG_BYTES = 64 * 1024 * 1024
+"""To which a log that a slow reader let grow is cut back."""
+APPLICATION = "truthvouch "
+"""How every connection's ``application_name`` begins; host, process and a random word follow."""
 BUSY_TIMEOUT_MS = 30_000
 CACHE_KIB = 512
 """Of each connection, and every delivery thread has one; the system caches the file anyway."""
@@ -49,8 +56,14 @@ def open_inbox(data_dir: Path, database_url: str | None) -> sa.Engine:
 
 def _postgres(url: str) -> sa.Engine:
     parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
+    name = f"{APPLICATION}{socket.gethostname()[:24]} {os.getpid()} {secrets.token_hex(4)}"  # at most 63 bytes
     return sa.create_engine(
-        parsed, pool_size=20, max_overflow=20, pool_pre_ping=True, hide_parameters=True, connect_args=PATIENCE
+        parsed,
+        pool_size=20,
+        max_overflow=20,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args=PATIENCE | {"application_name": name},
     )
 
 
@@ -70,6 +83,7 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
     connection.create_function("unixepoch", -1, _unixepoch)
     connection.create_function("strftime", -1, _strftime)
 
@@ -82,6 +96,14 @@ def _unixepoch(*_args: str) -> float:
 def _strftime(form: str, *_args: str) -> float | str:
     """``strftime('%s','now')``, the one form DBOS uses, with milliseconds instead of whole seconds."""
     return round(time.time(), 3) if form == "%s" else time.strftime(form, time.gmtime())
+
+
+READ_ONLY = "25006"
+"""A server that was just made a standby, or refuses writes to save its disk.
+https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+
+
+GONE = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, sa.exc.PendingRollbackError)
 
 
 class Database:
@@ -100,8 +122,10 @@ class Database:
                     connection.exec_driver_sql("BEGIN IMMEDIATE")
                 yield Tx(connection)
                 connection.commit()
-        except sa.exc.OperationalError as fault:
-            raise StoreUnavailable(str(fault.orig)) from fault
+        except sa.exc.SQLAlchemyError as fault:
+            if is_gone(fault):
+                raise StoreUnavailable(str(getattr(fault, "orig", None) or fault)) from fault
+            raise
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
@@ -109,8 +133,19 @@ class Database:
         try:
             with self.engine.connect() as connection:
                 yield Tx(connection)
-        except sa.exc.OperationalError as fault:
-            raise StoreUnavailable(str(fault.orig)) from fault
+        except sa.exc.SQLAlchemyError as fault:
+            if is_gone(fault):
+                raise StoreUnavailable(str(getattr(fault, "orig", None) or fault)) from fault
+            raise
+
+
+def is_gone(fault: sa.exc.SQLAlchemyError) -> bool:
+    """Whether the store is the reason: not there, or not writable now. A row that it refuses is another matter."""
+    if isinstance(fault, GONE):
+        return True
+    if not isinstance(fault, sa.exc.DBAPIError):
+        return False
+    return fault.connection_invalidated or getattr(fault.orig, "sqlstate", None) == READ_ONLY
 
 
 def connection(tx: Tx) -> sa.Connection:

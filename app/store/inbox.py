@@ -11,14 +11,14 @@ from typing import Protocol
 
 from app.ports import Delivery, Inbox
 
-COLUMNS = "source, delivery_id, received_at, body, request_id, content_encoding"
+COLUMNS = "source, delivery_id, received_at, body, request_id, content_encoding, secret_index"
 MAX_ID_BYTES = 512
 """Longer ids are stored as their hash: a PostgreSQL index entry ends near 2,700 bytes."""
 MAX_TEXT_CHARS = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-Row = tuple[str, str, int, bytes, str, str | None]
+Row = tuple[str, str, int, bytes, str, str | None, int]
 """The values of ``COLUMNS``."""
 Key = tuple[str, str]
 """Source and delivery id: what makes a delivery new or a duplicate."""
@@ -67,6 +67,7 @@ def row_of(delivery: Delivery) -> Row:
         delivery.body,
         _storable_text(delivery.request_id),
         None if encoding is None else _storable_text(encoding),
+        delivery.secret_index,
     )
 
 
@@ -90,7 +91,7 @@ def insert_statement(rows: int, mark: str) -> str:
 
     A statement by itself is a transaction, so a batch costs one round trip and one fsync.
     """
-    one = "(" + ", ".join([mark] * 6) + ")"
+    one = "(" + ", ".join([mark] * 7) + ")"
     return (
         f"INSERT INTO inbox ({COLUMNS}) VALUES {', '.join([one] * rows)} "  # noqa: S608 - no value is ever part of it
         "ON CONFLICT DO NOTHING RETURNING source, delivery_id"

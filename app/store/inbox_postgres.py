@@ -19,7 +19,7 @@ from app.store.inbox import Key, Row, insert_statement, row_of
 CONNECT_SECONDS = 2
 """The least libpq knows. https://www.postgresql.org/docs/current/libpq-connect.html"""
 _STATEMENTS = tuple(insert_statement(rows, "%s") for rows in range(1, 33))
-_PROBE: Row = ("", "probe", 0, b"", "", None)
+_PROBE: Row = ("", "probe", 0, b"", "", None, 0)
 _SESSION = """
 SELECT set_config('statement_timeout', %s, false),
        set_config('lock_timeout', %s, false),

@@ -26,7 +26,7 @@ LOCK_SECONDS = 0.75
 """How long one commit waits for its turn, and then once more for SQLite's lock: two commits fit into the patience."""
 _ROW_FAULTS = (sqlite3.DataError, sqlite3.InterfaceError, UnicodeError, OverflowError)
 _STATEMENTS = tuple(insert_statement(rows, "?") for rows in range(1, 33))
-_PROBE: Row = ("", "probe", 0, b"\0" * 4096, "", None)
+_PROBE: Row = ("", "probe", 0, b"\0" * 4096, "", None, 0)
 
 
 class SqliteInbox:

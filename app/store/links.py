@@ -19,7 +19,14 @@ from app.store.schema import letters, links, strays, timeline
 _select = sa.select(links.c.id, links.c.state)
 _by_alert = _select.where(links.c.alert_id == sa.bindparam("wanted")).with_for_update()
 _by_key = _select.where(links.c.incident_key == sa.bindparam("wanted")).with_for_update()
-_by_id = _select.where(links.c.id == sa.bindparam("wanted")).with_for_update()
+_its_incident = sa.select(links.c.incident_id).where(links.c.id == sa.bindparam("wanted")).scalar_subquery()
+# With every link on the same incident, always in one order: two deliveries of a merged incident never wait for each
+# other in a circle.
+_by_id = (
+    _select.where(sa.or_(links.c.id == sa.bindparam("wanted"), links.c.incident_id == _its_incident))
+    .order_by(links.c.id)
+    .with_for_update()
+)
 _by_incident = _select.where(links.c.incident_id == sa.bindparam("wanted")).order_by(links.c.id).with_for_update()
 _peek = _select.where(links.c.id == sa.bindparam("wanted"))
 _add = sa.insert(links).returning(links.c.id)
@@ -44,7 +51,8 @@ class StoredLinks:
 
     def get(self, tx: Tx, link_id: LinkId) -> Link:
         """The link of that number. Raises ``KeyError`` when there is none."""
-        return _found(self._one(tx, _by_id, link_id), link_id)
+        rows = connection(tx).execute(_by_id, {"wanted": link_id})
+        return _found(next((_link(row) for row in rows if row.id == link_id), None), link_id)
 
     def peek(self, tx: Tx, link_id: LinkId) -> Link:
         """The link as it is, unlocked. Raises ``KeyError``."""
@@ -88,6 +96,7 @@ class StoredLinks:
             "link_id": letter.link_id,
             "side": letter.side,
             "inbox_id": letter.inbox_id,
+            "effect": letter.effect,
         }
         stored: int = connection(tx).execute(sa.insert(letters).values(row).returning(letters.c.id)).scalar_one()
         return stored
@@ -123,6 +132,9 @@ def _standing(link: Link) -> dict[str, Any]:
         "paged": link.paged,
         "truthvouch_since": _since(link.truthvouch),
         "pagerduty_since": _since(link.pagerduty),
+        "alert_status": link.alert_side.status,
+        "incident_status": link.incident_side.status,
+        "frozen_at": link.frozen_at,
         "state": codec.dump_link(link),
     }
 

@@ -1,18 +1,26 @@
 """Who may work: on SQLite one worker per data directory, on PostgreSQL one per executor slot and one leader."""
 
+import contextlib
 import fcntl
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 import sqlalchemy as sa
 
-from app.ports import SeatLost
+from app.ports import SeatLost, StoreUnavailable
+from app.store.database import Database
+from app.store.marks import StoredMarks
 from app.store.migrate import ADVISORY_LOCK
 
 LEADER = ADVISORY_LOCK + 1
 FIRST_SLOT = ADVISORY_LOCK + 1000
 SLOTS = 64
 """How many workers may share one PostgreSQL."""
+SEAT = "worker-"
+"""A seat's number behind it is the executor id."""
+PULSE = "worker.seen."
+"""The executor id behind it names the mark of that worker's own sign of life."""
 
 
 class FileSeat:
@@ -36,6 +44,9 @@ class FileSeat:
         """The only worker leads."""
         return True
 
+    def beat(self) -> None:
+        """Nobody watches the only worker's seat."""
+
     def leave(self) -> None:
         """Give the seat up."""
         if self._file is not None:
@@ -51,15 +62,23 @@ class PostgresSeat:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self._marks = StoredMarks()
         self._session: sa.Connection | None = None
+        self._executor_id = ""
         self._leading = False
 
     def take(self) -> str | None:
-        """The executor id, or None when every seat is taken."""
-        self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        for slot in range(SLOTS):
-            if self._try(FIRST_SLOT + slot):
-                return f"worker-{slot}"
+        """The executor id, or None when every seat is taken. Raises ``StoreUnavailable``."""
+        try:
+            if self._session is None:
+                self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            for slot in range(SLOTS):
+                if self._try(FIRST_SLOT + slot):
+                    self._executor_id = f"{SEAT}{slot}"
+                    return self._executor_id
+        except sa.exc.SQLAlchemyError as fault:
+            self.leave()
+            raise StoreUnavailable(str(getattr(fault, "orig", None) or fault)) from fault
         return None
 
     def leads(self) -> bool:
@@ -73,10 +92,16 @@ class PostgresSeat:
             raise SeatLost(type(fault).__name__) from fault
         return self._leading
 
+    def beat(self) -> None:
+        """Show the others that this worker does not hang. Raises ``StoreUnavailable``."""
+        with Database(self._engine).begin() as tx:
+            self._marks.put(tx, PULSE + self._executor_id, datetime.now(UTC).isoformat())
+
     def leave(self) -> None:
         """Give seat and lead up."""
         if self._session is not None:
-            self._session.invalidate()
+            with contextlib.suppress(sa.exc.SQLAlchemyError):
+                self._session.invalidate()
             self._session.close()
             self._session = None
 

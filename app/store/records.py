@@ -1,55 +1,116 @@
-"""What people read: the time line of one matter, and the dead letters."""
+"""What people read: dead letters, links, and the time line of one matter."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
-from app.ports import Tx
+from app.domain.link import Link
+from app.domain.names import AlertId, IncidentId, LinkId, Status
+from app.ports import Page, Row, Tx
 from app.store import codec
 from app.store.database import connection
 from app.store.schema import letters, links, timeline
 
-Row = Mapping[str, Any]
+_letters = sa.select(
+    letters.c.id,
+    letters.c.at,
+    letters.c.kind,
+    letters.c.reason,
+    letters.c.attempts,
+    letters.c.side,
+    letters.c.effect,
+    links.c.alert_id,
+    links.c.incident_id,
+    letters.c.inbox_id,
+    letters.c.closed_at,
+    letters.c.outcome,
+    letters.c.closed_by,
+).select_from(letters.outerjoin(links, links.c.id == letters.c.link_id))
+_links = sa.select(
+    links.c.id,
+    links.c.alert_id,
+    links.c.incident_id,
+    links.c.first_seen_at,
+    links.c.status,
+    links.c.alert_status,
+    links.c.incident_status,
+    links.c.paged,
+    links.c.truthvouch_since,
+    links.c.pagerduty_since,
+    links.c.frozen_at,
+)
+_line = sa.select(
+    timeline.c.id,
+    timeline.c.at,
+    timeline.c.event,
+    timeline.c.alert_id,
+    timeline.c.incident_id,
+    timeline.c.author,
+    timeline.c.facts,
+)
+_state = sa.select(links.c.id, links.c.state)
 
 
 class StoredRecords:
-    """Reads only; locks nobody out."""
+    """Reads only; locks nobody out. An id that no store could hold is an id that nothing has."""
 
-    def timeline(self, tx: Tx, wanted: str) -> tuple[Row, ...]:
-        """Every line about this alert id or incident id, oldest first; empty when neither is known."""
+    def letters(self, tx: Tx, page: Page, closed: bool = False) -> tuple[Row, ...]:
+        """Those that wait for a decision, or those that had one; oldest first."""
+        decided = letters.c.closed_at.is_not(None) if closed else letters.c.closed_at.is_(None)
+        return _rows(tx, _paged(_letters.where(decided), letters.c.id, page))
+
+    def letter(self, tx: Tx, letter_id: int) -> Row | None:
+        """One dead letter with everything that is known of it."""
+        query = _letters.add_columns(letters.c.detail, letters.c.link_id).where(letters.c.id == letter_id)
+        return next(iter(_rows(tx, query)), None)
+
+    def links(self, tx: Tx, page: Page, is_open: bool | None = None, frozen: bool | None = None) -> tuple[Row, ...]:
+        """Links, oldest first; None = whether or not."""
+        query = _links
+        if is_open is not None:
+            statuses = [status.value for status in Status if (status is not Status.RESOLVED) is is_open]
+            query = query.where(links.c.status.in_(statuses))
+        if frozen is not None:
+            query = query.where(links.c.frozen_at.is_not(None) if frozen else links.c.frozen_at.is_(None))
+        return _rows(tx, _paged(query, links.c.id, page))
+
+    def link(self, tx: Tx, alert_id: AlertId) -> Link | None:
+        """The link of an alert."""
+        return next(iter(self._those(tx, links.c.alert_id == alert_id)), None) if _is_storable(alert_id) else None
+
+    def link_of(self, tx: Tx, link_id: LinkId) -> Link | None:
+        """The link of that number."""
+        return next(iter(self._those(tx, links.c.id == link_id)), None)
+
+    def on_incident(self, tx: Tx, incident_id: IncidentId) -> tuple[Link, ...]:
+        """Every link on this incident, oldest first."""
+        return self._those(tx, links.c.incident_id == incident_id)
+
+    def timeline(self, tx: Tx, wanted: str, page: Page) -> tuple[Row, ...]:
+        """Every line about this alert id or incident id, oldest first."""
+        if not _is_storable(wanted):
+            return ()
         matters = sa.select(links.c.id).where(sa.or_(links.c.alert_id == wanted, links.c.incident_id == wanted))
-        query = (
-            sa.select(
-                timeline.c.at,
-                timeline.c.event,
-                timeline.c.alert_id,
-                timeline.c.incident_id,
-                timeline.c.author,
-                timeline.c.facts,
-            )
-            .where(sa.or_(timeline.c.link_id.in_(matters), timeline.c.alert_id == wanted))
-            .order_by(timeline.c.id)
-        )
-        rows = connection(tx).execute(query).mappings()
+        found = connection(tx).execute(matters).scalars().all()
+        # Without a link there is no index to help: only an id nobody knows pays for that.
+        about = timeline.c.link_id.in_(found) if found else timeline.c.alert_id == wanted
+        rows = _rows(tx, _paged(_line.where(about), timeline.c.id, page))
         return tuple({**row, "facts": codec.load_facts(row["facts"])} for row in rows)
 
-    def dead_letters(self, tx: Tx) -> tuple[Row, ...]:
-        """Every dead letter nobody has replayed or discarded, oldest first."""
-        query = (
-            sa.select(
-                letters.c.id,
-                letters.c.at,
-                letters.c.kind,
-                letters.c.reason,
-                letters.c.attempts,
-                letters.c.side,
-                links.c.alert_id,
-                links.c.incident_id,
-                letters.c.inbox_id,
-            )
-            .select_from(letters.outerjoin(links, links.c.id == letters.c.link_id))
-            .where(letters.c.closed_at.is_(None))
-            .order_by(letters.c.id)
-        )
-        return tuple(dict(row) for row in connection(tx).execute(query).mappings())
+    def _those(self, tx: Tx, which: sa.ColumnElement[bool]) -> tuple[Link, ...]:
+        rows = connection(tx).execute(_state.where(which).order_by(links.c.id))
+        return tuple(replace(codec.load_link(row.state), link_id=LinkId(row.id)) for row in rows)
+
+
+def _rows(tx: Tx, query: sa.Select[Any]) -> tuple[Row, ...]:
+    return tuple(dict(row) for row in connection(tx).execute(query).mappings())
+
+
+def _paged(query: sa.Select[Any], number: sa.ColumnElement[int], page: Page) -> sa.Select[Any]:
+    return query.where(number > page.after).order_by(number).limit(page.limit)
+
+
+def _is_storable(text: str) -> bool:
+    """PostgreSQL keeps no NUL, and neither store half a surrogate pair."""
+    return "\0" not in text and text.encode("utf-8", "replace").decode() == text

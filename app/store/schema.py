@@ -30,6 +30,11 @@ RowId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 bridge = sa.MetaData()
 inbox_metadata = sa.MetaData()
 
+OPEN_LINK = sa.text(
+    "(status <> 'resolved' OR (paged AND (alert_status <> 'resolved' OR incident_status <> 'resolved')))"
+)
+"""Links that are not over on both sides. A text: SQLite uses a partial index only for its very words."""
+
 links = sa.Table(
     "links",
     bridge,
@@ -43,8 +48,19 @@ links = sa.Table(
     sa.Column("truthvouch_since", Instant, comment="since when a delivery is owed; null when none is"),
     sa.Column("pagerduty_since", Instant, comment="since when a delivery is owed; null when none is"),
     sa.Column("state", sa.Text, nullable=False, comment="the whole link as JSON"),
+    sa.Column("alert_status", sa.Text, comment="what we last knew of the alert"),
+    sa.Column("incident_status", sa.Text, comment="what we last knew of the incident"),
+    sa.Column("frozen_at", Instant, comment="since when a ping-pong is not carried any more"),
     sa.Index("links_truthvouch_since", "truthvouch_since"),
     sa.Index("links_pagerduty_since", "pagerduty_since"),
+    sa.Index("links_status", "status", "id"),
+    sa.Index("links_open", "id", sqlite_where=OPEN_LINK, postgresql_where=OPEN_LINK),
+    sa.Index(
+        "links_frozen_at",
+        "frozen_at",
+        sqlite_where=sa.text("frozen_at IS NOT NULL"),
+        postgresql_where=sa.text("frozen_at IS NOT NULL"),
+    ),
     sqlite_autoincrement=True,
 )
 
@@ -84,6 +100,9 @@ letters = sa.Table(
     sa.Column("side", sa.Text),
     sa.Column("inbox_id", sa.BigInteger, unique=True),
     sa.Column("closed_at", Instant, comment="replayed or discarded"),
+    sa.Column("effect", sa.Text, nullable=False, server_default=""),
+    sa.Column("outcome", sa.Text, nullable=False, server_default=""),
+    sa.Column("closed_by", sa.Text, nullable=False, server_default=""),
 )
 
 marks = sa.Table(
@@ -92,6 +111,17 @@ marks = sa.Table(
     sa.Column("name", sa.Text, primary_key=True, comment="intake.cursor, worker.seen, hold.pagerduty, ..."),
     sa.Column("value", sa.Text, nullable=False),
 )
+
+budgets = sa.Table(
+    "budgets",
+    bridge,
+    sa.Column("name", sa.Text, primary_key=True, comment="whose calls are counted: pagerduty-rest, ..."),
+    sa.Column("spent_until", Instant, nullable=False, comment="GCRA: when the calls made so far are paid for"),
+    sa.Column("paused_until", Instant, comment="the partner asked us to wait"),
+)
+
+OLD_SECRET = sa.text("secret_index > 0")
+"""Rows that a secret other than the newest proved. A text: SQLite uses a partial index only for its very words."""
 
 inbox = sa.Table(
     "inbox",
@@ -104,7 +134,10 @@ inbox = sa.Table(
     sa.Column("request_id", sa.Text, nullable=False, server_default=""),
     sa.Column("content_encoding", sa.Text),
     sa.Column("taken_at", sa.BigInteger),
+    sa.Column("secret_index", sa.SmallInteger, nullable=False, server_default="0", comment="0 = newest secret"),
     sa.UniqueConstraint("source", "delivery_id"),
+    sa.Index("inbox_received_at", "received_at"),
+    sa.Index("inbox_old_secrets", "source", "received_at", sqlite_where=OLD_SECRET, postgresql_where=OLD_SECRET),
     sa.Index("inbox_untaken", "id", postgresql_where=sa.text("taken_at IS NULL")),
     sqlite_autoincrement=True,
 )

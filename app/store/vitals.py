@@ -1,17 +1,19 @@
 """Reads how the bridge is, without locking anybody out: for ``readyz`` and ``metrics``."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
+from app.domain.holds import shut_doors
 from app.domain.names import Side, instant
+from app.domain.subscription import from_text
 from app.ports import Pulse, StoreUnavailable, Tx
 from app.store.arrivals import CURSOR
 from app.store.database import Database, connection
 from app.store.schema import Instant, inbox, letters, links, marks
 
 WORKER_SEEN = "worker.seen"
-HOLD = "hold."
+SUBSCRIPTION = "subscription.health"
 
 
 class StoredVitals:
@@ -31,11 +33,12 @@ class StoredVitals:
             raise StoreUnavailable(str(fault.orig)) from fault
 
     def _pulse(self, tx: Tx, reader: sa.Connection) -> Pulse:
-        facts = dict(connection(tx).execute(sa.select(marks.c.name, marks.c.value)).tuples().all())
+        facts = dict(connection(tx).execute(sa.select(marks.c.name, marks.c.value)).all())
         untaken = inbox.c.id > int(facts.get(CURSOR, 0)) if self._cursor_mode else inbox.c.taken_at.is_(None)
         rows, first = reader.execute(sa.select(sa.func.count(), sa.func.min(inbox.c.received_at)).where(untaken)).one()
         owed, oldest = _owed(tx)
         dead = connection(tx).execute(sa.select(sa.func.count()).where(letters.c.closed_at.is_(None))).scalar_one()
+        frozen = connection(tx).execute(sa.select(sa.func.count()).where(links.c.frozen_at.is_not(None))).scalar_one()
         arrived = Instant().process_result_value(first, reader.dialect)
         return Pulse(
             worker_seen_at=instant(facts.get(WORKER_SEEN)),
@@ -44,7 +47,9 @@ class StoredVitals:
             dead=dead,
             truthvouch_seen_at=_last_seen(reader, Side.TRUTHVOUCH),
             pagerduty_seen_at=_last_seen(reader, Side.PAGERDUTY),
-            holds={name.removeprefix(HOLD): value for name, value in facts.items() if name.startswith(HOLD)},
+            holds=shut_doors(facts, datetime.now(UTC)),
+            frozen=frozen,
+            subscription=from_text(facts.get(SUBSCRIPTION)),
         )
 
 

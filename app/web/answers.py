@@ -28,7 +28,7 @@ def of(receipt: Receipt) -> Response:
     """What the sender of a delivery reads."""
     status = STATUSES[receipt.outcome]
     if status is HTTPStatus.ACCEPTED:
-        return _json({"status": receipt.outcome}, status)
+        return told({"status": receipt.outcome}, status)
     response = refusal(receipt.reason, MESSAGES[receipt.outcome], status)
     if receipt.outcome is Outcome.TOO_LARGE:
         # What was not read is still on its way: the connection cannot be used for another request.
@@ -38,10 +38,11 @@ def of(receipt: Receipt) -> Response:
 
 def refusal(code: str, message: str, status: int) -> Response:
     """An error: ``code`` for machines, ``message`` for people."""
-    return _json({"error": {"code": code, "message": message}}, status)
+    return told({"error": {"code": code, "message": message}}, status)
 
 
-def _json(content: dict[str, Any], status: int) -> Response:
+def told(content: dict[str, Any], status: int = HTTPStatus.OK) -> Response:
+    """JSON with the id that finds the request in the log."""
     response = jsonify({**content, "request_id": g.get("request_id", "")})
     response.status_code = status
     return response

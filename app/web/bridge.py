@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from app.services.health import Report
+from app.services.operate import Operate
+from app.services.overview import Overview
 from app.services.receiving import Arrival, Receipt
 
 Receiver = Callable[[Arrival], Receipt]
@@ -26,6 +28,16 @@ class WebBridge(Protocol):
     @property
     def metrics_text(self) -> MetricsText:
         """The Prometheus text of every process."""
+        ...
+
+    @property
+    def operate(self) -> Operate:
+        """What operators ask for."""
+        ...
+
+    @property
+    def overview(self) -> Overview:
+        """What operators look at."""
         ...
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, jsonify
 
-from app.services.health import Check, State
+from app.services.health import Check, Report, State
 from app.web.bridge import HealthReport, MetricsText
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -24,7 +24,7 @@ def blueprint(report: HealthReport, metrics_text: MetricsText) -> Blueprint:
     def readyz() -> Response:
         """Whether the bridge can do its work: 503 when it cannot."""
         told = report()
-        response = jsonify({"status": told.state, "checks": {name: _shown(c) for name, c in told.checks.items()}})
+        response = jsonify(shown(told))
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE if told.state is State.RED else HTTPStatus.OK
         return _fresh(response)
 
@@ -36,7 +36,12 @@ def blueprint(report: HealthReport, metrics_text: MetricsText) -> Blueprint:
     return door
 
 
-def _shown(check: Check) -> dict[str, object]:
+def shown(report: Report) -> dict[str, object]:
+    """The report as JSON."""
+    return {"status": report.state, "checks": {name: _check(check) for name, check in report.checks.items()}}
+
+
+def _check(check: Check) -> dict[str, object]:
     return {"state": check.state, "message": check.message, **check.facts}
 
 

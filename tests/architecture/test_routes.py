@@ -37,6 +37,12 @@ def test_every_route_has_an_authentication_hook_or_is_open_on_purpose(app: Flask
     assert set(OPEN_ON_PURPOSE) == set(unguarded(app))
 
 
+def test_every_route_of_the_api_is_guarded_by_the_token(app: Flask):
+    api = {rule.endpoint for rule in app.url_map.iter_rules() if rule.rule.startswith("/api/")}
+    assert api
+    assert set() == api & set(unguarded(app))
+
+
 def test_a_forgotten_hook_is_noticed(app: Flask):
     forgotten, guarded = Blueprint("forgotten", __name__), Blueprint("guarded", __name__)
     for room in (forgotten, guarded):

@@ -3,11 +3,13 @@
 from dataclasses import replace
 from datetime import timedelta
 from itertools import product
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.alert import Alert
+from app.domain.echo import wrote
 from app.domain.effects import SetAlert, SetIncident, missing
 from app.domain.lifecycle import ALERT_MOVES, INCIDENT_MOVES, advance, said_at
 from app.domain.link import Clock, Known, Link
@@ -34,6 +36,28 @@ incident_words: st.SearchStrategy[Word] = st.builds(
     times,
 )
 words = alert_words | incident_words
+read_at = st.integers(1, 90).map(lambda seconds: START + timedelta(seconds=seconds))
+looks: st.SearchStrategy[Word] = st.builds(
+    lambda status, at: AlertWord(AlertVerb.READ, ALERT, "alert.read", status=status, read_at=at),
+    st.sampled_from(list(Status)),
+    read_at,
+) | st.builds(
+    lambda status, changed, at: IncidentWord(
+        IncidentVerb.READ, IncidentId("Q1"), "incident.read", changed, status=status, read_at=max(changed, at)
+    ),
+    st.sampled_from(list(Status)),
+    times,
+    read_at,
+)
+"""What reconciliation sees. What a look *means* depends on what was known when it is heard, so the law of the order of
+arrival is not theirs; what somebody did is heard either way."""
+anything = words | looks
+wrote_something = st.builds(
+    lambda side, status, at: lambda link: wrote(link, side, status, at),
+    st.sampled_from(list(Side)),
+    st.sampled_from(list(Status)),
+    times,
+)
 LATER = START + timedelta(minutes=2)
 
 
@@ -71,6 +95,36 @@ def test_hearing_a_word_twice_equals_hearing_it_once(before: list[Word], word: W
     once = heard(OPEN, [*before, word])
     twice = heard(once, [word])
     assert once == twice
+
+
+@given(st.lists(anything, max_size=6), st.lists(wrote_something, max_size=3), anything)
+def test_hearing_twice_equals_once_for_looks_and_echoes_too(before: list[Word], writes: list[Any], word: Word) -> None:
+    link = heard(OPEN, before)
+    for write in writes:
+        link = write(link)
+    once = heard(link, [word])
+    assert once == heard(once, [word])
+
+
+@given(st.lists(anything, max_size=10))
+def test_a_frozen_link_is_only_ever_resolved(said: list[Word]) -> None:
+    link = replace(OPEN, frozen_at=START)
+    for word in said:
+        link = heard(link, [word])
+        for effect in (missing(link, side) for side in Side):
+            assert not isinstance(effect, SetIncident | SetAlert) or effect.status is Status.RESOLVED
+        assert START == link.frozen_at
+
+
+@given(st.lists(anything, max_size=10), anything)
+def test_nothing_said_leaves_a_side_unknown_or_a_clock_running_back(said: list[Word], word: Word) -> None:
+    before = heard(OPEN, said)
+    after = heard(before, [word])
+    assert after.alert_side.status is not None
+    assert after.incident_side.status is not None
+    for register in ("acknowledged_at", "unacknowledged_at", "resolved_at", "reopened_at"):
+        earlier, later = getattr(before.clock, register), getattr(after.clock, register)
+        assert earlier is None or later >= earlier
 
 
 @given(st.lists(words, max_size=6), words)

@@ -117,3 +117,32 @@ def test_a_trigger_without_a_key_is_given_one(rig: Rig) -> None:
     answer = rig.client.post("/v2/enqueue", json={"routing_key": KEY, "event_action": "trigger", "payload": PAYLOAD})
 
     assert answer.json["dedup_key"]
+
+
+# ------------------------------------------------------------------------------------------------ maintenance windows
+
+
+@pytest.mark.parametrize("status", ["maintenance", "disabled"])
+def test_events_for_a_service_that_takes_none_are_accepted_and_dropped(rig: Rig, status: str) -> None:
+    rig.order("/pagerduty/services/PSANDBX", {"status": status})
+    assert 202 == rig.enqueue("trigger", "k1").status_code
+    assert [] == rig.incidents(incident_key="k1")
+
+
+def test_a_resolve_in_a_maintenance_window_has_no_effect_even_afterwards(rig: Rig) -> None:
+    rig.enqueue("trigger", "k1")
+    rig.order("/pagerduty/services/PSANDBX", {"status": "maintenance"})
+    for action in ("acknowledge", "resolve"):
+        assert 202 == rig.enqueue(action, "k1").status_code
+    rig.order("/pagerduty/services/PSANDBX", {"status": "active"})
+    rig.pass_time(60)
+    assert ["triggered"] == [incident["status"] for incident in rig.incidents(incident_key="k1")]
+    rig.enqueue("resolve", "k1")
+    assert ["resolved"] == [i["status"] for i in rig.incidents(incident_key="k1", **{"statuses[]": "resolved"})]
+
+
+def test_in_a_maintenance_window_rest_works_and_other_services_take_events(rig: Rig) -> None:
+    rig.order("/pagerduty/services/PSANDBX", {"status": "maintenance"})
+    assert 200 == rig.put(rig.incident()["id"], status="acknowledged").status_code
+    rig.enqueue("trigger", "k2", routing_key="sandboxsandboxsandboxsandbox0002")
+    assert 1 == len(rig.incidents(incident_key="k2"))

@@ -72,3 +72,19 @@ def test_answers_keep_the_contract(rig: Rig, method: str, path: str, body: Any) 
     answer = rig.rest(method, path, body)
 
     _contract().validate_response(WerkzeugOpenAPIRequest(asked), WerkzeugOpenAPIResponse(answer))
+
+
+def test_a_service_shows_how_it_stands(rig: Rig) -> None:
+    rig.order("/pagerduty/services/PSBXSV2", {"status": "maintenance", "auto_resolve_timeout": 14_400})
+    first, second = rig.rest("GET", "/services").json["services"]
+    assert ("active", None) == (first["status"], first["auto_resolve_timeout"])
+    assert ("maintenance", 14_400) == (second["status"], second["auto_resolve_timeout"])
+    rig.order("/reset")
+    assert "active" == rig.rest("GET", "/services/PSBXSV2").json["service"]["status"]
+
+
+def test_a_service_that_is_not_there_has_no_standing(rig: Rig) -> None:
+    answer = rig.client.post("/sandbox/pagerduty/services/PNONE", json={"status": "maintenance"})
+    assert 404 == answer.status_code
+    answer = rig.client.post("/sandbox/pagerduty/services/PSANDBX", json={"status": "asleep"})
+    assert 400 == answer.status_code

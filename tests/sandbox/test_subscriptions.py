@@ -94,3 +94,22 @@ def test_there_is_room_for_ten(rig: Rig) -> None:
         _create(rig)
 
     assert (400, 2019) == code_of(rig.rest("POST", "/webhook_subscriptions", _wish()))
+
+
+def test_an_order_switches_it_off_as_pagerduty_does(rig: Rig) -> None:
+    rig.order("/pagerduty/subscriptions/PSBXWH1", {"temporarily_disabled": True})
+    rig.incident()
+    assert [] == rig.told()
+    assert 200 == rig.rest("POST", "/webhook_subscriptions/PSBXWH1/enable").status_code
+    rig.incident()
+    assert ["incident.triggered"] == rig.events()
+
+
+def test_an_order_changes_what_only_a_page_can_change(rig: Rig) -> None:
+    changes = {"url": "http://elsewhere.test/hook", "events": ["incident.resolved"], "active": False}
+    rig.order("/pagerduty/subscriptions/PSBXWH1", changes)
+    shown = rig.rest("GET", "/webhook_subscriptions/PSBXWH1").json["webhook_subscription"]
+    assert changes == {"url": shown["delivery_method"]["url"], "events": shown["events"], "active": shown["active"]}
+    rig.order("/pagerduty/subscriptions/PSBXWH1", method="DELETE")
+    assert [] == rig.rest("GET", "/webhook_subscriptions").json["webhook_subscriptions"]
+    assert 404 == rig.client.post("/sandbox/pagerduty/subscriptions/PSBXWH1", json={}).status_code

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from app.domain.subscription import Fault, Verdict
 from app.ports import StoreUnavailable
 from app.services.health import Report, State
 from tests.conftest import FakeClock
 from tests.doors import Doors
+from tests.fakes import START
 
 
 @pytest.fixture
@@ -26,7 +28,9 @@ def test_a_bridge_that_works_is_ok(doors: Doors):
     assert {} == states(report)
     assert report.state is State.OK
     assert {
-        "store", "configuration", "worker", "oldest_waiting", "dead_letters", "truthvouch", "pagerduty", "holds",
+        "store", "configuration", "worker", "oldest_waiting", "dead_letters", "frozen_links",
+        "webhook_subscription", "truthvouch",
+        "pagerduty", "holds",
     } == set(report.checks)  # fmt: skip
 
 
@@ -66,6 +70,7 @@ def test_a_missing_credential_is_red_and_named(doors: Doors):
     ("pulse", "name", "facts"),
     [
         ({"dead": 2}, "dead_letters", {"count": 2}),
+        ({"frozen": 3}, "frozen_links", {"count": 3}),
         ({"holds": {"pagerduty-rest": "http_401"}}, "holds", {"targets": {"pagerduty-rest": "http_401"}}),
         ({"truthvouch_seen_at": None}, "truthvouch", {"last_seen_at": None, "seconds_ago": None}),
         ({"pagerduty_seen_at": None}, "pagerduty", {"last_seen_at": None, "seconds_ago": None}),
@@ -77,6 +82,11 @@ def test_what_deserves_a_look_is_degraded(doors: Doors, pulse: dict[str, Any], n
     assert report.state is State.DEGRADED
     assert {name: State.DEGRADED} == states(report)
     assert facts == report.checks[name].facts
+
+
+def test_a_frozen_link_is_named_with_what_ends_it(doors: Doors):
+    doors.vitals.set(frozen=1)
+    assert "truthvouch links thaw" in doors.health().checks["frozen_links"].message
 
 
 @pytest.mark.parametrize(("age", "expected"), [(60, State.OK), (61, State.DEGRADED)])
@@ -104,3 +114,11 @@ def test_a_clock_that_was_set_back_does_not_freeze_the_report(doors: Doors, cloc
     clock.advance(-3600)
     doors.health()
     assert 2 == doors.inbox.writes
+
+
+def test_a_webhook_that_pagerduty_switched_off_is_degraded_and_says_what_to_do(doors: Doors):
+    off = Fault("subscription_temporarily_disabled", "PagerDuty switched it off.", "It is switched on again.")
+    doors.vitals.set(subscription=Verdict(START, (off,)))
+    check = doors.health().checks["webhook_subscription"]
+    assert (State.DEGRADED, ["subscription_temporarily_disabled"]) == (check.state, check.facts["codes"])
+    assert "switched on again" in check.message

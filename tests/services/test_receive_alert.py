@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from app.domain.names import Side
+from app.domain.names import Side, Source
 from app.ports import StoreUnavailable
 from app.services.receiving import Arrival, Outcome, Receipt
 from tests.conftest import FakeClock
@@ -26,7 +26,7 @@ def arrival(body: bytes = BODY, **facts: Any) -> Arrival:
 def test_an_authentic_delivery_is_stored_as_it_came(doors: Doors, clock: FakeClock):
     assert Receipt(Outcome.ACCEPTED) == doors.receive_alert(arrival(headers={"Content-Encoding": "gzip"}))
     stored = doors.inbox.only
-    assert (Side.TRUTHVOUCH, "evt-1", BODY) == (stored.source, stored.delivery_id, stored.body)
+    assert (Source.TRUTHVOUCH, "evt-1", BODY) == (stored.source, stored.delivery_id, stored.body)
     assert (clock(), "req-1", "gzip") == (stored.received_at, stored.request_id, stored.content_encoding)
 
 

@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from app.domain.names import Side
+from app.domain.names import Source
 from app.services.receiving import Arrival, Outcome
 from tests.conftest import FakeClock
 from tests.doors import Doors, sign
@@ -14,7 +14,7 @@ def test_it_is_pagerdutys_and_about_an_incident(clock: FakeClock):
     doors = Doors(clock)
     with capture_logs() as (lines):
         assert doors.receive_incident_event(Arrival(sign(BODY), BODY)).outcome is Outcome.ACCEPTED
-    assert Side.PAGERDUTY == doors.inbox.only.source
+    assert Source.PAGERDUTY == doors.inbox.only.source
     assert [("incident_event.accepted", "PINCIDENT")] == [(line["event"], line["incident_id"]) for line in lines]
 
 

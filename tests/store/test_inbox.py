@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from app.domain.names import Side
+from app.domain.names import Source
 from app.ports import Delivery, StoreUnavailable
 from app.store.database import open_inbox
 from app.store.inbox import ClosableInbox, open_door
@@ -20,7 +20,7 @@ from app.store.schema import inbox as inbox_table
 
 ROOT = Path(__file__).parents[2]
 DELIVERY = Delivery(
-    Side.TRUTHVOUCH, "evt-1", datetime(2026, 1, 15, 10, 0, 0, 123456, tzinfo=UTC), b'{"id": "evt-1"}', "req-1", "gzip"
+    Source.TRUTHVOUCH, "evt-1", datetime(2026, 1, 15, 10, 0, 0, 123456, tzinfo=UTC), b'{"id": "evt-1"}', "req-1", "gzip"
 )
 
 
@@ -66,7 +66,7 @@ def test_a_delivery_is_new_once_and_a_duplicate_ever_after(door, engine):
 
 
 def test_both_partners_may_use_the_same_id(door):
-    assert (True, True) == (door.add(DELIVERY), door.add(replace(DELIVERY, source=Side.PAGERDUTY)))
+    assert (True, True) == (door.add(DELIVERY), door.add(replace(DELIVERY, source=Source.PAGERDUTY)))
 
 
 def test_what_was_stored_is_what_came(door, engine):
@@ -81,7 +81,7 @@ def test_what_was_stored_is_what_came(door, engine):
 def delivery_of(row: sa.Row) -> Delivery:
     received_at = EPOCH + timedelta(microseconds=row.received_at)
     return Delivery(
-        Side(row.source), row.delivery_id, received_at, bytes(row.body), row.request_id, row.content_encoding
+        Source(row.source), row.delivery_id, received_at, bytes(row.body), row.request_id, row.content_encoding
     )
 
 

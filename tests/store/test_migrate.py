@@ -30,7 +30,9 @@ def _indexed(table: sa.Table, engine: sa.Engine) -> set[tuple[bool, tuple[str, .
     found = {
         (bool(index.unique), tuple(column.name for column in index.columns))
         for index in table.indexes
-        if postgres or index.dialect_options["postgresql"]["where"] is None
+        if postgres
+        or index.dialect_options["postgresql"]["where"] is None
+        or index.dialect_options["sqlite"]["where"] is not None
     }
     for constraint in table.constraints:
         if isinstance(constraint, sa.UniqueConstraint):

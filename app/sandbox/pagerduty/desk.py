@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from app.sandbox.pagerduty.directory import POLICIES, SERVICES, USERS, References, User
+from app.sandbox.pagerduty.directory import POLICIES, SERVICES, USERS, References, Standing, User
 from app.sandbox.pagerduty.hooks import Hooks
 from app.sandbox.pagerduty.incident import Incident, Note, Ref, in_webhook, reference
 from app.sandbox.pagerduty.refusal import Refusal, invalid
@@ -35,6 +35,7 @@ class Desk:
         self.by_id: dict[str, Incident] = {}
         self.by_number: dict[int, Incident] = {}
         self.by_key: dict[str, list[Incident]] = {}
+        self.standings = {service_id: Standing() for service_id in SERVICES}
 
     # ------------------------------------------------------------ finding
 

@@ -37,6 +37,21 @@ class Service:
     """The routing key: 32 characters."""
 
 
+@dataclass(slots=True)
+class Standing:
+    """How a service stands: what an administrator changes about it."""
+
+    status: str = "active"
+    acknowledgement_timeout: int | None = None
+    auto_resolve_timeout: int | None = None
+
+    @property
+    def drops_events(self) -> bool:
+        """Events are accepted and nothing is done about them.
+        https://support.pagerduty.com/main/docs/maintenance-windows"""
+        return self.status in ("maintenance", "disabled")
+
+
 USERS = {
     user.user_id: user
     for user in (
@@ -140,7 +155,7 @@ class References:
         return {**self.policy(policy.policy_id), "type": "escalation_policy", "name": policy.name,
                 "escalation_rules": rules, "num_loops": 0, "services": services, "teams": []}  # fmt: skip
 
-    def service_in_full(self, service: Service, with_key: bool) -> Ref:
+    def service_in_full(self, service: Service, with_key: bool, standing: Standing) -> Ref:
         integration = self.integration(service) | {"type": "events_api_v2_inbound_integration_reference"}
         if with_key:
             integration |= {"type": "events_api_v2_inbound_integration", "integration_key": service.integration_key}
@@ -148,11 +163,11 @@ class References:
             **self.service(service.service_id),
             "type": "service",
             "name": service.name,
-            "status": "active",
+            "status": standing.status,
             "escalation_policy": self.policy(service.policy_id),
             "incident_urgency_rule": {"type": "constant", "urgency": "severity_based"},
-            "acknowledgement_timeout": None,
-            "auto_resolve_timeout": None,
+            "acknowledgement_timeout": standing.acknowledgement_timeout,
+            "auto_resolve_timeout": standing.auto_resolve_timeout,
             "alert_creation": "create_alerts_and_incidents",
             "integrations": [integration],
             "teams": [],

@@ -76,9 +76,13 @@ class EventQueue:
         self._alerts: dict[tuple[str, str], ChildAlert] = {}
 
     def accept(self, event: Event) -> str:
-        """Queue a faultless event; its ``dedup_key``, made up where a trigger has none."""
+        """Queue a faultless event; its ``dedup_key``, made up where a trigger has none.
+
+        What comes while its service is in maintenance or disabled is accepted like any other and dropped.
+        """
         dedup_key = event.get("dedup_key") or self._desk.names.ulid(self._desk.clock()).lower()
-        self._later.after(self.delay_seconds, lambda: self.happen(event, dedup_key))
+        if not self._desk.standings[BY_ROUTING_KEY[event["routing_key"]].service_id].drops_events:
+            self._later.after(self.delay_seconds, lambda: self.happen(event, dedup_key))
         return str(dedup_key)
 
     def happen(self, event: Event, dedup_key: str) -> None:

@@ -99,6 +99,11 @@ class Hooks:
         """End a temporary disabling."""
         subscription.temporarily_disabled, subscription.drops = False, 0
 
+    def disable(self, subscription: Subscription) -> None:
+        """What PagerDuty does after too many drops: nothing more is queued, what waits is thrown away."""
+        subscription.temporarily_disabled = True
+        self._outbox.discard(f"{subscription.subscription_id}/")
+
     def ping(self, subscription: Subscription) -> None:
         """The test event of the ping call and of the "Send test event" button."""
         body = self._envelope("pagey.ping", "pagey", None, None, PING, self._clock())
@@ -153,8 +158,7 @@ class Hooks:
         """Three dropped in a row disable the subscription and empty its queue."""
         subscription.drops = 0 if delivered else subscription.drops + 1
         if subscription.drops >= MAX_CONSECUTIVE_DROPS:
-            subscription.temporarily_disabled = True
-            self._outbox.discard(f"{subscription.subscription_id}/")
+            self.disable(subscription)
 
 
 PING = {"type": "ping", "message": "Hello from your friend Pagey!"}

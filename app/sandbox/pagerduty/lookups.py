@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 
 from app.sandbox.answers import answer
 from app.sandbox.pagerduty.account import Account
-from app.sandbox.pagerduty.directory import ABILITIES, POLICIES, PRIORITIES, SERVICES, USERS
+from app.sandbox.pagerduty.directory import ABILITIES, POLICIES, PRIORITIES, SERVICES, USERS, Ref, Service
 from app.sandbox.pagerduty.refusal import Refusal, not_found
 from app.sandbox.pagerduty.rest import guarded
 from app.sandbox.pagerduty.search import page
@@ -41,11 +41,14 @@ class Lookups:
         self.lock, self.desk, self.refs = account.lock, account.desk, account.refs
 
     def list_services(self) -> Response:
-        return _listing("services", [self.refs.service_in_full(service, False) for service in SERVICES.values()])
+        return _listing("services", [self._service(service, False) for service in SERVICES.values()])
 
     def get_service(self, ident: str) -> Response:
         with_key = "integrations" in request.args.getlist("include[]")
-        return answer({"service": self.refs.service_in_full(_known(SERVICES, ident), with_key)})
+        return answer({"service": self._service(_known(SERVICES, ident), with_key)})
+
+    def _service(self, service: Service, with_key: bool) -> Ref:
+        return self.refs.service_in_full(service, with_key, self.desk.standings[service.service_id])
 
     def list_users(self) -> Response:
         query = request.args.get("query", "").casefold()

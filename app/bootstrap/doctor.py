@@ -1,0 +1,119 @@
+"""What ``truthvouch doctor`` is made of."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from app.bootstrap.subscriptions import rest, service_ids, wanted, watch_over
+from app.domain.names import Side
+from app.domain.outcome import Reply
+from app.domain.rulebook import Rulebook
+from app.domain.subscription import Mend, Subscription, Verdict, Wanted, from_text, is_ours, scope_for
+from app.pagerduty.account import AccountApi
+from app.pagerduty.subscriptions import CREATED_EVENTS
+from app.ports import Created, StoreUnavailable
+from app.services import doctor as checks
+from app.services import doctor_partners as partner_checks
+from app.services.doctor import SECRETS_WINDOW, Finding, Look, State, examine
+from app.services.health import Health
+from app.services.subscriptions import MARK, WatchSubscriptions
+from app.settings import Settings
+from app.store.checkup import Checkup
+from app.store.inbox import open_door
+from app.transport import Transport
+from app.truthvouch.api import AlertsApi
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Everything ``truthvouch doctor`` can do."""
+
+    examine: Callable[[], tuple[Finding, ...]]
+    repair: Callable[[], Verdict]
+    """Mends the subscription and asks for a reconciliation. Raises ``StoreUnavailable`` if that cannot be asked."""
+    ours: Callable[[], Sequence[Subscription]]
+    """The subscriptions that come here already, as far as they can be read."""
+    create: Callable[[], Reply[Created]]
+    wanted: Wanted
+
+
+@contextmanager
+def doctor(settings: Settings, rulebook: Rulebook, broken: str) -> Iterator[Doctor]:
+    """The doctor of this installation. ``broken``: why ``bridge.yaml`` was refused, empty if it was not."""
+    settings = settings.with_rulebook(rulebook)
+    transport, stores = Transport(), Checkup(settings.data_dir, settings.database_url)
+    watch, want = watch_over(settings, lambda: rulebook, stores.database, transport), wanted(settings, rulebook)
+    looks: Mapping[str, Look] = {
+        "configuration": partial(checks.configuration, settings.missing(rulebook), settings.degraded(rulebook), broken),
+        **_store_looks(settings, stores),
+        **_partner_looks(settings, rulebook, transport, watch, stores),
+    }
+    try:
+        yield Doctor(
+            partial(examine, looks),
+            partial(watch.repair, set(Mend)),
+            lambda: [one for one in watch.listed() if is_ours(one, want)],
+            lambda: watch.subscriptions.create(want.url or "", CREATED_EVENTS, scope_for(want)),
+            want,
+        )
+    finally:
+        transport.close()
+        stores.close()
+
+
+def _store_looks(settings: Settings, stores: Checkup) -> Mapping[str, Look]:
+    door = open_door(settings)
+
+    def there() -> Iterable[Finding]:
+        try:
+            stores.write(datetime.now(UTC))
+        except StoreUnavailable as fault:
+            todo = "Start the bridge with this BRIDGE_DATA_DIR or DATABASE_URL, or mend what the message names."
+            return (Finding("bridge_store", State.WRONG, "store_unavailable", f"No store: {fault}", todo),)
+        return (checks.fine("bridge_store", "The store of links and time lines is there and takes a write."),)
+
+    def vital_signs() -> Iterable[Finding]:
+        stores.check_there()
+        try:
+            return tuple(checks.vital_signs(Health(door, stores.vitals, lambda: (), lambda: ())()))
+        finally:
+            door.close()
+
+    return {
+        "bridge_store": there,
+        "migrations": lambda: checks.versions(stores.versions()),
+        "vital_signs": vital_signs,
+        **{f"{side}_secrets": partial(_secrets, settings, stores, side) for side in Side},
+    }
+
+
+def _secrets(settings: Settings, stores: Checkup, side: Side) -> Iterable[Finding]:
+    configured = (settings.truthvouch if side is Side.TRUTHVOUCH else settings.pagerduty).webhook_secrets
+    if len(configured) < 2:
+        return checks.secrets(side, len(configured), None, None, datetime.now(UTC))
+    stores.check_there()
+    now, pulse = datetime.now(UTC), stores.vitals.read()
+    seen_at = pulse.truthvouch_seen_at if side is Side.TRUTHVOUCH else pulse.pagerduty_seen_at
+    old_used_at = stores.secrets_seen.old_ones(now - SECRETS_WINDOW).get(side)
+    return checks.secrets(side, len(configured), old_used_at, seen_at, now)
+
+
+def _partner_looks(
+    settings: Settings, rulebook: Rulebook, transport: Transport, watch: WatchSubscriptions, stores: Checkup
+) -> Mapping[str, Look]:
+    account, has_key = AccountApi(rest(settings, transport).ask), bool(settings.pagerduty.api_key)
+    truthvouch = settings.truthvouch
+    alerts = AlertsApi(transport, truthvouch.api_url, truthvouch.api_key or "", lambda: rulebook.calls)
+    return {
+        "pagerduty_key": partner_checks.key("PagerDuty", "PAGERDUTY_API_KEY", account.accepts_key if has_key else None),
+        "pagerduty_service": partner_checks.services(
+            service_ids(settings, rulebook), settings.via(rulebook), account.service if has_key else None
+        ),
+        "truthvouch_key": partner_checks.key(
+            "TruthVouch", "TRUTHVOUCH_API_KEY", (lambda: alerts.page(1)) if truthvouch.api_key else None
+        ),
+        "subscription": partner_checks.subscription(watch.look if has_key else None),
+        "subscription_watch": lambda: partner_checks.last_watch(from_text(stores.mark(MARK))),
+    }

@@ -1,0 +1,29 @@
+"""The ``truthvouch`` command. Exit codes: 0 done, 1 the thing asked for is not so, 2 wrong use or configuration.
+
+What a command needs is imported when it runs: a worker is started by this module and should carry nothing else.
+"""
+
+import click
+
+from app.cli import config, doctor, letters, links, reconcile, serve, timeline
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The bridge between TruthVouch alerts and PagerDuty incidents."""
+
+
+COMMANDS = (
+    serve.serve,
+    serve.demo,
+    serve.worker,
+    serve.migrate,
+    config.config,
+    timeline.timeline,
+    doctor.doctor,
+    letters.dead_letters,
+    links.links,
+    reconcile.reconcile,
+)
+for command in COMMANDS:
+    main.add_command(command)

@@ -1,0 +1,88 @@
+"""Commands that run the bridge."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from app.cli.base import check_config, read_settings
+from app.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+"""Where ``gunicorn.conf.py`` and ``wsgi.py`` stand."""
+
+SWITCH_SECONDS = 0.002
+"""A worker's threads mostly wait for the store and the partners; with Python's default of 5 ms whoever comes back from
+there waits longer for the interpreter than it was away."""
+
+
+@click.command()
+def serve() -> None:
+    """Run the whole bridge: web processes and one worker.
+
+    Without a credential of either partner it runs against the sandbox: see ``truthvouch demo``.
+    """
+    settings = read_settings()
+    if not settings.has_partner_credentials:
+        click.echo("No credential of TruthVouch or PagerDuty is set, so this is the sandbox.")
+        click.echo("docs/configuration.md names the variables that make it the real bridge.\n")
+        _demo(settings, None)
+    check_config(settings)
+    os.chdir(ROOT)
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"])  # noqa: S606
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="Use this bridge.yaml; without it, the defaults.")
+@click.option("--story/--no-story", default=True, help="Send a first alert through and tell what happens.")
+@click.option("--chaos", is_flag=True, help="Rehearse outages: failing partners, and a worker killed again and again.")
+@click.option("--seconds", type=click.FloatRange(1), help="How long the rehearsal lasts; without it, until Ctrl-C.")
+@click.option("--seed", type=int, help="The rehearsal's dice; the seed of one is printed at its start.")
+def demo(config: Path | None, story: bool, chaos: bool, seconds: float | None, seed: int | None) -> None:
+    """Run the bridge against simulated partners on this machine. Needs no accounts; keeps nothing.
+
+    With --chaos it ends with a verdict: exit code 0 if nothing was lost or doubled and both sides agree, else 1.
+    """
+    if not chaos and (seconds is not None or seed is not None):
+        raise click.UsageError("--seconds and --seed belong to --chaos.")
+    _demo(read_settings(), config, story=story, chaos=chaos, seconds=seconds, seed=seed)
+
+
+def _demo(settings: Settings, config: Path | None, **wishes: Any) -> NoReturn:
+    from app import demo as demonstration
+
+    sys.exit(demonstration.run(settings, ROOT, config, demonstration.Play(**wishes), click.echo))
+
+
+@click.command()
+def worker() -> None:
+    """Run one worker process: takes events in and delivers them. On SQLite a second one waits for the first's seat."""
+    from app import logs, memory, metrics  # first: it keeps structlog from loading what a worker never uses
+
+    settings = read_settings()
+    check_config(settings)
+    from app.bootstrap import build_worker, migrate_stores
+    from app.environment import PARENT_FD
+    from app.worker import Worker, watch_signals, when_stored
+
+    memory.few_arenas()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    logs.configure(settings.log_format, settings.log_level)
+    logs.conceal(logs.hidden_in(settings))
+    metrics.join(settings.data_dir)
+    stop = threading.Event()
+    watch_signals(stop)
+    if PARENT_FD not in os.environ:
+        when_stored(lambda: migrate_stores(settings), stop)
+    Worker(build_worker(settings)).run(stop)
+
+
+@click.command()
+def migrate() -> None:
+    """Create or upgrade the stores. The start command does this by itself; running it twice is harmless."""
+    from app import startup
+
+    startup.main()

@@ -1,0 +1,60 @@
+"""What commands print: aligned columns for people, JSON for machines."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+from app.logs import UNPRINTABLE
+
+GAP = "  "
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Columns as wide as their widest value."""
+    lines = [[name.upper() for name in head], *([text(value) for value in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    for line in lines:
+        click.echo(GAP.join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip())
+
+
+def facts(named: Mapping[str, object]) -> None:
+    """One fact a line, names in a column; what is inside a fact follows its name: ``alert.status``."""
+    flat = dict(_flat(named))
+    width = max(map(len, flat), default=0)
+    for name, value in flat.items():
+        click.echo(f"{name.ljust(width)}{GAP}{text(value)}".rstrip())
+
+
+def text(value: object) -> str:
+    """A value for one line of a terminal: nothing that came from outside can begin a line or steer the terminal."""
+    match value:
+        case None | "" | []:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M:%S}Z"
+        case list() | tuple():
+            return ", ".join(map(text, value))
+        case _:
+            return UNPRINTABLE.sub("?", str(value))
+
+
+def as_json(value: object) -> None:
+    """For machines; instants as ISO 8601."""
+    click.echo(json.dumps(value, default=_plain))
+
+
+def _flat(named: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, object]]:
+    for name, value in named.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield before + name, value
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,161 @@
+"""Use case: an operator asks for something, and is told what became of it.
+
+What is asked becomes a row of the inbox, durable before anybody is answered; the worker does it, once, in its place
+among everything else (``services/wishes.py``). Whoever asked waits a moment and reads the outcome from the store.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import structlog
+
+from app.domain.names import AlertId, Source
+from app.domain.words import Wish, WishVerb
+from app.ports import Bell, Delivery, Inbox, Postbox, Records, Row, Transactions
+from app.services.health import HEARTBEAT_LIMIT_SECONDS
+from app.services.receiving import utc_now
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 0.05
+
+NO_SUCH_LETTER, NO_SUCH_LINK = "no_such_letter", "no_such_link"
+UNKNOWN = frozenset({NO_SUCH_LETTER, NO_SUCH_LINK})
+"""Outcomes that mean: what was asked about does not exist."""
+
+WORDS: Mapping[str, str] = {
+    NO_SUCH_LETTER: "There is no such dead letter.",
+    NO_SUCH_LINK: "The bridge knows no such alert.",
+    "replayed": "It is owed again and goes out with the next delivery.",
+    "nothing_to_do": "Nothing is missing any more, so nothing was sent.",
+    "discarded": "It is closed without being tried; what waited behind it goes on.",
+    "closed": "It was closed before.",
+    "gone": "What it was about is kept no more; it is closed.",
+    "still_unreadable": "This version cannot read it either; it stays open with one more attempt.",
+    "thawed": "The link is carried again in both directions, with what was held.",
+    "not_frozen": "The link is not frozen.",
+    "asked": "A reconciliation runs as soon as the worker gets to it.",
+}
+"""Every outcome in words."""
+STORED = "It is stored; the worker has not done it yet."
+NOBODY = "It is stored; no worker is running, and it is done when one runs."
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What became of a wish."""
+
+    subject: str
+    key: str
+    """What tells this wish from others of its kind; empty when nothing had to be stored. Asking again under the same
+    key asks nothing new and tells what became of it."""
+    outcome: str
+    """A word of ``WORDS``; empty while it is stored and not done."""
+    alive: bool = True
+    """Whether a worker is there to do it."""
+
+    @property
+    def words(self) -> str:
+        """The outcome for people."""
+        return WORDS.get(self.outcome, self.outcome) if self.outcome else STORED if self.alive else NOBODY
+
+
+@dataclass(frozen=True)
+class Operate:
+    """Puts wishes into the inbox and waits for what becomes of them. Raises ``StoreUnavailable``."""
+
+    inbox: Inbox
+    bell: Bell
+    post: Postbox
+    transactions: Transactions
+    records: Records
+    mail_of: Callable[[Wish], bytes]
+    patience_seconds: float
+    """How long to wait for the worker."""
+    by: str
+    """Who asks, for the time line."""
+    clock: Callable[[], datetime] = utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = time.sleep
+
+    def __call__(self, verb: WishVerb, subject: str = "", key: str = "") -> Granted:
+        """Ask for one thing. ``key`` makes a repeated request the same wish; without it each is one of its own."""
+        (granted,) = self.all(verb, [subject], key)
+        return granted
+
+    def all(self, verb: WishVerb, subjects: Sequence[str], key: str = "") -> Iterator[Granted]:
+        """Ask the same of many: all are stored before the first answer is waited for, so the worker shares commits."""
+        asked = [self._ask(verb, subject, key) for subject in subjects]
+        if any(not granted.outcome for granted in asked):
+            self._ring()
+        patient = self._is_alive()
+        for granted in asked:
+            done = granted if granted.outcome else self._wait(verb, granted, patient)
+            patient = patient and bool(done.outcome)
+            yield done
+
+    def _ask(self, verb: WishVerb, subject: str, key: str) -> Granted:
+        key = key or uuid.uuid4().hex
+        delivery_id = _delivery_id(verb, subject, key)
+        known = self._standing(verb, subject)
+        if known in UNKNOWN or (known and self.post.taken(delivery_id) is None):
+            return Granted(subject, "", known)
+        wish = Wish(verb, subject, self.by)
+        if self.inbox.add(Delivery(Source.BRIDGE, delivery_id, self.clock(), self.mail_of(wish))):
+            log.info("wish.stored", verb=verb.value, subject=subject, key=key, by=self.by)
+        return Granted(subject, key, "")
+
+    def _standing(self, verb: WishVerb, subject: str) -> str:
+        """The outcome that is certain without asking: what is closed stays closed. Empty when there is none."""
+        match verb:
+            case WishVerb.REPLAY | WishVerb.DISCARD:
+                with self.transactions.read() as tx:
+                    letter = self.records.letter(tx, int(subject))
+                return NO_SUCH_LETTER if letter is None else _outcome(letter)
+            case WishVerb.THAW:
+                with self.transactions.read() as tx:
+                    link = self.records.link(tx, AlertId(subject))
+                return NO_SUCH_LINK if link is None else "" if link.frozen_at else "not_frozen"
+            case WishVerb.RECONCILE:
+                return ""
+
+    def _wait(self, verb: WishVerb, asked: Granted, patient: bool) -> Granted:
+        until = self.monotonic() + (self.patience_seconds if patient else 0.0)
+        while not self.post.taken(_delivery_id(verb, asked.subject, asked.key)):
+            if self.monotonic() >= until:
+                return replace(asked, alive=self._is_alive())
+            self.pause(POLL_SECONDS)
+        return replace(asked, outcome=self._became(verb, asked.subject))
+
+    def _became(self, verb: WishVerb, subject: str) -> str:
+        """The outcome of a wish that the worker has taken in."""
+        match verb:
+            case WishVerb.REPLAY | WishVerb.DISCARD:
+                return self._standing(verb, subject) or "still_unreadable"
+            case WishVerb.THAW:
+                return "thawed"
+            case WishVerb.RECONCILE:
+                return "asked"
+
+    def _is_alive(self) -> bool:
+        seen_at = self.post.worker_seen_at()
+        return seen_at is not None and (self.clock() - seen_at).total_seconds() <= HEARTBEAT_LIMIT_SECONDS
+
+    def _ring(self) -> None:
+        try:
+            self.bell.ring()
+        except Exception:
+            # It is stored: whatever is wrong with the bell costs one poll interval.
+            log.warning("bell.failed", exc_info=True)
+
+
+def _delivery_id(verb: WishVerb, subject: str, key: str) -> str:
+    """One key may be used for different things: only the same wish is the same delivery."""
+    return f"wish:{verb}:{subject}:{key}"
+
+
+def _outcome(letter: Row) -> str:
+    return str(letter["outcome"] or "closed") if letter["closed_at"] else ""

@@ -1,0 +1,115 @@
+"""Use case: what operators see of dead letters, links and what happened to them.
+
+What is shown is listed here field by field, so that nothing an alert says about prompts and answers gets out by being
+added to it. Instants are ``datetime``; the edges write them down.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from app.domain.effects import Effect, missing, wanting
+from app.domain.link import Known, Lane, Link
+from app.domain.names import AlertId, LinkId, Side
+from app.ports import Page, Records, Row, Transactions, Tx
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Looks into the store; changes nothing. Everything raises ``StoreUnavailable`` when it cannot be read."""
+
+    transactions: Transactions
+    records: Records
+    rest: Callable[[], bool]
+    """Whether a PagerDuty API key is at hand."""
+
+    def letters(self, page: Page, closed: bool = False) -> Sequence[Row]:
+        """The dead letters that wait for a decision, or those that had one."""
+        with self.transactions.read() as tx:
+            return self.records.letters(tx, page, closed)
+
+    def letter(self, letter_id: int) -> Row | None:
+        """One dead letter: what was given up, what the partner answered, and what waits behind it."""
+        with self.transactions.read() as tx:
+            row = self.records.letter(tx, letter_id)
+            if row is None:
+                return None
+            link = self.records.link_of(tx, LinkId(row["link_id"])) if row["link_id"] is not None else None
+            waits = self._waits(tx, link, Side(row["side"])) if link is not None and row["side"] else None
+        shown = {name: value for name, value in row.items() if name != "link_id"}
+        # A letter that is closed holds nothing back; what its lane waits for has a letter of its own.
+        return shown | {"waits": waits if row["closed_at"] is None else None}
+
+    def links(self, page: Page, is_open: bool | None = None, frozen: bool | None = None) -> Sequence[Row]:
+        """Links in short."""
+        with self.transactions.read() as tx:
+            return self.records.links(tx, page, is_open, frozen)
+
+    def link(self, alert_id: str) -> Row | None:
+        """One link: what is known of both sides, what they should be, and what is owed to them."""
+        with self.transactions.read() as tx:
+            link = self.records.link(tx, AlertId(alert_id))
+            return None if link is None else self._shown(tx, link)
+
+    def timeline(self, wanted: str, page: Page) -> Sequence[Row]:
+        """What happened to an alert or an incident; nothing when the bridge knows neither."""
+        with self.transactions.read() as tx:
+            return self.records.timeline(tx, wanted, page)
+
+    def _shown(self, tx: Tx, link: Link) -> Row:
+        return {
+            "alert_id": link.alert.alert_id,
+            "first_seen_at": link.first_seen_at,
+            "status": link.status.value,
+            "frozen_at": link.frozen_at,
+            "paged": link.paged,
+            "urgency": link.decision.urgency.value if link.decision and link.decision.urgency else None,
+            "alert": _side(link.alert_side),
+            "incident": _side(link.incident_side)
+            | {
+                "id": link.incident_id,
+                "number": link.incident_number,
+                "url": link.incident_url,
+                "via": link.via.value,
+                "shared": link.shares,
+            },
+            "lanes": {side.value: self._lane(tx, link, side) for side in Side},
+            "notes_owed": [note.ref for note in link.notes if not note.done],
+        }
+
+    def _lane(self, tx: Tx, link: Link, side: Side) -> Row:
+        lane = link.lane(side)
+        does = missing(link, side, self._shared(tx, link, side), rest=self.rest())
+        return _lane(lane) | {"next": _named(does), "waits": self._waits(tx, link, side)}
+
+    def _waits(self, tx: Tx, link: Link, side: Side) -> str | None:
+        """What would be done next, were it not for the dead letter of this lane."""
+        shared = self._shared(tx, link, side)
+        held_back = missing(link, side, shared, rest=self.rest()) is None
+        return _named(wanting(link, side, shared, rest=self.rest())) if held_back else None
+
+    def _shared(self, tx: Tx, link: Link, side: Side) -> Sequence[Link]:
+        if side is Side.TRUTHVOUCH or link.incident_id is None or not link.shares:
+            return (link,)
+        return self.records.on_incident(tx, link.incident_id)
+
+
+def _side(known: Known) -> dict[str, object]:
+    return {"status": known.status.value if known.status else None, "at": known.at, "ours": known.ours}
+
+
+def _lane(lane: Lane) -> dict[str, object]:
+    return {
+        "outstanding": lane.outstanding,
+        "since": lane.since if lane.outstanding else None,
+        "attempt": lane.attempt,
+        "failing": lane.failing,
+        "refused": lane.refused.value if lane.refused else None,
+        "dead": lane.dead,
+    }
+
+
+def _named(effect: Effect | None) -> str | None:
+    """As dead letters call it: never what it says, which may be somebody's words."""
+    if effect is None:
+        return None
+    return " ".join(filter(None, (type(effect).__name__, str(getattr(effect, "status", "")))))

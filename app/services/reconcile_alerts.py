@@ -1,0 +1,229 @@
+"""Reads TruthVouch back: the newest pages of its list, then every open link's alert that was not in them.
+
+All of it within an hourly budget of calls. When that runs out, the next run goes on where this one stopped.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
+
+from app.domain.link import Link
+from app.domain.names import AlertId, Side, Status, instant
+from app.domain.outcome import Done
+from app.domain.words import AlertWord
+from app.ports import Alerts
+from app.services.reconcile_news import listed_alert, of_alert, seen_alert
+from app.services.reconcile_run import AFTER, Purse, Run, Shelf, has_no_such_call, why
+
+NAME = {True: "truthvouch.paged", False: "truthvouch.unpaged"}
+"""Where the single reads of links with and without an incident stopped."""
+LINKS_FIRST = "reconcile.links_first"
+"""Mark: the newest pages used up what was left last time."""
+NEXT_PAGE = "reconcile.truthvouch.page"
+"""Mark: where the walk through the list, in place of single reads, goes on."""
+LISTED = "reconcile.truthvouch.listed"
+"""Mark: when the last walk through the newest pages began that came to its own end: what is older has been read."""
+HALF = "reconcile.truthvouch.half"
+"""Mark: when the walk began that broke off, and at which page."""
+OVERLAP = timedelta(minutes=5)
+"""Alerts may appear in the list a little after their own time."""
+MISSES = 2
+"""So many alerts that cannot be read one by one, and none that can: TruthVouch has no such call."""
+LOOK_BACK = timedelta(days=1)
+SPENT = "TruthVouch: the hourly budget of calls is spent; the next run goes on from there"
+
+
+@dataclass(frozen=True)
+class LookAtAlerts:
+    """TruthVouch's half of a reconciliation."""
+
+    alerts: Alerts
+    shelf: Shelf
+    purse: Purse
+
+    def __call__(self, run: Run) -> None:
+        """Read it all, or as much as may be."""
+        links_first = self.shelf.mark(LINKS_FIRST) is not None
+        if links_first:
+            self._singly(run, True, max(1, self.purse.left() // 2))
+        page = self._newest(run)
+        if page is None or not self._singly(run, True, self.purse.left()):
+            self._next_time(run, not links_first)
+            return
+        # Links without an incident owe nobody anything: they get what the others leave.
+        self._next_time(run, False)
+        self._singly(run, False, self.purse.left() // 2)
+
+    def _next_time(self, run: Run, links_first: bool) -> None:
+        """Whose turn it is then; a run that could not ask anything leaves that as it is."""
+        if not run.dry and run.calls[Side.TRUTHVOUCH]:
+            self.shelf.remember(LINKS_FIRST, "" if links_first else None)
+
+    # ------------------------------------------------------------ the list
+
+    def _newest(self, run: Run) -> int | None:
+        """Read pages until one holds nothing new and nothing from after the last walk that came to its own end.
+
+        The number of the last page; None when the list could not be read.
+        """
+        began, half = run.clock(), self._half()
+        back_to = instant(self.shelf.mark(LISTED)) or run.horizon
+        number, walked = 1, set[AlertId]()
+        while True:
+            page = self._page(run, number)
+            if page is None:
+                self._broke_off(run, half or (began, number))
+                return None
+            words, more = page
+            run.last_page = number
+            fresh = {word.alert.alert_id for word in words} - walked
+            walked |= fresh
+            missed = self._compare(run, words) or self._is_within(run, words)
+            if half and number < half[1] and not missed and not _reaches(words, half[0]):
+                number, half = half[1], None  # what came since is read: on from where the last walk broke off
+            elif more and fresh and (missed or _reaches(words, half[0] if half else back_to)):
+                number += 1
+            else:
+                self._came_to_its_end(run, began)
+                return number
+
+    def _half(self) -> tuple[datetime, int] | None:
+        """When the walk began that broke off last, and at which page it did."""
+        began, _, page = (self.shelf.mark(HALF) or "").partition(" ")
+        at = instant(began)
+        return (at, int(page)) if at is not None and page.isdigit() else None
+
+    def _broke_off(self, run: Run, half: tuple[datetime, int]) -> None:
+        if not run.dry and half[1] > 1:
+            self.shelf.remember(HALF, f"{half[0].isoformat()} {half[1]}")
+
+    def _came_to_its_end(self, run: Run, began: datetime) -> None:
+        if not run.dry:
+            self.shelf.remember(LISTED, began.isoformat())
+            self.shelf.remember(HALF, None)
+
+    def _page(self, run: Run, number: int) -> tuple[tuple[AlertWord, ...], bool] | None:
+        """One page as looks, and whether there are more; None when there is no budget or no answer."""
+        if not self.purse.take():
+            run.cut_short(SPENT)
+            return None
+        read_at = run.clock()
+        reply = self.alerts.page(number)
+        run.calls[Side.TRUTHVOUCH] += 1
+        if not isinstance(reply, Done):
+            run.cut_short(f"TruthVouch: its alerts could not be listed ({why(reply)})")
+            return None
+        readings, more = reply.value
+        words = tuple(listed_alert(word, read_at) for word in readings if isinstance(word, AlertWord))
+        unreadable = len(readings) - len(words)
+        if unreadable:
+            run.unread[Side.TRUTHVOUCH, "unreadable"] += unreadable
+        return words, more
+
+    def _compare(self, run: Run, words: tuple[AlertWord, ...]) -> bool:
+        """Judge a page; True when it held an alert that nobody had told us of."""
+        links = self.shelf.of_alerts([word.alert.alert_id for word in words])
+        missed = False
+        for word in words:
+            news = of_alert(links.get(word.alert.alert_id), word, run.horizon)
+            missed |= bool(news and news.finding and news.finding.outcome == "missed")
+            if word.alert.alert_id not in run.seen_alerts:
+                run.heard(news)
+            if word.alert.alert_id not in links and _is_undated(word):
+                run.unread[Side.TRUTHVOUCH, "no_creation_time"] += 1
+        run.seen_alerts.update(word.alert.alert_id for word in words)
+        return missed
+
+    def _is_within(self, run: Run, words: tuple[AlertWord, ...]) -> bool:
+        """Whether an operator's own horizon reaches behind this page."""
+        if run.since is None:
+            return False
+        return any(word.alert.created_at is None or word.alert.created_at >= run.since for word in words)
+
+    # ------------------------------------------------------------ one by one
+
+    def _singly(self, run: Run, paged: bool, at_most: int) -> bool:
+        """Read alerts the pages did not hold; False when not all could be."""
+        last = hits = misses = 0
+        for done, link in enumerate(self.shelf.in_turn(NAME[paged], paged), 1):
+            run.told(Side.TRUTHVOUCH, done, run.links)
+            if link.alert.alert_id not in run.seen_alerts and not link.truthvouch.outstanding:
+                if at_most < 1 or not self.purse.take():
+                    return self._stop(run, paged, last, SPENT)
+                at_most -= 1
+                found = self._read(run, link)
+                if found is None:
+                    return self._stop(run, paged, last, "TruthVouch does not answer: the rest is read next time")
+                hits, misses = hits + found, misses + (not found)
+                if not hits and misses >= MISSES:
+                    return self._by_list(run, paged)
+            last = link.link_id
+        self._go_on_after(run, paged, None)
+        return True
+
+    def _read(self, run: Run, link: Link) -> bool | None:
+        """Ask for one alert: whether TruthVouch showed it; None when asking further is of no use."""
+        read_at = run.clock()
+        reply = self.alerts.get(link.alert.alert_id)
+        run.calls[Side.TRUTHVOUCH] += 1
+        if isinstance(reply, Done):
+            run.seen_alerts.add(link.alert.alert_id)
+            now = self.shelf.of_alerts([link.alert.alert_id]).get(link.alert.alert_id)
+            run.heard(of_alert(now, seen_alert(link.alert.alert_id, reply.value.status, read_at), run.horizon))
+            return True
+        if has_no_such_call(reply):
+            return False
+        return None if run.could_not_read(Side.TRUTHVOUCH, reply) else True
+
+    def _stop(self, run: Run, paged: bool, last: int, why_not: str) -> bool:
+        run.cut_short(why_not)
+        if last:
+            self._go_on_after(run, paged, last)
+        return False
+
+    def _go_on_after(self, run: Run, paged: bool, link_id: int | None) -> None:
+        if not run.dry:
+            self.shelf.remember(AFTER + NAME[paged], str(link_id) if link_id else None)
+
+    # ------------------------------------------------------------ the list in place of single reads
+
+    def _by_list(self, run: Run, paged: bool) -> bool:
+        """TruthVouch shows no single alerts: walk its list back to the oldest alert that is still to be seen."""
+        wanted = {link.alert.alert_id: _age(link) for link in self.shelf.open_links(paged=paged)}
+        for number in count(max(int(self.shelf.mark(NEXT_PAGE) or 1), run.last_page + 1)):
+            left = [at for alert_id, at in wanted.items() if alert_id not in run.seen_alerts]
+            if not left:
+                break
+            page = self._page(run, number)
+            if page is None:
+                return self._go_on_at(run, number, False)
+            words, more = page
+            fresh = {word.alert.alert_id for word in words} - run.seen_alerts
+            self._compare(run, words)
+            if not (more and fresh) or _is_older(words, min(left) - LOOK_BACK):
+                break
+        return self._go_on_at(run, None, True)
+
+    def _go_on_at(self, run: Run, number: int | None, done: bool) -> bool:
+        if not run.dry:
+            self.shelf.remember(NEXT_PAGE, str(number) if number else None)
+        return done
+
+
+def _reaches(words: tuple[AlertWord, ...], back_to: datetime) -> bool:
+    """Whether a page holds alerts from after that time, so that more of them may stand behind it."""
+    return any(word.alert.created_at is not None and word.alert.created_at >= back_to - OVERLAP for word in words)
+
+
+def _age(link: Link) -> datetime:
+    return link.alert.created_at or link.first_seen_at
+
+
+def _is_undated(word: AlertWord) -> bool:
+    """Whether nobody can tell if an alert that is not over was raised before our time."""
+    return word.alert.created_at is None and word.status is not Status.RESOLVED
+
+
+def _is_older(words: tuple[AlertWord, ...], than: datetime) -> bool:
+    """Whether everything on the page was raised before then."""
+    return all(word.alert.created_at is not None and word.alert.created_at < than for word in words)

@@ -1,0 +1,175 @@
+"""One reconciliation under way: what it reads from the store, what it found, what it spent, what it could not do."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+
+from app.domain.link import Link
+from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId, Side
+from app.domain.outcome import Done, Held, Refused, Reply, Retry
+from app.domain.words import Word
+from app.ports import Allowance, Marks, OpenLinks, Transactions
+from app.services.reconcile_news import Finding, News
+
+log = structlog.get_logger()
+
+BATCH = 200
+"""Links read from the store at a time."""
+AFTER = "reconcile.after."
+"""Mark: the last link that was read singly before time or budget ran out, by what was read."""
+
+Post = Callable[[Sequence[Word], datetime], str]
+"""Puts words into the inbox; the answer is the id they are stored under. Raises ``StoreUnavailable``."""
+Told = Callable[[Side, int, int], None]
+"""Progress: so many of so many links of this side are read."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The links and marks as they are now. Holds no transaction while a partner is asked."""
+
+    transactions: Transactions
+    links: OpenLinks
+    marks: Marks
+
+    def open_links(self, after: int = 0, paged: bool | None = None) -> Iterator[Link]:
+        """Every open link in the order of their numbers, read in batches."""
+        while True:
+            with self.transactions.read() as tx:
+                batch = self.links.open_after(tx, LinkId(after), BATCH, paged)
+            yield from batch
+            if len(batch) < BATCH:
+                return
+            after = batch[-1].link_id
+
+    def in_turn(self, name: str, paged: bool | None = None) -> Iterator[Link]:
+        """Every open link once, beginning behind the one at which the last run had to stop."""
+        after = int(self.mark(AFTER + name) or 0)
+        yield from self.open_links(after, paged)
+        for link in self.open_links(0, paged) if after else ():
+            if link.link_id > after:
+                return
+            yield link
+
+    def on_incidents(self, ids: Collection[IncidentId], keys: Collection[IncidentKey]) -> tuple[Link, ...]:
+        """Links on these incidents, and those whose incident would carry one of these keys."""
+        with self.transactions.read() as tx:
+            return self.links.on_incidents(tx, ids, keys)
+
+    def of_alerts(self, ids: Collection[AlertId]) -> Mapping[AlertId, Link]:
+        """The links of these alerts, open or not."""
+        with self.transactions.read() as tx:
+            return self.links.of_alerts(tx, ids)
+
+    def mark(self, name: str) -> str | None:
+        """A small named fact."""
+        with self.transactions.read() as tx:
+            return self.marks.read(tx, name)
+
+    def remember(self, name: str, value: str | None) -> None:
+        """Write a small named fact; None forgets it."""
+        if self.mark(name) == value:
+            return
+        with self.transactions.begin() as tx:
+            if value is None:
+                self.marks.clear(tx, name)
+            else:
+                self.marks.put(tx, name, value)
+
+
+@dataclass(frozen=True)
+class Purse:
+    """The calls that may still be made this hour, whoever makes them."""
+
+    transactions: Transactions
+    allowance: Allowance
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def take(self) -> bool:
+        """Pay for one call; False when nothing is left."""
+        with self.transactions.begin() as tx:
+            return self.allowance.take(tx, self.clock())
+
+    def left(self) -> int:
+        """How many calls are left now."""
+        with self.transactions.read() as tx:
+            return self.allowance.left(tx, self.clock())
+
+
+@dataclass
+class Run:
+    """What one run has found and done so far."""
+
+    post: Post | None
+    """None: nothing is posted, only told (a dry run)."""
+    clock: Callable[[], datetime]
+    horizon: datetime
+    """Alerts raised before it are not taken in."""
+    since: datetime | None = None
+    """An operator's own horizon: then every page back to it is read."""
+    told: Told = lambda _side, _done, _total: None
+    links: int = 0
+    """Open links there are."""
+    findings: list[Finding] = field(default_factory=list)
+    posted: list[str] = field(default_factory=list)
+    confirmed: int = 0
+    calls: Counter[Side] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    unread: Counter[tuple[Side, str]] = field(default_factory=Counter)
+    complete: bool = True
+    seen_alerts: set[AlertId] = field(default_factory=set)
+    last_page: int = 0
+    """The last of TruthVouch's newest pages that were read."""
+
+    @property
+    def dry(self) -> bool:
+        """Whether nothing may be changed."""
+        return self.post is None
+
+    def heard(self, news: News | None) -> None:
+        """Post what a look told, if it is news."""
+        if news is None:
+            return
+        if news.finding is not None:
+            self.found(news.finding)
+        else:
+            self.confirmed += 1
+        if self.post is not None:
+            self.posted.append(self.post(news.words, self.clock()))
+
+    def found(self, finding: Finding) -> None:
+        """Note a difference."""
+        self.findings.append(finding)
+        log.info(
+            "drift.found",
+            side=finding.side.value,
+            alert_id=finding.alert_id,
+            incident_id=finding.incident_id,
+            knew=finding.knew,
+            found=finding.found,
+            outcome=finding.outcome,
+        )
+
+    def cut_short(self, why: str) -> None:
+        """Say why not everything was read."""
+        self.complete = False
+        self.faults.append(why)
+
+    def could_not_read(self, side: Side, reply: Reply[object]) -> bool:
+        """Note a look that told nothing. True when going on is of no use: the way out is closed, or nobody answers."""
+        reason = why(reply)
+        self.unread[side, reason] += 1
+        return isinstance(reply, Held) or (isinstance(reply, Retry) and self.unread[side, reason] >= 3)
+
+
+def why(reply: Reply[object]) -> str:
+    """The reason word of an answer that was no yes."""
+    return "" if isinstance(reply, Done) else reply.reason
+
+
+def has_no_such_call(reply: Reply[object]) -> bool:
+    """The partner has no such thing: an alert it lost, or a call it never had."""
+    return isinstance(reply, Refused) and reply.status in (404, 405)

@@ -1,0 +1,214 @@
+"""One budget of calls per key, kept where everybody who calls with that key can see it.
+
+PostgreSQL: one row per key, moved by one statement and one round trip, on the server's clock, which all workers share.
+The statement is ``app.domain.budget.ask`` in SQL; a test holds the two against each other. Its commit does not wait
+for the disk: what a crash of the server loses is a second of spending.
+
+SQLite: the only worker keeps the account in memory, on a clock that nobody sets. After a start nobody knows what was
+called just before it, so the account begins as if the burst had just been spent: however often the worker is
+restarted, no minute holds more calls than without. What a partner asked for is written down and survives.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.domain.budget import LONGEST_PAUSE, MICROSECONDS, Account, Pace, ask, horizon, pace, paused, used_up
+from app.ports import Budget, StoreUnavailable
+from app.store.schema import EPOCH, budgets
+
+LOOK_SECONDS = 1.0
+"""How old the knowledge of pauses may be where there is no budget of our own: other workers pause too."""
+
+SOON = 0.1
+"""Seconds until asking again, after the turn came and went while we looked."""
+
+Sleep = Callable[[float], None]
+
+
+def budget(engine: sa.Engine, name: str, per_minute: int, sleep: Sleep = time.sleep) -> Budget:
+    """The budget of one key. ``name`` says whose, and never holds the key itself; ``per_minute`` 0 = no budget of our
+    own, only the partner's word. Opens nothing yet."""
+    if engine.dialect.name == "sqlite":
+        return OwnBudget(engine, name, pace(per_minute), sleep)
+    return SharedBudget(engine.execution_options(isolation_level="AUTOCOMMIT"), name, pace(per_minute), sleep)
+
+
+# --------------------------------------------------------------------------------------------------- one worker
+
+
+class OwnBudget:
+    """In memory. For a store that has one worker."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        name: str,
+        pace: Pace | None,
+        sleep: Sleep = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine, self._name, self._pace, self._sleep = engine, name, pace, sleep
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._accounts: dict[str, Account] = {}
+
+    def take(self, reserve: float = 0.0, part: str = "") -> float:
+        """As ``ports.Budget``."""
+        with self._lock:
+            now = int(self._clock() * MICROSECONDS)
+            account = self._account("", now)
+            resting = self._account(part, now).paused_until if part else 0
+            both = Account(account.spent_until, max(account.paused_until, resting))
+            turn = ask(self._pace, both, now, reserve)
+            self._accounts[""] = Account(turn.account.spent_until, account.paused_until)
+        return _wait(turn.granted, turn.wait, self._sleep)
+
+    def pause(self, seconds: float, part: str = "") -> None:
+        """As ``ports.Budget``."""
+        with self._lock:
+            now = int(self._clock() * MICROSECONDS)
+            self._accounts[part] = paused(self._account(part, now), now, seconds)
+            left = self._accounts[part].paused_until - now
+        until = datetime.now(UTC) + timedelta(microseconds=left)
+        statement = sa.text(
+            "INSERT INTO budgets (name, spent_until, paused_until) VALUES (:name, 0, :until)"
+            " ON CONFLICT (name) DO UPDATE SET paused_until = excluded.paused_until"
+        )
+        with _reachable(self._engine) as connection:
+            connection.execute(statement, {"name": _row(self._name, part), "until": _micros(until)})
+            connection.commit()
+
+    def _account(self, part: str, now: int) -> Account:
+        if part not in self._accounts:
+            begin = Account() if part else used_up(self._pace, now)
+            self._accounts[part] = paused(begin, now, self._rest_left(part))
+        return self._accounts[part]
+
+    def _rest_left(self, part: str) -> float:
+        """Seconds of a pause that an earlier run of the worker was asked for."""
+        wanted = sa.select(budgets.c.paused_until).where(budgets.c.name == _row(self._name, part))
+        with _reachable(self._engine) as connection:
+            until = connection.execute(wanted).scalar_one_or_none()
+        return 0.0 if until is None else (until - datetime.now(UTC)).total_seconds()
+
+
+# --------------------------------------------------------------------------------------------------- many workers
+
+_NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_OF_THE_PART = "(SELECT paused_until FROM budgets WHERE name = :part)"
+_REST = f"least(greatest(coalesce(paused_until, 0), coalesce({_OF_THE_PART}, 0)), {_NOW} + {LONGEST_PAUSE})"
+_EARLIEST = f"greatest({_NOW}, {_REST})"
+_SPENT = f"(greatest(least(spent_until, {_NOW} + :horizon), {_EARLIEST}) + :interval)"
+_START = f"greatest({_EARLIEST}, {_SPENT} - :allowance)"
+
+# The pieces above are ours and constant; what is not comes as parameters.
+_TAKE = sa.text(
+    f"UPDATE budgets SET spent_until = {_SPENT} WHERE name = :name AND {_START} - {_NOW} <= :patience"  # noqa: S608
+    f" RETURNING greatest({_EARLIEST}, spent_until - :allowance) - {_NOW},"
+    " set_config('synchronous_commit', 'off', true)"
+)
+_LOOK = sa.text(
+    f"SELECT name, spent_until - {_NOW}, coalesce(paused_until, 0) - {_NOW} FROM budgets WHERE name IN (:name, :part)"  # noqa: S608
+)
+_FOUND = sa.text("INSERT INTO budgets (name, spent_until) VALUES (:name, 0) ON CONFLICT (name) DO NOTHING")
+_PAUSE = sa.text(
+    f"INSERT INTO budgets (name, spent_until, paused_until) VALUES (:name, 0, {_NOW} + :rest)"  # noqa: S608
+    " ON CONFLICT (name) DO UPDATE SET paused_until ="
+    f" greatest(least(coalesce(budgets.paused_until, 0), {_NOW} + {LONGEST_PAUSE}), excluded.paused_until)"
+)
+
+
+@dataclass
+class SharedBudget:
+    """In a row. ``engine`` commits by itself."""
+
+    engine: sa.Engine
+    name: str
+    pace: Pace | None
+    sleep: Sleep = time.sleep
+    _rests: dict[str, float] = field(default_factory=dict)
+    """Part -> until when, on this process's clock, as last looked up."""
+    _looked_at: dict[str, float] = field(default_factory=dict)
+
+    def take(self, reserve: float = 0.0, part: str = "") -> float:
+        """As ``ports.Budget``."""
+        if self.pace is None:
+            return self._unless_paused(part)
+        limits = {
+            "name": self.name,
+            "part": _row(self.name, part),
+            "interval": self.pace.interval,
+            "allowance": self.pace.allowance(reserve),
+            "patience": self.pace.patience(reserve),
+            "horizon": horizon(self.pace),
+        }
+        with _reachable(self.engine) as connection:
+            wait = connection.execute(_TAKE, limits).scalar_one_or_none()
+            if wait is None and self._is_new(connection):
+                wait = connection.execute(_TAKE, limits).scalar_one_or_none()
+            if wait is None:
+                return self._refused(connection, part, reserve)
+        return _wait(True, wait, self.sleep)
+
+    def pause(self, seconds: float, part: str = "") -> None:
+        """As ``ports.Budget``."""
+        rest = min(max(0, int(seconds * MICROSECONDS)), LONGEST_PAUSE)
+        with _reachable(self.engine) as connection:
+            connection.execute(_PAUSE, {"name": _row(self.name, part), "rest": rest})
+        self._looked_at.clear()
+
+    def _is_new(self, connection: sa.Connection) -> bool:
+        return bool(connection.execute(_FOUND, {"name": self.name}).rowcount)
+
+    def _refused(self, connection: sa.Connection, part: str, reserve: float) -> float:
+        """Seconds until it is worth asking again."""
+        found = self._look(connection, part)
+        spent = next((spent for name, spent, _ in found if name == self.name), 0)
+        turn = ask(self.pace, Account(spent, max([0, *(rest for _, _, rest in found)])), 0, reserve)
+        return SOON if turn.granted else turn.wait / MICROSECONDS
+
+    def _unless_paused(self, part: str) -> float:
+        now = time.monotonic()
+        if now - self._looked_at.get(part, -LOOK_SECONDS) >= LOOK_SECONDS:
+            with _reachable(self.engine) as connection:
+                rests = [rest for _, _, rest in self._look(connection, part)]
+            self._rests[part] = now + min(max([0, *rests]), LONGEST_PAUSE) / MICROSECONDS
+            self._looked_at[part] = now
+        turn = ask(None, Account(0, int((self._rests[part] - now) * MICROSECONDS)), 0)
+        return _wait(turn.granted, turn.wait, self.sleep)
+
+    def _look(self, connection: sa.Connection, part: str) -> list[Any]:
+        return list(connection.execute(_LOOK, {"name": self.name, "part": _row(self.name, part)}))
+
+
+def _wait(granted: bool, wait: int, sleep: Sleep) -> float:
+    """Sit a short wait out; hand a long one back."""
+    seconds = wait / MICROSECONDS
+    if granted and seconds > 0:
+        sleep(seconds)
+    return 0.0 if granted else seconds
+
+
+def _row(name: str, part: str) -> str:
+    return f"{name}/{part}" if part else name
+
+
+def _micros(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+@contextmanager
+def _reachable(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection whose failure is the store's."""
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except sa.exc.OperationalError as fault:
+        raise StoreUnavailable(str(fault.orig)) from fault

@@ -1,0 +1,46 @@
+"""Dead letters as an operator's wish meets them."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from app.domain.names import LinkId, Side
+from app.ports import Letter, Tx
+from app.store.database import connection
+from app.store.schema import letters
+
+
+class StoredLetters:
+    """Reads and closes them; ``StoredLinks.add_letter`` writes them."""
+
+    def get(self, tx: Tx, letter_id: int) -> Letter | None:
+        """The letter, locked, or None."""
+        query = sa.select(letters).where(letters.c.id == letter_id).with_for_update()
+        row = connection(tx).execute(query).one_or_none()
+        if row is None:
+            return None
+        return Letter(
+            letter_id=row.id,
+            kind=row.kind,
+            reason=row.reason,
+            at=row.at,
+            attempts=row.attempts,
+            detail=row.detail,
+            link_id=None if row.link_id is None else LinkId(row.link_id),
+            side=None if row.side is None else Side(row.side),
+            inbox_id=row.inbox_id,
+            effect=row.effect,
+            closed_at=row.closed_at,
+            outcome=row.outcome,
+            closed_by=row.closed_by,
+        )
+
+    def close(self, tx: Tx, letter_id: int, outcome: str, at: datetime, by: str) -> None:
+        """Nobody has to decide about it any more."""
+        values = {"closed_at": at, "outcome": outcome, "closed_by": by}
+        connection(tx).execute(sa.update(letters).where(letters.c.id == letter_id).values(values))
+
+    def tried(self, tx: Tx, letter_id: int) -> None:
+        """It was tried once more, in vain."""
+        once_more = {"attempts": letters.c.attempts + 1}
+        connection(tx).execute(sa.update(letters).where(letters.c.id == letter_id).values(once_more))

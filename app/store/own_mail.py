@@ -1,0 +1,39 @@
+"""What the bridge puts into its own inbox, as bytes: what reconciliation found and what an operator asked for."""
+
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.domain.words import AlertWord, IncidentWord, Reading, Unreadable, Wish
+
+
+@dataclass(frozen=True, slots=True)
+class _Mail:
+    alerts: tuple[AlertWord, ...] = ()
+    incidents: tuple[IncidentWord, ...] = ()
+    wish: Wish | None = None
+
+
+_mail: TypeAdapter[_Mail] = TypeAdapter(_Mail)
+
+
+def of_finding(*words: AlertWord | IncidentWord) -> bytes:
+    """Words that a look at the partners gave, in the order alerts, then incidents."""
+    alerts = tuple(word for word in words if isinstance(word, AlertWord))
+    incidents = tuple(word for word in words if isinstance(word, IncidentWord))
+    return _mail.dump_json(_Mail(alerts, incidents), exclude_defaults=True)
+
+
+def of_wish(wish: Wish) -> bytes:
+    """One wish."""
+    return _mail.dump_json(_Mail(wish=wish), exclude_defaults=True)
+
+
+def read(body: bytes, content_encoding: str | None) -> tuple[Reading, ...]:
+    """What ``of_finding`` or ``of_wish`` wrote. Never raises: a newer version's mail is parked, not lost."""
+    try:
+        mail = _mail.validate_json(body)
+    except ValidationError:
+        return (Unreadable("unknown_mail"),)
+    readings: tuple[Reading, ...] = (*mail.alerts, *mail.incidents, *((mail.wish,) if mail.wish else ()))
+    return readings or (Unreadable("empty_mail"),)

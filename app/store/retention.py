@@ -1,0 +1,115 @@
+"""What is older than anybody needs is removed, in small transactions, so that writers get their turn in between.
+
+Nothing of an open link goes, nor what an open dead letter would be replayed from. Links stay: an alert has one for
+ever. Freed pages of a SQLite file are used again, so it grows to one window's worth of rows and no further; giving the
+space back (``VACUUM``) would lock the writers out for as long as it takes to copy the file.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.ports import Tx
+from app.store.arrivals import CURSOR
+from app.store.database import Database, connection
+from app.store.marks import StoredMarks
+from app.store.schema import Instant, inbox, letters, links, strays, timeline
+from app.store.write_turn import WriteTurn
+
+BATCH_ROWS = 500
+INBOX_ROWS = 100
+"""Bodies may be large, and while SQLite frees their pages a delivery that arrives has to wait."""
+TURN_SECONDS = 0.75
+
+Sweep = Callable[[datetime], Iterator[int]]
+"""Removes what is older than an instant; each number is the rows of one transaction. Raises ``StoreUnavailable``."""
+
+_is_open = sa.or_(
+    links.c.status != "resolved",
+    links.c.truthvouch_since.is_not(None),
+    links.c.pagerduty_since.is_not(None),
+    sa.exists().where(letters.c.link_id == links.c.id, letters.c.closed_at.is_(None)),
+)
+_of_an_open_link = sa.exists().where(links.c.id == timeline.c.link_id, _is_open)
+
+
+class StoredRetention:
+    """The brooms of one store, by what they sweep."""
+
+    def __init__(self, bridge: Database, inbox_engine: sa.Engine, data_dir: Path) -> None:
+        """``inbox_engine``: over the inbox; the same database as the bridge on PostgreSQL."""
+        self._bridge, self._inbox = bridge, Database(inbox_engine)
+        self._marks = StoredMarks()
+        self._in_turn = WriteTurn(data_dir / "inbox.db", TURN_SECONDS) if self._apart else None
+
+    @property
+    def _apart(self) -> bool:
+        return self._inbox.engine.dialect.name == "sqlite"
+
+    def sweeps(self) -> Mapping[str, Sweep]:
+        """Every table's broom."""
+        return {
+            "inbox": self._sweep_inbox,
+            "strays": partial(self._sweep, strays, strays.c.at, sa.true()),
+            "timeline": partial(self._sweep, timeline, timeline.c.at, ~_of_an_open_link),
+            "letters": partial(self._sweep, letters, letters.c.closed_at, sa.true()),
+        }
+
+    def _sweep(
+        self, table: sa.Table, at: sa.Column[Any], where: sa.ColumnElement[bool], before: datetime
+    ) -> Iterator[int]:
+        old = sa.select(table.c.id).where(at < before, where).order_by(at).limit(BATCH_ROWS)
+        while True:
+            with self._bridge.begin() as tx:
+                ids = connection(tx).execute(old).scalars().all()
+                if ids:
+                    connection(tx).execute(sa.delete(table).where(table.c.id.in_(ids)))
+            if ids:
+                yield len(ids)
+            if len(ids) < BATCH_ROWS:
+                return
+
+    def _sweep_inbox(self, before: datetime) -> Iterator[int]:
+        """Only what is taken, and never the row last taken: by that the intake knows its inbox again."""
+        last = 0
+        while True:
+            with self._bridge.read() as tx:
+                ids = self._old_rows(tx, before, last)
+                needed = self._needed(tx, ids)
+            if not ids:
+                return
+            last = ids[-1]
+            if gone := [inbox_id for inbox_id in ids if inbox_id not in needed]:
+                self._remove(gone)
+                yield len(gone)
+
+    def _old_rows(self, tx: Tx, before: datetime, last: int) -> list[int]:
+        old = sa.select(inbox.c.id).where(inbox.c.id > last, inbox.c.received_at < _micros(before))
+        if not self._apart:
+            taken = old.where(inbox.c.taken_at.is_not(None))
+            return list(connection(tx).execute(taken.order_by(inbox.c.id).limit(INBOX_ROWS)).scalars())
+        taken = old.where(inbox.c.id < int(self._marks.read(tx, CURSOR) or 0))
+        with self._inbox.read() as reader:
+            return list(connection(reader).execute(taken.order_by(inbox.c.id).limit(INBOX_ROWS)).scalars())
+
+    def _needed(self, tx: Tx, ids: list[int]) -> set[int]:
+        held = sa.select(letters.c.inbox_id).where(letters.c.inbox_id.in_(ids), letters.c.closed_at.is_(None))
+        return set(connection(tx).execute(held).scalars())
+
+    def _remove(self, ids: list[int]) -> None:
+        if self._in_turn is None:
+            return self._delete(ids)
+        with self._in_turn:
+            return self._delete(ids)
+
+    def _delete(self, ids: list[int]) -> None:
+        with self._inbox.begin() as tx:
+            connection(tx).execute(sa.delete(inbox).where(inbox.c.id.in_(ids)))
+
+
+def _micros(at: datetime) -> int | None:
+    return Instant().process_bind_param(at, sa.engine.default.DefaultDialect())

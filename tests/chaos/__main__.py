@@ -1,0 +1,46 @@
+"""``python -m tests.chaos``: run the chaos and judge it. Exit code 0 if nothing was lost or doubled, else 1."""
+
+import argparse
+import json
+import secrets
+import sys
+
+import pytest
+
+from tests.chaos.report import Say, as_json, tell
+from tests.chaos.run import QUIET_SECONDS, run
+
+
+def main() -> int:
+    """Read the options, run, tell."""
+    options = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    options.add_argument("--seconds", type=float, default=60.0, help="how long the violence lasts")
+    options.add_argument("--store", choices=("sqlite", "postgres", "both"), default="sqlite")
+    options.add_argument("--seed", type=int, default=None, help="the same seed gives the same plan")
+    options.add_argument("--quiet-seconds", type=float, default=None, help="how long quiet may take to come")
+    options.add_argument("--json", action="store_true", help="the report for machines, on standard output")
+    chosen = options.parse_args()
+    seed = secrets.randbelow(10**6) if chosen.seed is None else chosen.seed
+    stores = ("sqlite", "postgres") if chosen.store == "both" else (chosen.store,)
+    say = _to(sys.stderr if chosen.json else sys.stdout)
+    runs = []
+    for store in stores:
+        say(f"Chaos on {store} for {chosen.seconds:g} s, seed {seed}")
+        try:
+            patience = chosen.quiet_seconds or max(QUIET_SECONDS, chosen.seconds / 2)
+            runs.append(run(store, chosen.seconds, seed, say, patience))
+        except pytest.skip.Exception as missing:
+            say(f"Not run on {store}: {missing}")
+            return 1
+    tell(runs, say)
+    if chosen.json:
+        _to(sys.stdout)(json.dumps([as_json(outcome) for outcome in runs]))
+    return 0 if all(outcome.passed for outcome in runs) else 1
+
+
+def _to(stream: object) -> Say:
+    return lambda line: print(line, file=stream, flush=True)  # type: ignore[call-overload]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""What was seen in a run, as values: the judge knows nothing else."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from tests.system.signing import key_of
+
+OPEN, ACKNOWLEDGED, RESOLVED = "open", "acknowledged", "resolved"
+PLAIN = {"triggered": OPEN, "investigating": ACKNOWLEDGED, "dismissed": RESOLVED}
+"""Both partners' statuses in three words; those not named are one of them already."""
+TRUTHVOUCH, PAGERDUTY = "truthvouch", "pagerduty"
+DESERVING = ("critical", "high")
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a person did about an alert, on either side."""
+
+    at: float
+    alert_id: str
+    side: str
+    verb: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSeen:
+    """An alert as TruthVouch has it in the end."""
+
+    alert_id: str
+    severity: str
+    status: str
+    """``open``, ``acknowledged`` or ``resolved``."""
+    raised_at: float
+
+    @property
+    def key(self) -> str:
+        """Under which its incident is known."""
+        return key_of(self.alert_id)
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentSeen:
+    """An incident as PagerDuty has it in the end."""
+
+    incident_id: str
+    key: str
+    status: str
+    merged_into: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One call of the bridge that changes something at a partner."""
+
+    at: float
+    side: str
+    subject: str
+    """An alert id, an incident id, or an incident key."""
+    says: str
+    """``open``, ``acknowledged``, ``resolved``, or ``note``."""
+    status: int | None
+    took: bool
+    """Whether the partner did it, whatever became of its answer."""
+    creates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """One signal, so many seconds after the beginning."""
+
+    at: float
+    whom: str
+
+
+@dataclass(slots=True)
+class Evidence:
+    """Everything of one run."""
+
+    alerts: list[AlertSeen] = field(default_factory=list)
+    incidents: list[IncidentSeen] = field(default_factory=list)
+    acts: list[Act] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
+    calls: int = 0
+    """Of the bridge to the partners, reads included."""
+    kills: list[Kill] = field(default_factory=list)
+    faults: int = 0
+    webhooks: Mapping[str, int] = field(default_factory=dict)
+    """``sent``, ``retried``, ``failed``, ``queued``, ``held``."""
+    seconds: float = 0.0
+    seconds_to_quiet: float | None = None
+    """None: it never became quiet in the time given."""
+    left_waiting: int | None = 0
+    """Deliveries the bridge then still owed, by its own account."""
+    log_faults: list[str] = field(default_factory=list)
+
+
+def plain(status: str) -> str:
+    """A status of either partner in the three words."""
+    return PLAIN.get(status, status)
+
+
+def alerts_in(state: Mapping[str, Any], raised: Mapping[str, float]) -> list[AlertSeen]:
+    """The alerts of a run in the sandbox's state; ``raised`` says when each was raised."""
+    return [
+        AlertSeen(alert["id"], alert["severity"], plain(alert["status"]), raised[alert["id"]])
+        for alert in state["alerts"]
+        if alert["id"] in raised
+    ]
+
+
+def incidents_in(state: Mapping[str, Any]) -> list[IncidentSeen]:
+    """Every incident in the sandbox's state."""
+    return [
+        IncidentSeen(
+            incident["id"],
+            str(incident["incident_key"] or next(iter(incident["alert_keys"]), "")),
+            plain(incident["status"]),
+            incident["merged_into"],
+            tuple(note["content"] for note in incident["notes"]),
+        )
+        for incident in state["incidents"]
+    ]
+
+
+def writes_in(calls: Iterable[Mapping[str, Any]]) -> list[Write]:
+    """The calls that change something, in the order of their arrival."""
+    found = (_write(call) for call in calls if call["method"] != "GET")
+    return sorted((write for write in found if write), key=lambda write: write.at)
+
+
+def _write(call: Mapping[str, Any]) -> Write | None:
+    """None for what changes nothing, or was cut off because its sender was killed."""
+    body = call["body"] if isinstance(call["body"], dict) else {}
+    incident = body.get("incident", {})
+    path, status, side = str(call["path"]), call["status"], str(call["partner"])
+    took = call["fault"] == "reset_after" or (status is not None and 200 <= status < 300)
+    if side == TRUTHVOUCH and "status" in body:
+        return Write(call["at"], side, unquote(path.rpartition("/")[2]), plain(body["status"]), status, took)
+    if path == "/incidents" and "incident_key" in incident:
+        return Write(call["at"], side, incident["incident_key"], OPEN, status, took, creates=True)
+    if found := re.fullmatch(r"/incidents/(\w+)/notes", path):
+        return Write(call["at"], side, found[1], "note", status, took)
+    found = re.fullmatch(r"/incidents/(\w+)", path)
+    if found and "status" in incident:
+        return Write(call["at"], side, found[1], plain(incident["status"]), status, took)
+    return None

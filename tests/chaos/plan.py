@@ -1,0 +1,114 @@
+"""Everything that will happen in a run, drawn from one seed before it begins."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Drawn = TypeVar("Drawn")
+
+Step = tuple[str, str]
+"""(the side a person acts on, what they do there)."""
+
+SHORT_RUN_SECONDS = 120.0
+ALERTS_PER_SECOND = 4.0
+SEVERITIES = {"critical": 45, "high": 25, "medium": 20, "low": 10}
+SCRIPTS: dict[tuple[Step, ...], int] = {
+    (): 8,
+    (("pagerduty", "acknowledge"), ("pagerduty", "resolve")): 16,
+    (("pagerduty", "acknowledge"), ("pagerduty", "note"), ("pagerduty", "resolve")): 8,
+    (("truthvouch", "acknowledge"), ("truthvouch", "resolve")): 14,
+    (("truthvouch", "investigate"), ("pagerduty", "resolve")): 8,
+    (("truthvouch", "dismiss"),): 8,
+    (("pagerduty", "acknowledge"), ("pagerduty", "unacknowledge"), ("pagerduty", "acknowledge")): 8,
+    (("pagerduty", "acknowledge"), ("pagerduty", "unacknowledge"), ("truthvouch", "resolve")): 6,
+    (("truthvouch", "resolve"), ("truthvouch", "reopen"), ("pagerduty", "resolve")): 8,
+    (("pagerduty", "resolve"), ("pagerduty", "reopen"), ("truthvouch", "resolve")): 5,
+    (("truthvouch", "acknowledge"), ("pagerduty", "resolve"), ("truthvouch", "reopen")): 5,
+    (("pagerduty", "merge"), ("truthvouch", "resolve")): 4,
+}
+"""What becomes of an alert, and how often of a hundred or so."""
+
+FAULTS: tuple[tuple[dict[str, Any], int], ...] = (
+    ({"kind": "status", "status": 503}, 4),
+    ({"kind": "status", "status": 429, "headers": {"Retry-After": "1"}}, 3),
+    ({"kind": "slow", "seconds": 0.8}, 3),
+    ({"kind": "reset_before"}, 3),
+    ({"kind": "reset_after"}, 5),
+    ({"kind": "refuse"}, 2),
+)
+KILLS = {
+    "sqlite": {"worker": 46, "web": 47, "master": 7},
+    "postgres": {"leader": 20, "worker": 26, "web": 38, "master": 5, "stop": 11},
+}
+"""Who is struck, and how often of a hundred. ``stop``: SIGSTOP, and SIGCONT a while later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One thing that will happen, ``at`` seconds after the beginning."""
+
+    at: float
+    what: str
+    """``alert``, ``fault``, ``hold`` or ``kill``."""
+    facts: dict[str, Any]
+
+
+def plan(seed: int, seconds: float, store: str) -> list[Moment]:
+    """All of it in order of time. The same three values always give the same plan."""
+    streams = (_alerts(seed, seconds), _faults(seed, seconds), _holds(seed, seconds), _kills(seed, seconds, store))
+    return sorted((moment for stream in streams for moment in stream), key=lambda moment: moment.at)
+
+
+def _instants(dice: random.Random, seconds: float, least: float, most: float) -> Iterator[float]:
+    at = dice.uniform(0, most)
+    while at < seconds:
+        yield at
+        at += dice.uniform(least, most)
+
+
+def _alerts(seed: int, seconds: float) -> Iterator[Moment]:
+    dice = random.Random(f"{seed} alerts")
+    for number, at in enumerate(_instants(dice, seconds, 0.0, 2 / ALERTS_PER_SECOND)):
+        steps = _drawn(dice, SCRIPTS)
+        yield Moment(
+            at,
+            "alert",
+            {
+                "alert_id": f"chaos-{seed}-{number:05d}",
+                "severity": _drawn(dice, SEVERITIES),
+                "deliver": dice.choice((1, 1, 1, 2, 3)),
+                "steps": [(side, verb, dice.uniform(0.0, 2.5)) for side, verb in steps],
+            },
+        )
+
+
+def _faults(seed: int, seconds: float) -> Iterator[Moment]:
+    dice = random.Random(f"{seed} faults")
+    for at in _instants(dice, seconds, 1.0, 5.0):
+        kind = FAULTS[_drawn(dice, {number: weight for number, (_, weight) in enumerate(FAULTS)})][0]
+        order = {**kind, "partner": dice.choice(("pagerduty", "truthvouch", "any"))}
+        yield Moment(at, "fault", {"order": order, "lasts": dice.uniform(0.3, 2.0)})
+
+
+def _holds(seed: int, seconds: float) -> Iterator[Moment]:
+    dice = random.Random(f"{seed} holds")
+    for at in _instants(dice, seconds, 3.0, 9.0):
+        flush = {"order": dice.choice(("same", "reverse", "shuffled")), "seed": dice.randrange(1000)}
+        yield Moment(
+            at, "hold", {"lasts": dice.uniform(0.3, 1.5), "flush": {**flush, "copies": dice.choice((1, 2, 3))}}
+        )
+
+
+def _kills(seed: int, seconds: float, store: str) -> Iterator[Moment]:
+    dice = random.Random(f"{seed} kills {store}")
+    # A long run leaves the bridge the time to work between two blows; a short one has to show enough of them.
+    least, most = (0.2, 1.6) if seconds <= SHORT_RUN_SECONDS else (1.0, 6.0)
+    for at in _instants(dice, seconds, least, most):
+        yield Moment(
+            at, "kill", {"whom": _drawn(dice, KILLS[store]), "luck": dice.random(), "lasts": dice.uniform(1, 3)}
+        )
+
+
+def _drawn(dice: random.Random, weights: dict[Drawn, int]) -> Drawn:
+    return dice.choices(list(weights), list(weights.values()))[0]

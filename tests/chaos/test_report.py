@@ -1,0 +1,47 @@
+"""What is read from the partners' records, and what a report tells."""
+
+from dataclasses import replace
+
+from tests.chaos.evidence import OPEN, RESOLVED, writes_in
+from tests.chaos.judge import Judge
+from tests.chaos.report import Outcome, figures, tell
+from tests.chaos.test_judge import ACKNOWLEDGE, ALERT, created, seen
+
+
+def test_what_is_told_but_no_failure_lets_a_run_pass():
+    evidence = seen(OPEN, OPEN, ACKNOWLEDGE)
+    run = Outcome("sqlite", 1, evidence, Judge(evidence).verdict())
+    assert run.passed
+    failed = replace(evidence, incidents=[])
+    assert not Outcome("sqlite", 1, failed, Judge(failed).verdict()).passed
+
+
+def test_the_report_shows_every_figure_and_every_finding():
+    evidence = replace(seen(writes=[created(103.5)]), alerts=[ALERT, replace(ALERT, alert_id="a-2")])
+    run = Outcome("sqlite", 7, evidence, Judge(evidence).verdict(), ["proof"], "somewhere")
+    lines: list[str] = []
+    tell([run], lines.append)
+    assert [] == [name for name in figures(run) if not any(line.startswith(name) for line in lines)]
+    assert 3.5 == figures(run)["slowest incident"]
+    assert "sqlite: lost a-2: no incident was ever opened" in lines
+    assert {"proof", "sqlite: logs and stores are kept in somewhere"} < set(lines)
+
+
+def test_calls_are_read_as_the_partners_saw_them():
+    common = {"at": 1.0, "fault": None, "status": 200}
+    calls = [
+        {**common, "partner": "truthvouch", "method": "PATCH", "path": "/api/v1/alerts/a%201",
+         "body": {"status": "resolved"}},
+        {**common, "partner": "pagerduty", "method": "POST", "path": "/incidents", "status": None,
+         "fault": "reset_after", "body": {"incident": {"incident_key": "k"}}},
+        {**common, "partner": "pagerduty", "method": "PUT", "path": "/incidents/Q1", "status": 503,
+         "body": {"incident": {"status": "triggered"}}},
+        {**common, "partner": "pagerduty", "method": "POST", "path": "/incidents/Q1/notes", "body": {"note": {}}},
+        {**common, "partner": "pagerduty", "method": "PUT", "path": "/incidents/Q1", "body": {"incident": {}}},
+        {**common, "partner": "pagerduty", "method": "GET", "path": "/incidents", "body": None},
+        {**common, "partner": "pagerduty", "method": "POST", "path": "/incidents", "body": '{"incid', "status": 400},
+    ]  # fmt: skip
+    told = [(write.subject, write.says, write.took, write.creates) for write in writes_in(calls)]
+    assert [
+        ("a 1", RESOLVED, True, False), ("k", OPEN, True, True), ("Q1", OPEN, False, False), ("Q1", "note", True, False)
+    ] == told  # fmt: skip

@@ -1,0 +1,172 @@
+"""The loop breaker: ten flips within a minute, the two sides taking turns, and what a freeze stops."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from app.domain.alert import Alert
+from app.domain.echo import wrote
+from app.domain.effects import AddNote, LookForIncident, OpenIncident, SetAlert, SetIncident, missing
+from app.domain.freeze import FLIPS, WINDOW, flipped, thawed
+from app.domain.lifecycle import advance
+from app.domain.link import Clock, Known, Link, Note
+from app.domain.names import AlertId, IncidentId, Side, Status, Urgency, Via, incident_key
+from app.domain.rulebook import Decision
+from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Word
+from tests.fakes import START
+
+ALERT = Alert(AlertId("a1"), severity="critical")
+PAGE = Decision(Urgency.HIGH, "severity_map", "test", "severity_map")
+LINK = Link(
+    ALERT, incident_key(AlertId("a1")), START, decision=PAGE, incident_id=IncidentId("Q1"), open_tried=True,
+    alert_side=Known(Status.OPEN, START), incident_side=Known(Status.OPEN, START),
+)  # fmt: skip
+T, P = Side.TRUTHVOUCH, Side.PAGERDUTY
+
+
+def at(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def turns(authors: Sequence[Side], every: float) -> Link:
+    link = LINK
+    for n, side in enumerate(authors):
+        link = flipped(link, side, at(n * every))
+    return link
+
+
+def resolve(when: datetime) -> AlertWord:
+    return AlertWord(AlertVerb.RESOLVED, ALERT, "alert.resolved", when)
+
+
+def reopen(when: datetime) -> IncidentWord:
+    return IncidentWord(IncidentVerb.REOPENED, IncidentId("Q1"), "incident.reopened", when)
+
+
+def fight(flips: int, every: float, now: datetime | None = None) -> tuple[Link, list[str]]:
+    """TruthVouch resolves, PagerDuty reopens, and so on; both sides follow at once."""
+    link, outcomes = LINK, []
+    for n in range(flips):
+        when = at(1 + n * every)
+        step = advance(link, resolve(when) if n % 2 == 0 else reopen(when), now or when)
+        outcomes.append(step.outcome)
+        both = Known(step.link.status, when)
+        link = replace(step.link, alert_side=both, incident_side=both)
+    return link, outcomes
+
+
+def test_ten_flips_with_the_sides_taking_turns_freeze() -> None:
+    link, outcomes = fight(FLIPS, 6)
+    assert 10 == FLIPS
+    assert [*["moved"] * 9, "frozen"] == outcomes
+    assert at(1 + 54) == link.frozen_at
+
+
+def test_nine_do_not() -> None:
+    assert None is fight(FLIPS - 1, 1)[0].frozen_at
+
+
+def test_the_link_freezes_once_and_stays_frozen() -> None:
+    link, outcomes = fight(FLIPS + 5, 1)
+    assert 1 == outcomes.count("frozen")
+    assert at(10) == link.frozen_at
+
+
+@pytest.mark.parametrize(("every", "freezes"), [(WINDOW.total_seconds() / 9, True), (7, False), (3_600, False)])
+def test_ten_flips_count_only_within_a_minute(every: float, freezes: bool) -> None:
+    assert freezes is (turns([T, P] * 5, every).frozen_at is not None)
+
+
+@pytest.mark.parametrize("authors", [[T] * 20, [P] * 20, [T, P, P] * 7, [T, T, P, P] * 5])
+def test_one_side_that_changes_its_mind_is_no_ping_pong(authors: list[Side]) -> None:
+    assert None is turns(authors, 0.5).frozen_at
+
+
+def test_a_turn_taken_twice_begins_the_count_anew() -> None:
+    assert None is turns([*[T, P] * 4, T, T, *[P, T] * 4], 0.5).frozen_at
+    assert None is not turns([*[T, P] * 4, T, T, *[P, T] * 4, P], 0.5).frozen_at
+
+
+def test_a_backlog_of_old_words_that_arrives_in_one_moment_does_not_freeze() -> None:
+    link, outcomes = fight(30, 600, now=at(100_000))
+    assert None is link.frozen_at
+    assert ["moved"] * 30 == outcomes
+
+
+def test_echoes_of_our_own_writes_are_no_flips() -> None:
+    link = LINK
+    for n in range(20):
+        when = at(1 + n)
+        link = wrote(link, Side.TRUTHVOUCH, Status.ACKNOWLEDGED, when)
+        step = advance(link, AlertWord(AlertVerb.ACKNOWLEDGED, ALERT, "alert.acknowledged", when), when)
+        assert "own_echo" == step.outcome
+        link = step.link
+    assert ((), None) == (link.flips, link.frozen_at)
+
+
+def test_words_heard_again_are_no_flips() -> None:
+    link = LINK
+    for _ in range(20):
+        for word in (resolve(at(1)), reopen(at(2))):
+            link = advance(link, word, at(3)).link
+    assert 2 == len(link.flips)
+
+
+# ------------------------------------------------------------------------------------------------- what it stops
+
+FROZEN = replace(LINK, frozen_at=START)
+
+
+@pytest.mark.parametrize(
+    ("said", "stopped"),
+    [
+        (IncidentWord(IncidentVerb.ACKNOWLEDGED, IncidentId("Q1"), "incident.acknowledged", at(5)), True),
+        (AlertWord(AlertVerb.ACKNOWLEDGED, ALERT, "alert.acknowledged", at(5)), True),
+        (IncidentWord(IncidentVerb.RESOLVED, IncidentId("Q1"), "incident.resolved", at(5)), False),
+        (AlertWord(AlertVerb.RESOLVED, ALERT, "alert.resolved", at(5)), False),
+    ],
+    ids=lambda said: said.event if not isinstance(said, bool) else "",
+)
+def test_a_freeze_stops_an_acknowledge_and_never_a_resolve(said: Word, stopped: bool) -> None:
+    link = advance(FROZEN, said, at(6)).link
+    effects = [missing(link, side) for side in Side]
+    assert stopped is (effects == [None, None])
+    carried_on = [missing(advance(thawed(FROZEN), said, at(6)).link, side) for side in Side]
+    assert [None, None] != carried_on
+
+
+@pytest.mark.parametrize("said", [reopen(at(5)), AlertWord(AlertVerb.REOPENED, ALERT, "alert.reopened", at(5))])
+def test_a_freeze_stops_a_reopen_on_both_sides(said: Word) -> None:
+    resolved = Known(Status.RESOLVED, at(1))
+    closed = replace(FROZEN, clock=Clock(resolved_at=at(1)), alert_side=resolved, incident_side=resolved)
+    link = advance(closed, said, at(6)).link
+    assert Status.OPEN is link.status
+    assert [None, None] == [missing(link, side) for side in Side]
+    thawed_effects = {missing(thawed(link), side) for side in Side} - {None}
+    assert thawed_effects in ({SetAlert(Status.OPEN, None)}, {SetIncident(Status.OPEN)})
+
+
+def test_a_freeze_never_stops_a_create_a_look_or_a_note() -> None:
+    fresh = replace(FROZEN, incident_id=None, incident_side=Known(), open_tried=False)
+    assert OpenIncident(look_first=False) == missing(fresh, P)
+    unknown = replace(FROZEN, via=Via.EVENTS, incident_id=None)
+    assert LookForIncident() == missing(unknown, P)
+    noted = replace(FROZEN, notes=(Note("deadbeef", "x"),))
+    assert AddNote("deadbeef", "x") == missing(noted, P)
+
+
+def test_one_frozen_link_stops_what_the_shared_incident_would_do() -> None:
+    other = replace(LINK, clock=Clock(acknowledged_at=at(1)), merged=True)
+    assert SetIncident(Status.ACKNOWLEDGED) == missing(other, P, [other, LINK])
+    assert None is missing(other, P, [other, FROZEN])
+
+
+def test_a_thawed_link_begins_its_count_anew() -> None:
+    link = thawed(fight(FLIPS, 1)[0])
+    assert ((), None) == (link.flips, link.frozen_at)
+    for n in range(FLIPS - 1):
+        link = flipped(link, [T, P][n % 2], at(20 + n))
+    assert None is link.frozen_at
+    assert None is not flipped(link, P, at(30)).frozen_at

@@ -1,0 +1,122 @@
+"""A delivery that raises every time: a dead letter and a closed lane, together or not at all."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from app.domain.link import Link
+from app.domain.names import LinkId, Side, Status
+from app.domain.words import AlertVerb, IncidentVerb, WishVerb
+from app.ports import StoreUnavailable, Tx
+from app.services.abandon import Abandon
+from app.store.database import connection
+from app.store.links import StoredLinks
+from app.store.schema import letters, links, timeline
+from tests.fakes import SilentMeter
+from tests.rig import Rig
+
+SIDE = Side.PAGERDUTY
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    made = Rig(tmp_path)
+    made.alert(AlertVerb.CREATED)
+    return made
+
+
+def abandon(rig: Rig, stored: StoredLinks | None = None) -> Abandon:
+    return Abandon(rig.database, stored or rig.links, SilentMeter(), rig.clock)
+
+
+def letters_of(rig: Rig) -> list[tuple[str, str, int | None, str | None]]:
+    with rig.database.read() as tx:
+        query = sa.select(letters.c.kind, letters.c.reason, letters.c.link_id, letters.c.side)
+        return [tuple(row) for row in connection(tx).execute(query)]
+
+
+def test_it_becomes_a_letter_and_the_lane_waits_behind_it(rig: Rig) -> None:
+    lane = rig.link().pagerduty
+    abandon(rig)(rig.link().link_id, SIDE, lane.seq, "KeyError")
+    assert [("effect", "delivery_broke:KeyError", rig.link().link_id, "pagerduty")] == letters_of(rig)
+    after = rig.link().pagerduty
+    assert (False, None, "delivery_broke:KeyError") == (after.outstanding, after.since, after.dead)
+    assert not rig.run() or rig.pagerduty.calls == []
+
+
+def test_replayed_it_is_looked_for_first_because_its_call_may_have_been_made(rig: Rig) -> None:
+    abandon(rig)(rig.link().link_id, SIDE, rig.link().pagerduty.seq, "KeyError")
+    rig.engine.waiting.clear()
+    rig.wish(WishVerb.REPLAY, 1)
+    rig.run()
+    assert ["find", "open"] == rig.pagerduty.calls
+
+
+def test_a_resolve_still_looks_for_what_may_have_been_opened(rig: Rig) -> None:
+    abandon(rig)(rig.link().link_id, SIDE, rig.link().pagerduty.seq, "KeyError")
+    rig.engine.waiting.clear()
+    rig.clock.move(1)
+    rig.alert(AlertVerb.RESOLVED)
+    rig.run()
+    assert {"find"} == set(rig.pagerduty.calls)
+
+
+def test_one_that_was_done_or_overtaken_meanwhile_is_left_alone(rig: Rig) -> None:
+    seq = rig.link().pagerduty.seq
+    rig.run()
+    before = rig.link()
+    abandon(rig)(before.link_id, SIDE, seq, "KeyError")
+    abandon(rig)(before.link_id, SIDE, seq - 1, "KeyError")
+    assert [] == letters_of(rig)
+    assert before == rig.link()
+
+
+class CannotSay(StoredLinks):
+    def write_timeline(self, tx: Tx, entries: object) -> None:
+        raise StoreUnavailable("gone")
+
+
+def test_all_of_it_or_nothing(rig: Rig) -> None:
+    before = rig.link()
+    with pytest.raises(StoreUnavailable):
+        abandon(rig, CannotSay())(before.link_id, SIDE, before.pagerduty.seq, "KeyError")
+    assert [] == letters_of(rig)
+    assert before == rig.link()
+
+
+def test_a_link_that_cannot_be_read_gets_its_letter_too(rig: Rig) -> None:
+    link_id = rig.link().link_id
+    with rig.database.begin() as tx:
+        connection(tx).execute(sa.update(links).values(state='{"alert": 7}'))
+    abandon(rig)(link_id, SIDE, 1, "ValidationError")
+    assert [("effect", "delivery_broke:ValidationError", link_id, "pagerduty")] == letters_of(rig)
+
+
+def test_it_is_in_the_time_line(rig: Rig) -> None:
+    abandon(rig)(rig.link().link_id, SIDE, rig.link().pagerduty.seq, "KeyError")
+    with rig.database.read() as tx:
+        events = connection(tx).execute(sa.select(timeline.c.event)).scalars().all()
+    assert "delivery.dead" == events[-1]
+
+
+def test_a_worker_that_was_thought_dead_records_nothing_over_what_came_after(rig: Rig) -> None:
+    """It stood still in the middle of a call; another took the delivery over, and a person resolved the alert."""
+    link_id, seq = rig.link().link_id, rig.link().pagerduty.seq
+    perform = rig.deliver.perform
+    later: list[Link] = []
+
+    def stand_still(link: Link, effect: object) -> object:
+        rig.deliver.perform = perform
+        rig.deliver(link_id, SIDE, seq, False)
+        rig.incident(IncidentVerb.RESOLVED)
+        rig.run()
+        later.append(rig.link())
+        return perform(link, replace(effect, look_first=True))  # type: ignore[type-var, arg-type]
+
+    rig.deliver.perform = stand_still  # type: ignore[assignment]
+    assert "overtaken" == rig.deliver(LinkId(link_id), SIDE, seq, True)
+    assert [rig.link()] == later
+    assert Status.RESOLVED is rig.link().status
+    assert 1 == len(rig.pagerduty.incidents)

@@ -1,0 +1,83 @@
+"""Deliveries that end at a bad moment, and pages that must wait for nobody."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.domain.names import Side, Status, Via
+from app.domain.outcome import Held, Refused, Retry
+from app.domain.words import AlertVerb
+from tests.rig import Rig
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
+
+
+def test_a_delivery_that_yields_when_nothing_is_owed_any_more_leaves_no_lane_waiting_for_it(rig: Rig) -> None:
+    rig.alert(AlertVerb.CREATED)
+    rig.clock.move(1)
+    rig.alert(AlertVerb.RESOLVED)
+    link = rig.link()
+    assert link.pagerduty.outstanding
+    rig.deliver._yield_turn(link.link_id, Side.PAGERDUTY, link.pagerduty.seq)
+    assert not rig.link().pagerduty.outstanding
+
+
+def overtaken(rig: Rig, lost: bool) -> None:
+    """The create is made, but another delivery has the lane by then."""
+    rig.alert(AlertVerb.CREATED)
+    link = rig.link()
+    seq = link.pagerduty.seq
+    step = rig.deliver._begin(link.link_id, Side.PAGERDUTY, seq, True)
+    assert step is not None
+    reply = rig.deliver.perform(*step)
+    with rig.database.begin() as tx:
+        now = rig.links.get(tx, link.link_id)
+        rig.links.save(tx, now.with_lane(Side.PAGERDUTY, replace(now.pagerduty, outstanding=False, seq=seq + 1)))
+    rig.clock.move(1)
+    rig.alert(AlertVerb.RESOLVED)
+    answer = Retry("connection_reset", unclear=True) if lost else reply
+    rig.deliver._record(link.link_id, Side.PAGERDUTY, seq, step[1], answer, True)
+    rig.run()
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["its answer came", "its answer was lost"])
+@pytest.mark.parametrize("via", list(Via))
+def test_an_incident_opened_after_its_delivery_was_overtaken_is_closed_with_its_alert(
+    tmp_path: Path, via: Via, lost: bool
+) -> None:
+    rig = Rig(tmp_path, via)
+    overtaken(rig, lost)
+    assert [Status.RESOLVED] == [facts.status for facts in rig.pagerduty.incidents.values()]
+
+
+def test_a_reopen_waits_behind_no_refused_note(rig: Rig) -> None:
+    rig.pagerduty.add_note = lambda incident_id, content: Refused("not_in_plan", 402)  # type: ignore[method-assign]
+    rig.alert(AlertVerb.CREATED)
+    rig.run()
+    rig.clock.move(60)
+    rig.alert(AlertVerb.RESOLVED, reason="paraphrase")
+    rig.run()
+    assert "not_in_plan" == rig.link().pagerduty.dead
+    rig.clock.move(60)
+    rig.alert(AlertVerb.REOPENED)
+    rig.run()
+    assert Status.OPEN is rig.pagerduty.incidents["Q1"].status
+
+
+@pytest.mark.parametrize("look", [Held("unauthorized"), Retry("connect_failed")], ids=["held", "down"])
+def test_a_page_by_event_waits_for_no_look_by_rest(tmp_path: Path, look: Held | Retry) -> None:
+    rig = Rig(tmp_path, Via.EVENTS)
+    find = rig.pagerduty.find
+    rig.pagerduty.find = lambda key, since=None: look  # type: ignore[method-assign]
+    rig.pagerduty.faults.queue.append("refused")
+    rig.alert(AlertVerb.CREATED)
+    tried = replace(rig.link(), open_tried=True)
+    with rig.database.begin() as tx:
+        rig.links.save(tx, tried)
+    rig.engine.run(rig.deliver, at_most=6)
+    assert [Status.OPEN] == [facts.status for facts in rig.pagerduty.incidents.values()]
+    rig.pagerduty.find = find  # type: ignore[method-assign]

@@ -1,0 +1,236 @@
+"""Whose turn it is: what was not asked is no try, a status never waits behind a note, each effect on its own queue."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from app.domain.effects import LATER, SOON, URGENT
+from app.domain.names import LinkId, Side, Status, Via
+from app.domain.outcome import Held, Refused, Retry
+from app.domain.words import AlertVerb, IncidentVerb
+from app.ports import Order, Tx
+from tests.fakes import ManualEngine
+from tests.rig import Rig
+
+
+class NotingEngine(ManualEngine):
+    """Also keeps every order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.orders: list[Order] = []
+
+    def submit(self, tx: Tx, orders: Sequence[Order]) -> None:
+        self.orders += orders
+        super().submit(tx, orders)
+
+
+class NotingRig(Rig):
+    engine: NotingEngine
+
+    def an_engine(self) -> ManualEngine:
+        return NotingEngine()
+
+    def one(self) -> list[str]:
+        """Deliver one."""
+        return self.engine.run(self.deliver, at_most=1)
+
+    def fail(self, name: str, reply: object) -> None:
+        """From now on a call of PagerDuty's answers this."""
+
+        def answer(*_: Any) -> object:
+            self.pagerduty.calls.append(name)
+            return reply
+
+        setattr(self.pagerduty, name, answer)
+
+    def mend(self, name: str) -> None:
+        delattr(self.pagerduty, name)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> NotingRig:
+    return NotingRig(tmp_path)
+
+
+def opened(rig: NotingRig) -> NotingRig:
+    rig.alert(AlertVerb.CREATED)
+    rig.run()
+    rig.clock.move(10)
+    rig.pagerduty.calls.clear()
+    return rig
+
+
+# ------------------------------------------------------------------------------------------------- not asked
+
+
+@pytest.mark.parametrize(("wait", "after"), [(0.2, 0.5), (3.0, 3.3), (60.0, 66.0)])
+def test_a_spent_budget_is_no_failure_and_asks_again_when_it_is_our_turn(
+    rig: NotingRig, wait: float, after: float
+) -> None:
+    rig.fail("open", Held("budget_spent", wait))
+    rig.alert(AlertVerb.CREATED)
+    assert ["held"] == rig.one()
+    lane = rig.link().pagerduty
+    assert (True, 0, "", None) == (lane.outstanding, lane.attempt, lane.failing, lane.failing_since)
+    assert after == pytest.approx(rig.engine.orders[-1].delay_seconds, abs=0.06)
+    rig.mend("open")
+    assert ["done"] == rig.run()
+
+
+def test_a_spent_budget_leaves_no_mark_and_no_line_in_the_story(rig: NotingRig) -> None:
+    rig.fail("open", Held("budget_spent", 2.0))
+    rig.alert(AlertVerb.CREATED)
+    rig.one()
+    with rig.database.engine.connect() as connection:
+        marks = connection.exec_driver_sql("SELECT name FROM marks WHERE name LIKE 'hold%'").all()
+        events = connection.exec_driver_sql("SELECT event FROM timeline WHERE event LIKE 'delivery%'").all()
+    assert ([], []) == (marks, events)
+
+
+def test_a_spent_budget_never_makes_a_create_unclear(rig: NotingRig) -> None:
+    rig.fail("open", Held("budget_spent", 2.0))
+    rig.alert(AlertVerb.CREATED)
+    rig.one()
+    assert not rig.link().open_tried
+
+
+def test_while_the_target_is_down_what_can_wait_makes_no_call(rig: NotingRig) -> None:
+    for number in range(6):
+        rig.alert(AlertVerb.CREATED, alert_id=f"a{number}")
+    rig.run()
+    rig.clock.move(10)
+    rig.fail("set_status", Retry("http_503", unclear=True))
+    for number in range(5):
+        rig.alert(AlertVerb.ACKNOWLEDGED, alert_id=f"a{number}")
+    rig.engine.run(rig.deliver, at_most=5)
+    rig.pagerduty.calls.clear()
+    rig.alert(AlertVerb.ACKNOWLEDGED, alert_id="a5")
+    rig.engine.run(rig.deliver, at_most=6)
+    assert [] == rig.pagerduty.calls
+    assert ("", 0) == (rig.link("a5").pagerduty.failing, rig.link("a5").pagerduty.attempt)
+    rig.mend("set_status")
+    rig.clock.move(31)
+    rig.run()
+    assert {Status.ACKNOWLEDGED} == {incident.status for incident in rig.pagerduty.incidents.values()}
+
+
+# ------------------------------------------------------------------------------------------------- overtaking
+
+
+def failing_note(rig: NotingRig) -> NotingRig:
+    """A resolved incident whose note fails and waits for long."""
+    opened(rig)
+    rig.fail("notes", Retry("http_503"))
+    rig.alert(AlertVerb.RESOLVED, reason="false_positive")
+    for _ in range(6):
+        rig.one()
+        rig.clock.move(130)
+    assert "AddNote" == rig.link().pagerduty.waits_for
+    # It was just tried again, and sleeps.
+    rig.one()
+    return rig
+
+
+def test_a_status_change_never_waits_behind_a_failing_note(rig: NotingRig) -> None:
+    failing_note(rig)
+    rig.engine.waiting.clear()  # asleep for two minutes
+    rig.alert(AlertVerb.REOPENED)
+    (order,) = [order for order in rig.engine.orders[-1:] if order.side is Side.PAGERDUTY]
+    assert (None, rig.link().pagerduty.seq) == (order.delay_seconds, order.seq)
+    rig.one()
+    assert Status.OPEN is rig.pagerduty.incidents["Q1"].status
+
+
+def test_a_delayed_delivery_that_was_overtaken_does_nothing(rig: NotingRig) -> None:
+    failing_note(rig)
+    ((link_id, side, seq),) = rig.engine.waiting
+    rig.alert(AlertVerb.REOPENED)
+    rig.pagerduty.calls.clear()
+    assert "done" == rig.deliver(LinkId(link_id), side, seq)
+    assert [] == rig.pagerduty.calls
+
+
+def test_a_delivery_that_may_have_begun_is_not_overtaken(rig: NotingRig) -> None:
+    failing_note(rig)
+    lane, orders = rig.link().pagerduty, len(rig.engine.orders)
+    assert lane.due_at is not None
+    rig.clock.now = lane.due_at - timedelta(seconds=0.5)
+    rig.alert(AlertVerb.REOPENED)
+    assert (lane.seq, orders) == (rig.link().pagerduty.seq, len(rig.engine.orders))
+
+
+def test_a_word_heard_while_a_note_fails_is_carried_at_once(rig: NotingRig) -> None:
+    opened(rig)
+
+    def fails_while_somebody_speaks(*_: Any) -> object:
+        rig.mend("notes")
+        rig.clock.move(60)
+        rig.alert(AlertVerb.REOPENED)
+        return Retry("http_503")
+
+    setattr(rig.pagerduty, "notes", fails_while_somebody_speaks)  # noqa: B010 - its type is another
+    rig.alert(AlertVerb.RESOLVED, reason="false_positive")
+    rig.one()
+    assert "put open" in rig.pagerduty.calls
+
+
+def test_the_same_effect_again_waits_its_time(rig: NotingRig) -> None:
+    rig.fail("open", Retry("http_503"))
+    rig.alert(AlertVerb.CREATED)
+    for _ in range(5):
+        rig.one()
+    orders = len(rig.engine.orders)
+    rig.alert(AlertVerb.CREATED)
+    rig.alert(AlertVerb.ACKNOWLEDGED)
+    assert orders == len(rig.engine.orders)
+
+
+# ------------------------------------------------------------------------------------------------- queues
+
+
+def test_pages_and_what_changes_them_have_queues_of_their_own(rig: NotingRig) -> None:
+    rig.alert(AlertVerb.CREATED)
+    rig.alert(AlertVerb.CREATED, alert_id="a2", severity="high")
+    rig.run()
+    rig.clock.move(5)
+    rig.alert(AlertVerb.ACKNOWLEDGED)
+    rig.run()
+    rig.clock.move(5)
+    rig.incident(IncidentVerb.RESOLVED, author="Dana Example")
+    rig.run()
+    expected = [
+        ("pagerduty-rest", URGENT),
+        ("pagerduty-rest", LATER),
+        ("pagerduty-rest-changes", SOON),
+        ("truthvouch", SOON),
+    ]
+    assert expected == [(order.queue, order.priority) for order in rig.engine.orders]
+
+
+def test_by_event_a_look_goes_through_the_rest_door(tmp_path: Path) -> None:
+    rig = NotingRig(tmp_path, Via.EVENTS)
+    rig.alert(AlertVerb.CREATED)
+    rig.fail("find", Retry("http_503"))
+    rig.one()
+    assert ["pagerduty-events", "pagerduty-rest-changes"] == [order.queue for order in rig.engine.orders]
+
+
+# ------------------------------------------------------------------------------------------------- loud
+
+
+def test_a_page_that_is_finally_refused_is_as_loud_as_it_gets_and_counted(rig: NotingRig) -> None:
+    parked: list[tuple[str, str]] = []
+    rig.deliver.meter.parked = lambda kind, reason: parked.append((kind, reason))  # type: ignore[method-assign]
+    rig.fail("open", Refused("nobody_on_call", 400, 1015))
+    rig.alert(AlertVerb.CREATED)
+    with structlog.testing.capture_logs() as told:
+        rig.run()
+    assert [("page", "nobody_on_call")] == parked
+    assert [("page.refused", "nobody_on_call")] == [
+        (line["event"], line["reason"]) for line in told if line["log_level"] == "critical"
+    ]

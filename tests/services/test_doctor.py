@@ -1,0 +1,170 @@
+"""The doctor: no look hides another, every code has its case, and what is not fine says what to do."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.domain.names import Via
+from app.domain.outcome import Done, Held, Refused, Reply, Retry
+from app.domain.service import ServiceFacts
+from app.domain.subscription import Fault, Verdict
+from app.services import doctor_partners as partners
+from app.services.doctor import (
+    Finding,
+    State,
+    ago,
+    configuration,
+    examine,
+    fine,
+    is_well,
+    secrets,
+    versions,
+    vital_signs,
+)
+from app.services.health import Check, Report
+from app.services.health import State as HealthState
+
+NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
+
+
+def codes(findings: Iterable[Finding]) -> list[tuple[str, str]]:
+    found = list(findings)
+    assert all(finding.todo for finding in found if finding.state is not State.FINE)
+    return [(finding.code, finding.state.value) for finding in found]
+
+
+def test_a_look_that_breaks_hides_no_other() -> None:
+    def breaks() -> Iterable[Finding]:
+        yield fine("second", "half of it")
+        raise OSError("the network is gone")
+
+    found = examine({"first": lambda: [fine("first", "well")], "second": breaks, "third": lambda: [fine("third", "w")]})
+    assert ["first", "second", "third"] == [finding.check for finding in found]
+    assert [("ok", "fine"), ("not_looked_at", "unknown"), ("ok", "fine")] == codes(found)
+    assert "the network is gone" in found[1].words
+    assert not is_well(found)
+
+
+@pytest.mark.parametrize(("state", "well"), [("fine", True), ("warning", True), ("wrong", False), ("unknown", False)])
+def test_warnings_are_allowed(state: str, well: bool) -> None:
+    assert well is is_well([fine("a", "b"), Finding("c", State(state), "d", "e", "f")])
+
+
+def test_configuration() -> None:
+    assert [("ok", "fine")] == codes(configuration((), (), ""))
+    found = codes(configuration(("A: x",), ("B: y",), "bridge.yaml is broken"))
+    assert [("config_broken", "wrong"), ("setting_missing", "wrong"), ("works_in_part", "warning")] == found
+
+
+def test_everything_readyz_looks_at_has_its_code() -> None:
+    names = ("store", "worker", "oldest_waiting", "dead_letters", "frozen_links", "holds", "truthvouch", "pagerduty")
+    report = Report({name: Check(HealthState.DEGRADED, "words") for name in (*names, "configuration", "something_new")})
+    expected = ["store_not_writable", "worker_not_alive", "delivery_waits_long", "dead_letters", "links_frozen"]
+    expected += ["target_held", "truthvouch_never_heard", "pagerduty_never_heard", "something_new"]
+    assert [(code, "warning") for code in expected] == codes(vital_signs(report))
+    assert [("worker_not_alive", "wrong")] == codes(vital_signs(Report({"worker": Check(HealthState.RED, "gone")})))
+    assert [("ok", "fine")] == codes(vital_signs(Report({"worker": Check(HealthState.OK, "well")})))
+
+
+def test_a_store_of_another_version_is_wrong() -> None:
+    found = codes(versions({"bridge": ("0002", "0002"), "inbox": ("0001", "0002")}))
+    assert [("ok", "fine"), ("migration_missing", "wrong")] == found
+
+
+@pytest.mark.parametrize(
+    ("configured", "old_used", "seen", "code"),
+    [
+        (0, None, None, "ok"),
+        (1, timedelta(minutes=3), timedelta(0), "ok"),
+        (2, None, None, "ok"),
+        (2, None, timedelta(0), "old_secret_unused"),
+        (2, timedelta(minutes=3), timedelta(minutes=3), "old_secret_in_use"),
+        (2, timedelta(minutes=3), timedelta(0), "old_secret_in_use"),
+        (2, timedelta(days=3), timedelta(days=3), "old_secret_in_use"),
+        (2, timedelta(days=3), timedelta(minutes=1), "old_secret_unused"),
+    ],
+)
+def test_an_old_secret_is_removable_when_the_new_one_has_taken_over(
+    configured: int, old_used: timedelta | None, seen: timedelta | None, code: str
+) -> None:
+    old_used_at = None if old_used is None else NOW - old_used
+    seen_at = None if seen is None else NOW - seen
+    (found,) = secrets("pagerduty", configured, old_used_at, seen_at, NOW)
+    assert ("pagerduty_secrets", code) == (found.check, found.code)
+    assert found.todo or code == "ok"
+
+
+def test_when_an_old_secret_was_used_is_told_in_words() -> None:
+    (found,) = secrets("truthvouch", 2, NOW - timedelta(minutes=3), NOW, NOW)
+    assert "last used 3 minutes ago" in found.words
+    assert ["0 seconds", "1 second", "59 seconds", "1 minute", "2 hours", "1 day", "31 days"] == [
+        ago(timedelta(seconds=seconds)) for seconds in (-5, 1, 59, 60, 7_300, 86_400, 31 * 86_400)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (Done(None), ("ok", "fine")),
+        (Held("unauthorized"), ("key_refused", "wrong")),
+        (Held("unsendable"), ("key_refused", "wrong")),
+        (Held("forbidden"), ("key_limited", "warning")),
+        (Refused("not_found", 404), ("call_refused", "wrong")),
+        (Retry("connect_failed"), ("not_reachable", "unknown")),
+    ],
+)
+def test_a_partners_answer_to_our_key(reply: Reply[object], code: tuple[str, str]) -> None:
+    assert [code] == codes(partners.key("PagerDuty", "PAGERDUTY_API_KEY", lambda: reply)())
+
+
+def test_without_a_key_nobody_is_asked() -> None:
+    assert [("key_not_set", "warning")] == codes(partners.key("PagerDuty", "PAGERDUTY_API_KEY", None)())
+    assert [("key_not_set", "warning")] == codes(partners.subscription(None)())
+    assert [("service_not_known", "warning")] == codes(partners.services(["P1"], Via.REST, None)())
+
+
+@pytest.mark.parametrize(
+    ("facts", "via", "expected"),
+    [
+        (ServiceFacts("P1", status="active"), Via.REST, [("ok", "fine")]),
+        (ServiceFacts("P1", status="critical"), Via.REST, [("ok", "fine")]),
+        (ServiceFacts("P1", status="disabled"), Via.REST, [("service_disabled", "wrong")]),
+        (ServiceFacts("P1", status="maintenance"), Via.REST, [("service_in_maintenance", "warning")]),
+        (ServiceFacts("P1", auto_resolve_timeout=14_400), Via.REST, [("service_auto_resolves", "warning")]),
+        (ServiceFacts("P1", acknowledgement_timeout=1800), Via.REST, [("service_unacknowledges", "warning")]),
+        (ServiceFacts("P1", urgency="low"), Via.EVENTS, [("service_urgency_low", "warning")]),
+        (ServiceFacts("P1", urgency="low"), Via.REST, [("ok", "fine")]),
+    ],
+)
+def test_what_surprises_about_a_service(facts: ServiceFacts, via: Via, expected: list[tuple[str, str]]) -> None:
+    assert expected == codes(partners.services(["P1"], via, lambda _: Done(facts))())
+
+
+def test_each_service_is_looked_at_by_itself() -> None:
+    answers: dict[str, Reply[ServiceFacts]] = {
+        "P1": Refused("not_found", 404),
+        "P2": Retry("read_timeout"),
+        "P3": Done(ServiceFacts("P3", status="active")),
+    }
+    found = codes(partners.services(list(answers), Via.REST, answers.__getitem__)())
+    assert [("service_missing", "wrong"), ("service_not_read", "unknown"), ("ok", "fine")] == found
+
+
+def test_subscription_faults_keep_their_codes() -> None:
+    faults = (
+        Fault("subscription_missing", "words", "todo"),
+        Fault("subscription_duplicate", "words", "todo", warning=True),
+        Fault("subscriptions_not_read", "words", "todo"),
+    )
+    found = codes(partners.subscription(lambda: Verdict(NOW, faults))())
+    assert ["wrong", "warning", "unknown"] == [state for _, state in found]
+    assert [fault.code for fault in faults] == [code for code, _ in found]
+    assert [("ok", "fine")] == codes(partners.subscription(lambda: Verdict(NOW))())
+
+
+def test_what_the_worker_last_saw_is_told() -> None:
+    (never,) = partners.last_watch(None)
+    (seen,) = partners.last_watch(Verdict(NOW, (Fault("subscription_inactive", "w", "t"),), ("mended_code",)))
+    assert "has not looked" in never.words
+    assert "2026-05-04 09:00:00Z: subscription_inactive; it mended mended_code." in seen.words

@@ -1,0 +1,269 @@
+"""Every trigger is owed a resolve: whatever is changed while an incident is open, the alert's resolve still closes it,
+through the door it was opened by."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain.answer import Answer, Failure
+from app.domain.incident import IncidentDraft
+from app.domain.names import Status, Urgency, Via
+from app.domain.rulebook import Rule, RuleAction, Rulebook
+from app.domain.words import AlertVerb, WishVerb
+from app.pagerduty.events_api import EventsApi
+from app.services.perform import Perform
+from tests.fakes import FakePagerDuty, FakeTruthVouch, ManualEngine
+from tests.rig import Rig
+
+MAIN, SECOND = "PMAIN", "P2"
+KEYS = {MAIN: "key-of-main", SECOND: "key-of-second"}
+
+
+@dataclass
+class Account(FakePagerDuty):
+    """PagerDuty as both doors know it: an alert belongs to the integration key it was triggered with."""
+
+    opened_with: dict[str, str] = field(default_factory=dict)
+    """Incident -> routing key."""
+    in_maintenance: bool = False
+
+    def call(self, _method: str, _url: str, *, json: Mapping[str, Any], **_: Any) -> Answer | Failure:
+        """An event that was let in: 202, whatever comes of it; or its answer is lost (``reset``)."""
+        action, key, routing_key = json["event_action"], json["dedup_key"], json["routing_key"]
+        self.calls.append(f"event {action} {routing_key}")
+        fault = self.faults.next()
+        ours = [i for i in self.open_with(key) if self.opened_with.get(i.incident_id) == routing_key]
+        if self.in_maintenance:
+            ours = []
+        elif action == "trigger" and not ours:
+            draft = IncidentDraft(key, json["payload"]["summary"], Urgency.HIGH, "critical", "source", {})
+            self.opened_with[self._new(draft).incident_id] = routing_key
+        else:
+            for incident in ours:
+                self.put(incident.incident_id, Status.RESOLVED if action == "resolve" else Status.ACKNOWLEDGED)
+        done = Answer(202, {}, b'{"status": "success"}', self.clock(), True)
+        return Failure("connection_reset", unclear=True) if fault == "reset" else done
+
+
+class Bridge(Rig):
+    """A bridge with both doors, which can be stopped and started with other settings on the same store."""
+
+    def __init__(
+        self,
+        folder: Path,
+        via: Via,
+        rulebook: Rulebook = Rulebook(),  # noqa: B008 - a frozen value
+        keys: Mapping[str, str] = KEYS,
+        default_key: str | None = None,
+        before: "Bridge | None" = None,
+        rest: bool = True,
+    ) -> None:
+        self._folder, self._before = folder, before
+        super().__init__(folder, via, rest)
+        self.rulebook.rulebook = rulebook
+        if before is not None:
+            self.said = before.said
+        events = EventsApi(self.account, "https://events.test", default_key, keys)  # type: ignore[arg-type]
+        self.deliver.perform = Perform(self.pagerduty if rest else None, events, self.truthvouch, self.rulebook)
+
+    def far_sides(self) -> tuple[FakePagerDuty, FakeTruthVouch]:
+        if self._before is None:
+            self.account = Account(self.clock)
+            return self.account, FakeTruthVouch()
+        self.clock, self.account = self._before.clock, self._before.account
+        return self.account, self._before.truthvouch
+
+    def an_engine(self) -> ManualEngine:
+        return self._before.engine if self._before else super().an_engine()
+
+    def restarted(self, via: Via, **changes: Any) -> "Bridge":
+        """The same installation after a restart."""
+        return Bridge(self._folder, via, **{"rulebook": self.rulebook.rulebook, "before": self, **changes})
+
+    def settle_everything(self) -> None:
+        self.run()
+        self.clock.move(30)
+
+    def incident_status(self) -> list[Status]:
+        return [incident.status for incident in self.account.incidents.values()]
+
+
+OPENING = Rule("page-it", "severity == critical", RuleAction.CREATE_INCIDENT, urgency=Urgency.HIGH, service_id=SECOND)
+SUPPRESSING = Rule("hush", "severity in [low, medium, high, critical]", RuleAction.SUPPRESS)
+NOTHING_PAGES: Mapping[str, Urgency | None] = dict.fromkeys(("critical", "high", "medium", "low"))
+BY_RULE = Rulebook(rules=(OPENING,), service_id=MAIN, version="one")
+
+
+def other(via: Via) -> Via:
+    return Via.REST if via is Via.EVENTS else Via.EVENTS
+
+
+Change = Callable[[Bridge, Via], Bridge]
+
+
+def _rulebook(**changes: Any) -> Change:
+    def change(bridge: Bridge, _via: Via) -> Bridge:
+        bridge.rulebook.rulebook = replace(bridge.rulebook.rulebook, version="two", **changes)
+        return bridge
+
+    return change
+
+
+def _severity_drops(bridge: Bridge, _via: Via) -> Bridge:
+    bridge.alert(AlertVerb.CREATED, severity="low")
+    bridge.settle_everything()
+    return bridge
+
+
+def _there_and_back(bridge: Bridge, via: Via) -> Bridge:
+    elsewhere = bridge.restarted(other(via))
+    elsewhere.settle_everything()
+    return elsewhere.restarted(via)
+
+
+CHANGES: Mapping[str, Change] = {
+    "nothing changes": lambda bridge, _via: bridge,
+    "the severity drops": _severity_drops,
+    "a suppressing rule is put first": _rulebook(rules=(SUPPRESSING, OPENING)),
+    "the rule is deleted": _rulebook(rules=(), severity_map=NOTHING_PAGES),
+    "the severity map says none": _rulebook(severity_map=NOTHING_PAGES),
+    "the rule names another service": _rulebook(rules=(replace(OPENING, service_id=MAIN),)),
+    "the default service is another": _rulebook(service_id="P9"),
+    "via changes": lambda bridge, via: bridge.restarted(other(via)),
+    "via changes and changes back": _there_and_back,
+    "the bridge restarts": lambda bridge, via: bridge.restarted(via),
+    "everything changes at once": lambda bridge, via: bridge.restarted(
+        other(via), rulebook=Rulebook(rules=(SUPPRESSING,), severity_map=NOTHING_PAGES, service_id=MAIN)
+    ),
+}
+
+
+@pytest.mark.parametrize("via", [Via.REST, Via.EVENTS])
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("severity", ["critical", "low"])
+def test_the_resolve_goes_out_through_the_door_the_incident_was_opened_by(
+    tmp_path: Path, via: Via, change: str, severity: str
+) -> None:
+    bridge = Bridge(tmp_path, via, BY_RULE)
+    bridge.alert(AlertVerb.CREATED)
+    bridge.settle_everything()
+    assert [Status.OPEN] == bridge.incident_status()
+    bridge = CHANGES[change](bridge, via)
+    bridge.account.calls.clear()
+    bridge.alert(AlertVerb.RESOLVED, severity=severity)
+    bridge.settle_everything()
+    assert [Status.RESOLVED] == bridge.incident_status()
+    closing = {Via.REST: "put resolved", Via.EVENTS: f"event resolve {KEYS[SECOND]}"}
+    assert closing[via] == bridge.account.calls[0]
+    assert 1 == len([call for call in bridge.account.calls if "resolve" in call])
+
+
+@pytest.mark.parametrize("via", [Via.REST, Via.EVENTS])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_resolve_that_comes_while_the_create_is_unclear_still_closes_what_it_made(
+    tmp_path: Path, via: Via, change: str
+) -> None:
+    """The answer to the create is lost, the settings change, the alert is resolved."""
+    bridge = Bridge(tmp_path, via, BY_RULE)
+    bridge.account.faults.queue.append("reset")
+    bridge.alert(AlertVerb.CREATED)
+    bridge.engine.run(bridge.deliver, at_most=1)
+    bridge.clock.move(1)
+    bridge = CHANGES[change](bridge, via)
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.settle_everything()
+    assert [Status.RESOLVED] * len(bridge.account.incidents) == bridge.incident_status()
+    assert bridge.account.incidents
+
+
+# ------------------------------------------------------------------------------------------------ the key is gone
+
+
+def opened_by_event(tmp_path: Path, **settings: Any) -> Bridge:
+    bridge = Bridge(tmp_path, Via.EVENTS, BY_RULE, **settings)
+    bridge.alert(AlertVerb.CREATED)
+    bridge.settle_everything()
+    bridge.account.calls.clear()
+    return bridge
+
+
+def test_without_any_integration_key_the_resolve_is_held_and_goes_out_when_the_key_is_back(tmp_path: Path) -> None:
+    bridge = opened_by_event(tmp_path).restarted(Via.EVENTS, keys={MAIN: KEYS[MAIN]})
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.engine.run(bridge.deliver, at_most=5)
+    lane = bridge.link().pagerduty
+    assert ([Status.OPEN], [], "no_integration_key") == (bridge.incident_status(), bridge.account.calls, lane.failing)
+    assert lane.outstanding
+    back = bridge.restarted(Via.EVENTS, keys=KEYS)
+    back.settle_everything()
+    assert [Status.RESOLVED] == back.incident_status()
+    assert [f"event resolve {KEYS[SECOND]}"] == [call for call in back.account.calls if "resolve" in call]
+
+
+# ------------------------------------------------------------------------------------------------ maintenance
+
+
+def test_a_resolve_without_effect_is_repeated_until_it_has_one(tmp_path: Path) -> None:
+    bridge = opened_by_event(tmp_path)
+    bridge.account.in_maintenance = True
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.engine.run(bridge.deliver, at_most=4)
+    assert [Status.OPEN] == bridge.incident_status()
+    assert bridge.link().resolve_unseen
+    bridge.account.in_maintenance = False
+    bridge.settle_everything()
+    assert ([Status.RESOLVED], False) == (bridge.incident_status(), bridge.link().resolve_unseen)
+    assert not bridge.link().pagerduty.outstanding
+
+
+def test_who_resolved_it_by_hand_in_the_meantime_ends_the_repeating(tmp_path: Path) -> None:
+    bridge = opened_by_event(tmp_path)
+    bridge.account.in_maintenance = True
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.engine.run(bridge.deliver, at_most=2)
+    bridge.clock.move(5)
+    bridge.account.put("Q1", Status.RESOLVED)
+    tried = len([call for call in bridge.account.calls if "resolve" in call])
+    bridge.settle_everything()
+    assert tried == len([call for call in bridge.account.calls if "resolve" in call])
+    assert not bridge.link().pagerduty.outstanding
+
+
+def test_a_page_swallowed_by_a_maintenance_window_becomes_a_dead_letter_and_its_replay_pages(tmp_path: Path) -> None:
+    bridge = Bridge(tmp_path, Via.EVENTS, BY_RULE)
+    bridge.account.in_maintenance = True
+    bridge.alert(AlertVerb.CREATED)
+    bridge.engine.run(bridge.deliver, at_most=30)
+    assert ("trigger_had_no_effect", False) == (bridge.link().pagerduty.dead, bridge.link().pagerduty.outstanding)
+    bridge.account.in_maintenance = False
+    bridge.wish(WishVerb.REPLAY, 1)
+    bridge.settle_everything()
+    assert [Status.OPEN] == bridge.incident_status()
+    assert "Q1" == bridge.link().incident_id
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.settle_everything()
+    assert [Status.RESOLVED] == bridge.incident_status()
+
+
+def test_an_alert_resolved_in_the_window_it_was_raised_in_pages_nobody_afterwards(tmp_path: Path) -> None:
+    bridge = Bridge(tmp_path, Via.EVENTS, BY_RULE)
+    bridge.account.in_maintenance = True
+    bridge.alert(AlertVerb.CREATED)
+    bridge.engine.run(bridge.deliver, at_most=13)
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.account.in_maintenance = False
+    bridge.settle_everything()
+    assert [] == bridge.incident_status()
+    assert not bridge.link().pagerduty.outstanding
+
+
+def test_a_resolve_sent_to_another_key_than_the_trigger_is_made_up_for_by_rest(tmp_path: Path) -> None:
+    """Without its own key a service falls back to the default one, where nobody knows of the incident."""
+    bridge = opened_by_event(tmp_path).restarted(Via.EVENTS, keys={}, default_key=KEYS[MAIN])
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.settle_everything()
+    assert [Status.RESOLVED] == bridge.incident_status()
+    assert "put resolved" in bridge.account.calls

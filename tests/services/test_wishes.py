@@ -1,0 +1,284 @@
+"""What an operator asks for is done once, meets the link as it is then, and lets nothing else wait."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app.domain.alert import Alert
+from app.domain.effects import SetIncident, missing, wanting
+from app.domain.names import AlertId, Side, Status
+from app.domain.outcome import Refused
+from app.domain.words import AlertVerb, AlertWord, IncidentVerb, Unreadable, WishVerb
+from app.ports import Page
+from app.store.records import StoredRecords
+from app.store.schema import timeline
+from tests.rig import Rig
+
+PAGERDUTY = Side.PAGERDUTY
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
+
+
+def letters(rig: Rig, closed: bool = False) -> list[Mapping[str, Any]]:
+    with rig.database.read() as tx:
+        return [dict(row) for row in StoredRecords().letters(tx, Page(100), closed)]
+
+
+def letter(rig: Rig, letter_id: int) -> Mapping[str, Any]:
+    with rig.database.read() as tx:
+        found = StoredRecords().letter(tx, letter_id)
+    assert found is not None
+    return found
+
+
+def refusing(rig: Rig, method: str) -> None:
+    """PagerDuty says a final no to this until ``healed``."""
+
+    def refuse(*_arguments: object) -> Refused:
+        rig.pagerduty.calls.append(f"no to {method}")
+        return Refused("bad_request", 400, detail="Invalid Input Provided")
+
+    setattr(rig.pagerduty, method, refuse)
+
+
+def healed(rig: Rig, method: str) -> None:
+    delattr(rig.pagerduty, method)
+    rig.pagerduty.calls.clear()
+
+
+def opened(rig: Rig, alert_id: str = "a1") -> None:
+    rig.alert(AlertVerb.CREATED, alert_id=alert_id)
+    rig.run()
+    rig.clock.move(60)
+
+
+def with_a_dead_acknowledge(rig: Rig) -> int:
+    """PagerDuty refused to acknowledge; the number of the letter."""
+    opened(rig)
+    refusing(rig, "set_status")
+    rig.alert(AlertVerb.ACKNOWLEDGED)
+    assert ["done"] == rig.run()
+    (row,) = letters(rig)
+    assert ("effect", "bad_request", "SetIncident acknowledged", "a1") == (
+        row["kind"], row["reason"], row["effect"], row["alert_id"],
+    )  # fmt: skip
+    healed(rig, "set_status")
+    rig.clock.move(60)
+    return int(row["id"])
+
+
+def with_a_dead_note(rig: Rig, alert_id: str = "a1") -> int:
+    """PagerDuty took the resolve and refused its note; then the alert was reopened, and acknowledged, which waits."""
+    opened(rig, alert_id)
+    refusing(rig, "add_note")
+    rig.alert(AlertVerb.RESOLVED, alert_id=alert_id, reason="false_positive")
+    rig.run()
+    rig.clock.move(60)
+    (row,) = [row for row in letters(rig) if row["alert_id"] == alert_id]
+    assert "AddNote" == row["effect"]
+    healed(rig, "add_note")
+    for verb in (AlertVerb.REOPENED, AlertVerb.ACKNOWLEDGED):
+        rig.alert(verb, alert_id=alert_id)
+        rig.run()
+        rig.clock.move(60)
+    rig.pagerduty.calls.clear()
+    return int(row["id"])
+
+
+def events(rig: Rig) -> list[str]:
+    with rig.database.engine.connect() as connection:
+        return list(connection.execute(sa.select(timeline.c.event).order_by(timeline.c.id)).scalars())
+
+
+# -------------------------------------------------------------------------------------------------- replay
+
+
+def test_a_replay_does_what_was_given_up(rig: Rig) -> None:
+    number = with_a_dead_acknowledge(rig)
+    rig.wish(WishVerb.REPLAY, number)
+    assert ["done"] == rig.run()
+    assert ["put acknowledged"] == rig.pagerduty.calls
+    assert Status.ACKNOWLEDGED is rig.pagerduty.incidents["Q1"].status
+    assert ("replayed", "somebody") == (letter(rig, number)["outcome"], letter(rig, number)["closed_by"])
+    assert [] == letters(rig)
+    assert "letter.replayed" in events(rig)
+
+
+@pytest.mark.parametrize("verb", [WishVerb.REPLAY, WishVerb.DISCARD])
+def test_asking_twice_does_nothing_twice(rig: Rig, verb: WishVerb) -> None:
+    number = with_a_dead_acknowledge(rig)
+    rig.wish(verb, number)
+    rig.wish(verb, number)
+    rig.run()
+    rig.wish(verb, number)
+    assert [] == rig.run()
+    assert (1 if verb is WishVerb.REPLAY else 0) == rig.pagerduty.calls.count("put acknowledged")
+    assert 1 == sum(event.startswith("letter.") for event in events(rig))
+
+
+def test_a_replay_after_which_nothing_is_missing_calls_nobody(rig: Rig) -> None:
+    number = with_a_dead_acknowledge(rig)
+    rig.incident(IncidentVerb.ACKNOWLEDGED, author="Dana Example")
+    rig.wish(WishVerb.REPLAY, number)
+    assert [] == rig.run()
+    assert [] == rig.pagerduty.calls
+    assert "nothing_to_do" == letter(rig, number)["outcome"]
+
+
+def test_a_replay_that_is_refused_again_leaves_a_letter_of_its_own(rig: Rig) -> None:
+    number = with_a_dead_acknowledge(rig)
+    refusing(rig, "set_status")
+    rig.wish(WishVerb.REPLAY, number)
+    rig.run()
+    (again,) = letters(rig)
+    assert number != again["id"]
+    assert "replayed" == letter(rig, number)["outcome"]
+
+
+@pytest.mark.parametrize("subject", ["", "0", "999", "-1", "x", "9" * 30, "1 OR 1=1"])
+def test_a_letter_nobody_has_is_ignored(rig: Rig, subject: str) -> None:
+    number = with_a_dead_acknowledge(rig)
+    rig.wish(WishVerb.REPLAY, subject)
+    assert [] == rig.run()
+    assert [number] == [row["id"] for row in letters(rig)]
+
+
+# -------------------------------------------------------------------------------------------------- unreadable events
+
+
+def unreadable(rig: Rig) -> tuple[bytes, int]:
+    rig.say(Side.TRUTHVOUCH, Unreadable("unknown_shape"))
+    (row,) = letters(rig)
+    assert ("event", "unknown_shape", 0) == (row["kind"], row["reason"], row["attempts"])
+    return next(reversed(rig.said)), int(row["id"])
+
+
+def test_an_event_that_is_still_unreadable_stays_open_with_one_more_attempt(rig: Rig) -> None:
+    _, number = unreadable(rig)
+    rig.wish(WishVerb.REPLAY, number)
+    (row,) = letters(rig)
+    assert (number, 1) == (row["id"], row["attempts"])
+    rig.wish(WishVerb.REPLAY, number)
+    assert 2 == letters(rig)[0]["attempts"]
+
+
+def test_an_event_that_has_become_readable_is_heard(rig: Rig) -> None:
+    body, number = unreadable(rig)
+    alert = Alert(AlertId("a9"), severity="critical")
+    rig.said[body] = (AlertWord(AlertVerb.CREATED, alert, "alert.created", rig.clock()),)
+    rig.wish(WishVerb.REPLAY, number)
+    assert ["done"] == rig.run()
+    assert ["open"] == rig.pagerduty.calls
+    assert "replayed" == letter(rig, number)["outcome"]
+    assert "Q1" == rig.link("a9").incident_id
+
+
+def test_a_discarded_event_is_never_heard(rig: Rig) -> None:
+    body, number = unreadable(rig)
+    rig.said[body] = (AlertWord(AlertVerb.CREATED, Alert(AlertId("a9"), severity="critical"), "alert.created"),)
+    rig.wish(WishVerb.DISCARD, number)
+    assert [] == rig.run()
+    assert "discarded" == letter(rig, number)["outcome"]
+
+
+# -------------------------------------------------------------------------------------------------- what waits
+
+
+def test_the_rest_of_a_lane_waits_visibly_behind_its_dead_letter(rig: Rig) -> None:
+    with_a_dead_note(rig)
+    link = rig.link()
+    assert "bad_request" == link.pagerduty.dead
+    assert None is missing(link, PAGERDUTY)
+    assert SetIncident(Status.ACKNOWLEDGED) == wanting(link, PAGERDUTY)
+    assert [] == rig.pagerduty.calls
+
+
+def test_other_links_and_the_other_side_of_this_one_go_on(rig: Rig) -> None:
+    with_a_dead_note(rig)
+    opened(rig, "a2")
+    assert ["open"] == rig.pagerduty.calls
+    rig.incident(IncidentVerb.RESOLVED, "Q1", author="Dana Example")
+    rig.run()
+    assert Status.RESOLVED is rig.truthvouch.status["a1"]
+
+
+def test_a_resolve_passes_a_dead_letter(rig: Rig) -> None:
+    with_a_dead_note(rig)
+    rig.pagerduty.put("Q1", Status.OPEN)
+    rig.incident(IncidentVerb.REOPENED, "Q1")
+    rig.run()
+    rig.clock.move(60)
+    rig.alert(AlertVerb.RESOLVED)
+    rig.run()
+    assert Status.RESOLVED is rig.pagerduty.incidents["Q1"].status
+    assert 1 == len(letters(rig))
+
+
+def test_a_discard_lets_the_rest_go_on_without_what_was_given_up(rig: Rig) -> None:
+    number = with_a_dead_note(rig)
+    rig.wish(WishVerb.DISCARD, number)
+    rig.run()
+    assert ["put acknowledged"] == rig.pagerduty.calls
+    assert {} == rig.pagerduty.notes_on
+
+
+def test_a_replay_lets_the_rest_go_on_with_it(rig: Rig) -> None:
+    number = with_a_dead_note(rig)
+    rig.wish(WishVerb.REPLAY, number)
+    rig.run()
+    assert {"put acknowledged", "note"} <= set(rig.pagerduty.calls)
+    assert 1 == rig.pagerduty.calls.count("note")
+    link = rig.link()
+    assert None is wanting(link, PAGERDUTY)
+    assert not [note for note in link.notes if note.given_up]
+
+
+# -------------------------------------------------------------------------------------------------- freezes
+
+
+def frozen(rig: Rig) -> None:
+    """Ten changes, the sides taking turns, and the last of them held."""
+    opened(rig)
+    for turn in range(10):
+        rig.clock.move(1)
+        if turn % 2:
+            rig.incident(IncidentVerb.UNACKNOWLEDGED)
+        else:
+            rig.alert(AlertVerb.ACKNOWLEDGED)
+    rig.clock.move(1)
+    rig.alert(AlertVerb.ACKNOWLEDGED)
+    rig.run()
+    assert rig.link().frozen_at is not None
+    rig.pagerduty.calls.clear()
+
+
+def test_a_thaw_carries_what_was_held(rig: Rig) -> None:
+    frozen(rig)
+    assert Status.ACKNOWLEDGED is rig.link().status
+    assert Status.OPEN is rig.pagerduty.incidents["Q1"].status
+    rig.wish(WishVerb.THAW, "a1")
+    rig.run()
+    assert ["put acknowledged"] == rig.pagerduty.calls
+    assert None is rig.link().frozen_at
+    assert 1 == events(rig).count("link.thawed")
+
+
+def test_a_thaw_of_what_is_not_frozen_changes_nothing(rig: Rig) -> None:
+    opened(rig)
+    before = rig.link()
+    for subject in ("a1", "nobody"):
+        rig.wish(WishVerb.THAW, subject)
+    assert [] == rig.run()
+    assert before == rig.link()
+    assert "link.thawed" not in events(rig)
+
+
+def test_a_reconciliation_can_be_asked_for(rig: Rig) -> None:
+    rig.wish(WishVerb.RECONCILE)
+    assert 1 == rig.reconciliations

@@ -1,0 +1,163 @@
+"""The budget of a key on both stores: one for everybody, paced, paused for all."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app.domain.budget import LOW_RESERVE, MICROSECONDS, Account, ask, pace
+from app.ports import StoreUnavailable
+from app.store.budgets import OwnBudget, budget
+from app.store.database import open_bridge
+from tests.store.conftest import Stores
+
+
+@dataclass
+class Slept:
+    """Notes how long somebody would have slept."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+@pytest.fixture
+def slept() -> Slept:
+    return Slept()
+
+
+def rows(stores: Stores) -> dict[str, Any]:
+    with stores.bridge.engine.connect() as connection:
+        return {row.name: row for row in connection.execute(sa.text("SELECT * FROM budgets"))}
+
+
+def test_a_pause_is_everybodys_and_ends_neither_early_nor_by_a_shorter_one(stores: Stores, slept: Slept) -> None:
+    one = budget(stores.bridge.engine, "key", 960, slept)
+    one.pause(30)
+    one.pause(2)
+    assert 29 < one.take() <= 30
+    later = budget(stores.bridge.engine, "key", 960, slept)  # another worker; on SQLite the next one
+    assert 28 < later.take() <= 30.1
+    assert 0.0 == budget(stores.bridge.engine, "other key", 960, slept).take()
+
+
+def test_a_pause_of_a_part_rests_nothing_else(stores: Stores, slept: Slept) -> None:
+    key = budget(stores.bridge.engine, "key", 960, slept)
+    key.pause(30, "creates")
+    assert (True, 0.0) == (29 < key.take(part="creates") <= 30, key.take())
+
+
+def test_no_partner_parks_a_key(stores: Stores, slept: Slept) -> None:
+    key = budget(stores.bridge.engine, "key", 0, slept)
+    key.pause(1e12)
+    assert 299 < key.take() <= 300
+
+
+def test_without_a_budget_of_our_own_only_the_partners_word_counts(stores: Stores, slept: Slept) -> None:
+    key = budget(stores.bridge.engine, "key", 0, slept)
+    assert {0.0} == {key.take() for _ in range(200)}
+    key.pause(30, "creates")
+    assert (0.0, True) == (key.take(), key.take(part="creates") > 29)
+    assert [] == slept.seconds
+
+
+def test_short_waits_are_sat_out_and_long_ones_handed_back(stores: Stores, slept: Slept) -> None:
+    key = budget(stores.bridge.engine, "key", 960, slept)
+    waits = [key.take() for _ in range(60)]
+    assert slept.seconds
+    assert all(0 < seconds <= 1.0 for seconds in slept.seconds)
+    assert any(waits)
+    assert all(0.0 <= wait < 3.0 for wait in waits)
+
+
+def test_whoever_leaves_a_reserve_gets_what_is_left_over(stores: Stores, slept: Slept) -> None:
+    key = budget(stores.bridge.engine, "key", 120, slept)
+    waits = [key.take(reserve=0.5) for _ in range(40)]
+    assert waits[-1] > 0.0
+    assert 0.0 == key.take()
+
+
+# ------------------------------------------------------------------------------------------------- SQLite
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+def test_a_restart_on_sqlite_brings_no_second_burst(stores: Stores, slept: Slept) -> None:
+    own = OwnBudget(stores.bridge.engine, "key", pace(960), slept, lambda: 100.0)
+    taken = [own.take() for _ in range(40)].count(0.0)
+    assert 0 < taken == len(slept.seconds), "nothing goes at once"
+
+
+# ------------------------------------------------------------------------------------------------- PostgreSQL
+
+
+@pytest.fixture
+def shared(postgres_url: str, tmp_path: Any) -> Iterator[sa.Engine]:
+    from app.store.database import open_inbox
+    from app.store.migrate import migrate
+
+    engine, inbox = open_bridge(tmp_path, postgres_url), open_inbox(tmp_path, postgres_url)
+    migrate(engine, inbox, tmp_path)
+    yield engine
+    engine.dispose()
+    inbox.dispose()
+
+
+@pytest.mark.postgres
+def test_workers_share_one_budget(shared: sa.Engine, slept: Slept) -> None:
+    workers = [budget(shared, "key", 960, slept) for _ in range(2)]
+    granted: list[float] = []
+
+    def work(key: Any) -> None:
+        granted.extend(wait for wait in (key.take() for _ in range(100)) if not wait)
+
+    threads = [threading.Thread(target=work, args=(key,)) for key in workers for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    # A burst, a second of patience and what the test itself takes; without sharing it would be eight times that.
+    assert 16 <= len(granted) <= 16 + 16 + 16 * 15
+    assert len(slept.seconds) <= len(granted)
+
+
+NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+AHEAD = (-5.0, 0.0, 0.5, 0.9, 1.2, 1.7, 2.5, 9e9)
+RESTS = (None, -3.0, 0.4, 5.0, 9e9)
+
+
+@pytest.mark.postgres
+def test_the_statement_is_the_function(shared: sa.Engine) -> None:
+    for number, (ahead, rests, reserve) in enumerate(product(AHEAD, RESTS, (0.0, LOW_RESERVE))):
+        account = Account(int(ahead * MICROSECONDS), int((rests or 0.0) * MICROSECONDS))
+        slept, name = Slept(), f"key {number}"
+        insert = sa.text(f"INSERT INTO budgets VALUES (:name, {NOW} + :ahead, {NOW} + :rests)")
+        with shared.begin() as connection:
+            told = {
+                "name": name,
+                "ahead": account.spent_until,
+                "rests": None if rests is None else account.paused_until,
+            }
+            connection.execute(insert, told)
+        wait = budget(shared, name, 960, slept).take(reserve)
+        expected = ask(pace(960), account, 0, reserve)
+        case = f"ahead {ahead}, rests {rests}, reserve {reserve}"
+        assert expected.granted == (wait == 0.0), case
+        waited = (slept.seconds or [0.0])[0] if expected.granted else wait
+        assert waited == pytest.approx(expected.wait / MICROSECONDS, abs=0.1), case
+        if expected.granted:
+            left = sa.text(f"SELECT spent_until - {NOW} FROM budgets WHERE name = :name")
+            with shared.connect() as connection:
+                spent = connection.execute(left, {"name": name}).scalar_one()
+            assert spent == pytest.approx(expected.account.spent_until, abs=0.1 * MICROSECONDS), case
+
+
+@pytest.mark.postgres
+def test_a_store_that_is_gone_says_so(slept: Slept, tmp_path: Any) -> None:
+    gone = open_bridge(tmp_path, "postgresql://postgres@127.0.0.1:1/none")
+    with pytest.raises(StoreUnavailable):
+        budget(gone, "key", 960, slept).take()

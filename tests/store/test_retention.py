@@ -1,0 +1,204 @@
+"""What goes and what stays, on both stores."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from structlog.testing import capture_logs
+
+from app.domain.alert import Alert
+from app.domain.link import Clock, Lane, Link
+from app.domain.names import AlertId, IncidentId, Side, Source, incident_key
+from app.domain.words import IncidentVerb, IncidentWord
+from app.ports import Delivery, Letter, TimelineEntry
+from app.store import retention
+from app.store.arrivals import CursorArrivals, MarkedArrivals
+from app.store.database import connection
+from app.store.inbox import ClosableInbox, open_door
+from app.store.letters import StoredLetters
+from app.store.links import StoredLinks
+from app.store.retention import BATCH_ROWS, StoredRetention
+from app.store.schema import inbox, letters, links, strays, timeline
+from tests.fakes import START
+from tests.store.conftest import Stores
+
+LONG_AGO, BEFORE, LATELY = START, START + timedelta(days=31), START + timedelta(days=32)
+
+
+class Store:
+    """A store with a past."""
+
+    def __init__(self, stores: Stores, data_dir: Path) -> None:
+        self.stores, self.links = stores, StoredLinks()
+        self.data_dir = data_dir
+        on_sqlite = stores.inbox.dialect.name == "sqlite"
+        self.database_url = None if on_sqlite else stores.inbox.url.render_as_string(hide_password=False)
+        if self.database_url:
+            self.database_url = self.database_url.replace("postgresql+psycopg", "postgresql")
+        self.arrivals = CursorArrivals(stores.inbox) if on_sqlite else MarkedArrivals()
+        self.door: ClosableInbox = open_door(self)
+        self.swept = StoredRetention(stores.bridge, stores.inbox, data_dir).sweeps()
+
+    def arrive(self, delivery_id: str, at: datetime) -> bool:
+        return self.door.add(Delivery(Source.TRUTHVOUCH, delivery_id, at, b"{}"))
+
+    def take_in(self) -> None:
+        with self.stores.bridge.begin() as tx:
+            rows = self.arrivals.next_rows(tx, 10_000)
+            self.arrivals.mark_taken(tx, rows, LATELY)
+
+    def link(self, alert_id: str, **changes: object) -> Link:
+        made = Link(Alert(AlertId(alert_id), "high"), incident_key(AlertId(alert_id)), LONG_AGO)
+        with self.stores.bridge.begin() as tx:
+            return self.links.add(tx, replace(made, **changes))  # type: ignore[arg-type]
+
+    def say(self, event: str, at: datetime, link: Link | None = None, times: int = 1) -> None:
+        entry = TimelineEntry(at, event, link.link_id if link else None)
+        with self.stores.bridge.begin() as tx:
+            self.links.write_timeline(tx, [entry] * times)
+
+    def letter(self, at: datetime, closed_at: datetime | None = None, **told: object) -> int:
+        with self.stores.bridge.begin() as tx:
+            number = self.links.add_letter(tx, Letter(0, "event", "x", at, **told))  # type: ignore[arg-type]
+            if closed_at:
+                StoredLetters().close(tx, number, "discarded", closed_at, "somebody")
+        return number
+
+    def sweep(self, name: str) -> list[int]:
+        return list(self.swept[name](BEFORE))
+
+    def left(self, column: sa.Column[object]) -> list[object]:
+        engine = self.stores.inbox if column.table is inbox else self.stores.bridge.engine
+        with engine.connect() as reader:
+            return list(reader.execute(sa.select(column).order_by(column)).scalars())
+
+
+@pytest.fixture
+def store(stores: Stores, tmp_path: Path) -> Iterator[Store]:
+    made = Store(stores, tmp_path)
+    yield made
+    made.door.close()
+
+
+CLOSED: dict[str, object] = {"clock": Clock(resolved_at=LONG_AGO)}
+OWING = Lane(outstanding=True, seq=1, since=LONG_AGO)
+
+
+def test_old_deliveries_go_once_they_are_taken_in(store: Store) -> None:
+    for number, at in enumerate([LONG_AGO, LONG_AGO, LATELY]):
+        store.arrive(f"taken-{number}", at)
+    store.take_in()
+    store.arrive("waiting", LONG_AGO)
+    assert [2] == store.sweep("inbox")
+    assert ["taken-2", "waiting"] == store.left(inbox.c.delivery_id)
+
+
+def test_a_delivery_repeated_within_the_window_is_still_a_duplicate(store: Store) -> None:
+    store.arrive("old", LONG_AGO)
+    store.arrive("young", LATELY)
+    store.take_in()
+    store.sweep("inbox")
+    assert not store.arrive("young", LATELY)
+    assert store.arrive("old", LATELY)
+
+
+def test_what_an_open_dead_letter_would_be_replayed_from_stays(store: Store) -> None:
+    for name in ("a", "b", "c", "d"):
+        store.arrive(name, LONG_AGO)
+    store.take_in()
+    first, second, *_ = store.left(inbox.c.id)
+    store.letter(LONG_AGO, inbox_id=first)
+    store.letter(LONG_AGO, LONG_AGO, inbox_id=second)
+    store.sweep("inbox")
+    kept = store.left(inbox.c.delivery_id)
+    assert "a" in kept
+    assert "b" not in kept
+
+
+def test_the_intake_knows_its_inbox_again_after_everything_old_is_gone(store: Store) -> None:
+    for name in ("a", "b", "c"):
+        store.arrive(name, LONG_AGO)
+    store.take_in()
+    store.sweep("inbox")
+    store.arrive("d", LATELY)
+    with capture_logs() as lines, store.stores.bridge.begin() as tx:
+        assert ["d"] == [row.delivery.delivery_id for row in store.arrivals.next_rows(tx, 10)]
+    assert [] == lines
+
+
+@pytest.mark.parametrize("why", ["not resolved", "owes TruthVouch", "owes PagerDuty", "open letter"])
+def test_no_line_of_an_open_link_goes(store: Store, why: str) -> None:
+    changes: dict[str, dict[str, object]] = {
+        "not resolved": {},
+        "owes TruthVouch": CLOSED | {"truthvouch": OWING},
+        "owes PagerDuty": CLOSED | {"pagerduty": OWING},
+        "open letter": CLOSED,
+    }
+    still_open, closed = store.link("open", **changes[why]), store.link("closed", **CLOSED)
+    if why == "open letter":
+        store.letter(LONG_AGO, link_id=still_open.link_id, side=Side.PAGERDUTY)
+        store.letter(LONG_AGO, LONG_AGO, link_id=closed.link_id, side=Side.PAGERDUTY)
+    for link in (still_open, closed, None):
+        store.say("old", LONG_AGO, link)
+        store.say("young", LATELY, link)
+    assert [2] == store.sweep("timeline")
+    assert ["old", "young", "young", "young"] == store.left(timeline.c.event)
+    assert 2 == len(store.left(links.c.id))
+
+
+def test_old_words_of_unknown_incidents_go(store: Store) -> None:
+    with store.stores.bridge.begin() as tx:
+        for number, at in enumerate([LONG_AGO, LATELY]):
+            word = IncidentWord(IncidentVerb.ACKNOWLEDGED, IncidentId(f"Q{number}"), "incident.acknowledged", at)
+            store.links.keep_stray(tx, word, number, at)
+    assert [1] == store.sweep("strays")
+    assert ["Q1"] == store.left(strays.c.incident_id)
+
+
+def test_dead_letters_go_long_after_they_were_closed_and_never_before(store: Store) -> None:
+    store.letter(LONG_AGO, LONG_AGO)
+    kept = [store.letter(LONG_AGO), store.letter(LONG_AGO, LATELY)]
+    assert [1] == store.sweep("letters")
+    assert kept == store.left(letters.c.id)
+
+
+def test_it_goes_in_small_transactions_and_one_cut_off_is_gone_on_with(store: Store) -> None:
+    store.say("old", LONG_AGO, times=BATCH_ROWS + 7)
+    sweep = store.swept["timeline"](BEFORE)
+    assert BATCH_ROWS == next(sweep)
+    del sweep
+    assert 7 == len(store.left(timeline.c.id))
+    assert [7] == store.sweep("timeline")
+    assert [] == store.sweep("timeline")
+
+
+def test_the_inbox_too_goes_in_small_transactions(store: Store) -> None:
+    count = retention.INBOX_ROWS + 3
+    with store.stores.inbox.begin() as writer:
+        rows = [{"source": "t", "delivery_id": f"{n}", "received_at": 1, "body": b"{}"} for n in range(count + 1)]
+        writer.execute(inbox.insert(), rows)
+    store.take_in()
+    batches = store.sweep("inbox")
+    assert retention.INBOX_ROWS == batches[0] == max(batches)
+    assert count <= sum(batches) <= count + 1
+    assert [] == store.sweep("inbox")
+
+
+def test_nothing_taken_means_nothing_swept(store: Store) -> None:
+    store.arrive("a", LONG_AGO)
+    assert [] == store.sweep("inbox")
+
+
+def test_a_reader_is_not_needed_twice(store: Store) -> None:
+    """What an open letter holds is passed over, not looked at for ever."""
+    for number in range(retention.INBOX_ROWS + 1):
+        store.arrive(f"{number}", LONG_AGO)
+    store.take_in()
+    for inbox_id in store.left(inbox.c.id):
+        store.letter(LONG_AGO, inbox_id=inbox_id)
+    assert [] == store.sweep("inbox")
+    with store.stores.bridge.read() as tx:
+        assert connection(tx).execute(sa.select(sa.func.count()).select_from(letters)).scalar_one()

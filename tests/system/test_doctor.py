@@ -1,0 +1,180 @@
+"""``truthvouch doctor`` on a running bridge, and the worker's own watch over the webhook subscription."""
+
+import json
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.bridge import SECRETS, Bridge
+from tests.system.conftest import StartWorld
+from tests.system.processes import PYTHON, ROOT
+from tests.system.signing import PAGERDUTY_SECRET, from_pagerduty
+from tests.system.waiting import until
+from tests.system.world import World
+
+SEEDED = "PSBXWH1"
+OLD_SECRET = "an-older-pagerduty-secret"
+
+
+def doctor(bridge: Bridge, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """The command, in the environment of that bridge."""
+    chosen = {**bridge.environment, **settings}
+    environment = {name: value for name, value in chosen.items() if value}
+    command = [str(PYTHON), "-m", "app.cli", "doctor", *options]
+    answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in answer.stdout + answer.stderr, answer.stderr
+    assert [] == [secret for secret in SECRETS if secret in answer.stdout + answer.stderr]
+    return answer
+
+
+def examined(bridge: Bridge, *options: str, **settings: str) -> tuple[int, dict[str, Any]]:
+    answer = doctor(bridge, "--json", *options, **settings)
+    assert answer.returncode in (0, 1), answer.stderr
+    told: dict[str, Any] = json.loads(answer.stdout)
+    assert (answer.returncode == 0) is told["well"]
+    return answer.returncode, told
+
+
+def codes(told: dict[str, Any]) -> set[str]:
+    return {check["code"] for check in told["checks"] if check["state"] in ("wrong", "unknown")}
+
+
+@pytest.fixture
+def world(start_world: StartWorld) -> World:
+    """A bridge that knows its address, has two secrets, and looks by itself for nothing."""
+    secrets = f"{PAGERDUTY_SECRET},{OLD_SECRET}"
+    world = start_world(PAGERDUTY_WEBHOOK_SECRETS=secrets)
+    world.bridge.environment["BRIDGE_PUBLIC_URL"] = world.bridge.url
+    return world
+
+
+def test_a_healthy_installation_is_well_and_each_fault_has_its_code(world: World):
+    alert_id = world.new_alert_id()
+    world.sandbox.raise_alert(alert_id)
+    world.until_both_are(alert_id, "open", "triggered")
+    until(lambda: world.sandbox.undelivered() == 0, "webhooks are delivered")
+    code, told = examined(world.bridge)
+    assert (0, set()) == (code, codes(told)), told
+    checks = {check["check"] for check in told["checks"]}
+    expected = {"configuration", "bridge_store", "migrations", "store", "worker", "oldest_waiting", "dead_letters"}
+    expected |= {"holds", "truthvouch", "pagerduty", "pagerduty_key", "pagerduty_service", "truthvouch_key"}
+    assert expected | {"subscription", "pagerduty_secrets", "truthvouch_secrets"} <= checks
+
+    broken = {"PAGERDUTY_API_KEY": "wrong", "TRUTHVOUCH_API_KEY": "wrong", "PAGERDUTY_SERVICE_ID": "PNONE"}
+    code, told = examined(world.bridge, **broken)
+    assert 1 == code
+    assert {"key_refused", "service_not_read"} == codes(told)
+    assert 2 == len([check for check in told["checks"] if check["code"] == "key_refused"])
+    assert {"service_missing"} == codes(examined(world.bridge, PAGERDUTY_SERVICE_ID="PNONE")[1])
+
+    world.sandbox.post("pagerduty/services/PSANDBX", {"status": "maintenance", "auto_resolve_timeout": 14_400})
+    code, told = examined(world.bridge)
+    warnings = {check["code"] for check in told["checks"] if check["state"] == "warning"}
+    assert code == 0
+    assert {"service_in_maintenance", "service_auto_resolves"} <= warnings
+
+
+def test_no_part_that_is_down_hides_another(world: World):
+    world.sandbox.fault(partner="pagerduty", kind="refuse")
+    world.bridge.config.write_text("rules: 7\n", "utf-8")
+    _, told = examined(world.bridge, BRIDGE_DATA_DIR=str(world.bridge.folder / "elsewhere"))
+    assert {"config_broken", "store_unavailable", "not_looked_at", "not_reachable", "subscriptions_not_read"} <= codes(
+        told
+    )
+    assert {"truthvouch_key"} <= {check["check"] for check in told["checks"] if check["state"] == "fine"}
+    assert not (world.bridge.folder / "elsewhere" / "bridge.db").exists()
+    world.bridge.config.write_text("", "utf-8")
+
+
+def test_an_old_secret_in_use_is_told(world: World):
+    event = {"event": {"id": "01OLD", "event_type": "pagey.ping", "data": {"type": "ping"}}}
+    body = json.dumps(event).encode()
+    assert 202 == world.bridge.deliver("pagerduty", body, from_pagerduty(body, OLD_SECRET)).status_code
+    _, told = examined(world.bridge)
+    (found,) = [check for check in told["checks"] if check["check"] == "pagerduty_secrets"]
+    assert "old_secret_in_use" == found["code"]
+    assert "ago" in found["words"]
+    (single,) = [check for check in told["checks"] if check["check"] == "truthvouch_secrets"]
+    assert "One secret is set." == single["words"]
+
+
+def test_repair_mends_the_subscription_and_fills_the_gap(world: World):
+    alert_id = world.new_alert_id()
+    world.sandbox.raise_alert(alert_id)
+    world.until_both_are(alert_id, "open", "triggered")
+    until(lambda: world.sandbox.undelivered() == 0, "webhooks are delivered")
+    changes = {"temporarily_disabled": True, "active": False, "events": ["incident.triggered"]}
+    world.sandbox.post(f"pagerduty/subscriptions/{SEEDED}", changes)
+    world.sandbox.at_pagerduty(alert_id, "acknowledge")
+    expected = ["subscription_temporarily_disabled", "subscription_inactive", "subscription_events_missing"]
+    assert set(expected) == codes(examined(world.bridge)[1])
+    exit_code, told = examined(world.bridge, "--repair")
+    assert (0, expected) == (exit_code, told["mended"])
+    world.until_both_are(alert_id, "acknowledged", "acknowledged", 30)
+    world.sandbox.at_pagerduty(alert_id, "resolve")
+    world.until_both_are(alert_id, "resolved", "resolved")
+
+
+def test_a_subscription_is_created_once_and_its_secret_has_one_place(world: World, tmp_path: Path):
+    world.sandbox.post(f"pagerduty/subscriptions/{SEEDED}", {"url": "http://old.example.com/pagerduty/webhook"})
+    kept = tmp_path / "secret"
+    kept.write_text("somebody else's")
+    taken = doctor(world.bridge, "--create-subscription", "--yes", "--secret-file", str(kept))
+    assert (2, "somebody else's") == (taken.returncode, kept.read_text())
+    assert 2 == doctor(world.bridge, "--create-subscription", "--yes", BRIDGE_PUBLIC_URL="").returncode
+    assert 1 == doctor(world.bridge, "--create-subscription").returncode  # nobody said yes
+    assert [] == world.sandbox.calls(partner="pagerduty", method="POST", path="/webhook_subscriptions")
+
+    fresh = tmp_path / "fresh"
+    _, told = examined(world.bridge, "--create-subscription", "--yes", "--secret-file", str(fresh))
+    assert set() == codes(told)
+    secret = fresh.read_text().strip()
+    assert secret
+    assert 0o600 == stat.S_IMODE(fresh.stat().st_mode)
+    assert secret not in json.dumps(told)
+
+    shown = doctor(world.bridge, "--create-subscription", "--yes")
+    (line,) = [line for line in shown.stdout.splitlines() if line.startswith("secret")]
+    assert 1 == shown.stdout.count(line.split()[-1])
+    assert "PAGERDUTY_WEBHOOK_SECRETS" in shown.stdout
+
+
+def test_a_new_subscription_with_its_secret_in_front_brings_webhooks(world: World, tmp_path: Path):
+    """The whole exchange of a secret: create, put first, restart, delete the old one, and nothing is missed."""
+    fresh = tmp_path / "fresh"
+    examined(world.bridge, "--create-subscription", "--yes", "--secret-file", str(fresh))
+    world.bridge.tree.terminate()
+    world.bridge.environment["PAGERDUTY_WEBHOOK_SECRETS"] = f"{fresh.read_text().strip()},{PAGERDUTY_SECRET}"
+    world.bridge.start()
+    alert_id = world.new_alert_id()
+    world.sandbox.raise_alert(alert_id)
+    world.until_both_are(alert_id, "open", "triggered")
+    world.sandbox._session.delete(f"{world.sandbox.url}/sandbox/pagerduty/subscriptions/{SEEDED}", timeout=10)
+    world.sandbox.at_pagerduty(alert_id, "resolve")
+    world.until_both_are(alert_id, "resolved", "resolved")
+
+
+def test_the_worker_switches_on_what_pagerduty_switched_off(start_world: StartWorld):
+    world = start_world(BRIDGE_RECONCILE_SECONDS="3600")
+    alert_id = world.new_alert_id()
+    world.sandbox.raise_alert(alert_id)
+    world.until_both_are(alert_id, "open", "triggered")
+    until(lambda: world.sandbox.undelivered() == 0, "webhooks are delivered")
+    world.bridge.tree.terminate()
+    world.sandbox.post(f"pagerduty/subscriptions/{SEEDED}", {"temporarily_disabled": True})
+    world.sandbox.at_pagerduty(alert_id, "acknowledge")
+    world.bridge.start()
+    until(lambda: world.bridge.events("subscription.mended"), "it is switched on", told=world.evidence)
+    world.until_both_are(alert_id, "acknowledged", "acknowledged", 30)
+    world.sandbox.at_pagerduty(alert_id, "resolve")
+    world.until_both_are(alert_id, "resolved", "resolved")
+
+
+def test_the_worker_creates_none(start_world: StartWorld):
+    world = start_world(BRIDGE_RECONCILE_SECONDS="3600", BRIDGE_PUBLIC_URL="https://elsewhere.example.com")
+    (line,) = until(lambda: world.bridge.events("subscription.unhealthy"), "it says so", told=world.evidence)
+    assert "subscription_wrong_url" == line["code"]
+    assert [] == world.sandbox.calls(partner="pagerduty", method="POST", path="/webhook_subscriptions")

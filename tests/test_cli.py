@@ -1,0 +1,267 @@
+"""The commands of operators on a real store: what they say, what they store, and how they end."""
+
+import getpass
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from app.cli import main
+from app.domain.names import Side
+from app.domain.words import AlertVerb, Unreadable
+from app.store.marks import StoredMarks
+from app.store.vitals import WORKER_SEEN
+from tests.conftest import FakeClock
+from tests.doors import Doors
+from tests.rig import Rig
+from tests.services.test_wishes import frozen, letters, with_a_dead_note
+from tests.test_logs import configured
+from tests.web.test_api import Said
+
+NO_WORKER = "no worker is running"
+
+
+class Shell:
+    """A shell on the machine of the store."""
+
+    def __init__(self, rig: Rig, data_dir: Path) -> None:
+        self.rig, self.data_dir = rig, data_dir
+
+    def run(self, *words: str, stdin: str = "") -> Result:
+        environment = {"BRIDGE_DATA_DIR": str(self.data_dir), "BRIDGE_CONFIG": str(self.data_dir / "none.yaml")}
+        return CliRunner().invoke(main, list(words), input=stdin, env=environment)
+
+    def json(self, *words: str, code: int = 0) -> Any:
+        result = self.run(*words, "--json")
+        assert code == result.exit_code, result.output
+        return json.loads(result.stdout)
+
+
+@pytest.fixture(autouse=True)
+def nobodys_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands refuse variables of ours that they do not know; whoever runs the tests may have set some."""
+    for name in os.environ:
+        if name.startswith(("BRIDGE_", "TRUTHVOUCH_", "PAGERDUTY_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """A command configures the log of its process, which is ours here."""
+    with configured("json", "WARNING"):
+        yield
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """A store where nothing happened yet, and no worker."""
+    rig = Rig(tmp_path)
+    rig.said = Said()
+    return Shell(rig, tmp_path)
+
+
+@pytest.fixture
+def worker(shell: Shell) -> Iterator[None]:
+    """A worker lives and takes in what is stored."""
+    with shell.rig.database.begin() as tx:
+        StoredMarks().put(tx, WORKER_SEEN, datetime.now(UTC).isoformat())
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.wait(0.01):
+            shell.rig.intake.take()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+def unreadable(rig: Rig, count: int = 1) -> list[str]:
+    """So many events nobody can read; the numbers of their letters."""
+    for number in range(count):
+        rig.say(Side.TRUTHVOUCH, Unreadable(f"unknown_{number}"))
+    return [str(row["id"]) for row in letters(rig)][-count:]
+
+
+# -------------------------------------------------------------------------------------------------- dead letters
+
+
+def test_no_dead_letters_are_said_to_be_none(shell: Shell):
+    assert (0, "No dead letters.\n") == (
+        shell.run("dead-letters", "list").exit_code,
+        shell.run("dead-letters", "list").output,
+    )
+    assert [] == shell.json("dead-letters", "list")
+
+
+def test_dead_letters_are_listed_in_columns(shell: Shell):
+    with_a_dead_note(shell.rig)
+    unreadable(shell.rig)
+    head, *rows = shell.run("dead-letters", "list").stdout.splitlines()
+    assert ["ID", "AT", "KIND", "SIDE", "REASON", "ATTEMPTS", "ABOUT"] == head.split()
+    at = head.index("REASON")
+    assert ["bad_request (AddNote)", "unknown_0"] == [row[at : head.index("ATTEMPTS")].strip() for row in rows]
+    assert ["effect", "event"] == [row["kind"] for row in shell.json("dead-letters", "list")]
+
+
+def test_a_dead_letter_is_shown_with_what_waits_behind_it(shell: Shell):
+    number = with_a_dead_note(shell.rig)
+    shown = dict(line.split(None, 1) for line in shell.run("dead-letters", "show", str(number)).stdout.splitlines())
+    assert ("Invalid Input Provided", "SetIncident acknowledged") == (shown["detail"], shown["waits"])
+    assert "SetIncident acknowledged" == shell.json("dead-letters", "show", str(number))["waits"]
+
+
+def test_a_dead_letter_nobody_has_is_not_so(shell: Shell):
+    for words in (["show", "9"], ["replay", "9"], ["discard", "9", "--yes"]):
+        assert 1 == shell.run("dead-letters", *words).exit_code, words
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", "x"],
+        ["show", "0"],
+        ["show", "9" * 30],
+        ["replay"],
+        ["replay", "1", "--all"],
+        ["discard"],
+        ["discard", "x"],
+    ],
+)
+def test_wrong_use_ends_with_2(shell: Shell, words: Sequence[str]):
+    assert 2 == shell.run("dead-letters", *words).exit_code
+
+
+def test_without_a_worker_a_replay_is_stored_and_said_to_be(shell: Shell):
+    number = with_a_dead_note(shell.rig)
+    result = shell.run("dead-letters", "replay", str(number))
+    assert 0 == result.exit_code
+    assert NO_WORKER in result.stdout
+    while shell.rig.intake.take():
+        pass
+    shell.rig.run()
+    assert 1 == shell.rig.pagerduty.calls.count("note")
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_replay_tells_what_became_of_it(shell: Shell):
+    number = str(with_a_dead_note(shell.rig))
+    (told,) = shell.json("dead-letters", "replay", number)
+    assert (number, "done", "replayed") == (told["subject"], told["status"], told["outcome"])
+    assert "owed again" in shell.run("dead-letters", "replay", number).stdout
+    assert getpass.getuser() == letters(shell.rig, closed=True)[0]["closed_by"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_event_that_stays_unreadable_is_not_so(shell: Shell):
+    (number,) = unreadable(shell.rig)
+    result = shell.run("dead-letters", "replay", number)
+    assert 1 == result.exit_code
+    assert "cannot read it either" in result.stdout
+
+
+@pytest.mark.usefixtures("worker")
+def test_all_are_replayed_at_once(shell: Shell):
+    numbers = unreadable(shell.rig, 12)
+    told = shell.json("dead-letters", "replay", "--all", code=1)
+    assert numbers == [one["subject"] for one in told]
+    assert {"still_unreadable"} == {one["outcome"] for one in told}
+    assert {1} == {row["attempts"] for row in letters(shell.rig)}
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_discard_asks_first(shell: Shell):
+    number = str(with_a_dead_note(shell.rig))
+    assert 1 == shell.run("dead-letters", "discard", number, stdin="n\n").exit_code
+    assert 1 == shell.run("dead-letters", "discard", number).exit_code
+    assert 1 == len(letters(shell.rig))
+    result = shell.run("dead-letters", "discard", number, stdin="y\n")
+    assert 0 == result.exit_code
+    assert "what waited behind it goes on" in result.stdout
+    assert ["discarded"] == [row["outcome"] for row in shell.json("dead-letters", "list", "--closed")]
+
+
+# -------------------------------------------------------------------------------------------------- links
+
+
+def test_links_are_listed_and_shown(shell: Shell):
+    frozen(shell.rig)
+    shell.rig.alert(AlertVerb.CREATED, alert_id="a2")
+    shell.rig.alert(AlertVerb.RESOLVED, alert_id="a2")
+    listed = {
+        words: [row["alert_id"] for row in shell.json("links", "list", *words)]
+        for words in ((), ("--open",), ("--frozen",))
+    }
+    assert {(): ["a1", "a2"], ("--open",): ["a1"], ("--frozen",): ["a1"]} == listed
+    assert "Q1" in shell.run("links", "list").stdout
+    assert "lanes.pagerduty.outstanding" in shell.run("links", "show", "a1").stdout
+    assert 1 == shell.json("links", "show", "a1")["incident"]["number"]
+    assert 1 == shell.run("links", "show", "nobody").exit_code
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_thaw_is_told_and_a_second_one_is_not_so(shell: Shell):
+    frozen(shell.rig)
+    assert ["thawed"] == [one["outcome"] for one in shell.json("links", "thaw", "a1")]
+    assert ["not_frozen"] == [one["outcome"] for one in shell.json("links", "thaw", "a1", code=1)]
+    assert 1 == shell.run("links", "thaw", "nobody").exit_code
+
+
+# -------------------------------------------------------------------------------------------------- the rest
+
+
+def test_the_timeline_is_told_and_an_unknown_one_is_not_so(shell: Shell):
+    frozen(shell.rig)
+    assert "link.frozen" in shell.run("timeline", "a1").stdout
+    assert shell.json("timeline", "Q1") == shell.json("timeline", "a1")
+    assert 1 == shell.run("timeline", "nobody").exit_code
+
+
+def test_what_came_from_outside_cannot_steer_a_terminal(shell: Shell):
+    shell.rig.alert(AlertVerb.CREATED, alert_id="a\x1b[2J\nb")
+    for words in (["links", "list"], ["timeline", "a\x1b[2J\nb"], ["links", "thaw", "a\x1b[2J\nb"]):
+        stdout = shell.run(*words).stdout
+        assert stdout
+        assert "\x1b" not in stdout
+        assert "\nb" not in stdout
+
+
+@pytest.mark.parametrize("words", [["dead-letters", "list"], ["links", "thaw", "a1"], ["timeline", "a1"]])
+def test_without_a_store_it_is_wrong_use(tmp_path: Path, words: Sequence[str]):
+    result = CliRunner().invoke(main, list(words), env={"BRIDGE_DATA_DIR": str(tmp_path / "none")})
+    assert 2 == result.exit_code
+    assert "Has the bridge been started" in result.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_same_commands_hang_on_flask(clock: FakeClock):
+    app = Doors(clock).app()
+    with app.app_context():
+        context = click.Context(app.cli)
+        assert set(main.commands) <= set(app.cli.list_commands(context))
+        assert main.commands["dead-letters"] is app.cli.get_command(context, "dead-letters")
+        assert None is app.cli.get_command(context, "no-such-command")
+
+
+def test_a_web_process_loads_none_of_the_commands(tmp_path: Path):
+    code = "import sys, wsgi; print([name for name in sys.modules if name.startswith('app.cli')])"
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[1],
+        env={"BRIDGE_DATA_DIR": str(tmp_path), "BRIDGE_CONFIG": str(tmp_path / "none.yaml")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "[]" == answer.stdout.strip()

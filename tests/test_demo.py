@@ -1,0 +1,149 @@
+"""``truthvouch demo``: its children end with it however it ends, and its rehearsal of outages judges honestly."""
+
+import re
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from click.testing import CliRunner
+
+from app.cli import main
+from app.sandbox.rehearsal import is_well, verdict
+from app.sandbox.tally import Figures, Tally
+from tests.system.processes import PYTHON, Tree, free_port, kill
+from tests.system.sandbox import Sandbox
+from tests.system.signing import key_of
+from tests.system.waiting import until
+
+StartDemo = Callable[..., Tree]
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[StartDemo]:
+    """``truthvouch demo`` with these options; whatever is left of it is ended."""
+    started: list[Tree] = []
+
+    def start(*options: str) -> Tree:
+        environment = {"PORT": str(free_port()), "BRIDGE_DATA_DIR": str(tmp_path / "data")}
+        started.append(Tree([PYTHON, "-m", "app.cli", "demo", *options], environment, tmp_path / "demo.log"))
+        return started[-1]
+
+    yield start
+    for tree in started:
+        tree.destroy()
+
+
+def says(tree: Tree, words: str) -> bool:
+    return words in tree.output() or tree.process.poll() is not None
+
+
+@pytest.mark.system
+def test_a_killed_demo_leaves_nothing_running(demo: StartDemo):
+    tree = demo("--no-story")
+    until(lambda: says(tree, "Ctrl-C"), "it runs", 60, tree.output)
+    assert len(tree.members()) > 4
+    kill(tree.pid)
+    until(lambda: tree.members() == {}, "nothing is left", 30, lambda: str(tree.members()))
+
+
+@pytest.mark.system
+def test_a_rehearsal_kills_the_worker_and_ends_with_a_verdict(demo: StartDemo):
+    tree = demo("--chaos", "--seconds", "9", "--seed", "5")
+    assert 0 == tree.process.wait(150), tree.output()
+    said = tree.output()
+    assert "seed 5" in said
+    assert "Nothing was lost, nothing was doubled, and both sides agree about every alert." in said
+    assert int(re.findall(r"kills +(\d+)", said)[-1]) >= 1, said
+    assert int(re.findall(r"raised +(\d+)", said)[-1]) >= 3, said
+    assert {} == tree.members()
+
+
+@pytest.mark.system
+def test_ctrl_c_ends_the_trouble_and_judges(demo: StartDemo):
+    tree = demo("--chaos")
+    until(lambda: says(tree, "raised"), "figures", 60, tree.output)
+    tree.process.send_signal(signal.SIGINT)
+    assert 0 == tree.process.wait(120), tree.output()
+    assert "both sides agree about every alert" in tree.output()
+
+
+def test_options_of_the_rehearsal_need_a_rehearsal():
+    answer = CliRunner().invoke(main, ["demo", "--seconds", "5"])
+    assert 2 == answer.exit_code
+    assert "--chaos" in answer.output
+
+
+WELL = Figures(
+    raised=9, paged=8, agree=8, unpaged=0, doubled=0, waiting=0, undelivered=0, kills=2, repeated=1, writes=20
+)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"), [({"unpaged": 1}, "LOST"), ({"doubled": 2}, "DOUBLED"), ({"agree": 7}, "APART")]
+)
+def test_the_verdict_can_be_no(wrong: dict[str, Any], word: str):
+    assert is_well(WELL, every_alert_pages=True)
+    assert not is_well(replace(WELL, **wrong), every_alert_pages=True)
+    assert word in " ".join(verdict(replace(WELL, **wrong), 3.0, every_alert_pages=True))
+
+
+def test_with_rules_of_ones_own_an_alert_without_an_incident_is_no_loss():
+    assert is_well(replace(WELL, unpaged=3), every_alert_pages=False)
+    assert "LOST" not in " ".join(verdict(replace(WELL, unpaged=3), 3.0, every_alert_pages=False))
+
+
+def test_a_verdict_before_it_was_quiet_says_so():
+    assert "not quiet" in verdict(WELL, None, every_alert_pages=True)[0]
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    sandbox = Sandbox(tmp_path_factory.mktemp("partners"), "http://127.0.0.1:9")
+    yield sandbox
+    sandbox.close()
+
+
+def test_the_tally_counts_what_it_sees(sandbox: Sandbox):
+    tally = Tally(sandbox.url, "http://127.0.0.1:9")
+    for alert_id in ("paged", "apart", "unpaged", "over"):
+        sandbox.raise_alert(alert_id, deliver=0)
+    sandbox.at_truthvouch("over", "dismiss", deliver=0)
+    sandbox.at_truthvouch("apart", "acknowledge", deliver=0)
+    for alert_id in ("paged", "apart"):
+        _open_as_a_bridge(sandbox, alert_id)
+    figures = tally.look(kills=3)
+    seen = (figures.raised, figures.paged, figures.agree, figures.unpaged, figures.doubled, figures.kills)
+    assert (4, 2, 1, 1, 0, 3) == seen
+    assert (None, 0) == (figures.waiting, figures.repeated)
+
+
+def test_the_tally_notices_a_change_made_twice(sandbox: Sandbox):
+    tally = Tally(sandbox.url, "http://127.0.0.1:9")
+    sandbox.raise_alert("twice", deliver=0)
+    for _ in range(2):
+        _tell_truthvouch(sandbox, "twice", "acknowledged")
+    assert 1 == tally.look(0).repeated
+    tally.forget("twice")
+    _tell_truthvouch(sandbox, "twice", "acknowledged")
+    assert 1 == tally.look(0).repeated
+
+
+def _open_as_a_bridge(sandbox: Sandbox, alert_id: str) -> None:
+    incident = {
+        "type": "incident",
+        "title": alert_id,
+        "service": {"id": "PSANDBX", "type": "service_reference"},
+        "incident_key": key_of(alert_id),
+    }
+    headers = {"Authorization": "Token token=key", "From": "oncall@example.com"}
+    answer = requests.post(f"{sandbox.url}/incidents", json={"incident": incident}, headers=headers, timeout=10)
+    assert answer.status_code == 201, answer.text
+
+
+def _tell_truthvouch(sandbox: Sandbox, alert_id: str, status: str) -> None:
+    url, headers = f"{sandbox.url}/api/v1/alerts/{alert_id}", {"X-API-Key": "key"}
+    assert requests.patch(url, json={"status": status}, headers=headers, timeout=10).ok
