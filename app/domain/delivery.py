@@ -18,7 +18,7 @@ from app.domain.effects import (
 )
 from app.domain.incident import IncidentFacts
 from app.domain.lifecycle import advance, with_note
-from app.domain.link import Known, Lane, Link
+from app.domain.link import Known, Lane, Link, remembering
 from app.domain.names import IncidentId, Side, Status, Via
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.domain.retry import HOLD_PROBE_DELAY, SLOW_LOOKS, next_try, patience
@@ -110,7 +110,9 @@ def _opened(link: Link, effect: Effect, facts: IncidentFacts | None, now: dateti
         nothing_to_close = isinstance(effect, LookForIncident) and link.incident_side.status is None
         if nothing_to_close:  # dated so early that any later word of PagerDuty's counts
             return replace(link, incident_side=Known(Status.RESOLVED, link.first_seen_at))
+        link = remembering(link, "triggered", Side.PAGERDUTY, now) if isinstance(effect, OpenIncident) else link
         return replace(link, incident_side=Known(link.incident_side.status or Status.OPEN, now))
+    link = remembering(link, "triggered", Side.PAGERDUTY, facts.created_at or now)
     known = link.incident_side if link.incident_side.status else Known(Status.OPEN, facts.created_at or now)
     return told_by_reading(replace(attached(link, facts), incident_side=known), facts, now)
 

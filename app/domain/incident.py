@@ -44,6 +44,8 @@ class IncidentFacts:
     created_at: datetime | None = None
     status_changed_at: datetime | None = None
     merged_into: IncidentId | None = None
+    assignee_ids: tuple[str, ...] = ()
+    """Users whom PagerDuty has assigned; empty once it is resolved."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from app.domain.echo import echoed
 from app.domain.effects import NO_EFFECT
 from app.domain.freeze import flipped
-from app.domain.link import Known, Link, Note, Reopening
+from app.domain.link import Known, Link, Note, Reopening, remembering
 from app.domain.looking import looked
 from app.domain.names import Side, Status
 from app.domain.rulebook import Decision
+from app.domain.verdict import verdict_of
 from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Word
 
 
@@ -46,6 +47,13 @@ INCIDENT_MOVES: Mapping[IncidentVerb, Move] = {
     IncidentVerb.READ: Move(None, None),
     IncidentVerb.MENTIONED: Move(None, None),
 }
+
+SAID_BY_A_LOOK: Mapping[Status, str] = {
+    Status.OPEN: AlertVerb.REOPENED.value,
+    Status.ACKNOWLEDGED: AlertVerb.ACKNOWLEDGED.value,
+    Status.RESOLVED: AlertVerb.RESOLVED.value,
+}
+"""What happened, where nobody told and a look found it so."""
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """A word from further in the future than this counts as said now: a wrong clock must not win for ever."""
@@ -115,7 +123,8 @@ def _looked(link: Link, side: Side, word: Word, at: datetime, now: datetime) -> 
     look = looked(link, side, word.status, at, word.read_at or now)
     if look.link.status is link.status:
         return Step(look.link, look.outcome)
-    return _changed(link, look.link, side, word, at)
+    said = SAID_BY_A_LOOK[look.link.status]
+    return _changed(link, remembering(look.link, said, side, at), side, word, at)
 
 
 def _moved(link: Link, side: Side, move: Move, word: Word, at: datetime) -> Step:
@@ -125,6 +134,8 @@ def _moved(link: Link, side: Side, move: Move, word: Word, at: datetime) -> Step
     if echo is not None:
         return Step(_seen(echo, side, move.says), "own_echo")
     heard = _seen(_with_known(link, side, _known(link, side).told(move.says, at)), side, move.says)
+    if move.register is not None or word.verb is IncidentVerb.TRIGGERED:
+        heard = remembering(heard, word.verb.value, side, at, word.author)
     if move.register is None:
         return Step(heard, "already_so")
     moved = replace(heard, clock=link.clock.hearing(move.register, at))
@@ -145,8 +156,15 @@ def _reopening(before: Link, link: Link, side: Side, at: datetime) -> Link:
 def _changed(before: Link, link: Link, side: Side, word: Word, at: datetime) -> Step:
     """What both sides should be has changed, and ``side`` changed it."""
     link = flipped(_asking_anew(link), side, at)
+    link = replace(
+        link, verdict=verdict_of(word.reason if isinstance(word, AlertWord) else None, _text(word)) or link.verdict
+    )
     outcome = "frozen" if link.frozen_at and not before.frozen_at else "moved"
     return Step(_closing(link, word) if link.status is Status.RESOLVED else link, outcome)
+
+
+def _text(word: Word) -> str | None:
+    return word.text if isinstance(word, AlertWord) else word.note
 
 
 def _seen(link: Link, side: Side, says: Status) -> Link:
@@ -196,13 +214,14 @@ def _merged(link: Link, word: IncidentWord, survivor: Known | None) -> Step:
         incident_side=survivor or Known(Status.OPEN),  # since when is unknown: it may stand so since long before
         merged=True,
     )
-    return Step(moved, "merged")
+    at = word.at or link.first_seen_at
+    return Step(remembering(moved, "merged", Side.PAGERDUTY, at, word.author), "merged")
 
 
 def _annotated(link: Link, word: IncidentWord) -> Step:
     if not word.note or word.note.startswith(OUR_NOTE):
         return Step(link, "own_echo" if word.note else "timeline_only")
-    return Step(replace(link, last_note=word.note), "noted")
+    return Step(replace(link, last_note=word.note, verdict=verdict_of(None, word.note) or link.verdict), "noted")
 
 
 def _closing(link: Link, word: Word) -> Link:

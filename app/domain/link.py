@@ -131,6 +131,17 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happened to an alert or its incident, at the time the side itself gives. For reports."""
+
+    at: datetime
+    what: str
+    """``triggered``, ``acknowledged``, ``unacknowledged``, ``resolved``, ``reopened``, ``merged``, ``escalated``."""
+    side: Side
+    author: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Flip:
     """A change of what both sides should be, and the side that caused it."""
 
@@ -171,6 +182,13 @@ class Link:
     """Our newest changes, whose echoes may still come."""
     reopening: Reopening | None = None
     """The newest reopen of the incident that was taken for a person's."""
+    history: tuple[Moment, ...] = ()
+    """What happened, oldest first, each once; kept as long as the link, which is for ever. Our own writes are not in
+    it, except the trigger."""
+    verdict: str | None = None
+    """``false_alert`` or ``true_alert``, where a person said so: see ``domain/verdict.py``."""
+    flaps: int = 0
+    """How often a reopen came while the resolve before it was still held back (``hold_resolve_minutes``)."""
     resolve_unseen: bool = False
     """The Events API took a resolve and nobody has seen its effect yet: in a maintenance window it has none."""
     flips: tuple[Flip, ...] = ()
@@ -202,6 +220,23 @@ class Link:
     def with_lane(self, side: Side, lane: Lane) -> "Link":
         """This link with that side's delivery changed."""
         return replace(self, truthvouch=lane) if side is Side.TRUTHVOUCH else replace(self, pagerduty=lane)
+
+
+HISTORY_LIMIT = 500
+"""Moments of one link: a ping-pong must not let it grow for ever."""
+
+
+def remembering(link: Link, what: str, side: Side, at: datetime, author: str | None = None) -> Link:
+    """The link with one more moment, in its place among the others; one it has already changes nothing.
+
+    It is triggered once, however many tell it: a link has one incident.
+    """
+    once = what == "triggered"
+    known = any(moment.what == what and (once or (moment.at, moment.side) == (at, side)) for moment in link.history)
+    if known or len(link.history) >= HISTORY_LIMIT:
+        return link
+    history = sorted((*link.history, Moment(at, what, side, author)), key=lambda moment: (moment.at, moment.what))
+    return replace(link, history=tuple(history))
 
 
 def joint_status(links: Sequence[Link]) -> Status:

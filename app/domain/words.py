@@ -127,9 +127,11 @@ class Wish:
 
     verb: WishVerb
     subject: str = ""
-    """A dead letter's number, an alert id, or nothing."""
+    """A dead letter's number, an alert id, an incident id, or nothing."""
     by: str = ""
     """Who asked, for the time line."""
+    detail: str = ""
+    """JSON, for wishes that need more than a subject."""
 
 
 Word = AlertWord | IncidentWord

@@ -120,6 +120,13 @@ class RestApi:
         """A call beside the incidents, in nobody's name: subscriptions, services."""
         return self._call(method, path, params=params, body=body)
 
+    def change(self, method: str, path: str, body: object, sender: str | None = None) -> Reply[object]:
+        """A changing call beside those above, in the name of ``sender`` (a user's e-mail) or of the configured one."""
+        email = sender or self._from_email
+        if not email:
+            return Held("no_from_email")
+        return self._call(method, path, body=body, sender={"From": email})
+
     def _read(
         self, path: str, params: Mapping[str, str | list[str]] | None = None, reserve: float = 0.0
     ) -> Reply[object]:

@@ -83,7 +83,14 @@ def incident_facts(told: object) -> IncidentFacts | None:
         created_at=instant(incident.get("created_at")),
         status_changed_at=instant(incident.get("last_status_change_at")),
         merged_into=merge_target(incident),
+        assignee_ids=_assignees(incident.get("assignments")),
     )
+
+
+def _assignees(told: object) -> tuple[str, ...]:
+    entries = told if isinstance(told, list) else []
+    idents = (id_of(table_of(table_of(entry).get("assignee")).get("id")) for entry in entries)
+    return tuple(filter(None, idents))
 
 
 def note_facts(told: object) -> NoteFacts | None:

@@ -10,7 +10,7 @@ from app.ports.memory import Allowance, Letter, Letters, Links, Marks, OpenLinks
 from app.ports.partners import Alerts, Events, Incidents
 from app.ports.records import Page, Postbox, Records, Row
 from app.ports.running import Asked, Budget, Engine, Meter, Order, Pulse, Round, RulebookSource, Vitals
-from app.ports.subscriptions import Account, Created, Subscriptions
+from app.ports.subscriptions import Account, Created, Responders, Subscriptions
 
 __all__ = [
     "Account",
@@ -40,6 +40,7 @@ __all__ = [
     "Read",
     "Records",
     "Refusal",
+    "Responders",
     "Round",
     "Row",
     "RulebookSource",
