@@ -30,7 +30,7 @@ setup: $(EVERYTHING) ## Install everything into .venv, the truthvouch command in
 	@echo "Ready: $(BIN)/truthvouch --help"
 
 test: $(EVERYTHING) ## Run every test (PostgreSQL tests only where there is one)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(EVERYTHING) ## Format, lint, types, import law
 	$(BIN)/ruff format --check .
@@ -45,11 +45,12 @@ format: $(EVERYTHING) ## Put the code into shape
 bench: $(EVERYTHING) ## Measure (takes minutes)
 	$(BIN)/python -m bench
 
-# make chaos SECONDS=600 STORE=both SEED=7
+# make chaos SECONDS=600 STORE=both VIA=both SEED=7
 SECONDS ?= 60
 STORE ?= sqlite
-chaos: $(EVERYTHING) ## Kill and break everything in traffic, and judge (SECONDS=, STORE=sqlite|postgres|both, SEED=)
-	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --store $(STORE) $(if $(SEED),--seed $(SEED))
+VIA ?= rest
+chaos: $(EVERYTHING) ## Kill and break everything in traffic, and judge (SECONDS=, STORE=sqlite|postgres|both, VIA=rest|events|both, SEED=)
+	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --store $(STORE) --via $(VIA) $(if $(SEED),--seed $(SEED))
 
 # Hosts and options of whoever ran it stay out of the files. One resolution for every platform: hashes of all
 # files of a version are kept, so macOS and other Pythons install from the same list.

@@ -9,8 +9,10 @@
 ``engine``          the only room that knows the durable engine
 ``web``             Flask and status codes; a view is a door
 ``sandbox``         simulated partners, which know nothing of the bridge
+``reporting``       reports as people read them: text, CSV, a page with charts
 ``bootstrap``       the only place that names real adapters
 ``worker``, ``cli`` the process that delivers, and the ``truthvouch`` command
+``handler``         ``PagerDutyHandler`` for Python developers
 ``supervise``       how the web's master process keeps that worker running
 ==================  ===============================================================================================
 

@@ -4,12 +4,16 @@ The schema is documented in ``docs/configuration.md``; an absent file means the 
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
 from app.configcalls import calls, dashboard_url
+from app.configtriggers import MAX_NAME_CHARS, check_names, silences, trigger, utc_now
+from app.credentials import PAGERDUTY_KEYS, TRUTHVOUCH_KEYS, credentials, without_secrets
 from app.domain.names import Urgency, Via
 from app.domain.rulebook import (
     DEFAULT_SEVERITY_MAP,
@@ -22,16 +26,28 @@ from app.domain.rulebook import (
     Sla,
 )
 from app.errors import ConfigFault, Fault
-from app.yamltree import MAX_FILE_BYTES, Node, read, told
+from app.yamltree import MAX_FILE_BYTES, Node, plain, read, told
 
 MAX_RULES = 500
-MAX_NAME_CHARS = 200
 MAX_TITLE_CHARS = 1_024
 MAX_ID_CHARS = 64
+MAX_HOLD_MINUTES = 60 * 24
 MAX_MINUTES = 60 * 24 * 31
 MIN_RETENTION_DAYS, MAX_RETENTION_DAYS = 3, 3650
 MAX_CALLS_PER_HOUR = 1_000_000
 VERSION_CHARS = 12
+SECTIONS = (
+    "pagerduty",
+    "truthvouch",
+    "severity_map",
+    "rules",
+    "silences",
+    "shadow",
+    "escalation",
+    "sla",
+    "redaction",
+    "retention",
+)
 
 
 class Region(StrEnum):
@@ -66,13 +82,23 @@ def load(path: Path) -> Rulebook:
         raise ConfigFault(str(path), [Fault("", "is not written in UTF-8")]) from fault
 
 
-def parse(text: str, source: str = "bridge.yaml") -> Rulebook:
-    """The rulebook a text says. Raises ``ConfigFault`` with all that is wrong, in the order of the lines."""
-    root = read(text)
-    rulebook = _rulebook(root)
+def parse(text: str, source: str = "bridge.yaml", now: datetime | None = None) -> Rulebook:
+    """The rulebook a text says. Raises ``ConfigFault`` with all that is wrong, in the order of the lines.
+
+    ``now``: silences may not end too far from it.
+    """
+    rulebook, root = examined(text, now)
     if root.faults:
         raise ConfigFault(source, sorted(root.faults, key=lambda fault: fault.line or 0))
-    return replace(rulebook, version=version_of(text))
+    return rulebook
+
+
+def examined(text: str, now: datetime | None = None) -> tuple[Rulebook, Node]:
+    """The rulebook as far as the text says one, and its tree, which holds the faults."""
+    root = read(text)
+    rulebook = _rulebook(root, now or utc_now())
+    credentials(root)  # not kept here: what is wrong with them is told with the rest
+    return replace(rulebook, version=version_of(_without_secrets(root, text))), root
 
 
 def version_of(text: str) -> str:
@@ -80,11 +106,18 @@ def version_of(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:VERSION_CHARS]
 
 
-def _rulebook(root: Node) -> Rulebook:
-    root.only("pagerduty", "truthvouch", "severity_map", "rules", "escalation", "sla", "redaction", "retention")
-    pagerduty = root.section("pagerduty").only("region", "service_id", "escalation_policy_id", "via")
+def _without_secrets(root: Node, text: str) -> str:
+    """What the version of a file is made from: its text, or where it holds secrets, its other values."""
+    tree = plain(root.value) if isinstance(root.value, dict) else {}
+    bare = without_secrets(tree)
+    return text if bare == tree else json.dumps(bare, sort_keys=True)
+
+
+def _rulebook(root: Node, now: datetime) -> Rulebook:
+    root.only(*SECTIONS)
+    pagerduty = root.section("pagerduty").only("region", "service_id", "escalation_policy_id", "via", *PAGERDUTY_KEYS)
     truthvouch = root.section("truthvouch").only(
-        "dashboard_url", "replay_window_seconds", "reconcile_calls_per_hour", "calls"
+        "dashboard_url", "replay_window_seconds", "reconcile_calls_per_hour", "calls", *TRUTHVOUCH_KEYS
     )
     region = pagerduty.choice("region", Region)
     return Rulebook(
@@ -98,6 +131,8 @@ def _rulebook(root: Node) -> Rulebook:
         calls=calls(truthvouch.section("calls")),
         severity_map=_severity_map(root.section("severity_map")),
         rules=_rules(root.get("rules")),
+        silences=silences(root.get("silences"), now),
+        shadow=root.text("shadow", max_chars=MAX_TITLE_CHARS),
         escalation=_escalation(root.section("escalation")),
         sla=_sla(root.section("sla")),
         redaction=_redaction(root.section("redaction")),
@@ -131,18 +166,8 @@ def _rules(node: Node) -> tuple[Rule, ...]:
         node.fault(f"has {len(entries)} rules", f"at most {MAX_RULES} are read")
         return ()
     rules = [rule for entry in entries if (rule := _rule(entry)) is not None]
-    _check_names(entries)
+    check_names(entries, "rule")
     return tuple(rules)
-
-
-def _check_names(entries: tuple[Node, ...]) -> None:
-    seen: set[str] = set()
-    for entry in entries:
-        name = entry.value.get("name") if isinstance(entry.value, dict) else None
-        if isinstance(name, str) and name in seen:
-            entry.get("name").fault(f"a rule is already called {told(name)}", "give each rule a name of its own")
-        elif isinstance(name, str):
-            seen.add(name)
 
 
 def _rule(entry: Node) -> Rule | None:
@@ -151,26 +176,9 @@ def _rule(entry: Node) -> Rule | None:
         return None
     entry.only("name", "trigger", "action")
     name = entry.text("name", needed=True, max_chars=MAX_NAME_CHARS)
-    trigger = _trigger(entry)
+    asks = trigger(entry)
     action = _action(entry)
-    return None if name is None or trigger is None or action is None else replace(action, name=name, trigger=trigger)
-
-
-def _trigger(entry: Node) -> str | None:
-    node = entry.get("trigger")
-    if isinstance(node.value, bool):
-        return "true" if node.value else "false"
-    trigger = entry.text("trigger", needed=True)
-    if trigger is None:
-        return None
-    from app.domain.trigger import compile_trigger  # heavy, and only a file with rules needs it
-    from app.domain.trigger_text import BadTrigger
-
-    try:
-        compile_trigger(trigger)
-    except BadTrigger as fault:
-        node.fault(f"the trigger {fault}", "see the trigger language in docs/configuration.md")
-    return trigger
+    return None if name is None or asks is None or action is None else replace(action, name=name, trigger=asks)
 
 
 def _action(entry: Node) -> Rule | None:
@@ -184,7 +192,7 @@ def _action(entry: Node) -> Rule | None:
     if kind is RuleAction.SUPPRESS:
         section.only("type")
         return Rule("", "", kind)
-    section.only("type", "title", "urgency", "service_id", "escalation_policy_id")
+    section.only("type", "title", "urgency", "service_id", "escalation_policy_id", "hold_resolve_minutes")
     return Rule(
         name="",
         trigger="",
@@ -193,6 +201,7 @@ def _action(entry: Node) -> Rule | None:
         urgency=section.choice("urgency", Urgency),
         service_id=_id(section, "service_id"),
         escalation_policy_id=_id(section, "escalation_policy_id"),
+        hold_resolve_minutes=section.number("hold_resolve_minutes", most=MAX_HOLD_MINUTES) or 0,
     )
 
 

@@ -51,7 +51,7 @@ SERVICE_KEY = "PAGERDUTY_INTEGRATION_KEY_"
 """Followed by a service id: the integration key of that service."""
 
 _SERVICE_KEY = re.compile(rf"{SERVICE_KEY}(?P<service>[A-Za-z0-9]+)(?P<file>_FILE)?")
-_E_MAIL = re.compile(r"[^\s@]+@[^\s@]+")
+E_MAIL = re.compile(r"[^\s@]+@[^\s@]+")
 _MAX_SECRET_BYTES = 64 * 1024
 
 
@@ -135,14 +135,14 @@ class Environment:
         value = self.optional(name)
         if value is None:
             return None
-        problem = _url_problem(value)
+        problem = url_problem(value)
         if problem:
             self._fault(name, problem, "write for example https://bridge.example.com")
         return value.rstrip("/")
 
     def e_mail(self, name: str) -> str | None:
         value = self.optional(name)
-        if value is not None and not _E_MAIL.fullmatch(value):
+        if value is not None and not E_MAIL.fullmatch(value):
             self._fault(name, f"is {told(value)}", "must be an e-mail address of a user of the PagerDuty account")
         return value
 
@@ -217,7 +217,8 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(entry for part in text.split(",") if (entry := part.strip()))
 
 
-def _url_problem(url: str) -> str:
+def url_problem(url: str) -> str:
+    """Why a text is no address of a partner; empty where it is one."""
     try:
         parts = urlsplit(url)
         port_usable = parts.port is None or parts.port > 0

@@ -1,7 +1,53 @@
-"""Errors that stop a start or refuse a configuration, with everything a person needs to mend them at once."""
+"""Errors that reach a person or a caller: each has a reason word, and its message says what to do next.
+
+``BridgeError`` is the family; none of them ever holds a key, a secret or a personal text.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+
+class BridgeError(Exception):
+    """What was asked is not done. The message is for people; ``reason`` is for programs."""
+
+    def __init__(self, reason: str, said: str, todo: str = "") -> None:
+        self.reason = reason
+        """Why, in snake_case: ``not_found``, ``unauthorized``, ``read_timeout``, ..."""
+        self.todo = todo
+        """What to do next; empty where the message is all there is to say."""
+        super().__init__(f"{said} {todo}" if todo else said)
+
+
+class WrongUse(BridgeError, ValueError):
+    """An argument that cannot be meant. Nothing was sent."""
+
+
+class NotSetUp(BridgeError):
+    """A credential, a setting or a store that this needs is missing. Nothing was sent."""
+
+
+class PartnerRefused(BridgeError):
+    """PagerDuty or TruthVouch understood and said no; asking again would not help."""
+
+    def __init__(self, reason: str, said: str, todo: str = "", status: int = 0, code: int | None = None) -> None:
+        super().__init__(reason, said, todo)
+        self.status = status
+        """The HTTP status; 0 where nothing was sent."""
+        self.code = code
+        """PagerDuty's own error number. https://developer.pagerduty.com/docs/rest-api-v2/errors/"""
+
+
+class PartnerUnavailable(BridgeError):
+    """PagerDuty or TruthVouch gave no usable answer, however often it was asked. Asking later may help."""
+
+    def __init__(
+        self, reason: str, said: str, todo: str = "", unclear: bool = False, after_seconds: float | None = None
+    ) -> None:
+        super().__init__(reason, said, todo)
+        self.unclear = unclear
+        """The call may have had its effect all the same; every call of the bridge is safe to repeat."""
+        self.after_seconds = after_seconds
+        """How long the partner asked to be left alone; None when it did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +75,7 @@ class Fault:
         return f"{self.problem}; {self.remedy}" if self.remedy else self.problem
 
 
-class ConfigFault(ValueError):
+class ConfigFault(BridgeError, ValueError):
     """A configuration that cannot be used: every fault of it, in one message."""
 
     def __init__(self, source: str, faults: Sequence[Fault]) -> None:
@@ -37,4 +83,5 @@ class ConfigFault(ValueError):
         """What was read: ``the environment``, or the file's path."""
         self.faults = tuple(faults)
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        super().__init__("\n".join([f"{source}: {count}", *(f"  {fault}" for fault in self.faults)]))
+        lines = [f"{source}: {count}", *(f"  {fault}" for fault in self.faults)]
+        super().__init__("bad_configuration", "\n".join(lines))

@@ -58,7 +58,10 @@ class PrometheusMeter:
         self._parked = counter("bridge_parked", "Dead letters written, by reason", "kind", "reason")
         self._calls = counter("bridge_partner_calls", "Calls to partners by how they ended", "target", "outcome")
         self._drifted = counter("bridge_drift_found", "What reconciliation found, by outcome", "side", "outcome")
+        self._resubmitted = counter("bridge_lanes_resubmitted", "Deliveries owed that nobody would have made", "side")
+        self._escalated = counter("bridge_escalations", "Escalation levels that had their turn", "outcome")
         self._cut = counter("bridge_connections_cut", "Connections ended by us, by reason", "reason")
+        self._shadowed = counter("bridge_shadow_decisions", "What a draft (shadow:) said of alerts", "outcome")
         self._delivery = Histogram(
             "bridge_accept_to_delivery_seconds",
             "From accepting a word to having done what it asks for",
@@ -96,6 +99,16 @@ class PrometheusMeter:
 
     def drifted(self, side: Side, outcome: str) -> None:
         self._drifted.labels(side, outcome).inc()
+
+    def resubmitted(self, side: Side) -> None:
+        self._resubmitted.labels(side).inc()
+
+    def escalated(self, outcome: str) -> None:
+        self._escalated.labels(outcome).inc()
+
+    def shadowed(self, outcome: str) -> None:
+        """The draft was asked about an alert: ``same``, ``gained``, ``lost``, ``moved``."""
+        self._shadowed.labels(outcome).inc()
 
     def cut(self, reason: str) -> None:
         """The web server ended a connection: ``too_slow``, ``too_many``, ``hopeless``, ``stalled``."""

@@ -1,12 +1,14 @@
-"""The environment -> frozen ``Settings``: read once, all faults together, and stopped at the composition root.
+"""Environment, and the keys of ``bridge.yaml`` -> frozen ``Settings``: read once, stopped at the composition root.
 
-A malformed value stops the start; a missing credential does not (``Settings.missing`` names it for ``readyz``).
+The environment beats the file, and its faults come all together. A malformed value stops the start; a missing
+credential does not (``Settings.missing`` names it for ``readyz``).
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from app.credentials import Credentials, held_in
 from app.domain.names import Via
 from app.domain.rulebook import Rulebook
 from app.environment import Environment, read_secret_file
@@ -54,7 +56,7 @@ class PagerDutySettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the environment says. docs/configuration.md describes each variable."""
+    """Everything the environment says, and the keys of the file. docs/configuration.md describes each variable."""
 
     port: int
     web_concurrency: int
@@ -77,19 +79,28 @@ class Settings:
     pagerduty: PagerDutySettings
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str], read_file: Callable[[str], str] = read_secret_file) -> "Settings":
-        """Read the variables of a process. ``read_file`` reads the ``NAME_FILE`` variables.
+    def from_env(
+        cls,
+        environ: Mapping[str, str],
+        read_file: Callable[[str], str] = read_secret_file,
+        read_keys: Callable[[Path], Credentials] = held_in,
+    ) -> "Settings":
+        """Read the variables of a process, and the keys in the file that ``BRIDGE_CONFIG`` names.
 
+        ``read_file`` reads the ``NAME_FILE`` variables, ``read_keys`` the keys; the faults of ``bridge.yaml`` are told
+        by whoever reads its rules.
         Raises ``ConfigFault`` naming every malformed value and every unknown variable with one of our prefixes.
         """
         env = Environment(environ, read_file)
+        config_path = Path(env.text("BRIDGE_CONFIG", "bridge.yaml"))
+        held = read_keys(config_path)
         settings = cls(
             port=env.integer("PORT", 8080, 0, 65_535),
             web_concurrency=env.integer("WEB_CONCURRENCY", 2, 1, 1_000),
             role=env.choice("BRIDGE_ROLE", ("all", "web")) or "all",
             data_dir=Path(env.text("BRIDGE_DATA_DIR", "data")),
             database_url=env.database_url(),
-            config_path=Path(env.text("BRIDGE_CONFIG", "bridge.yaml")),
+            config_path=config_path,
             admin_token=env.secret("BRIDGE_ADMIN_TOKEN"),
             secret_key=env.secret("BRIDGE_SECRET_KEY"),
             reconcile_seconds=env.seconds("BRIDGE_RECONCILE_SECONDS", 300),
@@ -97,8 +108,8 @@ class Settings:
             trusted_proxies=env.networks("BRIDGE_TRUSTED_PROXIES"),
             log_format=env.choice("LOG_FORMAT", ("json", "console")),
             log_level=env.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")) or "INFO",
-            truthvouch=_truthvouch(env),
-            pagerduty=_pagerduty(env),
+            truthvouch=_truthvouch(env, held),
+            pagerduty=_pagerduty(env, held),
         )
         env.check_names()
         env.raise_faults()
@@ -179,15 +190,15 @@ class Settings:
         return tuple(words for value, words in wanted if not value)
 
 
-def _truthvouch(env: Environment) -> TruthVouchSettings:
+def _truthvouch(env: Environment, held: Credentials) -> TruthVouchSettings:
     return TruthVouchSettings(
-        api_url=env.url("TRUTHVOUCH_API_URL") or "https://api.truthvouch.com/api/v1",
-        api_key=env.secret("TRUTHVOUCH_API_KEY"),
-        webhook_secrets=env.secrets("TRUTHVOUCH_WEBHOOK_SECRETS"),
+        api_url=env.url("TRUTHVOUCH_API_URL") or held.truthvouch_api_url or "https://api.truthvouch.com/api/v1",
+        api_key=env.secret("TRUTHVOUCH_API_KEY") or held.truthvouch_api_key,
+        webhook_secrets=env.secrets("TRUTHVOUCH_WEBHOOK_SECRETS") or held.truthvouch_webhook_secrets,
     )
 
 
-def _pagerduty(env: Environment) -> PagerDutySettings:
+def _pagerduty(env: Environment, held: Credentials) -> PagerDutySettings:
     asked = {
         "region": env.choice("PAGERDUTY_REGION", tuple(REGIONS)),
         "api_url": env.url("PAGERDUTY_API_URL"),
@@ -199,13 +210,13 @@ def _pagerduty(env: Environment) -> PagerDutySettings:
         region=region,
         api_url=asked["api_url"] or REGIONS[region][0],
         events_url=asked["events_url"] or REGIONS[region][1],
-        api_key=env.secret("PAGERDUTY_API_KEY"),
-        from_email=env.e_mail("PAGERDUTY_FROM_EMAIL"),
-        integration_key=env.secret("PAGERDUTY_INTEGRATION_KEY"),
+        api_key=env.secret("PAGERDUTY_API_KEY") or held.api_key,
+        from_email=env.e_mail("PAGERDUTY_FROM_EMAIL") or held.from_email,
+        integration_key=env.secret("PAGERDUTY_INTEGRATION_KEY") or held.integration_key,
         service_id=asked["service_id"],
         service_keys=env.service_keys(),
         rest_per_minute=env.integer("PAGERDUTY_REST_PER_MINUTE", 960, 0, _MAX_PER_MINUTE),
         events_per_minute=env.integer("PAGERDUTY_EVENTS_PER_MINUTE", 120, 0, _MAX_PER_MINUTE),
-        webhook_secrets=env.secrets("PAGERDUTY_WEBHOOK_SECRETS"),
+        webhook_secrets=env.secrets("PAGERDUTY_WEBHOOK_SECRETS") or held.webhook_secrets,
         in_environment=frozenset(name for name, value in asked.items() if value),
     )

@@ -222,6 +222,7 @@ def _unwanted(event: "Event") -> str:
 
 def _first_words(fault: Exception) -> str:
     problem = getattr(fault, "problem", None) or str(fault).partition("\n")[0]
+    problem = problem.partition(" with value ")[0]  # of a key written twice: its value may be a secret
     return f"is no YAML: {problem}"
 
 

@@ -5,6 +5,7 @@ Nothing here imports the application: the system tests share this file and know 
 
 import ipaddress
 import os
+import shutil
 import signal
 import sys
 import uuid
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -52,6 +54,14 @@ sys.addaudithook(_refuse_the_network)
 # must be as somebody at a terminal would start it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# --------------------------------------------------------------------------------------------- a folder in memory
+
+# Thousands of small stores are made, written with fsync and thrown away. What a disk does is not tested by them.
+MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 4 * 1024**3
+if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ENOUGH_BYTES:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 # --------------------------------------------------------------------------------------------- hypothesis
@@ -100,14 +110,16 @@ def _administer(statement: str) -> None:
 
 
 @contextmanager
-def fresh_postgres() -> Iterator[str]:
-    """The URL of a fresh, empty database, dropped afterwards whoever is still connected.
+def fresh_postgres(like: str = "template1") -> Iterator[str]:
+    """The URL of a fresh database, empty or a copy of another, dropped afterwards whoever is still connected.
 
     Without a server the test is skipped, or fails where ``BRIDGE_TEST_REQUIRE_POSTGRES=1`` says there must be one.
     """
     name = f"bridge_test_{os.getpid()}_{uuid.uuid4().hex[:8]}"
     try:
-        _administer(f'CREATE DATABASE "{name}"')
+        _administer(f'CREATE DATABASE "{name}" TEMPLATE "{like}"')
+        # Nobody kills the server here, and nobody waits for its disk. The doors of the inbox insist on it all the same.
+        _administer(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
     except psycopg.OperationalError as fault:
         reason = f"no PostgreSQL at {POSTGRES.rpartition('@')[2]}: {str(fault).splitlines()[0]}"
         if os.environ.get("BRIDGE_TEST_REQUIRE_POSTGRES") == "1":
@@ -124,6 +136,15 @@ def postgres_url() -> Iterator[str]:
     """A fresh PostgreSQL database for one test."""
     with fresh_postgres() as url:
         yield url
+
+
+# --------------------------------------------------------------------------------------------- order
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Beside other processes the long files come first, and the short ones fill what is left at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.parent.name != "system")
 
 
 # --------------------------------------------------------------------------------------------- loud skips

@@ -14,6 +14,7 @@ from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, R
 from app.ports import Read
 from app.services.deliver import Deliver
 from app.services.doors import Doors
+from app.services.escalations import Escalations
 from app.services.hear import Hear
 from app.services.intake import Intake
 from app.services.perform import Perform
@@ -22,15 +23,16 @@ from app.services.settle import Settle
 from app.services.wishes import Grant
 from app.store import own_mail
 from app.store.allowance import HourlyAllowance
-from app.store.arrivals import CursorArrivals
+from app.store.arrivals import CursorArrivals, MarkedArrivals
 from app.store.database import Database, open_bridge, open_inbox
+from app.store.escalations import StoredClimbs
 from app.store.letters import StoredLetters
 from app.store.links import StoredLinks
 from app.store.marks import StoredMarks
-from app.store.migrate import migrate
 from app.store.open_links import StoredOpenLinks
 from app.store.schema import Instant, inbox
 from tests.fakes import FakeClock, FakePagerDuty, FakeTruthVouch, ManualEngine, SilentMeter
+from tests.shapes import shape
 
 
 class FixedRulebook:
@@ -44,21 +46,22 @@ class FixedRulebook:
 class Rig:
     """Say words, run, look at both sides."""
 
-    def __init__(self, data_dir: Path, via: Via = Via.REST, rest: bool = True) -> None:
+    def __init__(self, data_dir: Path, via: Via = Via.REST, rest: bool = True, url: str | None = None) -> None:
         self.clock = FakeClock()
         self.pagerduty, self.truthvouch = self.far_sides()
         self.engine, self.links = self.an_engine(), StoredLinks()
         self.rulebook = FixedRulebook(Rulebook())
-        bridge, self._inbox = open_bridge(data_dir, None), open_inbox(data_dir, None)
-        migrate(bridge, self._inbox, data_dir)
+        bridge, self._inbox = open_bridge(data_dir, url), open_inbox(data_dir, url)
+        shape(bridge, self._inbox, data_dir)
         self.database = Database(bridge)
         self.said: dict[bytes, tuple[Reading, ...]] = {}
-        settle = Settle(self.links, self.engine, lambda: rest, self.clock)
+        self.escalations = Escalations(StoredClimbs(), self.links, self.rulebook)
+        settle = Settle(self.links, self.engine, lambda: rest, self.clock, arm=self.escalations.attached)
         reads: dict[Source, Read] = dict.fromkeys(Source, lambda body, _encoding: self.said[bytes(body)])
-        arrivals = CursorArrivals(self._inbox)
-        hear = Hear(self.links, settle, self.rulebook, lambda: via)
+        arrivals = MarkedArrivals() if url else CursorArrivals(self._inbox)
+        hear = Hear(self.links, settle, self.rulebook, lambda: via, self.escalations)
         self.reconciliations = 0
-        grant = Grant(self.links, StoredLetters(), arrivals, settle, hear, reads, self._reconcile)
+        grant = Grant(self.links, StoredLetters(), arrivals, settle, hear, reads, self._reconcile, self.escalations)
         self.intake = Intake(self.database, arrivals, self.links, settle, hear, grant, reads, SilentMeter(), self.clock)
         incidents = self.pagerduty if rest else None
         events = self.pagerduty if via is Via.EVENTS else None
@@ -94,9 +97,9 @@ class Rig:
     def _reconcile(self) -> None:
         self.reconciliations += 1
 
-    def wish(self, verb: WishVerb, subject: object = "") -> None:
+    def wish(self, verb: WishVerb, subject: object = "", detail: str = "") -> None:
         """An operator asks for something."""
-        self.say(Source.BRIDGE, Wish(verb, str(subject), "somebody"))
+        self.say(Source.BRIDGE, Wish(verb, str(subject), "somebody", detail))
 
     def say(self, source: Source | Side, *readings: Reading) -> None:
         """One delivery arrives and is taken in."""

@@ -1,6 +1,7 @@
 """``bridge.yaml``: everything it can say, and every fault at once."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from app.domain.rulebook import (
     Sla,
     TruthVouchCalls,
 )
+from app.domain.silences import Silence
 from app.errors import ConfigFault, Fault
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "bridge.example.yaml"
@@ -49,6 +51,23 @@ def test_the_example_in_the_docs_is_a_good_file():
                 trigger='type == "pii" and severity >= high',
                 action=RuleAction.CREATE_INCIDENT,
                 urgency=Urgency.HIGH,
+            ),
+            Rule(
+                name="Flapping freshness alerts",
+                trigger='category == "Outdated"',
+                action=RuleAction.CREATE_INCIDENT,
+                urgency=Urgency.LOW,
+                hold_resolve_minutes=5,
+            ),
+        ),
+        silences=(
+            Silence(
+                name="Release of the new model",
+                match='type == "hallucination" and model == "gpt-4o"',
+                owner="dana",
+                reason="answers are being corrected",
+                until=datetime(2026, 1, 31, 18, tzinfo=UTC),
+                starts=datetime(2026, 1, 31, 16, tzinfo=UTC),
             ),
         ),
         via=Via.REST,
@@ -315,3 +334,68 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path):
     path = tmp_path / "bridge.yaml"
     path.write_bytes(b"\xef\xbb\xbfpagerduty: {region: eu}\n")
     assert load(path).region == "eu"
+
+
+# ------------------------------------------------------------------------------------- silences, drafts and holds
+
+NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
+
+
+def silenced(until: object = "2026-05-05T09:00:00Z", **more: object) -> str:
+    """A file with one silence."""
+    entry = {"name": "s", "match": "severity == low", "owner": "dana", "reason": "r", "until": until, **more}
+    return "silences:\n  - {" + ", ".join(f"{key}: {value}" for key, value in entry.items() if value) + "}\n"
+
+
+@pytest.mark.parametrize(
+    "until", ["2026-05-05T09:00:00Z", "'2026-05-05T09:00:00Z'", "2026-05-05 09:00:00", "2026-05-05T11:00:00+02:00"]
+)
+def test_the_end_of_a_silence_is_read_with_and_without_quotes(until: str):
+    [silence] = parse(silenced(until), now=NOW).silences
+    assert datetime(2026, 5, 5, 9, 0, tzinfo=UTC) == silence.until
+
+
+@pytest.mark.parametrize("key", ["name", "match", "owner", "reason", "until"])
+def test_a_silence_needs_everything_but_a_beginning(key: str):
+    assert [f"silences[0].{key}"] == [fault.path for fault in faults(silenced(**{key: None}))]
+
+
+@pytest.mark.parametrize(
+    ("more", "path"),
+    [
+        ({"until": "2999-01-01T00:00:00Z"}, "silences[0].until"),
+        ({"until": "soon"}, "silences[0].until"),
+        ({"until": "12"}, "silences[0].until"),
+        ({"from": "2026-05-05T09:00:00Z"}, "silences[0].until"),
+        ({"match": "severity <"}, "silences[0].match"),
+        ({"ower": "dana"}, "silences[0].ower"),
+    ],
+)
+def test_a_silence_that_cannot_be_meant_is_a_fault(more: dict[str, object], path: str):
+    assert path in [fault.path for fault in faults(silenced(**more))]
+
+
+def test_a_silence_ends_at_most_31_days_ahead_and_a_file_stays_good_while_time_passes():
+    text = silenced((NOW + timedelta(days=31)).isoformat())
+    for days in (0, 1, 31, 3_000):
+        assert 1 == len(parse(text, now=NOW + timedelta(days=days)).silences)
+    with pytest.raises(ConfigFault, match="more than 31 days ahead"):
+        parse(text, now=NOW - timedelta(seconds=1))
+
+
+def test_two_silences_of_one_name_are_a_fault():
+    entry = silenced().partition("\n")[2]
+    assert ["silences[1].name"] == [fault.path for fault in faults("silences:\n" + entry + entry)]
+
+
+@pytest.mark.parametrize(("minutes", "held"), [("0", 0), ("0.5", 0.5), ("1440", 1440)])
+def test_a_rule_may_hold_resolves_back_for_a_day_at_most(minutes: str, held: float):
+    text = "rules: [{{name: a, trigger: 'true', action: {{type: create_incident, hold_resolve_minutes: {}}}}}]\n"
+    assert held == parse(text.format(minutes)).rules[0].hold_resolve_minutes
+    for wrong in ("-1", "1441", "soon", "true"):
+        assert ["rules[0].action.hold_resolve_minutes"] == [fault.path for fault in faults(text.format(wrong))]
+
+
+def test_a_draft_is_named_by_its_path():
+    assert "drafts/new.yaml" == parse("shadow: drafts/new.yaml\n").shadow
+    assert ["shadow"] == [fault.path for fault in faults("shadow: [a]\n")]

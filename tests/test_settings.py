@@ -1,6 +1,7 @@
 """The environment: everything it can say, every fault at once, and no secret in sight."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -341,3 +342,38 @@ def test_the_docs_describe_no_variable_that_does_not_exist():
 @pytest.mark.parametrize("name", SECRETS)
 def test_every_secret_is_marked_as_one_in_the_docs(name: str):
     assert f"| `{name}` 🔑 |" in DOCS.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("line", "variable"),
+    [
+        ("pagerduty: {integration_key: %s}", "PAGERDUTY_INTEGRATION_KEY"),
+        ("pagerduty: {api_key: %s}", "PAGERDUTY_API_KEY"),
+        ("pagerduty: {from_email: %s}", "PAGERDUTY_FROM_EMAIL"),
+        ("pagerduty: {webhook_secrets: [%s]}", "PAGERDUTY_WEBHOOK_SECRETS"),
+        ("truthvouch: {api_key: %s}", "TRUTHVOUCH_API_KEY"),
+        ("truthvouch: {webhook_secrets: [%s]}", "TRUTHVOUCH_WEBHOOK_SECRETS"),
+        ("truthvouch: {api_url: 'https://%s'}", "TRUTHVOUCH_API_URL"),
+    ],
+)
+def test_keys_may_stand_in_the_file_and_the_environment_beats_them(tmp_path: Path, line: str, variable: str):
+    """The same value from either place makes the same settings, and where both speak the environment is heard."""
+    file, none, value = tmp_path / "bridge.yaml", tmp_path / "none.yaml", "marker.example.com"
+    value = f"bridge@{value}" if variable.endswith("EMAIL") else value
+    file.write_text(line % value, "utf-8")
+    given = f"https://{value}" if variable.endswith("URL") else value
+    from_file = Settings.from_env({"BRIDGE_CONFIG": str(file)})
+    from_environment = Settings.from_env({"BRIDGE_CONFIG": str(none), variable: given})
+    assert Settings.from_env({"BRIDGE_CONFIG": str(none)}) != replace(from_file, config_path=none)
+    assert from_environment == replace(from_file, config_path=none)
+    assert (value in repr(from_file)) is (variable in ("PAGERDUTY_FROM_EMAIL", "TRUTHVOUCH_API_URL"))
+    file.write_text(line % f"{value}.other", "utf-8")
+    assert from_environment == replace(
+        Settings.from_env({"BRIDGE_CONFIG": str(file), variable: given}), config_path=none
+    )
+
+
+def test_a_broken_file_has_no_keys_and_is_told_by_whoever_reads_its_rules(tmp_path: Path):
+    file = tmp_path / "bridge.yaml"
+    file.write_text("pagerduty: {api_key: [marker]}", "utf-8")
+    assert Settings.from_env({"BRIDGE_CONFIG": str(file)}).pagerduty.api_key is None

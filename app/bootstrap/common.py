@@ -29,10 +29,11 @@ def live_rulebook(settings: Settings) -> LiveRulebook:
     def load() -> Rulebook:
         return settings.over(configfile.load(settings.config_path))
 
-    return LiveRulebook(load, partial(_fingerprint, settings.config_path), ConfigFault)
+    return LiveRulebook(load, partial(fingerprint, settings.config_path), ConfigFault)
 
 
-def _fingerprint(path: Path) -> Hashable:
+def fingerprint(path: Path) -> Hashable:
+    """Changes when the file does; None while it is not there or empty."""
     try:
         status = path.stat()
     except OSError:

@@ -6,17 +6,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
+from app.bootstrap.rules import Fixed, shadow_of
 from app.bootstrap.subscriptions import rest, service_ids, wanted, watch_over
+from app.credentials import exposed
 from app.domain.names import Side
 from app.domain.outcome import Reply
 from app.domain.rulebook import Rulebook
+from app.domain.silences import expiring
 from app.domain.subscription import Mend, Subscription, Verdict, Wanted, from_text, is_ours, scope_for
 from app.pagerduty.account import AccountApi
 from app.pagerduty.subscriptions import CREATED_EVENTS
 from app.ports import Created, StoreUnavailable
 from app.services import doctor as checks
 from app.services import doctor_partners as partner_checks
+from app.services import doctor_people as people_checks
 from app.services.doctor import SECRETS_WINDOW, Finding, Look, State, examine
+from app.services.doctor_rules import rules
 from app.services.health import Health
 from app.services.subscriptions import MARK, WatchSubscriptions
 from app.settings import Settings
@@ -46,7 +51,14 @@ def doctor(settings: Settings, rulebook: Rulebook, broken: str) -> Iterator[Doct
     transport, stores = Transport(), Checkup(settings.data_dir, settings.database_url)
     watch, want = watch_over(settings, lambda: rulebook, stores.database, transport), wanted(settings, rulebook)
     looks: Mapping[str, Look] = {
-        "configuration": partial(checks.configuration, settings.missing(rulebook), settings.degraded(rulebook), broken),
+        "configuration": partial(
+            checks.configuration,
+            settings.missing(rulebook),
+            settings.degraded(rulebook),
+            broken,
+            exposed(settings.config_path),
+        ),
+        "rules": lambda: _rules(settings, rulebook),
         **_store_looks(settings, stores),
         **_partner_looks(settings, rulebook, transport, watch, stores),
     }
@@ -61,6 +73,12 @@ def doctor(settings: Settings, rulebook: Rulebook, broken: str) -> Iterator[Doct
     finally:
         transport.close()
         stores.close()
+
+
+def _rules(settings: Settings, rulebook: Rulebook) -> Iterable[Finding]:
+    now, shadow = datetime.now(UTC), shadow_of(settings, Fixed(rulebook))
+    soon = expiring(rulebook.silences, now)
+    return rules(rulebook.shadow, shadow.fault, rulebook.silences, soon, now)
 
 
 def _store_looks(settings: Settings, stores: Checkup) -> Mapping[str, Look]:
@@ -103,17 +121,48 @@ def _secrets(settings: Settings, stores: Checkup, side: Side) -> Iterable[Findin
 def _partner_looks(
     settings: Settings, rulebook: Rulebook, transport: Transport, watch: WatchSubscriptions, stores: Checkup
 ) -> Mapping[str, Look]:
-    account, has_key = AccountApi(rest(settings, transport).ask), bool(settings.pagerduty.api_key)
+    account = account_of(settings, transport)
     truthvouch = settings.truthvouch
     alerts = AlertsApi(transport, truthvouch.api_url, truthvouch.api_key or "", lambda: rulebook.calls)
     return {
-        "pagerduty_key": partner_checks.key("PagerDuty", "PAGERDUTY_API_KEY", account.accepts_key if has_key else None),
+        "pagerduty_key": partner_checks.key("PagerDuty", "PAGERDUTY_API_KEY", account.accepts_key if account else None),
         "pagerduty_service": partner_checks.services(
-            service_ids(settings, rulebook), settings.via(rulebook), account.service if has_key else None
+            service_ids(settings, rulebook), settings.via(rulebook), account.service if account else None
         ),
+        **people_looks(settings, rulebook, account),
         "truthvouch_key": partner_checks.key(
             "TruthVouch", "TRUTHVOUCH_API_KEY", (lambda: alerts.page(1)) if truthvouch.api_key else None
         ),
-        "subscription": partner_checks.subscription(watch.look if has_key else None),
+        "subscription": partner_checks.subscription(watch.look if account else None),
         "subscription_watch": lambda: partner_checks.last_watch(from_text(stores.mark(MARK))),
     }
+
+
+def account_of(settings: Settings, transport: Transport) -> AccountApi | None:
+    """What can be asked of the PagerDuty account; None without an API key."""
+    return AccountApi(rest(settings, transport).ask) if settings.pagerduty.api_key else None
+
+
+def people_looks(settings: Settings, rulebook: Rulebook, account: AccountApi | None) -> Mapping[str, Look]:
+    """The looks at policies, the user in whose name we write, and the plan."""
+    return {
+        people_checks.POLICY: people_checks.policies(
+            _named_policies(rulebook), service_ids(settings, rulebook), account
+        ),
+        people_checks.SENDER: people_checks.sender(settings.pagerduty.from_email, account),
+        people_checks.PLAN: people_checks.abilities(account),
+    }
+
+
+def _named_policies(rulebook: Rulebook) -> Mapping[str, Sequence[str]]:
+    """Every policy of ``bridge.yaml``, and where it is named."""
+    named: dict[str, list[str]] = {}
+    places = [
+        (rulebook.escalation_policy_id, "pagerduty.escalation_policy_id"),
+        (rulebook.escalation.policy_id, "escalation.policy_id"),
+        *((rule.escalation_policy_id, f"rule {rule.name}") for rule in rulebook.rules),
+    ]
+    for ident, place in places:
+        if ident:
+            named.setdefault(ident, []).append(place)
+    return named

@@ -36,6 +36,18 @@ def budgets(engine: Any) -> BudgetOf:
     return cache(partial(budget, engine))
 
 
+COMMANDS_SHARE = 4
+
+
+def command_budgets(engine: Any) -> BudgetOf:
+    """The budgets of a command beside a worker. On PostgreSQL it is the worker's own; on SQLite each process counts for
+    itself, so a command takes a quarter on top, and both heed each other's pauses."""
+    ours = budgets(engine)
+    if engine.dialect.name != "sqlite":
+        return ours
+    return lambda name, per_minute: ours(name, per_minute and max(1, per_minute // COMMANDS_SHARE))
+
+
 def partners(
     settings: Settings, rulebook: LiveRulebook, budget_of: BudgetOf | None = None, reserve: float = 0.0
 ) -> Partners:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from app.bootstrap.common import bell, live_rulebook
-from app.bootstrap.partners import BudgetOf, budgets, partners
+from app.bootstrap.partners import BudgetOf, command_budgets, partners
 from app.domain.names import Source
 from app.domain.words import Word
 from app.ports import Asked, Delivery, Round, RulebookSource, StoreUnavailable
@@ -76,7 +76,7 @@ def reconciliation(settings: Settings) -> Iterator[ReconcileDesk]:
     database = Database(bridge)
     try:
         yield ReconcileDesk(
-            _reconcile(settings, rulebook, database, door, budgets(bridge)), StoredPostbox(database, inbox)
+            _reconcile(settings, rulebook, database, door, command_budgets(bridge)), StoredPostbox(database, inbox)
         )
     finally:
         door.close()

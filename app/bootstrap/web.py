@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from app.bootstrap.common import bell, live_rulebook
+from app.bootstrap.rules import notes as notes_about_rules
+from app.bootstrap.rules import shadow_of
 from app.domain.words import Envelope
 from app.pagerduty import inbound as pagerduty_inbound
 from app.services.health import Health
@@ -46,6 +49,7 @@ def build_web(settings: Settings) -> WebBridge:
     from app import metrics
 
     rulebook, inbox, meter, ring = live_rulebook(settings), open_door(settings), metrics.meter(), bell(settings)
+    shadow = shadow_of(settings, rulebook)
     database = Database(open_bridge(settings.data_dir, settings.database_url))
     inbox_engine, records = open_inbox(settings.data_dir, settings.database_url), StoredRecords()
     vitals, post = StoredVitals(database, inbox_engine), StoredPostbox(database, inbox_engine)
@@ -56,7 +60,8 @@ def build_web(settings: Settings) -> WebBridge:
 
     def notes() -> tuple[str, ...]:
         refused = (f"bridge.yaml is broken, the last good one is in force: {rulebook.fault}",) if rulebook.fault else ()
-        return (*settings.degraded(rulebook.current()), *refused)
+        about_rules = notes_about_rules(rulebook.current(), shadow, datetime.now(UTC))
+        return (*settings.degraded(rulebook.current()), *refused, *about_rules)
 
     return WebBridge(
         receive_alert(verify, settings.truthvouch.webhook_secrets, inbox, ring, meter),

@@ -1,7 +1,7 @@
 """What a worker process is made of."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -54,8 +54,10 @@ class WorkerBridge:
 
 def build_worker(settings: Settings) -> WorkerBridge:
     """Everything that takes in and delivers. Opens no engine before the worker has its seat."""
+    from app.bootstrap.escalation import round_of as escalating_round
     from app.bootstrap.partners import budgets, partners
     from app.bootstrap.reconcile import round_of
+    from app.bootstrap.rules import SilenceWatch
     from app.bootstrap.subscriptions import round_of as watching_round
     from app.bootstrap.upkeep import upkeep
     from app.engine.durable import DurableEngine
@@ -76,6 +78,8 @@ def build_worker(settings: Settings) -> WorkerBridge:
     asked = Asked()
     reconciling = round_of(settings, rulebook, database, budget_of, asked)
     watching = watching_round(settings, rulebook, database)
+    silences = SilenceWatch(rulebook, database)
+    escalating = escalating_round(settings, rulebook, database, budget_of)
 
     def launch(executor_id: str) -> "Intake":
         engine = DurableEngine(sql, executor_id, _budgets(settings))
@@ -89,7 +93,8 @@ def build_worker(settings: Settings) -> WorkerBridge:
             doors.clear(tx, DOORS)
             born_at(tx, marks, datetime.now(UTC))
         engine.launch(deliver, Abandon(database, StoredLinks(), intake.meter))
-        kept_up.launched(engine, executor_id)
+        kept_up.launched(engine, executor_id, intake.settle, intake.meter)
+        silences.launched(intake.hear)
         return intake
 
     def beat(now: datetime) -> None:
@@ -101,7 +106,7 @@ def build_worker(settings: Settings) -> WorkerBridge:
             engine.close(patience_seconds)
 
     seat = PostgresSeat(sql) if settings.database_url else FileSeat(settings.data_dir)
-    rounds = (*kept_up.rounds, *(found for found in (reconciling, watching) if found))
+    rounds = (*kept_up.rounds, silences.round, escalating, *(found for found in (reconciling, watching) if found))
     return WorkerBridge(seat, lambda executor_id: launch(executor_id).take, beat, bell(settings), rounds, close)
 
 
@@ -132,6 +137,8 @@ def _budgets(settings: Settings) -> Mapping[str, int]:
 
 def _intake(settings: Settings, rulebook: LiveRulebook, database: Database, engine: Engine, asked: Asked) -> "Intake":
     from app import metrics
+    from app.bootstrap.escalation import escalations
+    from app.bootstrap.rules import shadow_of
     from app.services.hear import Hear
     from app.services.intake import Intake
     from app.services.settle import Settle
@@ -140,8 +147,10 @@ def _intake(settings: Settings, rulebook: LiveRulebook, database: Database, engi
     from app.store.links import StoredLinks
 
     links = StoredLinks()
-    settle = Settle(links, engine, lambda: bool(settings.pagerduty.api_key))
+    climbing = escalations(rulebook)
+    settle = Settle(links, engine, lambda: bool(settings.pagerduty.api_key), arm=climbing.attached)
     arrivals = MarkedArrivals() if settings.database_url else CursorArrivals(open_inbox(settings.data_dir, None))
-    hear = Hear(links, settle, rulebook, lambda: settings.via(rulebook.current()))
-    grant = Grant(links, StoredLetters(), arrivals, settle, hear, READERS, asked.ask)
+    hear = Hear(links, settle, rulebook, lambda: settings.via(rulebook.current()), climbing)
+    hear = replace(hear, shadow=shadow_of(settings, rulebook, metrics.meter().shadowed))
+    grant = Grant(links, StoredLetters(), arrivals, settle, hear, READERS, asked.ask, climbing)
     return Intake(database, arrivals, links, settle, hear, grant, READERS, metrics.meter())

@@ -5,7 +5,21 @@ What a command needs is imported when it runs: a worker is started by this modul
 
 import click
 
-from app.cli import config, doctor, letters, links, reconcile, serve, timeline
+from app.cli import (
+    config,
+    doctor,
+    escalation,
+    incidents,
+    letters,
+    links,
+    reconcile,
+    report,
+    rules,
+    serve,
+    silences,
+    stats,
+    timeline,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,11 +33,17 @@ COMMANDS = (
     serve.worker,
     serve.migrate,
     config.config,
+    incidents.incidents,
     timeline.timeline,
     doctor.doctor,
     letters.dead_letters,
     links.links,
     reconcile.reconcile,
+    rules.rules,
+    silences.silences,
+    escalation.escalation,
+    stats.stats,
+    report.report,
 )
 for command in COMMANDS:
     main.add_command(command)

@@ -19,7 +19,7 @@ QUIET = "WARNING"
 """What a command does, its output says; the log on standard error is for what goes wrong."""
 MANY = 10
 """From so many on, a bar shows how far it is."""
-NOT_DONE = frozenset({"no_such_letter", "no_such_link", "not_frozen", "still_unreadable"})
+NOT_DONE = frozenset({"no_such_letter", "no_such_link", "not_frozen", "still_unreadable", "not_armed", "bad_request"})
 """Outcomes with which the thing asked for is not so."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For machines.")
@@ -42,10 +42,10 @@ def at_the_desk() -> Iterator["Desk"]:
         unreadable_store(fault)
 
 
-def ask(desk: "Desk", verb: WishVerb, subjects: Sequence[str], as_json: bool) -> None:
+def ask(desk: "Desk", verb: WishVerb, subjects: Sequence[str], as_json: bool, detail: str = "") -> None:
     """Ask it of each, tell what became of each, and end with 1 if any is not so."""
     granted: list[Granted] = []
-    answers = desk.operate.all(verb, subjects)
+    answers = desk.operate.all(verb, subjects, detail=detail)
     hidden = as_json or len(subjects) < MANY
     with click.progressbar(answers, len(subjects), f"{verb} ", file=sys.stderr, hidden=hidden) as told:
         granted.extend(told)

@@ -1,20 +1,23 @@
-"""``truthvouch config``: look at the configuration."""
+"""``truthvouch config``: look at the configuration, write PagerDuty's part of it, test it."""
 
 import sys
 
 import click
 
 from app.cli.base import NOT_SO, check_config, read_settings
+from app.cli.config_pagerduty import pagerduty
 
 
 @click.group()
 def config() -> None:
-    """Look at the configuration."""
+    """Look at the configuration, and set up PagerDuty."""
 
 
 @config.command()
 def check() -> None:
     """Read environment and bridge.yaml as a start would, and tell every fault and everything that is missing."""
+    from app import credentials
+
     settings = read_settings()
     rulebook = check_config(settings)
     missing, degraded = settings.missing(rulebook), settings.degraded(rulebook)
@@ -22,5 +25,10 @@ def check() -> None:
         click.echo(f"missing   {words}")
     for words in degraded:
         click.echo(f"degraded  {words}")
+    if words := credentials.exposed(settings.config_path):
+        click.echo(f"exposed   {words}")
     click.echo(f"rulebook  {settings.config_path}: {len(rulebook.rules)} rules, version {rulebook.version}")
     sys.exit(NOT_SO if missing else 0)
+
+
+config.add_command(pagerduty)

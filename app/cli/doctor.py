@@ -49,10 +49,10 @@ def doctor(repair: bool, create_subscription: bool, yes: bool, secret_file: Path
         if repair:
             told |= _repair(examiner, settings)
         findings = examiner.examine()
-    _tell(_concealed(findings, settings), told, as_json)
+    _tell(concealed(findings, settings), told, as_json)
 
 
-def _concealed(findings: "tuple[Finding, ...]", settings: Settings) -> "tuple[Finding, ...]":
+def concealed(findings: "tuple[Finding, ...]", settings: Settings) -> "tuple[Finding, ...]":
     """The findings without any secret that a partner or a driver may have quoted."""
     from app import logs
 
@@ -101,12 +101,13 @@ def _tell(findings: "tuple[Finding, ...]", told: dict[str, Any], as_json: bool) 
         if "not_reconciled" in told:
             click.echo(told["not_reconciled"], err=True)
         for finding in findings:
-            click.echo(_line(finding))
+            click.echo(line(finding))
         click.echo("\nNothing is wrong." if well else "\nSomething is wrong, or could not be looked at.")
     sys.exit(0 if well else NOT_SO)
 
 
-def _line(finding: "Finding") -> str:
+def line(finding: "Finding") -> str:
+    """A finding for people: a sign, the check, and what to do."""
     code = "" if finding.state == "fine" else f"{finding.code}: "
     todo = f"\n      → {finding.todo}" if finding.todo else ""
     return f"{TICKS[finding.state]} {finding.check}  {code}{finding.words}{todo}"

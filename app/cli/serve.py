@@ -31,6 +31,11 @@ def serve() -> None:
         click.echo("docs/configuration.md names the variables that make it the real bridge.\n")
         _demo(settings, None)
     check_config(settings)
+    # As they were meant here, where the other commands look for them.
+    os.environ |= {
+        "BRIDGE_CONFIG": str(settings.config_path.resolve()),
+        "BRIDGE_DATA_DIR": str(settings.data_dir.resolve()),
+    }
     os.chdir(ROOT)
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"])  # noqa: S606
 

@@ -43,6 +43,13 @@ def text(value: object) -> str:
             return UNPRINTABLE.sub("?", str(value))
 
 
+def span(seconds: float) -> str:
+    """A length of time: ``15:00``, ``1:00:00``, ``0:01.5``."""
+    whole, minutes = seconds % 60, int(seconds // 60)
+    tail = f"{whole:04.1f}" if whole % 1 else f"{int(whole):02d}"
+    return f"{minutes // 60}:{minutes % 60:02d}:{tail}" if minutes >= 60 else f"{minutes}:{tail}"
+
+
 def as_json(value: object) -> None:
     """For machines; instants as ISO 8601."""
     click.echo(json.dumps(value, default=_plain))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from app.domain.doubts import beyond_doubt
 from app.domain.echo import may_have_written, wrote
 from app.domain.effects import (
     LOOKS_FOR_AN_ID,
@@ -50,15 +51,35 @@ class Result:
 
 
 def record(
-    link: Link, side: Side, effect: Effect, reply: Reply[IncidentFacts | None], now: datetime, dice: float
+    link: Link,
+    side: Side,
+    effect: Effect,
+    reply: Reply[IncidentFacts | None],
+    now: datetime,
+    dice: float,
+    began: datetime | None = None,
 ) -> Result:
-    """Lay a partner's answer over the link. ``dice`` uniform in 0..1, for jitter."""
+    """Lay a partner's answer over the link. ``dice`` uniform in 0..1, for jitter; ``began``: when the call was made,
+    None = long enough ago that whatever was heard may have been caused by it."""
+    result = _recorded(link, side, effect, reply, now, dice, began)
+    return replace(result, link=beyond_doubt(result.link, side))
+
+
+def _recorded(
+    link: Link,
+    side: Side,
+    effect: Effect,
+    reply: Reply[IncidentFacts | None],
+    now: datetime,
+    dice: float,
+    began: datetime | None,
+) -> Result:
     match reply:
         case Done(value):
             link = link.with_lane(side, replace(link.lane(side), attempt=0, failing="", failing_since=None))
-            return Result(_achieved(link, effect, value, now), "done", done_event(effect))
+            return Result(_achieved(link, effect, value, now, began), "done", done_event(effect))
         case Retry():
-            return _retry(link, side, effect, reply, now, dice)
+            return _retry(link, side, effect, reply, now, dice, began)
         case Held(reason, after_seconds):
             lane = replace(link.lane(side), attempt=link.lane(side).attempt + 1, failing=reason, failing_since=None)
             after = HOLD_PROBE_DELAY if after_seconds is None else after_seconds
@@ -89,12 +110,12 @@ def done_event(effect: Effect) -> str:
             return f"alert.{'reopened' if status is Status.OPEN else status}"
 
 
-def _achieved(link: Link, effect: Effect, facts: IncidentFacts | None, now: datetime) -> Link:
+def _achieved(link: Link, effect: Effect, facts: IncidentFacts | None, now: datetime, began: datetime | None) -> Link:
     match effect:
         case OpenIncident() | LookForIncident():
             return _opened(link, effect, facts, now)
         case SetIncident(status):
-            return _set_incident(link, status, facts, now)
+            return _set_incident(link, status, facts, now, began)
         case ConfirmResolve():
             link = replace(link, resolve_unseen=False)
             return link if facts is None else told_by_reading(link, facts, now)
@@ -102,7 +123,7 @@ def _achieved(link: Link, effect: Effect, facts: IncidentFacts | None, now: date
             notes = tuple(replace(note, done=True) if note.ref == ref else note for note in link.notes)
             return replace(link, notes=notes)
         case SetAlert(status, _):
-            return wrote(link, Side.TRUTHVOUCH, status, now)
+            return wrote(link, Side.TRUTHVOUCH, status, now, began=began)
 
 
 def _opened(link: Link, effect: Effect, facts: IncidentFacts | None, now: datetime) -> Link:
@@ -127,12 +148,15 @@ def attached(link: Link, facts: IncidentFacts) -> Link:
     )
 
 
-def _set_incident(link: Link, status: Status, facts: IncidentFacts | None, now: datetime) -> Link:
+def _set_incident(
+    link: Link, status: Status, facts: IncidentFacts | None, now: datetime, began: datetime | None
+) -> Link:
     if facts is None or facts.status is status:
-        told_at = facts.status_changed_at if facts else None
+        told_at, kept = facts.status_changed_at if facts else None, facts is not None
         unseen = facts is None and status is Status.RESOLVED and link.via is Via.EVENTS
         link = replace(link, resolve_unseen=unseen)
-        return wrote(link, Side.PAGERDUTY, status, told_at or now, exact=told_at is not None, kept=facts is not None)
+        exact = told_at is not None
+        return wrote(link, Side.PAGERDUTY, status, told_at or now, exact=exact, kept=kept, began=began)
     return told_by_reading(link, facts, now)
 
 
@@ -152,7 +176,15 @@ def told_by_reading(link: Link, facts: IncidentFacts, now: datetime) -> Link:
     return advance(link, word, now).link
 
 
-def _retry(link: Link, side: Side, effect: Effect, reply: Retry, now: datetime, dice: float) -> Result:
+def _retry(
+    link: Link,
+    side: Side,
+    effect: Effect,
+    reply: Retry,
+    now: datetime,
+    dice: float,
+    began: datetime | None = None,
+) -> Result:
     lane = link.lane(side)
     since = lane.failing_since or now
     if now - since > patience(effect):
@@ -168,7 +200,7 @@ def _retry(link: Link, side: Side, effect: Effect, reply: Retry, now: datetime, 
     lane = replace(lane, attempt=attempt, failing=reply.reason, failing_since=since)
     after = next_try(effect, lane.attempt, reply.after_seconds, dice)
     if reply.unclear and isinstance(effect, SetIncident | SetAlert):
-        link = may_have_written(link, side, effect.status, now)
+        link = may_have_written(link, side, effect.status, now, began)
     return Result(link.with_lane(side, lane), "retry", "delivery.retried", after, reply.reason)
 
 
@@ -229,18 +261,6 @@ def owing(link: Link, side: Side, at: datetime) -> tuple[Link, Lane]:
         due_at=None,
     )
     return link.with_lane(side, lane), lane
-
-
-def asked_again(link: Link, side: Side) -> Link:
-    """The link after an operator replayed that lane's dead letter: everything given up there is owed again."""
-    notes = tuple(replace(note, done=False, given_up=False) if note.given_up else note for note in link.notes)
-    lane = replace(link.lane(side), dead="", refused=None, unkept=0)
-    return replace(link, notes=notes if side is Side.PAGERDUTY else link.notes).with_lane(side, lane)
-
-
-def let_go(link: Link, side: Side) -> Link:
-    """The link after an operator discarded that lane's dead letter: the rest goes on without what was given up."""
-    return link.with_lane(side, replace(link.lane(side), dead=""))
 
 
 def settled(link: Link, side: Side) -> Link:

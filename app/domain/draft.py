@@ -149,12 +149,12 @@ def _dashboard_url(alert: Alert, rulebook: Rulebook) -> str | None:
         rulebook.dashboard_url.replace("{alert_id}", escaped),
         DEFAULT_DASHBOARD_URL.replace("{alert_id}", escaped),
     ):
-        if _is_link(url):
+        if is_link(url):
             return url
     return None
 
 
-def _is_link(url: str) -> bool:
+def is_link(url: str) -> bool:
     """Whether a click on it opens a web page: http or https, a host, nothing but printable ASCII, not endless."""
     if not url.isascii() or not url.isprintable() or " " in url or len(url) > MAX_URL_CHARS:
         return False

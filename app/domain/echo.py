@@ -8,6 +8,7 @@ a person's would page somebody for a matter that is over. So the link remembers 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from app.domain.doubts import reopened_by, taking_back, without_reopens_of
 from app.domain.link import Known, Link, Write
 from app.domain.names import Side, Status
 
@@ -18,9 +19,6 @@ queue, two vendors' clocks."""
 EXACT_TOLERANCE = timedelta(seconds=5)
 """The same where the answer to our write told when it happened: one vendor, one clock."""
 
-SAME_WRITE = timedelta(seconds=2)
-"""How far apart the words of one write and the time its answer tells may be: REST tells whole seconds."""
-
 COARSE = timedelta(seconds=1)
 """PagerDuty's REST API tells whole seconds."""
 
@@ -28,28 +26,40 @@ REMEMBERED = 8
 """Writes of one link: more than can be under way within the tolerance."""
 
 
-def wrote(link: Link, side: Side, status: Status, at: datetime, *, exact: bool = False, kept: bool = False) -> Link:
-    """The link after that side said yes to our own write. ``exact``: the side itself told ``at``."""
-    link = _taking_back(link, Write(side, status, at, exact=exact))
-    link = may_have_written(link, side, status, at, exact=exact)
+def wrote(
+    link: Link,
+    side: Side,
+    status: Status,
+    at: datetime,
+    *,
+    exact: bool = False,
+    kept: bool = False,
+    began: datetime | None = None,
+) -> Link:
+    """The link after that side said yes to our own write. ``exact``: the side itself told ``at``; ``began``: when the
+    call was made, by our clock."""
+    link, echo_at = taking_back(link, Write(side, status, at, was=_known(link, side).status, exact=exact), began)
+    link = _remembering(link, Write(side, status, at, _known(link, side).status, exact, echo_at))
     return _knowing(link, side, _known(link, side).written(status, at, kept=kept))
 
 
-def _taking_back(link: Link, write: Write) -> Link:
-    """The link without the reopen that this acknowledge turns out to have caused: its word was faster than the answer.
-
-    A person had resolved the incident while the acknowledge was on its way, and that stands.
-    """
-    heard = link.reopening
-    if heard is None or write.side is not Side.PAGERDUTY or not _reopened_by(write, heard.at):
+def may_have_written(link: Link, side: Side, status: Status, at: datetime, began: datetime | None = None) -> Link:
+    """The link after a write of ours whose answer was lost. Its echo may come all the same; if it came already, the
+    write was made."""
+    link, echo_at = taking_back(link, Write(side, status, at, was=_known(link, side).status), began)
+    known = _known(link, side)
+    link = _remembering(link, Write(side, status, at, known.status, echo_at=echo_at, unclear=True))
+    if echo_at is None:
         return link
-    clock = replace(link.clock, reopened_at=heard.reopened_at)
-    return replace(link, clock=clock, incident_side=heard.was, reopening=None)
+    return _knowing(link, side, Known(status, echo_at, ours=True, kept=True, was=known.status))
 
 
-def may_have_written(link: Link, side: Side, status: Status, at: datetime, *, exact: bool = False) -> Link:
-    """The link after a write of ours whose answer was lost, perhaps: its echo may come all the same."""
-    write = Write(side, status, at, was=_known(link, side).status, exact=exact)
+def _remembering(link: Link, write: Write) -> Link:
+    """Another try of what may have been done already has the echo of the first: there is one for both."""
+    last = next((one for one in reversed(link.writes) if one.side is write.side), None)
+    if last is not None and last.unclear and last.status is write.status:
+        write = replace(write, echo_at=write.echo_at or last.echo_at)
+        link = replace(link, writes=tuple(one for one in link.writes if one is not last))
     return replace(link, writes=(*link.writes, write)[-REMEMBERED:])
 
 
@@ -66,9 +76,21 @@ def echoed(link: Link, side: Side, says: Status, at: datetime, *, reopens: bool)
     write = min(fitting, key=lambda write: abs(write.at - at))
     heard = replace(write, echo_at=at) if write.status is says else write
     link = replace(link, writes=tuple(heard if one is write else one for one in link.writes))
-    if not known.ours or known.status is not says:
+    link = without_reopens_of(link, write, at) if write.status is says else link
+    known = _known(link, side)
+    if known.ours and known.status is says:
+        return _knowing(link, side, replace(known.told(says, at), ours=True, kept=True, was=known.was))
+    return _proven(link, write, at) if write.status is says else link
+
+
+def _proven(link: Link, write: Write, at: datetime) -> Link:
+    """The link after an echo that is newer than all we know of that side: our newest write there stands now, though its
+    answer was lost, or somebody spoke the moment before it."""
+    known = _known(link, write.side)
+    newest = next(one for one in reversed(link.writes) if one.side is write.side)
+    if (newest.at, newest.status) != (write.at, write.status) or (known.at is not None and at <= known.at):
         return link
-    return _knowing(link, side, replace(known.told(says, at), ours=True, kept=True, was=known.was))
+    return _knowing(link, write.side, Known(write.status, at, ours=True, kept=True, was=known.status))
 
 
 def _is_outdated(write: Write, known: Known, at: datetime) -> bool:
@@ -82,15 +104,7 @@ def _fits(write: Write, says: Status, at: datetime, *, reopens: bool) -> bool:
     """Each write has one echo, however often that is delivered."""
     if abs(write.at - at) > (EXACT_TOLERANCE if write.exact else TOLERANCE):
         return False
-    return (reopens and _reopened_by(write, at)) or (write.status is says and write.echo_at in (None, at))
-
-
-def _reopened_by(write: Write, at: datetime) -> bool:
-    """Whether our acknowledge met something resolved: as we knew, or because a person resolved it the moment before.
-    What that person did must not be undone by our own reopen."""
-    if write.status is not Status.ACKNOWLEDGED:
-        return False
-    return write.was is Status.RESOLVED or (write.exact and abs(write.at - at) <= SAME_WRITE)
+    return (reopens and reopened_by(write, at)) or (write.status is says and write.echo_at in (None, at))
 
 
 def _known(link: Link, side: Side) -> Known:

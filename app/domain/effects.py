@@ -57,20 +57,25 @@ URGENT, SOON, LATER = 1, 3, 6
 """Queue priorities: pages of high urgency, then what ends or calms a page, then the rest."""
 
 
-def missing(link: Link, side: Side, shared: Sequence[Link] = (), *, rest: bool = True) -> Effect | None:
+def missing(
+    link: Link, side: Side, shared: Sequence[Link] = (), *, rest: bool = True, held: bool = False
+) -> Effect | None:
     """The next thing to do on that side, None when nothing is.
 
     ``shared``: every link on the same incident, this one included. ``rest``: a PagerDuty API key is at hand.
+    ``held``: the incident's resolve is held back (``damping``), so everything else goes before it.
     """
-    effect = wanting(link, side, shared, rest=rest)
+    effect = wanting(link, side, shared, rest=rest, held=held)
     return None if effect is not None and _waits(link, side, effect) else effect
 
 
-def wanting(link: Link, side: Side, shared: Sequence[Link] = (), *, rest: bool = True) -> Effect | None:
+def wanting(
+    link: Link, side: Side, shared: Sequence[Link] = (), *, rest: bool = True, held: bool = False
+) -> Effect | None:
     """As ``missing``, but also what waits behind a dead letter."""
     if side is Side.TRUTHVOUCH:
         return _missing_at_truthvouch(link)
-    return _missing_at_pagerduty(link, list(shared) or [link], rest)
+    return _missing_at_pagerduty(link, list(shared) or [link], rest, held)
 
 
 def _waits(link: Link, side: Side, effect: Effect) -> bool:
@@ -94,20 +99,34 @@ def _missing_at_truthvouch(link: Link) -> Effect | None:
     return SetAlert(wanted, resolution(link) if wanted is Status.RESOLVED else None)
 
 
-def _missing_at_pagerduty(link: Link, shared: Sequence[Link], rest: bool) -> Effect | None:
+def _missing_at_pagerduty(link: Link, shared: Sequence[Link], rest: bool, held: bool) -> Effect | None:
     if not link.paged:
         return None
     if link.incident_side.status is None:
         return _missing_incident(link)
     if link.via is Via.REST and link.incident_id is None and link.status is not Status.RESOLVED:
         return OpenIncident(look_first=True)  # nothing was there to close; now there has to be something
+    change = _missing_change(link, shared)
+    # Behind a dead letter nothing but the resolve may go: then it is all there is to wait for.
+    held = held and change == SetIncident(Status.RESOLVED) and not link.pagerduty.dead
+    return change if change and not held else _missing_besides(link, rest, held) or change
+
+
+def _missing_change(link: Link, shared: Sequence[Link]) -> SetIncident | None:
     wanted = _next_step(link, _wanted_incident_status(link, shared))
-    if wanted not in (None, link.incident_side.status, link.pagerduty.refused) and not _is_frozen(shared, wanted):
-        return SetIncident(wanted)
+    if wanted in (None, link.incident_side.status, link.pagerduty.refused) or _is_frozen(shared, wanted):
+        return None
+    return SetIncident(wanted)
+
+
+def _missing_besides(link: Link, rest: bool, held: bool) -> Effect | None:
+    """The incident's id and its notes. A note about a resolve that is held back waits with it."""
     if rest and link.incident_id is None and link.via is Via.EVENTS and not _given_up_looking(link):
         return LookForIncident()
     if rest and link.incident_id is not None:
-        note = next((AddNote(note.ref, note.content) for note in link.notes if not note.done), None)
+        held_until = link.hold_until if held else None
+        owed = (note for note in link.notes if not note.done and not (held_until and note.held_until == held_until))
+        note = next((AddNote(note.ref, note.content) for note in owed), None)
         unseen = link.resolve_unseen and link.incident_side.status is Status.RESOLVED
         return note or (ConfirmResolve() if unseen else None)
     return None

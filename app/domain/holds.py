@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from app.domain.names import instant
 
 HOLD, DOWN = "hold.", "down."
-"""Our credentials are refused; the target does not answer."""
+"""We are refused; the target does not answer."""
 
 FRESH = timedelta(seconds=90)
 """Three of the longest times between probes: a door that is still shut has been tried again by then."""

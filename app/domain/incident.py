@@ -26,6 +26,9 @@ class IncidentDraft:
     escalation_policy_id: str | None = None
     category: str | None = None
     occurred_at: datetime | None = None
+    priority_id: str | None = None
+    client: str = "TruthVouch"
+    """Who raised it, where the API has a place for that (Events)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from app.domain.damping import damped
+from app.domain.doubts import doubting
 from app.domain.echo import echoed
 from app.domain.effects import NO_EFFECT
 from app.domain.freeze import flipped
-from app.domain.link import Known, Link, Note, Reopening, remembering
+from app.domain.link import Known, Link, Note, remembering
 from app.domain.looking import looked
 from app.domain.names import Side, Status
 from app.domain.rulebook import Decision
@@ -88,7 +90,7 @@ def advance(
             return _created(link, at, decision)
         if word.verb is AlertVerb.READ:
             return _looked(link, Side.TRUTHVOUCH, word, word.read_at or at, now)
-        return _moved(link, Side.TRUTHVOUCH, ALERT_MOVES[word.verb], word, at)
+        return _moved(link, Side.TRUTHVOUCH, ALERT_MOVES[word.verb], word, at, now)
     link = _knowing_incident(link, word)
     if word.verb is IncidentVerb.MERGED:
         return _merged(link, word, survivor)
@@ -96,7 +98,7 @@ def advance(
         return _looked(link, Side.PAGERDUTY, word, at, now)
     if word.verb is IncidentVerb.ANNOTATED:
         return _annotated(link, word)
-    return _moved(link, Side.PAGERDUTY, INCIDENT_MOVES[word.verb], word, at)
+    return _moved(link, Side.PAGERDUTY, INCIDENT_MOVES[word.verb], word, at, now)
 
 
 def said_at(word: Word, now: datetime) -> datetime:
@@ -127,7 +129,7 @@ def _looked(link: Link, side: Side, word: Word, at: datetime, now: datetime) -> 
     return _changed(link, remembering(look.link, said, side, at), side, word, at)
 
 
-def _moved(link: Link, side: Side, move: Move, word: Word, at: datetime) -> Step:
+def _moved(link: Link, side: Side, move: Move, word: Word, at: datetime, now: datetime) -> Step:
     if move.says is None:
         return Step(link, "timeline_only")
     echo = echoed(link, side, move.says, at, reopens=move.register == "reopened_at")
@@ -139,23 +141,17 @@ def _moved(link: Link, side: Side, move: Move, word: Word, at: datetime) -> Step
     if move.register is None:
         return Step(heard, "already_so")
     moved = replace(heard, clock=link.clock.hearing(move.register, at))
+    moved = doubting(link, moved, side, word.verb.value, move.register, move.says, at, now)
     if moved.status is not link.status:
-        return _changed(link, _reopening(link, moved, side, at), side, word, at)
+        return _changed(link, moved, side, word, at)
     if moved.clock == link.clock:
         return Step(moved, "older_word")
     return Step(moved, "already_so" if move.says is link.status else "absorbed")
 
 
-def _reopening(before: Link, link: Link, side: Side, at: datetime) -> Link:
-    """The link able to take a reopen back, should our own acknowledge turn out to have caused it."""
-    if side is Side.TRUTHVOUCH or link.clock.reopened_at == before.clock.reopened_at:
-        return link
-    return replace(link, reopening=Reopening(at, before.incident_side, before.clock.reopened_at))
-
-
 def _changed(before: Link, link: Link, side: Side, word: Word, at: datetime) -> Step:
     """What both sides should be has changed, and ``side`` changed it."""
-    link = flipped(_asking_anew(link), side, at)
+    link = damped(before, flipped(_asking_anew(link), side, at), side, at)
     link = replace(
         link, verdict=verdict_of(word.reason if isinstance(word, AlertWord) else None, _text(word)) or link.verdict
     )
@@ -232,15 +228,22 @@ def _closing(link: Link, word: Word) -> Link:
     owed = closed.paged and (closed.incident_side.status is not None or closed.open_tried)
     if not owed or not (word.reason or word.text or closed.merged):
         return closed
-    return with_note(closed, "resolved", word.author, word.reason, word.text)
+    return with_note(closed, "resolved", word.author, word.reason, word.text, closed.hold_until)
 
 
-def with_note(link: Link, verb: str, author: str | None, reason: str | None, text: str | None) -> Link:
-    """This link owing one more note, unless it owes or has had that very one."""
+def with_note(
+    link: Link,
+    verb: str,
+    author: str | None,
+    reason: str | None,
+    text: str | None,
+    held_until: datetime | None = None,
+) -> Link:
+    """This link owing one more note, unless it owes or has had that very one. ``held_until``: see ``Note``."""
     parts = ". ".join(part for part in (reason, text) if part)
     said = f"{OUR_NOTE}{verb} by {author or 'somebody'}" + (f": {parts}" if parts else "")
     stamp = f"{link.incident_key}|{link.clock.resolved_at}|{link.clock.reopened_at}|{said}"
     ref = hashlib.sha256(stamp.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     if any(note.ref == ref for note in link.notes):
         return link
-    return replace(link, notes=(*link.notes, Note(ref, f"{said[:60_000]} (ref {ref})")))
+    return replace(link, notes=(*link.notes, Note(ref, f"{said[:60_000]} (ref {ref})", held_until=held_until)))

@@ -81,15 +81,27 @@ class Write:
     """The side itself told the time."""
     echo_at: datetime | None = None
     """The time of the word that was taken for its echo."""
+    unclear: bool = False
+    """Its answer was lost."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reopening:
-    """A reopen that PagerDuty told, and what stood before it: our own acknowledge may turn out to have caused it."""
+class Doubt:
+    """A word heard while a write of ours was on its way to the same side: that write may turn out to have caused it."""
 
+    side: Side
+    what: str
+    """The verb, as the link's history has it."""
+    register: str
+    says: Status
     at: datetime
+    """When it was said, by the side's clock."""
+    heard_at: datetime
+    """When it came, by ours."""
     was: Known
-    reopened_at: datetime | None = None
+    """What was known of the side before it."""
+    before: datetime | None = None
+    """What the register held before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +140,8 @@ class Note:
     done: bool = False
     given_up: bool = False
     """Done with, but not written: it became a dead letter."""
+    held_until: datetime | None = None
+    """It tells of a resolve that is held back until then, and waits with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +194,8 @@ class Link:
     notes: tuple[Note, ...] = ()
     writes: tuple[Write, ...] = ()
     """Our newest changes, whose echoes may still come."""
-    reopening: Reopening | None = None
-    """The newest reopen of the incident that was taken for a person's."""
+    doubts: tuple[Doubt, ...] = ()
+    """Words heard during calls that have not been answered yet: see ``domain/doubts.py``."""
     history: tuple[Moment, ...] = ()
     """What happened, oldest first, each once; kept as long as the link, which is for ever. Our own writes are not in
     it, except the trigger."""
@@ -189,6 +203,8 @@ class Link:
     """``false_alert`` or ``true_alert``, where a person said so: see ``domain/verdict.py``."""
     flaps: int = 0
     """How often a reopen came while the resolve before it was still held back (``hold_resolve_minutes``)."""
+    hold_until: datetime | None = None
+    """Until when TruthVouch's resolve is held back from PagerDuty; None when it is not: see ``domain/damping.py``."""
     resolve_unseen: bool = False
     """The Events API took a resolve and nobody has seen its effect yet: in a maintenance window it has none."""
     flips: tuple[Flip, ...] = ()

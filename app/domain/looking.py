@@ -25,6 +25,9 @@ CHANGES: Mapping[tuple[Status, Status], tuple[str, ...]] = {
 SETTLING = timedelta(seconds=5)
 """A partner may show the old state for moments after it took a change."""
 
+COARSE = timedelta(seconds=1)
+"""PagerDuty's REST API tells whole seconds."""
+
 ASK_AGAIN = 3
 """How often a status that TruthVouch does not keep is told again, counted anew whenever something else is wanted: some
 of its statuses are undocumented."""
@@ -47,7 +50,7 @@ def looked(link: Link, side: Side, status: Status, at: datetime, read_at: dateti
     known = link.alert_side if side is Side.TRUTHVOUCH else link.incident_side
     if link.lane(side).outstanding:
         return Look(link, "under_way")
-    if known.at is not None and read_at <= known.at:
+    if known.at is not None and read_at <= known.at + (COARSE if _tells_seconds(known, side) else timedelta(0)):
         return Look(link, "older_word")
     if status is known.status:
         return Look(_knowing(link, side, replace(known, kept=True)), "already_so")
@@ -57,6 +60,11 @@ def looked(link: Link, side: Side, status: Status, at: datetime, read_at: dateti
     if known.at is not None and at <= known.at:
         return Look(link, "older_word")
     return _heard(link, side, known.status or Status.OPEN, status, at)
+
+
+def _tells_seconds(known: Known, side: Side) -> bool:
+    """Whether what we know is the answer to our own write, which PagerDuty dates by the second it began in."""
+    return known.ours and side is Side.PAGERDUTY
 
 
 def _heard(link: Link, side: Side, before: Status, status: Status, at: datetime) -> Look:

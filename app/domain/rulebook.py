@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.domain.names import Urgency, Via
+from app.domain.silences import Silence
 
 
 class RuleAction(StrEnum):
@@ -27,6 +28,8 @@ class Rule:
     """None: the severity map decides, and high where the map says none."""
     service_id: str | None = None
     escalation_policy_id: str | None = None
+    hold_resolve_minutes: float = 0
+    """How long a resolve from TruthVouch is held back from PagerDuty, fractions legal; 0 = not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,9 @@ class Rulebook:
 
     rules: tuple[Rule, ...] = ()
     severity_map: Mapping[str, Urgency | None] = field(default_factory=lambda: dict(DEFAULT_SEVERITY_MAP))
+    silences: tuple[Silence, ...] = ()
+    shadow: str | None = None
+    """A draft that is asked beside this rulebook and decides nothing: its path, as seen from ``bridge.yaml``."""
     via: Via | None = None
     """None: REST where an API key is configured, else Events."""
     region: str | None = None
@@ -129,10 +135,13 @@ class Decision:
     urgency: Urgency | None
     """None: no incident."""
     rule: str
-    """The rule's name, or ``severity_map``."""
+    """The rule's name, or ``severity_map``, or the silence's name."""
     version: str
     reason: str
-    """Why, in one word: ``rule``, ``severity_map``, ``suppressed``, ``severity_none``, ``unknown_severity``."""
+    """Why, in one word: ``rule``, ``severity_map``, ``suppressed``, ``severity_none``, ``unknown_severity``,
+    ``silenced``."""
     title: str | None = None
     service_id: str | None = None
     escalation_policy_id: str | None = None
+    hold_resolve_minutes: float = 0
+    """The rule's, as it was then: see ``domain/damping.py``."""

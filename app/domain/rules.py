@@ -1,10 +1,11 @@
-"""The rulebook applied to one alert: first match wins, then the severity map.
+"""The rulebook applied to one alert: silences first, then the first rule that matches, then the severity map.
 
 A trigger is understood by ``trigger`` and asked by ``expression``; this module only walks the rules, in order.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,12 @@ from app.domain.names import Urgency
 from app.domain.redaction import scrub
 from app.domain.rulebook import Decision, Rule, RuleAction, Rulebook
 from app.domain.severity import is_known, urgency_of
+from app.domain.silences import SILENCED, Silence, in_force
 
 if TYPE_CHECKING:
     from app.domain.trigger import Trigger
 
-__all__ = ["SEVERITY_MAP", "Tried", "decide", "explain", "fields"]
+__all__ = ["SEVERITY_MAP", "Tried", "decide", "explain", "fields", "understood"]
 
 SEVERITY_MAP = "severity_map"
 """What ``Decision.rule`` says when no rule matched."""
@@ -36,6 +38,8 @@ class Tried:
     matched: bool
     why: str
     """For people: each comparison with its answer and the value it met. Quotes no free text and no person."""
+    kind: str = "rule"
+    """``rule``, ``silence`` or ``severity_map``."""
 
 
 def fields(alert: Alert) -> Mapping[str, Scalar]:
@@ -66,36 +70,42 @@ def fields(alert: Alert) -> Mapping[str, Scalar]:
     }
 
 
-def decide(rulebook: Rulebook, alert: Alert) -> Decision:
+def decide(rulebook: Rulebook, alert: Alert, now: datetime) -> Decision:
     """What the rulebook says about an alert: an answer for every alert, never an error.
 
-    A rule whose trigger cannot be understood never matches (``configfile`` refuses such a file).
+    A rule whose trigger cannot be understood never matches (``configfile`` refuses such a file). ``now`` says which
+    silences are in force.
     """
     values = fields(alert)
+    for silence in in_force(rulebook.silences, now):
+        if _matches(silence.match, values):
+            return _by_silence(rulebook, silence)
     for rule in rulebook.rules:
-        trigger = _understood(rule.trigger)
-        if not isinstance(trigger, str) and trigger.matches(values):
+        if _matches(rule.trigger, values):
             return _by_rule(rulebook, rule, alert)
     return _by_map(rulebook, alert)
 
 
-def explain(rulebook: Rulebook, alert: Alert) -> tuple[Tried, ...]:
-    """Every rule ``decide`` asks, in order and up to the first match; the severity map last when none matched."""
+def explain(rulebook: Rulebook, alert: Alert, now: datetime) -> tuple[Tried, ...]:
+    """Every silence and rule that ``decide`` asks, in order and up to the first match; the severity map last when none
+    matched."""
     values = fields(alert)
     tried: list[Tried] = []
-    for rule in rulebook.rules:
-        tried.append(_tried(rule, alert, values))
+    asked = [(silence.name, silence.match, "silence") for silence in in_force(rulebook.silences, now)]
+    asked += [(rule.name, rule.trigger, "rule") for rule in rulebook.rules]
+    for name, trigger, kind in asked:
+        tried.append(_tried(name, trigger, kind, alert, values))
         if tried[-1].matched:
             return tuple(tried)
     decision = _by_map(rulebook, alert)
     told = "was not told" if alert.severity is None else f"is {scrub(alert.severity[:_MAX_QUOTED_CHARS])}"
     outcome = f"{decision.urgency} urgency" if decision.urgency else "no incident"
     unknown = ", which the map does not name and which counts as high" if decision.reason == "unknown_severity" else ""
-    return (*tried, Tried(SEVERITY_MAP, True, f"severity {told}{unknown}: {outcome}"))
+    return (*tried, Tried(SEVERITY_MAP, True, f"severity {told}{unknown}: {outcome}", SEVERITY_MAP))
 
 
 @lru_cache(maxsize=4096)
-def _understood(text: str) -> "Trigger | str":
+def understood(text: str) -> "Trigger | str":
     """The trigger, or why it says nothing. The language is loaded with the first rule: many do without one."""
     from app.domain.trigger import compile_trigger
     from app.domain.trigger_text import BadTrigger
@@ -104,6 +114,15 @@ def _understood(text: str) -> "Trigger | str":
         return compile_trigger(text)
     except BadTrigger as fault:
         return str(fault)
+
+
+def _matches(text: str, values: Mapping[str, Scalar]) -> bool:
+    trigger = understood(text)
+    return not isinstance(trigger, str) and trigger.matches(values)
+
+
+def _by_silence(rulebook: Rulebook, silence: Silence) -> Decision:
+    return Decision(urgency=None, rule=silence.name, version=rulebook.version, reason=SILENCED)
 
 
 def _by_rule(rulebook: Rulebook, rule: Rule, alert: Alert) -> Decision:
@@ -118,6 +137,7 @@ def _by_rule(rulebook: Rulebook, rule: Rule, alert: Alert) -> Decision:
         title=rule.title,
         service_id=rule.service_id or rulebook.service_id,
         escalation_policy_id=rule.escalation_policy_id or rulebook.escalation_policy_id,
+        hold_resolve_minutes=rule.hold_resolve_minutes,
     )
 
 
@@ -134,12 +154,12 @@ def _by_map(rulebook: Rulebook, alert: Alert) -> Decision:
     )
 
 
-def _tried(rule: Rule, alert: Alert, values: Mapping[str, Scalar]) -> Tried:
-    trigger = _understood(rule.trigger)
+def _tried(name: str, text: str, kind: str, alert: Alert, values: Mapping[str, Scalar]) -> Tried:
+    trigger = understood(text)
     if isinstance(trigger, str):
-        return Tried(rule.name, False, f"the trigger {trigger}")
+        return Tried(name, False, f"the trigger {trigger}", kind)
     why = "; ".join(_answered(leaf, alert, values) for leaf in leaves(trigger.expression))
-    return Tried(rule.name, trigger.matches(values), why)
+    return Tried(name, trigger.matches(values), why, kind)
 
 
 def _answered(leaf: Leaf, alert: Alert, values: Mapping[str, Scalar]) -> str:

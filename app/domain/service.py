@@ -20,3 +20,5 @@ class ServiceFacts:
     """Seconds after which an incident resolves by itself; None = never."""
     urgency: str | None = None
     """What incidents of the Events API get: ``high``, ``low``, ``severity_based``; None when that is not told."""
+    policy_id: str | None = None
+    """Its own escalation policy."""

@@ -119,6 +119,8 @@ class WishVerb(StrEnum):
     """End a link's freeze."""
     RECONCILE = "reconcile"
     """Read both sides back now."""
+    ESCALATE = "escalate"
+    """Escalate an incident unless somebody acknowledges it, or end that: ``detail`` says which."""
 
 
 @dataclass(frozen=True, slots=True)

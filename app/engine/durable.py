@@ -1,6 +1,5 @@
 """The engine: queues per target, one workflow per delivery, nothing that sleeps in a thread."""
 
-import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -12,8 +11,10 @@ from dbos._dbos import _get_dbos_instance
 from dbos._serialization import DBOSPortableJSON
 
 from app.domain.names import LinkId, Side
+from app.engine.ending import let_end
 from app.engine.lanes import Lanes
 from app.engine.leftovers import Leftovers
+from app.engine.names import workflow_name
 from app.engine.persistent import BROKEN_DELAYS, Deliver, Delivery, GivenUp, Persistent
 from app.engine.wakeup import Due, Wakeup
 from app.ports import Order, Tx
@@ -190,10 +191,9 @@ class DurableEngine:
                 self._enqueue(tx, same[start : start + size], priority, delay)
 
     def _enqueue(self, tx: Tx, orders: Sequence[Order], priority: int, delay: float | None) -> None:
-        """The id is zero-padded, so that DBOS's tie-break by id is the order of submission."""
         assert self._client is not None
         first = orders[0]
-        workflow_id = _name(orders)
+        workflow_id = workflow_name(orders)
         if self._alone:
             with self._fresh_lock:
                 self._fresh.add(workflow_id)
@@ -225,7 +225,9 @@ class DurableEngine:
         self._stopping.set()
         if self._due is not None:
             self._due.stop()
-        DBOS.destroy(workflow_completion_timeout_sec=patience_seconds, destroy_registry=True)
+        if self._wakeup is not None:
+            let_end(patience_seconds)
+        DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
         if self._client is not None:
             self._client.destroy()
 
@@ -238,16 +240,6 @@ class DurableEngine:
     def _ring(self, queue: str) -> None:
         if self._wakeup is not None:
             self._wakeup.ring(queue)
-
-
-def _name(orders: Sequence[Order]) -> str:
-    """The workflow's id, for ever: no two groups of orders share one, whatever order they have in common."""
-    first = orders[0]
-    name = f"{first.side}-{first.link_id:019d}-{first.seq:010d}"
-    if len(orders) == 1:
-        return name
-    rest = ",".join(f"{order.side}-{order.link_id}-{order.seq}" for order in orders[1:])
-    return f"{name}+{hashlib.sha256(rest.encode()).hexdigest()[:16]}"
 
 
 def _enqueue_due(system_database: Any) -> None:

@@ -4,13 +4,27 @@ DBOS takes up only what its own executor left at its own start; the rest is its 
 inside is in this file, and a test of each function notices should a later DBOS change it.
 """
 
+import json
+from collections.abc import Collection, Iterator
 from datetime import datetime
+from typing import Any
 
 from dbos import DBOS, DBOSClient
 from dbos._dbos import _get_dbos_instance
 from dbos._utils import INTERNAL_QUEUE_NAME
 
+from app.domain.names import LinkId, Side
+from app.engine.names import TOGETHER, lane_name
+
+UNFINISHED = ("ENQUEUED", "DELAYED", "PENDING")
 FINISHED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+
+
+IDS_AT_ONCE = 200
+"""Names in one question."""
+
+Lane = tuple[LinkId, Side, int]
+"""A delivery: its link, its side, its number."""
 
 
 class Leftovers:
@@ -46,6 +60,12 @@ class Leftovers:
         ]
         return sum(given_back)
 
+    def unfinished(self, lanes: Collection[Lane]) -> frozenset[Lane]:
+        """Which of these deliveries are queued, delayed or begun: sooner or later they end."""
+        names = {lane_name(side, link_id, seq): (link_id, side, seq) for link_id, side, seq in lanes}
+        found = {names[name] for name in self._unfinished_names(sorted(names))}
+        return frozenset(found | (set(self._in_company()) & set(lanes) if len(found) < len(names) else set()))
+
     def sweep(self, before: datetime, limit: int) -> int:
         """Forget at most so many deliveries that ended before this instant; the answer is how many."""
         old = self._client.list_workflows(
@@ -59,6 +79,35 @@ class Leftovers:
             self._client.delete_workflows([workflow.workflow_id for workflow in old])
         return len(old)
 
+    def _unfinished_names(self, names: list[str]) -> Iterator[str]:
+        for start in range(0, len(names), IDS_AT_ONCE):
+            found = self._client.list_workflows(
+                workflow_ids=names[start : start + IDS_AT_ONCE],
+                status=list(UNFINISHED),
+                app_version=self._version,
+                load_input=False,
+                load_output=False,
+            )
+            yield from (workflow.workflow_id for workflow in found)
+
+    def _in_company(self) -> Iterator[Lane]:
+        """Every unfinished delivery that shares its workflow with others: only its inputs tell."""
+        store = self._client._sys_db
+        status, given = self._table(store.tables.workflow_status), self._table(store.tables.workflow_input)
+        words = ", ".join(f"'{word}'" for word in UNFINISHED)
+        query = (
+            f"SELECT i.inputs FROM {status} s JOIN {given} i ON i.workflow_uuid = s.workflow_uuid "  # noqa: S608
+            f"WHERE s.status IN ({words}) AND s.application_version = '{self._version}' "
+            f"AND replace(s.workflow_uuid, '{TOGETHER}', '') <> s.workflow_uuid"
+        )
+        with store.engine.connect() as connection:
+            for row in connection.exec_driver_sql(query):
+                _queue, _priority, lanes = json.loads(row[0])["positionalArgs"]
+                yield from ((LinkId(link_id), Side(side), seq) for link_id, side, seq in lanes)
+
+    def _table(self, table: Any) -> str:
+        return ".".join(filter(None, (self._client._sys_db.schema, table.name)))
+
     def _begun(self) -> list[tuple[str, str]]:
         """Every delivery that is begun and not ended, and by whom.
 
@@ -66,9 +115,8 @@ class Leftovers:
         read a month of finished deliveries to find a handful of others.
         """
         store = self._client._sys_db
-        table = ".".join(filter(None, (store.schema, store.tables.workflow_status.name)))
         query = (
-            f"SELECT workflow_uuid, executor_id FROM {table} "  # noqa: S608 - our own words only
+            f"SELECT workflow_uuid, executor_id FROM {self._table(store.tables.workflow_status)} "  # noqa: S608 - our own words only
             f"WHERE status = 'PENDING' AND application_version = '{self._version}' AND executor_id IS NOT NULL"
         )
         with store.engine.connect() as connection:

@@ -2,5 +2,5 @@
 
 LAW: all and only PagerDuty's wire lives here: its header names, JSON shapes, limits and error numbers, each beside
 the page that states it. ``inbound`` and ``wire`` are pure; only the two clients call out, through ``app.transport``.
-Words and outcomes leave this room, never a wire shape.
+Words and outcomes leave this room, never a wire shape; but for ``shown``, which a Python developer is promised.
 """

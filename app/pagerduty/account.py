@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from app.domain.account import OnCall, PolicyFacts, PolicyLevel, UserFacts
 from app.domain.names import instant
-from app.domain.outcome import Done, Reply, Retry
+from app.domain.outcome import Done, Refused, Reply, Retry
 from app.domain.payload import id_of, table_of, text_of
 from app.domain.service import ServiceFacts
 from app.pagerduty.subscriptions import Ask
@@ -17,6 +17,8 @@ from app.pagerduty.subscriptions import Ask
 T = TypeVar("T")
 
 PAGE_SIZE = 100
+NO_PRIORITIES = frozenset({402, 404})
+"""The plan does not include them, or they are not switched on."""
 
 
 class AccountApi:
@@ -76,6 +78,18 @@ class AccountApi:
             return reply
         told = table_of(reply.value).get("abilities")
         return Done(frozenset(map(str, told))) if isinstance(told, list) else Retry("unreadable_answer")
+
+    def priorities(self) -> Reply[tuple[str, ...]]:
+        """``GET /priorities``: their names, the highest first; an account without priorities has none."""
+        reply = self._ask("GET", "/priorities")
+        if isinstance(reply, Refused) and reply.status in NO_PRIORITIES:
+            return Done(())
+        if not isinstance(reply, Done):
+            return reply
+        told = table_of(reply.value).get("priorities")
+        if not isinstance(told, list):
+            return Retry("unreadable_answer")
+        return Done(tuple(text_of(table_of(one).get("name"), 200) or "" for one in told))
 
     def _one(self, path: str, name: str, read: Callable[[object], T | None]) -> Reply[T]:
         reply = self._ask("GET", path)
@@ -138,6 +152,7 @@ def _service(told: object) -> ServiceFacts | None:
         acknowledgement_timeout=_seconds(shown.get("acknowledgement_timeout")),
         auto_resolve_timeout=_seconds(shown.get("auto_resolve_timeout")),
         urgency=text_of(rule.get("urgency"), 50) if rule.get("type") == "constant" else None,
+        policy_id=id_of(table_of(shown.get("escalation_policy")).get("id")) or None,
     )
 
 

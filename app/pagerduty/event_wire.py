@@ -36,7 +36,7 @@ def trigger(draft: IncidentDraft, routing_key: str) -> dict[str, Any]:
 
 def _trigger(draft: IncidentDraft, routing_key: str, details: dict[str, str]) -> dict[str, Any]:
     event = follow_up("trigger", draft.incident_key, routing_key)
-    event |= {"client": "TruthVouch", "payload": _payload(draft, details)}
+    event |= {"client": draft.client[:MAX_NAME_CHARS], "payload": _payload(draft, details)}
     if draft.dashboard_url and len(draft.dashboard_url) <= MAX_URL_CHARS:
         event["client_url"] = draft.dashboard_url
         event["links"] = [{"href": draft.dashboard_url, "text": "Open in TruthVouch"}]

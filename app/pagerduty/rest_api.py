@@ -91,13 +91,13 @@ class RestApi:
         return _told(self._read(_path(incident_id)), "incident", wire.incident_facts)
 
     def set_status(
-        self, incident_id: IncidentId, status: Status, resolution: str | None = None
+        self, incident_id: IncidentId, status: Status, resolution: str | None = None, sender: str | None = None
     ) -> Reply[IncidentFacts]:
-        """``PUT /incidents/{id}``.
+        """``PUT /incidents/{id}``, in the name of ``sender`` (a user's e-mail) or of the configured one.
 
         ``Done`` tells where the incident stands, which is not ``status`` if it was resolved or merged meanwhile.
         """
-        reply = self._write("PUT", _path(incident_id), wire.status_body(status, resolution))
+        reply = self.change("PUT", _path(incident_id), wire.status_body(status, resolution), sender)
         after = errors.follows(reply)
         if after not in (Follows.READ, Follows.READ_AGAIN) or not isinstance(reply, Refused):
             return _told(reply, "incident", wire.incident_facts, unclear=True)

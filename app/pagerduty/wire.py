@@ -39,6 +39,8 @@ def incident_body(draft: IncidentDraft, service_id: str) -> dict[str, Any]:
     }
     if draft.escalation_policy_id:
         incident["escalation_policy"] = {"id": draft.escalation_policy_id, "type": "escalation_policy_reference"}
+    if draft.priority_id:
+        incident["priority"] = {"id": draft.priority_id, "type": "priority_reference"}
     return {"incident": incident}
 
 

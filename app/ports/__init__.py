@@ -4,7 +4,9 @@ Adapters live in ``truthvouch``, ``pagerduty``, ``store`` and ``engine``; ``boot
 ``Tx`` crosses rooms as an opaque value: whoever gets one hands it on and never looks inside.
 """
 
+from app.ports.by_hand import IncidentsByHand
 from app.ports.door import Arrivals, Bell, Delivery, Inbox, InboxRow, SeatLost, StoreUnavailable
+from app.ports.escalations import Climbs
 from app.ports.inbound import Read, Refusal, Verify
 from app.ports.memory import Allowance, Letter, Letters, Links, Marks, OpenLinks, TimelineEntry, Transactions, Tx
 from app.ports.partners import Alerts, Events, Incidents
@@ -20,6 +22,7 @@ __all__ = [
     "Asked",
     "Bell",
     "Budget",
+    "Climbs",
     "Created",
     "Delivery",
     "Engine",
@@ -27,6 +30,7 @@ __all__ = [
     "Inbox",
     "InboxRow",
     "Incidents",
+    "IncidentsByHand",
     "Letter",
     "Letters",
     "Links",

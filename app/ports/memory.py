@@ -34,7 +34,7 @@ class Letter:
 
     letter_id: int
     kind: str
-    """``event`` or ``effect``."""
+    """``event``, ``effect`` or ``escalation``."""
     reason: str
     at: datetime
     attempts: int = 0
@@ -122,6 +122,10 @@ class Letters(Protocol):
 
     def get(self, tx: Tx, letter_id: int) -> Letter | None:
         """The letter, locked."""
+        ...
+
+    def others_of_lane(self, tx: Tx, letter: Letter) -> tuple[str, ...]:
+        """The reasons of the other open letters about the same link and side, oldest first. The link is locked."""
         ...
 
     def close(self, tx: Tx, letter_id: int, outcome: str, at: datetime, by: str) -> None: ...

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from app.domain.escalation import Climb
 from app.domain.link import Link
 from app.domain.names import AlertId, IncidentId, LinkId
 from app.ports.memory import Tx
@@ -47,6 +48,14 @@ class Records(Protocol):
 
     def on_incident(self, tx: Tx, incident_id: IncidentId) -> tuple[Link, ...]:
         """Every link on this incident, oldest first."""
+        ...
+
+    def climb(self, tx: Tx, incident_id: IncidentId) -> Climb | None:
+        """How the escalation of this incident stands; None where there is none."""
+        ...
+
+    def climbs(self, tx: Tx, limit: int, every: bool = False) -> Sequence[Climb]:
+        """Escalations under way, or all that are kept: the next due first."""
         ...
 
     def timeline(self, tx: Tx, wanted: str, page: Page) -> Sequence[Row]:

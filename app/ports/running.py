@@ -73,11 +73,20 @@ class Meter(Protocol):
         ...
 
     def parked(self, kind: str, reason: str) -> None:
-        """A dead letter was written. ``kind``: ``event``, ``effect``, or ``page``: an incident finally not opened."""
+        """A dead letter was written. ``kind``: ``event``, ``effect``, ``escalation``, or ``page``: an
+        incident finally not opened."""
         ...
 
     def drifted(self, side: Side, outcome: str) -> None:
         """Reconciliation found a side to be elsewhere than we knew: ``moved``, ``not_kept``, ``missed``, ..."""
+        ...
+
+    def resubmitted(self, side: Side) -> None:
+        """A delivery was owed and nobody would have made it: it was submitted again. Should never happen."""
+        ...
+
+    def escalated(self, outcome: str) -> None:
+        """A level of our own escalation had its turn: ``moved``, ``nobody_on_call``, ``acknowledged``, ..."""
         ...
 
 

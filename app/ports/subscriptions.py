@@ -65,6 +65,10 @@ class Account(Protocol):
         """What the account's plan includes."""
         ...
 
+    def priorities(self) -> Reply[tuple[str, ...]]:
+        """The names of the account's priorities, the highest first; none where it has none."""
+        ...
+
 
 class Responders(Protocol):
     """Moving people on one incident. One call a method, no retries."""

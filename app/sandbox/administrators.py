@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 
 from app.sandbox.answers import answer
 from app.sandbox.control import BadOrder, speak_json, words
-from app.sandbox.pagerduty.directory import SERVICES, Standing
+from app.sandbox.pagerduty.directory import POLICIES, SERVICES, Standing
 from app.sandbox.pagerduty.hooks import Subscription
 from app.sandbox.world import World
 
@@ -28,6 +28,15 @@ def administrator_routes(world: World) -> Blueprint:
             _change_service(account.desk.standings[ident], wish)
             shown = account.refs.service_in_full(SERVICES[ident], False, account.desk.standings[ident])
             return answer({"service": shown})
+
+    @routes.post("/policies/<ident>")
+    def change_policy(ident: str) -> Response:
+        if ident not in POLICIES:
+            raise BadOrder(f"no escalation policy {ident}", 404)
+        wish = words("empty_levels")
+        with world.lock:
+            account.desk.empty_levels[ident] = frozenset(map(int, wish.get("empty_levels", ())))
+            return answer({"policy": ident, "empty_levels": sorted(account.desk.empty_levels[ident])})
 
     @routes.post("/subscriptions/<ident>")
     def change_subscription(ident: str) -> Response:

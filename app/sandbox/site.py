@@ -9,6 +9,7 @@ from app.sandbox.administrators import administrator_routes
 from app.sandbox.answers import answer
 from app.sandbox.control import control_routes
 from app.sandbox.gate import Gate
+from app.sandbox.pagerduty.analytics import analytics_routes
 from app.sandbox.pagerduty.enqueue import event_routes
 from app.sandbox.pagerduty.extras import extra_routes
 from app.sandbox.pagerduty.lookups import lookup_routes
@@ -32,7 +33,7 @@ def create_app(world: World) -> Gate:
     for routes in (
         event_routes(account), incident_routes(account), extra_routes(account), lookup_routes(account),
         subscription_routes(account), alert_routes(world.truthvouch), control_routes(world), people_routes(world),
-        administrator_routes(world),
+        administrator_routes(world), analytics_routes(account),
     ):  # fmt: skip
         app.register_blueprint(routes)
     app.add_url_rule("/", view_func=page)

@@ -10,8 +10,9 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from app.domain.damping import is_held
 from app.domain.delivery import Result, attached, may_have_happened, record, settled
-from app.domain.effects import ConfirmResolve, Effect, OpenIncident, door, missing
+from app.domain.effects import ConfirmResolve, Effect, OpenIncident, door
 from app.domain.incident import IncidentFacts
 from app.domain.link import Known, Link
 from app.domain.names import LinkId, Side, Status
@@ -52,9 +53,10 @@ class Deliver:
             if step is None:
                 return "done"
             link, effect = step
+            began = self.clock()
             reply = self._guarded(link, side, effect)
             tried = link.open_tried or (isinstance(effect, OpenIncident) and may_have_happened(reply))
-            step, word = self._record(link_id, side, seq, effect, reply, tried)
+            step, word = self._record(link_id, side, seq, effect, reply, tried, began)
             if word:
                 return word
         return self._yield_turn(link_id, side, seq)
@@ -66,8 +68,9 @@ class Deliver:
             if not _is_due(link, side, seq):
                 return None
             link = replace(link, open_tried=link.open_tried or not first_run)
-            effect = self._missing(tx, link, side)
-        return (link, effect) if effect is not None else self._nothing_to_do(link_id, side, seq)
+            effect, held = self.settle.missing(tx, link, side)
+        is_owed = effect is not None and not (held and is_held(effect))
+        return (link, effect) if effect is not None and is_owed else self._nothing_to_do(link_id, side, seq)
 
     def _nothing_to_do(self, link_id: LinkId, side: Side, seq: int) -> tuple[Link, Effect] | None:
         with self.transactions.begin() as tx:
@@ -77,11 +80,15 @@ class Deliver:
         return step
 
     def _missing(self, tx: Tx, link: Link, side: Side) -> Effect | None:
-        return missing(link, side, self.settle.shared(tx, link, side), rest=self.settle.rest())
+        return self.settle.missing(tx, link, side)[0]
 
     def _next(self, tx: Tx, link: Link, side: Side, since: datetime) -> tuple[Link, Effect] | None:
-        """Save the link, settled where nothing is missing; what to do next where something is."""
-        effect = self._missing(tx, link, side)
+        """Save the link, settled where nothing is missing; what to do next where something is. A resolve that is held
+        back is put off until its time."""
+        effect, held = self.settle.missing(tx, link, side)
+        if effect is not None and held and is_held(effect):
+            self._again(tx, link, side, effect, held, since)
+            return None
         saved = self.settle.save(tx, link if effect is not None else settled(link, side), since)
         return None if effect is None else (saved, effect)
 
@@ -98,21 +105,29 @@ class Deliver:
             return Retry(f"bug:{type(fault).__name__}", unclear=True)
 
     def _record(
-        self, link_id: LinkId, side: Side, seq: int, effect: Effect, reply: Reply[IncidentFacts | None], tried: bool
+        self,
+        link_id: LinkId,
+        side: Side,
+        seq: int,
+        effect: Effect,
+        reply: Reply[IncidentFacts | None],
+        tried: bool,
+        began: datetime | None = None,
     ) -> tuple[tuple[Link, Effect] | None, str]:
-        """Write an answer down. ``tried``: a create may have reached PagerDuty, now or in an earlier run."""
+        """Write an answer down. ``tried``: a create may have reached PagerDuty, now or in an earlier run; ``began``:
+        when the call was made."""
         now = self.clock()
         with self.transactions.begin() as tx:
             before = self.links.get(tx, link_id)
             lane = before.lane(side)
             through = door(before, effect)
-            for name, text in self.doors.hear(through, link_id, reply).items():
+            for name, text in self.doors.hear(through, link_id, effect, reply).items():
                 self.doors.write(tx, name, text)
             if not _is_due(before, side, seq):
                 self._opened_late(tx, before, effect, reply, now)
                 return None, "overtaken"
             before = replace(before, open_tried=before.open_tried or tried)
-            result = self._result(before, side, effect, reply, through, now)
+            result = self._result(before, side, effect, reply, through, now, began)
             since = lane.since or now
             self._write_down(tx, result, side, result.given_up or effect, now)
             link = self.settle.attached(tx, before, result.link, now)
@@ -154,23 +169,27 @@ class Deliver:
         reply: Reply[IncidentFacts | None],
         through: str,
         now: datetime,
+        began: datetime | None,
     ) -> Result:
         """What the reply means. Where nobody was asked, nothing was tried: the link stays as it is."""
         if isinstance(reply, Held) and reply.reason in NOT_ASKED:
             after = reply.after_seconds or 0.0
             after = turned_away(after, self.dice()) if reply.reason == BUDGET_SPENT else after
             return Result(link, "held", "delivery.waited", after, reply.reason)
-        result = record(link, side, effect, reply, now, self.dice())
+        result = record(link, side, effect, reply, now, self.dice(), began)
         soon = self.doors.soon(through, effect, reply, self.dice())
         if soon is not None and result.again_after is not None:
             result = replace(result, again_after=min(result.again_after, soon))
         return result
 
     def _again(self, tx: Tx, link: Link, side: Side, effect: Effect, after: float, since: datetime) -> None:
-        """Later, unless something more urgent is owed by then, or already now."""
+        """Later, unless something more urgent is owed by then, or already now; but never beyond the end of a hold."""
+        held = self.settle.missing(tx, link, side)[1]
+        after = min(after, held) if held else after
+        lane = replace(link.lane(side), seq=link.lane(side).seq + 1)
         due_at = self.clock() + timedelta(seconds=after)
-        lane = link.lane(side)
-        lane = replace(lane, seq=lane.seq + 1, waits_for=named(effect), due_at=due_at)
+        lane = replace(lane, waits_for=named(effect), due_at=due_at)
+        lane = self.settle.holding(lane, after) if held and is_held(effect) else lane
         link = self.settle.save(tx, link.with_lane(side, lane), since)
         if link.lane(side).seq == lane.seq:
             self.settle.engine.submit(tx, [self.settle.order(link, side, lane.seq, effect, after)])

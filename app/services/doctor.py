@@ -4,7 +4,7 @@
 the service's settings, the webhook subscription. No look can hide another: one that cannot be made says so.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -45,7 +45,14 @@ SECRETS_WINDOW = timedelta(days=31)
 
 def examine(looks: Mapping[str, Look]) -> tuple[Finding, ...]:
     """Make every look. One that breaks is a finding itself, and the next is made all the same."""
-    return tuple(finding for check, look in looks.items() for finding in _guarded(check, look))
+    return tuple(examine_each(looks))
+
+
+def examine_each(looks: Mapping[str, Look], begin: Callable[[str], None] = lambda _: None) -> Iterator[Finding]:
+    """``examine``, finding by finding as they come; ``begin`` hears the name of each check before it is made."""
+    for check, look in looks.items():
+        begin(check)
+        yield from _guarded(check, look)
 
 
 def is_well(findings: Sequence[Finding]) -> bool:
@@ -69,8 +76,9 @@ def _guarded(check: str, look: Look) -> Sequence[Finding]:
 # ------------------------------------------------------------------------------------------------ configuration
 
 
-def configuration(missing: Sequence[str], degraded: Sequence[str], broken: str) -> Iterable[Finding]:
-    """Credentials, what works only in part, and a ``bridge.yaml`` that was refused (``broken``: why; else empty)."""
+def configuration(missing: Sequence[str], degraded: Sequence[str], broken: str, exposed: str = "") -> Iterable[Finding]:
+    """Credentials, what works only in part, and ``bridge.yaml``: why it was refused (``broken``), how others can read
+    the keys in it (``exposed``); each empty where that is not so."""
     if broken:
         todo = "Correct the file. A running bridge keeps the last good one; the rest was looked at with the defaults."
         yield Finding("configuration", State.WRONG, "config_broken", broken, todo)
@@ -79,7 +87,9 @@ def configuration(missing: Sequence[str], degraded: Sequence[str], broken: str) 
     for words in degraded:
         todo = "Set the variable it names, if you want that part."
         yield Finding("configuration", State.WARNING, "works_in_part", words, todo)
-    if not (broken or missing or degraded):
+    if exposed:
+        yield Finding("configuration", State.WARNING, "keys_exposed", f"{exposed}.", "Take the file away from others.")
+    if not (broken or missing or degraded or exposed):
         yield fine("configuration", "Every setting that has to be set is set.")
 
 

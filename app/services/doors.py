@@ -1,22 +1,24 @@
 """What this worker knows about the partners' doors: who refuses our credentials, who does not answer.
 
-A *hold* is a refused credential: what wakes nobody waits for the next probe. A *breaker* is a target that stopped
-answering. Both are this worker's own knowledge, shown to people as marks that carry its name and the time, so that
-neither another worker's success clears them nor a dead worker's stay.
+A *hold* is a refusal, of our credential or of one alert: what wakes nobody waits for the next probe. A *breaker* is a
+target that stopped answering. Both are this worker's own knowledge, shown to people as marks that carry its name and
+the time, so that neither another worker's success clears them nor a dead worker's stay.
 """
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 
+from app.domain import refusals
 from app.domain.breaker import Breaker, Verdict, asked, heard, probe_delay, verdict
 from app.domain.effects import Effect, is_urgent
 from app.domain.holds import DOWN, HOLD, mark_name, mark_text
 from app.domain.names import LinkId
-from app.domain.outcome import BUDGET_SPENT, NOT_ASKED, TARGET_DOWN, TARGET_HELD, Done, Held, Refused, Reply, Retry
+from app.domain.outcome import BUDGET_SPENT, NOT_ASKED, TARGET_DOWN, TARGET_HELD, Held, Reply, Retry
+from app.domain.refusals import Refusals
 from app.domain.retry import HOLD_PROBE_DELAY, waiting
 from app.ports import Marks, Tx
 
@@ -32,7 +34,7 @@ class Doors:
     """Whose knowledge this is."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     _breakers: dict[str, Breaker] = field(default_factory=dict)
-    _held_until: dict[str, datetime] = field(default_factory=dict)
+    _refusals: dict[str, Refusals] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def clear(self, tx: Tx, doors: Sequence[str]) -> None:
@@ -48,15 +50,14 @@ class Doors:
             return None
         with self._lock:
             now = self.clock()
-            held_until = self._held_until.get(door, now)
-            if now < held_until:
-                left = (held_until - now).total_seconds()
+            self._refusals[door], left = refusals.asked(self._refusals.get(door, Refusals()), link_id, effect, now)
+            if left:
                 return Held(TARGET_HELD, waiting(left, HOLD_PROBE_DELAY, dice))
             breaker, wait = asked(self._breakers.get(door, Breaker()), link_id, now)
             self._breakers[door] = breaker
             return Held(TARGET_DOWN, waiting(wait, probe_delay(breaker), dice)) if wait else None
 
-    def hear(self, door: str, link_id: LinkId, reply: Reply[object]) -> Mapping[str, str | None]:
+    def hear(self, door: str, link_id: LinkId, effect: Effect, reply: Reply[object]) -> Mapping[str, str | None]:
         """Learn from a reply; the answer is what the marks should now say: name -> text, None = forget it."""
         if isinstance(reply, Held) and reply.reason in NOT_ASKED - {BUDGET_SPENT}:
             return {}
@@ -65,7 +66,7 @@ class Doors:
             before = self._breakers.get(door, Breaker())
             after = self._breakers[door] = heard(before, reply, link_id, now)
             self._tell(door, before, after)
-            return self._down(door, before, after, reply, now) | self._hold(door, reply, now)
+            return self._down(door, before, after, reply, now) | self._hold(door, link_id, effect, reply, now)
 
     def write(self, tx: Tx, name: str, text: str | None) -> None:
         """Show a mark, or take it away."""
@@ -93,23 +94,18 @@ class Doors:
             return {name: mark_text(reply.reason, now)}
         return {name: None} if before.opened_at is not None and after.opened_at is None else {}
 
-    def _hold(self, door: str, reply: Reply[object], now: datetime) -> dict[str, str | None]:
-        name = mark_name(HOLD, door, self.worker)
-        if holds_the_door(reply):
-            assert isinstance(reply, Held)
-            self._held_until[door] = now + timedelta(seconds=HOLD_PROBE_DELAY)
-            return {name: mark_text(reply.reason, now)}
-        if isinstance(reply, Done | Refused) and self._held_until.pop(door, None) is not None:
-            return {name: None}
-        return {}
+    def _hold(
+        self, door: str, link_id: LinkId, effect: Effect, reply: Reply[object], now: datetime
+    ) -> dict[str, str | None]:
+        before = self._refusals.get(door, Refusals())
+        after = self._refusals[door] = refusals.heard(before, link_id, effect, reply, now)
+        said, says = refusals.says(before, now), refusals.says(after, now)
+        if said == says and not refusals.is_refusal(reply):
+            return {}
+        return {mark_name(HOLD, door, self.worker): mark_text(says, now) if says else None}
 
     def _tell(self, door: str, before: Breaker, after: Breaker) -> None:
         if before.opened_at is None and after.opened_at is not None:
             log.error("door.down", door=door, failures=after.failures)
         elif before.opened_at is not None and after.opened_at is None:
             log.info("door.up", door=door, probes=before.probes)
-
-
-def holds_the_door(reply: Reply[object]) -> bool:
-    """Whether the partner refused our credentials; what we ourselves lack (``no_...``) holds only what needs it."""
-    return isinstance(reply, Held) and reply.reason not in NOT_ASKED and not reply.reason.startswith("no_")

@@ -7,12 +7,14 @@ from typing import Any
 
 from app.domain.lifecycle import Step, advance
 from app.domain.link import Known, Link
-from app.domain.names import AlertId, Via, incident_key
+from app.domain.names import AlertId, Status, Via, incident_key
 from app.domain.redaction import fit_to_leave
 from app.domain.rules import decide
 from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Word
 from app.ports import Links, Order, RulebookSource, TimelineEntry, Tx
+from app.services.escalations import Escalations
 from app.services.settle import Settle, line
+from app.services.shadow import DIFFERS, Shadow
 
 IGNORED = "event.ignored"
 NO_NEWS = frozenset({"already_so", "under_way", "older_word", "timeline_only"})
@@ -35,13 +37,18 @@ class Hear:
     settle: Settle
     rulebook: RulebookSource
     via: Callable[[], Via]
+    escalations: Escalations | None = None
+    shadow: Shadow | None = None
+    """The draft that is asked beside the rulebook."""
 
     def __call__(self, tx: Tx, word: Word, at: datetime, inbox_id: int, gathered: Gathered) -> dict[str, Any]:
         """Hear one word that was accepted ``at``; the answer is the log line about it."""
         found = self._links_of(tx, word, at)
         if not found:
+            self._pass_by_escalations(tx, word, found, at, gathered)
             return self._unmatched(tx, word, at, inbox_id)
         steps = [self._judge(tx, link, word, at, gathered) for link in found]
+        self._pass_by_escalations(tx, word, [step.link for step in steps], at, gathered)
         told = [step for step in steps if not (_is_look(word) and step.outcome in NO_NEWS)]
         gathered.entries += [line(step.link, word.event, at, _facts(step, word), word.author) for step in told]
         return _told(steps[0], word)
@@ -49,12 +56,13 @@ class Hear:
     def _judge(self, tx: Tx, link: Link, word: Word, at: datetime, gathered: Gathered) -> Step:
         decision = None
         if isinstance(word, AlertWord) and word.verb is AlertVerb.CREATED:
-            decision = decide(self.rulebook.current(), link.alert.updated_by(word.alert))
+            decision = decide(self.rulebook.current(), link.alert.updated_by(word.alert), self.settle.clock())
         heard = fit_to_leave(word, self.rulebook.current().redaction)
         step = advance(link, heard, at, decision, self._survivor(tx, word))
         judged = self.settle.attached(tx, link, step.link, at)
         saved, orders = self.settle.write(tx, judged, at)
         gathered.orders += orders
+        gathered.entries += [*_about_a_hold(link, saved, at), *self._shadowed(link, saved, at)]
         if step.outcome == "frozen":
             facts = {
                 "because": "ten changes within a minute, the sides taking turns",
@@ -62,6 +70,22 @@ class Hear:
             }
             gathered.entries.append(line(saved, "link.frozen", at, facts))
         return Step(saved, step.outcome)
+
+    def _shadowed(self, before: Link, link: Link, at: datetime) -> list[TimelineEntry]:
+        """What the draft would have decided, where this word was decided and the draft says otherwise."""
+        if self.shadow is None or link.decision is None or link.decision == before.decision:
+            return []
+        facts = self.shadow.differs(link.decision, link.alert, self.settle.clock())
+        return [line(link, DIFFERS, at, facts)] if facts else []
+
+    def _pass_by_escalations(self, tx: Tx, word: Word, links: Sequence[Link], at: datetime, gathered: Gathered) -> None:
+        """Whatever is said of an incident stops or starts its escalation, whether an alert is behind it or not."""
+        if self.escalations is None:
+            return
+        if isinstance(word, IncidentWord):
+            gathered.entries += self.escalations.heard(tx, word, links, at)
+        else:
+            gathered.entries += self.escalations.followed(tx, word, links, at)
 
     def _links_of(self, tx: Tx, word: Word, at: datetime) -> Sequence[Link]:
         if isinstance(word, AlertWord):
@@ -104,6 +128,17 @@ class Hear:
             return said | {"reason": "unknown_incident"}
         self.links.keep_stray(tx, word, inbox_id, at)
         return said | {"reason": "unknown_incident_kept"}
+
+
+def _about_a_hold(before: Link, link: Link, at: datetime) -> list[TimelineEntry]:
+    """Why PagerDuty is not told of a resolve yet, or of one that did not last."""
+    if link.flaps > before.flaps:
+        return [line(link, "incident.flap_held", at, {"flaps": link.flaps, "sent": "nothing"})]
+    until, there = link.hold_until, link.incident_side.status not in (None, Status.RESOLVED)
+    if until is None or until == before.hold_until or until <= at or not there or link.decision is None:
+        return []
+    facts = {"until": until.isoformat(), "minutes": link.decision.hold_resolve_minutes}
+    return [line(link, "incident.resolve_held", at, facts)]
 
 
 def _is_look(word: Word) -> bool:

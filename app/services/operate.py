@@ -12,9 +12,11 @@ from datetime import datetime
 
 import structlog
 
-from app.domain.names import AlertId, Source
+from app.domain.escalation import State
+from app.domain.names import AlertId, IncidentId, Source
 from app.domain.words import Wish, WishVerb
 from app.ports import Bell, Delivery, Inbox, Postbox, Records, Row, Transactions
+from app.services.escalate_wish import CANCELLING, fit_for_an_id, read
 from app.services.health import HEARTBEAT_LIMIT_SECONDS
 from app.services.receiving import utc_now
 
@@ -23,7 +25,8 @@ log = structlog.get_logger()
 POLL_SECONDS = 0.05
 
 NO_SUCH_LETTER, NO_SUCH_LINK = "no_such_letter", "no_such_link"
-UNKNOWN = frozenset({NO_SUCH_LETTER, NO_SUCH_LINK})
+NOT_ARMED, BAD_REQUEST = "not_armed", "bad_request"
+UNKNOWN = frozenset({NO_SUCH_LETTER, NO_SUCH_LINK, BAD_REQUEST})
 """Outcomes that mean: what was asked about does not exist."""
 
 WORDS: Mapping[str, str] = {
@@ -38,6 +41,10 @@ WORDS: Mapping[str, str] = {
     "thawed": "The link is carried again in both directions, with what was held.",
     "not_frozen": "The link is not frozen.",
     "asked": "A reconciliation runs as soon as the worker gets to it.",
+    "armed": "It is escalated unless somebody acknowledges it in time.",
+    "cancelled": "It is escalated no more.",
+    NOT_ARMED: "No escalation of this incident is under way.",
+    BAD_REQUEST: "That is no incident, policy and time that could be escalated; nothing was stored.",
 }
 """Every outcome in words."""
 STORED = "It is stored; the worker has not done it yet."
@@ -81,34 +88,39 @@ class Operate:
     monotonic: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
 
-    def __call__(self, verb: WishVerb, subject: str = "", key: str = "") -> Granted:
-        """Ask for one thing. ``key`` makes a repeated request the same wish; without it each is one of its own."""
-        (granted,) = self.all(verb, [subject], key)
+    def __call__(self, verb: WishVerb, subject: str = "", key: str = "", detail: str = "") -> Granted:
+        """Ask for one thing. ``key`` makes a repeated request the same wish; without it each is one of its own.
+        ``detail``: what the wish needs besides, ``escalate_wish.arming(...)`` for example."""
+        (granted,) = self.all(verb, [subject], key, detail)
         return granted
 
-    def all(self, verb: WishVerb, subjects: Sequence[str], key: str = "") -> Iterator[Granted]:
+    def all(self, verb: WishVerb, subjects: Sequence[str], key: str = "", detail: str = "") -> Iterator[Granted]:
         """Ask the same of many: all are stored before the first answer is waited for, so the worker shares commits."""
-        asked = [self._ask(verb, subject, key) for subject in subjects]
+        asked = [self._ask(verb, subject, key, detail) for subject in subjects]
         if any(not granted.outcome for granted in asked):
             self._ring()
         patient = self._is_alive()
         for granted in asked:
-            done = granted if granted.outcome else self._wait(verb, granted, patient)
+            done = granted if granted.outcome else self._wait(verb, granted, patient, detail)
             patient = patient and bool(done.outcome)
             yield done
 
-    def _ask(self, verb: WishVerb, subject: str, key: str) -> Granted:
+    def is_anybody_there(self) -> bool:
+        """Whether a worker is running that would do what is asked."""
+        return self._is_alive()
+
+    def _ask(self, verb: WishVerb, subject: str, key: str, detail: str) -> Granted:
         key = key or uuid.uuid4().hex
         delivery_id = _delivery_id(verb, subject, key)
-        known = self._standing(verb, subject)
+        known = self._standing(verb, subject, detail)
         if known in UNKNOWN or (known and self.post.taken(delivery_id) is None):
             return Granted(subject, "", known)
-        wish = Wish(verb, subject, self.by)
+        wish = Wish(verb, subject, self.by, detail)
         if self.inbox.add(Delivery(Source.BRIDGE, delivery_id, self.clock(), self.mail_of(wish))):
             log.info("wish.stored", verb=verb.value, subject=subject, key=key, by=self.by)
         return Granted(subject, key, "")
 
-    def _standing(self, verb: WishVerb, subject: str) -> str:
+    def _standing(self, verb: WishVerb, subject: str, detail: str = "") -> str:
         """The outcome that is certain without asking: what is closed stays closed. Empty when there is none."""
         match verb:
             case WishVerb.REPLAY | WishVerb.DISCARD:
@@ -121,16 +133,28 @@ class Operate:
                 return NO_SUCH_LINK if link is None else "" if link.frozen_at else "not_frozen"
             case WishVerb.RECONCILE:
                 return ""
+            case WishVerb.ESCALATE:
+                return self._escalation(subject, detail)
 
-    def _wait(self, verb: WishVerb, asked: Granted, patient: bool) -> Granted:
+    def _escalation(self, incident_id: str, detail: str) -> str:
+        asked = read(detail)
+        if asked is None or not fit_for_an_id(incident_id):
+            return BAD_REQUEST
+        if asked.course is not None:
+            return ""
+        with self.transactions.read() as tx:
+            climb = self.records.climb(tx, IncidentId(incident_id))
+        return NOT_ARMED if climb is None or climb.state is State.FINISHED else ""
+
+    def _wait(self, verb: WishVerb, asked: Granted, patient: bool, detail: str) -> Granted:
         until = self.monotonic() + (self.patience_seconds if patient else 0.0)
         while not self.post.taken(_delivery_id(verb, asked.subject, asked.key)):
             if self.monotonic() >= until:
                 return replace(asked, alive=self._is_alive())
             self.pause(POLL_SECONDS)
-        return replace(asked, outcome=self._became(verb, asked.subject))
+        return replace(asked, outcome=self._became(verb, asked.subject, detail))
 
-    def _became(self, verb: WishVerb, subject: str) -> str:
+    def _became(self, verb: WishVerb, subject: str, detail: str) -> str:
         """The outcome of a wish that the worker has taken in."""
         match verb:
             case WishVerb.REPLAY | WishVerb.DISCARD:
@@ -139,6 +163,8 @@ class Operate:
                 return "thawed"
             case WishVerb.RECONCILE:
                 return "asked"
+            case WishVerb.ESCALATE:
+                return "cancelled" if detail == CANCELLING else "armed"
 
     def _is_alive(self) -> bool:
         seen_at = self.post.worker_seen_at()

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.domain.effects import Effect, missing, wanting
+from app.domain.escalation import Climb
 from app.domain.link import Known, Lane, Link
-from app.domain.names import AlertId, LinkId, Side
+from app.domain.names import AlertId, IncidentId, LinkId, Side
 from app.ports import Page, Records, Row, Transactions, Tx
 
 
@@ -54,6 +55,16 @@ class Overview:
         """What happened to an alert or an incident; nothing when the bridge knows neither."""
         with self.transactions.read() as tx:
             return self.records.timeline(tx, wanted, page)
+
+    def escalations(self, limit: int, every: bool = False) -> Sequence[Climb]:
+        """Escalations under way, or all that are kept."""
+        with self.transactions.read() as tx:
+            return self.records.climbs(tx, limit, every)
+
+    def escalation(self, incident_id: str) -> Climb | None:
+        """How the escalation of this incident stands; None where there is none."""
+        with self.transactions.read() as tx:
+            return self.records.climb(tx, IncidentId(incident_id))
 
     def _shown(self, tx: Tx, link: Link) -> Row:
         return {

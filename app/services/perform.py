@@ -119,11 +119,29 @@ class Perform:
                 return self.events.resolve(link.incident_key, service)
             if status is Status.ACKNOWLEDGED:
                 return self.events.acknowledge(link.incident_key, service)
-            if link.incident_id is None or self.incidents is None:
+            if self.incidents is None:
                 return self._create(link)
+            if link.incident_id is None:
+                return self._reopen(link, self.incidents)
         if self.incidents is None or link.incident_id is None:
             return Held("no_pagerduty_api_key")
         return self.incidents.set_status(link.incident_id, status, link.closing_text)
+
+    def _reopen(self, link: Link, incidents: Incidents) -> Reply[IncidentFacts | None]:
+        """A new trigger would be a second incident, so the one that was closed is looked for: REST opens it again.
+
+        A look that does not show it closed came before the event that closes it took effect.
+        """
+        found = self._find(link, incidents)
+        if not isinstance(found, Done):
+            return self._create(link) if _pages_unseen(link, found) else found
+        facts = found.value
+        is_there = facts is not None and facts.status is Status.RESOLVED
+        if not is_there and link.pagerduty.attempt < LOOKS_BEFORE_A_PAGE:
+            return Retry(NOT_THERE_YET)
+        if facts is None:
+            return self._create(link)
+        return found if facts.merged_into else incidents.set_status(facts.incident_id, Status.OPEN)
 
     def _confirm(self, link: Link) -> Reply[IncidentFacts | None]:
         """In a maintenance window PagerDuty takes events and does nothing with them, so the resolve is repeated."""

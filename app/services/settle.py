@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from app.domain.damping import HELD_RESOLVE, held_seconds, is_held
 from app.domain.delivery import owing
 from app.domain.effects import (
     LATER,
@@ -44,6 +45,8 @@ class Settle:
     rest: Callable[[], bool]
     """Whether a PagerDuty API key is at hand."""
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    arm: Callable[[Tx, Link, Link, datetime], None] | None = None
+    """Starts the escalation of an incident that a link has just learned of."""
 
     def save(self, tx: Tx, link: Link, at: datetime) -> Link:
         """Save the link and submit a delivery towards each side that owes one and has none outstanding.
@@ -56,18 +59,41 @@ class Settle:
 
     def write(self, tx: Tx, link: Link, at: datetime) -> tuple[Link, list[Order]]:
         """Save the link; the answer names what the caller has to submit before this transaction ends."""
-        owed: list[tuple[Side, Lane, Effect]] = []
+        owed: list[tuple[Side, Lane, Effect, float | None]] = []
         for side in Side:
             asleep = self._is_asleep(link.lane(side))
             if link.lane(side).outstanding and not asleep:
                 continue
-            effect = missing(link, side, self.shared(tx, link, side), rest=self.rest())
-            if effect is None or (asleep and not overtakes(effect, link.lane(side).waits_for)):
+            effect, held = self.missing(tx, link, side)
+            if effect is None or (asleep and not self._goes_first(link.lane(side), effect, held)):
                 continue
-            link, lane = _overtaking(link, side) if asleep else owing(link, side, at)
-            owed.append((side, lane, effect))
+            delay = held if is_held(effect) and held else _grace(link, effect)
+            link, lane = _overtaking(link, side, at) if asleep else owing(link, side, at)
+            if is_held(effect) and held:
+                lane = self.holding(lane, held)
+                link = link.with_lane(side, lane)
+            owed.append((side, lane, effect, delay))
         link = self._store(tx, link)
-        return link, [self.order(link, side, lane.seq, effect, _grace(link, effect)) for side, lane, effect in owed]
+        return link, [self.order(link, side, lane.seq, effect, delay) for side, lane, effect, delay in owed]
+
+    def missing(self, tx: Tx, link: Link, side: Side) -> tuple[Effect | None, float]:
+        """The next thing to do on that side, and for how many seconds the incident's resolve is still held back."""
+        shared = self.shared(tx, link, side)
+        held = held_seconds(link, side, shared, self.clock())
+        return missing(link, side, shared, rest=self.rest(), held=held > 0), held
+
+    def holding(self, lane: Lane, seconds: float) -> Lane:
+        """The lane with a delivery that is not owed before the hold is over."""
+        due_at = self.clock() + timedelta(seconds=seconds)
+        return replace(lane, waits_for=HELD_RESOLVE, due_at=due_at, since=due_at)
+
+    def _goes_first(self, lane: Lane, effect: Effect, held: float) -> bool:
+        """Whether a fresh delivery takes the place of the one asleep: for something at least as urgent, or because it
+        would sleep on when the hold is over."""
+        wakes_late = bool(held and lane.due_at and lane.due_at > self.clock() + timedelta(seconds=held) + SURELY_ASLEEP)
+        if is_held(effect) and held:
+            return wakes_late
+        return wakes_late or overtakes(effect, lane.waits_for)
 
     def _is_asleep(self, lane: Lane) -> bool:
         """Whether the outstanding delivery is a delayed one that cannot have begun."""
@@ -105,6 +131,8 @@ class Settle:
             told = line(step.link, word.event, now, {"outcome": step.outcome, "kept": True}, word.author)
             self.links.write_timeline(tx, [told])
             link = step.link
+        if self.arm is not None and self.rest():
+            self.arm(tx, before, link, now)
         return link
 
     def shared(self, tx: Tx, link: Link, side: Side) -> tuple[Link, ...]:
@@ -125,10 +153,11 @@ def _grace(link: Link, effect: Effect) -> float | None:
     return RESOLUTION_NOTE_GRACE_SECONDS if waits else None
 
 
-def _overtaking(link: Link, side: Side) -> tuple[Link, Lane]:
+def _overtaking(link: Link, side: Side, at: datetime) -> tuple[Link, Lane]:
     """The link with a fresh delivery instead of the delayed one, which will find its number outdated."""
     lane = link.lane(side)
-    lane = untried(replace(lane, seq=lane.seq + 1))
+    since = at if lane.waits_for == HELD_RESOLVE else lane.since
+    lane = untried(replace(lane, seq=lane.seq + 1, since=since))
     return link.with_lane(side, lane), lane
 
 

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.domain.delivery import asked_again, let_go
+from app.domain.effects import wanting
 from app.domain.freeze import thawed
 from app.domain.link import Link
-from app.domain.names import AlertId, Source
+from app.domain.names import AlertId, Side, Source
+from app.domain.reprieve import asked_again, let_go
 from app.domain.words import Ignored, Unreadable, Wish, WishVerb
 from app.ports import Arrivals, Letter, Letters, Links, Read, TimelineEntry, Tx
+from app.services.escalations import Escalations
 from app.services.hear import Gathered, Hear
 from app.services.settle import Settle, line
 
 IGNORED, DONE = "wish.ignored", "wish.done"
+NOT_DONE = frozenset({"no_such_letter", "already_closed", "no_such_link", "not_frozen", "not_armed", "bad_request"})
 MAX_DIGITS = 18
 """A longer number is nobody's: no column could hold it."""
 
@@ -34,11 +37,12 @@ class Grant:
     readers: Mapping[Source, Read]
     reconcile: Callable[[], None]
     """Asks for a reconciliation soon."""
+    escalations: Escalations | None = None
 
     def __call__(self, tx: Tx, wish: Wish, at: datetime, gathered: Gathered) -> dict[str, Any]:
         """One wish, in the caller's transaction."""
         outcome = self._outcome(tx, wish, at, gathered)
-        ignored = outcome in ("no_such_letter", "already_closed", "no_such_link", "not_frozen")
+        ignored = outcome in NOT_DONE
         said = {"event": IGNORED if ignored else DONE, "verb": wish.verb.value, "subject": wish.subject, "by": wish.by}
         return said | {"outcome": outcome}
 
@@ -51,6 +55,8 @@ class Grant:
             case WishVerb.RECONCILE:
                 self.reconcile()
                 return "asked"
+            case WishVerb.ESCALATE:
+                return self.escalations.wish(tx, wish, at) if self.escalations else "bad_request"
 
     def _about_letter(self, tx: Tx, wish: Wish, at: datetime, gathered: Gathered) -> str:
         known = wish.subject.isascii() and wish.subject.isdecimal() and len(wish.subject) <= MAX_DIGITS
@@ -61,6 +67,8 @@ class Grant:
             return "already_closed"
         discards = wish.verb is WishVerb.DISCARD
         outcome = self._event(tx, letter, discards, at, gathered) if letter.kind == "event" else ""
+        if letter.kind == "escalation" and self.escalations:
+            outcome = self.escalations.about_letter(tx, letter, wish, discards, at)
         outcome = outcome or self._effect(tx, letter, wish, discards, at, gathered)
         if outcome == "still_unreadable":
             self.letters.tried(tx, letter.letter_id)
@@ -88,13 +96,20 @@ class Grant:
         if letter.link_id is None or letter.side is None:
             return "gone"
         link = self.links.get(tx, letter.link_id)
-        link = let_go(link, letter.side) if discards else asked_again(link, letter.side)
+        others = self.letters.others_of_lane(tx, letter)
+        link = (let_go if discards else asked_again)(link, letter.side, letter.effect, others)
         saved, orders = self.settle.write(tx, link, at)
         gathered.orders += orders
-        owes = saved.lane(letter.side).outstanding
-        outcome = "discarded" if discards else "replayed" if owes else "nothing_to_do"
-        gathered.entries.append(self._line(saved, f"letter.{outcome}", wish, at, {"letter": letter.letter_id}))
+        outcome = "discarded" if discards else "replayed" if self._owes(tx, saved, letter.side) else "nothing_to_do"
+        facts: dict[str, Any] = {"letter": letter.letter_id}
+        if behind := saved.lane(letter.side).dead:
+            facts["waits_behind"] = behind
+        gathered.entries.append(self._line(saved, f"letter.{outcome}", wish, at, facts))
         return outcome
+
+    def _owes(self, tx: Tx, link: Link, side: Side) -> bool:
+        """Whether anything is missing there, also where it waits behind another letter."""
+        return wanting(link, side, self.settle.shared(tx, link, side), rest=self.settle.rest()) is not None
 
     def _thaw(self, tx: Tx, wish: Wish, at: datetime, gathered: Gathered) -> str:
         link = self.links.by_alert(tx, AlertId(wish.subject))

@@ -6,7 +6,8 @@ for the disk: what a crash of the server loses is a second of spending.
 
 SQLite: the only worker keeps the account in memory, on a clock that nobody sets. After a start nobody knows what was
 called just before it, so the account begins as if the burst had just been spent: however often the worker is
-restarted, no minute holds more calls than without. What a partner asked for is written down and survives.
+restarted, no minute holds more calls than without. What a partner asked for is written down: it survives, and a command
+beside the worker heeds it, and the worker a command's, within a second.
 """
 
 import threading
@@ -24,7 +25,7 @@ from app.ports import Budget, StoreUnavailable
 from app.store.schema import EPOCH, budgets
 
 LOOK_SECONDS = 1.0
-"""How old the knowledge of pauses may be where there is no budget of our own: other workers pause too."""
+"""How old the knowledge of pauses may be where it is not asked for with each call: others pause too."""
 
 SOON = 0.1
 """Seconds until asking again, after the turn came and went while we looked."""
@@ -43,6 +44,14 @@ def budget(engine: sa.Engine, name: str, per_minute: int, sleep: Sleep = time.sl
 # --------------------------------------------------------------------------------------------------- one worker
 
 
+_REST_ALL = sa.text(
+    "INSERT INTO budgets (name, spent_until, paused_until) VALUES (:name, 0, :until)"
+    " ON CONFLICT (name) DO UPDATE SET"
+    " paused_until = max(min(coalesce(paused_until, 0), :longest), excluded.paused_until) RETURNING paused_until"
+)
+"""In SQLite's words. A shorter rest ends no longer one, and none lasts longer than the longest from now."""
+
+
 class OwnBudget:
     """In memory. For a store that has one worker."""
 
@@ -58,6 +67,10 @@ class OwnBudget:
         self._clock = clock
         self._lock = threading.Lock()
         self._accounts: dict[str, Account] = {}
+        self._looked_at: dict[str, int] = {}
+        self._seen: dict[str, int | None] = {}
+        """The pause of each part as it was last read. It counts once, when it is new: then a clock that is set back
+        cannot make it longer."""
 
     def take(self, reserve: float = 0.0, part: str = "") -> float:
         """As ``ports.Budget``."""
@@ -76,27 +89,30 @@ class OwnBudget:
             now = int(self._clock() * MICROSECONDS)
             self._accounts[part] = paused(self._account(part, now), now, seconds)
             left = self._accounts[part].paused_until - now
-        until = datetime.now(UTC) + timedelta(microseconds=left)
-        statement = sa.text(
-            "INSERT INTO budgets (name, spent_until, paused_until) VALUES (:name, 0, :until)"
-            " ON CONFLICT (name) DO UPDATE SET paused_until = excluded.paused_until"
-        )
+        wall = _micros(datetime.now(UTC))
+        told = {"name": _row(self._name, part), "until": wall + left, "longest": wall + LONGEST_PAUSE}
         with _reachable(self._engine) as connection:
-            connection.execute(statement, {"name": _row(self._name, part), "until": _micros(until)})
+            written = connection.execute(_REST_ALL, told).scalar_one()
             connection.commit()
+        if written == told["until"]:  # else it is another process's longer one, and news
+            self._seen[part] = written
 
     def _account(self, part: str, now: int) -> Account:
-        if part not in self._accounts:
-            begin = Account() if part else used_up(self._pace, now)
-            self._accounts[part] = paused(begin, now, self._rest_left(part))
-        return self._accounts[part]
+        account = self._accounts.get(part) or (Account() if part else used_up(self._pace, now))
+        if now - self._looked_at.get(part, now - MICROSECONDS) >= LOOK_SECONDS * MICROSECONDS:
+            account = paused(account, now, self._news(part))
+            self._looked_at[part] = now
+        self._accounts[part] = account
+        return account
 
-    def _rest_left(self, part: str) -> float:
-        """Seconds of a pause that an earlier run of the worker was asked for."""
-        wanted = sa.select(budgets.c.paused_until).where(budgets.c.name == _row(self._name, part))
+    def _news(self, part: str) -> float:
+        """Seconds of a pause that another process, or an earlier run of this one, was asked for since the last look."""
+        rest = sa.type_coerce(budgets.c.paused_until, sa.BigInteger)
+        wanted = sa.select(rest).where(budgets.c.name == _row(self._name, part))
         with _reachable(self._engine) as connection:
             until = connection.execute(wanted).scalar_one_or_none()
-        return 0.0 if until is None else (until - datetime.now(UTC)).total_seconds()
+        before, self._seen[part] = self._seen.get(part), until
+        return 0.0 if until is None or until == before else (until - _micros(datetime.now(UTC))) / MICROSECONDS
 
 
 # --------------------------------------------------------------------------------------------------- many workers

@@ -12,6 +12,7 @@ from app.ports import StoreUnavailable
 from app.store.database import Database, open_bridge, open_inbox
 from app.store.marks import StoredMarks
 from app.store.migrate import MIGRATIONS
+from app.store.pings import StoredPings
 from app.store.secrets_seen import StoredSecretsSeen
 from app.store.vitals import StoredVitals
 
@@ -27,6 +28,7 @@ class Checkup:
         self.database = Database(self._bridge)
         self.vitals = StoredVitals(self.database, self._inbox)
         self.secrets_seen = StoredSecretsSeen(self._inbox)
+        self._pings = StoredPings(self._inbox)
 
     def close(self) -> None:
         """Give every connection back."""
@@ -44,6 +46,15 @@ class Checkup:
         self.check_there()
         with self.database.begin() as tx:
             StoredMarks().put(tx, EXAMINED, at.isoformat())
+
+    def newest(self) -> int:
+        """The number of the newest delivery; 0 where there is none."""
+        self.check_there()
+        return self._pings.newest()
+
+    def came_after(self, number: int) -> bool:
+        """Whether PagerDuty's test event arrived after that delivery."""
+        return self._pings.came_after(number)
 
     def mark(self, name: str) -> str | None:
         """A small named fact, None where there is none."""

@@ -35,6 +35,13 @@ class StoredLetters:
             closed_by=row.closed_by,
         )
 
+    def others_of_lane(self, tx: Tx, letter: Letter) -> tuple[str, ...]:
+        """The reasons of the other open letters about the same link and side, oldest first."""
+        of_the_lane = sa.and_(letters.c.link_id == letter.link_id, letters.c.side == letter.side)
+        still_open = sa.and_(letters.c.kind == "effect", letters.c.closed_at.is_(None))
+        query = sa.select(letters.c.reason).where(of_the_lane, still_open, letters.c.id != letter.letter_id)
+        return tuple(connection(tx).execute(query.order_by(letters.c.id)).scalars())
+
     def close(self, tx: Tx, letter_id: int, outcome: str, at: datetime, by: str) -> None:
         """Nobody has to decide about it any more."""
         values = {"closed_at": at, "outcome": outcome, "closed_by": by}

@@ -5,11 +5,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app.domain.escalation import Climb
 from app.domain.link import Link
 from app.domain.names import AlertId, IncidentId, LinkId, Status
 from app.ports import Page, Row, Tx
 from app.store import codec
 from app.store.database import connection
+from app.store.escalations import StoredClimbs
 from app.store.schema import letters, links, timeline
 
 _letters = sa.select(
@@ -87,6 +89,14 @@ class StoredRecords:
         """Every link on this incident, oldest first."""
         return self._those(tx, links.c.incident_id == incident_id)
 
+    def climb(self, tx: Tx, incident_id: IncidentId) -> Climb | None:
+        """How the escalation of this incident stands."""
+        return StoredClimbs().peek(tx, incident_id) if _is_storable(incident_id) else None
+
+    def climbs(self, tx: Tx, limit: int, every: bool = False) -> tuple[Climb, ...]:
+        """Escalations under way, or all that are kept."""
+        return StoredClimbs().listed(tx, limit, every)
+
     def timeline(self, tx: Tx, wanted: str, page: Page) -> tuple[Row, ...]:
         """Every line about this alert id or incident id, oldest first."""
         if not _is_storable(wanted):
@@ -94,7 +104,8 @@ class StoredRecords:
         matters = sa.select(links.c.id).where(sa.or_(links.c.alert_id == wanted, links.c.incident_id == wanted))
         found = connection(tx).execute(matters).scalars().all()
         # Without a link there is no index to help: only an id nobody knows pays for that.
-        about = timeline.c.link_id.in_(found) if found else timeline.c.alert_id == wanted
+        unlinked = sa.or_(timeline.c.alert_id == wanted, timeline.c.incident_id == wanted)
+        about = timeline.c.link_id.in_(found) if found else unlinked
         rows = _rows(tx, _paged(_line.where(about), timeline.c.id, page))
         return tuple({**row, "facts": codec.load_facts(row["facts"])} for row in rows)
 

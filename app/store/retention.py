@@ -17,7 +17,7 @@ from app.ports import Tx
 from app.store.arrivals import CURSOR
 from app.store.database import Database, connection
 from app.store.marks import StoredMarks
-from app.store.schema import Instant, inbox, letters, links, strays, timeline
+from app.store.schema import Instant, escalations, inbox, letters, links, strays, timeline
 from app.store.write_turn import WriteTurn
 
 BATCH_ROWS = 500
@@ -57,6 +57,7 @@ class StoredRetention:
             "strays": partial(self._sweep, strays, strays.c.at, sa.true()),
             "timeline": partial(self._sweep, timeline, timeline.c.at, ~_of_an_open_link),
             "letters": partial(self._sweep, letters, letters.c.closed_at, sa.true()),
+            "escalations": self._sweep_escalations,
         }
 
     def _sweep(
@@ -68,6 +69,19 @@ class StoredRetention:
                 ids = connection(tx).execute(old).scalars().all()
                 if ids:
                     connection(tx).execute(sa.delete(table).where(table.c.id.in_(ids)))
+            if ids:
+                yield len(ids)
+            if len(ids) < BATCH_ROWS:
+                return
+
+    def _sweep_escalations(self, before: datetime) -> Iterator[int]:
+        """Those that are finished, and of which no dead letter waits for a decision."""
+        over = sa.and_(escalations.c.finished, escalations.c.letter_id.is_(None), escalations.c.changed_at < before)
+        old = sa.select(escalations.c.incident_id).where(over).order_by(escalations.c.changed_at).limit(BATCH_ROWS)
+        while True:
+            with self._bridge.begin() as tx:
+                ids = connection(tx).execute(old).scalars().all()
+                connection(tx).execute(sa.delete(escalations).where(escalations.c.incident_id.in_(ids)))
             if ids:
                 yield len(ids)
             if len(ids) < BATCH_ROWS:

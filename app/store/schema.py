@@ -91,7 +91,7 @@ letters = sa.Table(
     "letters",
     bridge,
     sa.Column("id", RowId, primary_key=True, autoincrement=True),
-    sa.Column("kind", sa.Text, nullable=False, comment="event or effect"),
+    sa.Column("kind", sa.Text, nullable=False, comment="event, effect or escalation"),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("at", Instant, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
@@ -110,6 +110,30 @@ marks = sa.Table(
     bridge,
     sa.Column("name", sa.Text, primary_key=True, comment="intake.cursor, worker.seen, hold.pagerduty, ..."),
     sa.Column("value", sa.Text, nullable=False),
+)
+
+escalations = sa.Table(
+    "escalations",
+    bridge,
+    sa.Column("incident_id", sa.Text, primary_key=True),
+    sa.Column("link_id", sa.BigInteger),
+    sa.Column("finished", sa.Boolean, nullable=False),
+    sa.Column("due_at", Instant, comment="when somebody has to look next; null when nobody has to"),
+    sa.Column("letter_id", sa.BigInteger, comment="the open dead letter it became"),
+    sa.Column("changed_at", Instant, nullable=False, index=True),
+    sa.Column("state", sa.Text, nullable=False, comment="the whole climb as JSON"),
+    sa.Index(
+        "escalations_due_at",
+        "due_at",
+        sqlite_where=sa.text("due_at IS NOT NULL"),
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    ),
+    sa.Index(
+        "escalations_letter_id",
+        "letter_id",
+        sqlite_where=sa.text("letter_id IS NOT NULL"),
+        postgresql_where=sa.text("letter_id IS NOT NULL"),
+    ),
 )
 
 budgets = sa.Table(

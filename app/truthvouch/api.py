@@ -54,15 +54,30 @@ class AlertsApi:
 
     def get(self, alert_id: AlertId) -> Reply[AlertFacts]:
         """``GET /alerts/{id}``, which TruthVouch may not have: then ``Refused`` with 404 or 405."""
+        reply = self.shown(alert_id)
+        if not isinstance(reply, Done):
+            return reply
+        facts = wire.facts(reply.value, alert_id)
+        return Done(facts) if facts else Retry("unreadable_answer")
+
+    def shown(self, alert_id: AlertId) -> Reply[Mapping[str, object]]:
+        """As ``get``, in TruthVouch's own words."""
         reply = self._send("GET", calls.path(READ_ALERT, alert_id), alert_id)
         if not isinstance(reply, Done):
             return reply
         told = table_of(reply.value)
-        facts = wire.facts(told.get("data") or told, alert_id)
-        return Done(facts) if facts else Retry("unreadable_answer")
+        return Done(table_of(told.get("data")) or told)
 
     def page(self, page: int, status: str | None = None) -> Reply[tuple[tuple[Reading, ...], bool]]:
         """One page of ``GET /alerts`` as words, and whether there is a next page. Pages count from 1."""
+        reply = self.listed(page, status)
+        if not isinstance(reply, Done):
+            return reply
+        entries, more = reply.value
+        return Done((tuple(map(wire.listed, entries)), more))
+
+    def listed(self, page: int, status: str | None = None) -> Reply[tuple[list[object], bool]]:
+        """As ``page``, in TruthVouch's own words."""
         params = {"page": str(page)} | ({"status": status} if status else {})
         reply = self._send("GET", "/alerts", None, params=params)
         if not isinstance(reply, Done):
@@ -70,7 +85,7 @@ class AlertsApi:
         entries = _entries(reply.value)
         if entries is None:
             return Retry("unreadable_answer")
-        return Done((tuple(map(wire.listed, entries)), _has_next(reply.value, page, len(entries))))
+        return Done((entries, _has_next(reply.value, page, len(entries))))
 
     def _change(self, call: Call, alert_id: AlertId, resolution: str | None) -> Reply[None]:
         body = calls.body(call.body, {"alert_id": alert_id, "resolution": resolution})

@@ -27,6 +27,7 @@ VIOLATIONS = {
     "Only transport imports requests": ("app/pagerduty/rest_api.py", "import requests"),
     "Only the store speaks SQL": ("app/engine/__init__.py", "import sqlalchemy"),
     "Only the engine knows DBOS": ("app/worker.py", "import dbos"),
+    "Charts are drawn for commands alone": ("app/worker.py", "import app.reporting"),
     "The web never reaches the engine, whatever the way": ("app/web/__init__.py", "import app.bootstrap"),
 }
 """For each law one line that breaks it."""

@@ -5,7 +5,8 @@
 ``partners``    the simulated partners' control API, as people and as an observer
 ``world``       the processes, and who may be killed among them
 ``load``        alerts, and what people do about them
-``violence``    kills, faults, held and shuffled webhooks
+``violence``    kills, faults, webhooks held, shuffled and lost
+``looks``       what reconciliation has looked at, from the bridge's log
 ``evidence``    what was seen, as values
 ``recorder``    remembers every call
 ``judge``       what the evidence says: values in, values out; ``verdict`` is its answer

@@ -4,6 +4,7 @@ import argparse
 import json
 import secrets
 import sys
+from itertools import product
 
 import pytest
 
@@ -16,19 +17,21 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     options.add_argument("--seconds", type=float, default=60.0, help="how long the violence lasts")
     options.add_argument("--store", choices=("sqlite", "postgres", "both"), default="sqlite")
+    options.add_argument("--via", choices=("rest", "events", "both"), default="rest", help="which of PagerDuty's doors")
     options.add_argument("--seed", type=int, default=None, help="the same seed gives the same plan")
     options.add_argument("--quiet-seconds", type=float, default=None, help="how long quiet may take to come")
     options.add_argument("--json", action="store_true", help="the report for machines, on standard output")
     chosen = options.parse_args()
     seed = secrets.randbelow(10**6) if chosen.seed is None else chosen.seed
     stores = ("sqlite", "postgres") if chosen.store == "both" else (chosen.store,)
+    doors = ("rest", "events") if chosen.via == "both" else (chosen.via,)
     say = _to(sys.stderr if chosen.json else sys.stdout)
     runs = []
-    for store in stores:
-        say(f"Chaos on {store} for {chosen.seconds:g} s, seed {seed}")
+    for store, via in product(stores, doors):
+        say(f"Chaos on {store} via {via} for {chosen.seconds:g} s, seed {seed}")
         try:
             patience = chosen.quiet_seconds or max(QUIET_SECONDS, chosen.seconds / 2)
-            runs.append(run(store, chosen.seconds, seed, say, patience))
+            runs.append(run(store, via, chosen.seconds, seed, say, patience))
         except pytest.skip.Exception as missing:
             say(f"Not run on {store}: {missing}")
             return 1

@@ -11,6 +11,8 @@ from tests.system.signing import key_of
 OPEN, ACKNOWLEDGED, RESOLVED = "open", "acknowledged", "resolved"
 PLAIN = {"triggered": OPEN, "investigating": ACKNOWLEDGED, "dismissed": RESOLVED}
 """Both partners' statuses in three words; those not named are one of them already."""
+BY_EVENT = {"trigger": OPEN, "acknowledge": ACKNOWLEDGED, "resolve": RESOLVED}
+"""The Events API's actions in the same words."""
 TRUTHVOUCH, PAGERDUTY = "truthvouch", "pagerduty"
 DESERVING = ("critical", "high")
 
@@ -66,6 +68,15 @@ class Write:
     took: bool
     """Whether the partner did it, whatever became of its answer."""
     creates: bool = False
+    by_event: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A search of the bridge for the incidents of a key that brought no answer."""
+
+    at: float
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +95,15 @@ class Evidence:
     incidents: list[IncidentSeen] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
+    failed_looks: list[Look] = field(default_factory=list)
     calls: int = 0
     """Of the bridge to the partners, reads included."""
     kills: list[Kill] = field(default_factory=list)
     faults: int = 0
     webhooks: Mapping[str, int] = field(default_factory=dict)
-    """``sent``, ``retried``, ``failed``, ``queued``, ``held``."""
+    """``sent``, ``retried``, ``failed``, ``queued``, ``held``, ``dropped``."""
+    found: int = 0
+    """What reconciliation found that no webhook had told, by the bridge's own account."""
     seconds: float = 0.0
     seconds_to_quiet: float | None = None
     """None: it never became quiet in the time given."""
@@ -112,12 +126,17 @@ def alerts_in(state: Mapping[str, Any], raised: Mapping[str, float]) -> list[Ale
     ]
 
 
-def incidents_in(state: Mapping[str, Any]) -> list[IncidentSeen]:
-    """Every incident in the sandbox's state."""
+def key_in(incident: Mapping[str, Any]) -> str:
+    """Under which key it was opened, as long as it was not merged: a merge moves what an event has opened."""
+    return str(incident["incident_key"] or next(iter(incident["alert_keys"]), ""))
+
+
+def incidents_in(state: Mapping[str, Any], keys: Mapping[str, str] | None = None) -> list[IncidentSeen]:
+    """Every incident in the sandbox's state; ``keys`` says what the key of each was before anybody merged it."""
     return [
         IncidentSeen(
             incident["id"],
-            str(incident["incident_key"] or next(iter(incident["alert_keys"]), "")),
+            (keys or {}).get(incident["id"]) or key_in(incident),
             plain(incident["status"]),
             incident["merged_into"],
             tuple(note["content"] for note in incident["notes"]),
@@ -132,6 +151,13 @@ def writes_in(calls: Iterable[Mapping[str, Any]]) -> list[Write]:
     return sorted((write for write in found if write), key=lambda write: write.at)
 
 
+def failed_looks_in(calls: Iterable[Mapping[str, Any]]) -> list[Look]:
+    """Where the bridge could not look whether an incident is there already."""
+    searches = (call for call in calls if call["method"] == "GET" and call["path"] == "/incidents")
+    failed = (call for call in searches if call["status"] is None or call["status"] >= 300)
+    return [Look(call["at"], key) for call in failed for key in call.get("query", {}).get("incident_key", [])]
+
+
 def _write(call: Mapping[str, Any]) -> Write | None:
     """None for what changes nothing, or was cut off because its sender was killed."""
     body = call["body"] if isinstance(call["body"], dict) else {}
@@ -140,6 +166,9 @@ def _write(call: Mapping[str, Any]) -> Write | None:
     took = call["fault"] == "reset_after" or (status is not None and 200 <= status < 300)
     if side == TRUTHVOUCH and "status" in body:
         return Write(call["at"], side, unquote(path.rpartition("/")[2]), plain(body["status"]), status, took)
+    if path == "/v2/enqueue" and body.get("event_action") in BY_EVENT:
+        says = BY_EVENT[body["event_action"]]
+        return Write(call["at"], side, body.get("dedup_key", ""), says, status, took, says == OPEN, by_event=True)
     if path == "/incidents" and "incident_key" in incident:
         return Write(call["at"], side, incident["incident_key"], OPEN, status, took, creates=True)
     if found := re.fullmatch(r"/incidents/(\w+)/notes", path):

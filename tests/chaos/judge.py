@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from tests.chaos.evidence import (
     ACKNOWLEDGED,
@@ -56,7 +57,8 @@ class Judge:
         if not deserves and incidents:
             yield Finding("undeserved", alert.alert_id, f"severity {alert.severity} opened an incident")
         if len(incidents) > 1:
-            yield Finding("doubled", alert.alert_id, f"incidents {', '.join(i.incident_id for i in incidents)}")
+            kind = "paged_again" if self._could_not_look(alert.key) else "doubled"
+            yield Finding(kind, alert.alert_id, f"incidents {', '.join(i.incident_id for i in incidents)}")
         if deserves and not incidents and not self._was_over_before(alert):
             yield Finding("lost", alert.alert_id, "no incident was ever opened")
         if deserves and len(incidents) == 1 and alert.key not in self._mixed:
@@ -64,6 +66,17 @@ class Judge:
         for lane, alive in self._lanes(alert):
             for write in inverted(lane, alive):
                 yield Finding("inverted", alert.alert_id, f"{write.side} was told {write.says} after something newer")
+
+    def _could_not_look(self, key: str) -> bool:
+        """Whether every page after the first went out by event because nobody could look for the one before; a page
+        must not wait for the door of another key. Two that are open at once have no excuse."""
+        is_open = [incident.status != RESOLVED for incident in self._by_key[key]]
+        pages = [write for write in self._writes[key] if write.creates and write.took]
+        blind = [
+            any(look.key == key and first.at < look.at < again.at for look in self._seen.failed_looks)
+            for first, again in pairwise(pages)
+        ]
+        return sum(is_open) <= 1 and bool(blind) and all(blind) and all(page.by_event for page in pages)
 
     def _was_over_before(self, alert: AlertSeen) -> bool:
         """Whether a person closed it at TruthVouch: then nobody needs to be paged any more, if it stayed closed."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.evidence import Act
+from tests.chaos.evidence import Act, key_in
 from tests.chaos.partners import Json, Partners
 from tests.system.sandbox import FINDINGS
 from tests.system.signing import key_of
@@ -49,6 +49,8 @@ class Load:
     raised: dict[str, float] = field(default_factory=dict)
     acts: list[Act] = field(default_factory=list)
     _stories: list[Story] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
+    """Incident id -> the key it was opened under. People merge only what is in here."""
     _incidents: dict[str, str] = field(default_factory=dict)
     _looked_at: float = 0.0
 
@@ -69,11 +71,17 @@ class Load:
         now = self.clock()
         if now - self._looked_at > INCIDENTS_LOOK_SECONDS:
             self._looked_at = now
-            self._incidents |= {i["incident_key"]: i["id"] for i in self.partners.look("state", limit=150)["incidents"]}
+            self._look_around()
         for story in self._stories:
             if story.due <= now:
                 self._go_on(story, now)
         self._stories = [story for story in self._stories if story.steps]
+
+    def _look_around(self) -> None:
+        for seen in self.partners.look("state", limit=150)["incidents"]:
+            if seen["id"] not in self.keys:
+                self.keys[seen["id"]] = key_in(seen)
+                self._incidents[key_in(seen)] = seen["id"]
 
     def _go_on(self, story: Story, now: float) -> None:
         side, verb, _ = story.steps[0]

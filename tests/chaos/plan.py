@@ -50,13 +50,14 @@ class Moment:
 
     at: float
     what: str
-    """``alert``, ``fault``, ``hold`` or ``kill``."""
+    """``alert``, ``fault``, ``hold``, ``drop`` or ``kill``."""
     facts: dict[str, Any]
 
 
 def plan(seed: int, seconds: float, store: str) -> list[Moment]:
     """All of it in order of time. The same three values always give the same plan."""
-    streams = (_alerts(seed, seconds), _faults(seed, seconds), _holds(seed, seconds), _kills(seed, seconds, store))
+    shared = (stream(seed, seconds) for stream in (_alerts, _faults, _holds, _drops))
+    streams = (*shared, _kills(seed, seconds, store))
     return sorted((moment for stream in streams for moment in stream), key=lambda moment: moment.at)
 
 
@@ -98,6 +99,12 @@ def _holds(seed: int, seconds: float) -> Iterator[Moment]:
         yield Moment(
             at, "hold", {"lasts": dice.uniform(0.3, 1.5), "flush": {**flush, "copies": dice.choice((1, 2, 3))}}
         )
+
+
+def _drops(seed: int, seconds: float) -> Iterator[Moment]:
+    dice = random.Random(f"{seed} drops")
+    for at in _instants(dice, seconds, 2.0, 6.0):
+        yield Moment(at, "drop", {"lasts": dice.uniform(0.3, 1.0), "partner": dice.choice(("pagerduty", "truthvouch"))})
 
 
 def _kills(seed: int, seconds: float, store: str) -> Iterator[Moment]:

@@ -18,6 +18,7 @@ class Outcome:
     """One finished run."""
 
     store: str
+    via: str
     seed: int
     seen: Evidence
     verdict: Verdict
@@ -39,16 +40,20 @@ def figures(run: Outcome) -> dict[str, Any]:
     undelivered = sum(seen.webhooks.get(name, 0) for name in ("failed", "queued", "held"))
     return {
         "store": run.store,
+        "via": run.via,
         "seed": run.seed,
         "seconds": round(seen.seconds, 1),
         "alerts raised": len(seen.alerts),
         "webhooks accepted": seen.webhooks.get("sent", 0),
         "webhooks repeated": seen.webhooks.get("retried", 0),
         "webhooks undelivered": undelivered,
+        "webhooks dropped": seen.webhooks.get("dropped", 0),
+        "found by looking": seen.found,
         "acts of people": len(seen.acts),
         "kills": dict(sorted(Counter(kill.whom for kill in seen.kills).items())),
         "faults": seen.faults,
         **{kind: counts[kind] for kind in FAILING},
+        "paged again": counts["paged_again"],
         "overruled": counts["overruled"],
         "refused": counts["refused"],
         "effects repeated": run.verdict.repeated,

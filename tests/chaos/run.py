@@ -17,17 +17,24 @@ QUIET_SECONDS = 60.0
 
 
 def run(
-    store: str, seconds: float, seed: int, say: Say, quiet_seconds: float = QUIET_SECONDS, least_kills: int = 0
+    store: str,
+    via: str,
+    seconds: float,
+    seed: int,
+    say: Say,
+    quiet_seconds: float = QUIET_SECONDS,
+    least_kills: int = 0,
 ) -> Outcome:
-    """A whole run on ``sqlite`` or ``postgres``. Its folder is left behind only if it failed.
+    """A whole run on ``sqlite`` or ``postgres``, through PagerDuty's door ``rest`` or ``events``. Its folder is left
+    behind only if it failed.
 
     On a slow machine the violence goes on, for twice the time at most, until there were ``least_kills``.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f"chaos-{store}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"chaos-{store}-{via}-"))
     with ExitStack() as ending:
         url = ending.enter_context(fresh_postgres()) if store == "postgres" else ""
         # Reading thousands of alerts back every two seconds would be most of the work.
-        world = ending.enter_context(chaos_world(folder, url, 2 if seconds <= SHORT_RUN_SECONDS else 15))
+        world = ending.enter_context(chaos_world(folder, url, 2 if seconds <= SHORT_RUN_SECONDS else 15, via))
         played = stage(world, say)
         ending.callback(played.partners.close)
         played.play(seed, seconds, least_kills)
@@ -37,7 +44,7 @@ def run(
         proofs = [_proof(world, seen, alert_id) for alert_id in list(about)[:SHOWN]]
     if not verdict.failures:
         shutil.rmtree(folder)
-    return Outcome(store, seed, seen, verdict, proofs, str(folder) if verdict.failures else "")
+    return Outcome(store, via, seed, seen, verdict, proofs, str(folder) if verdict.failures else "")
 
 
 def _proof(world: ChaosWorld, seen: Evidence, alert_id: str) -> str:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.chaos.evidence import Evidence, alerts_in, incidents_in
+from tests.chaos.evidence import Evidence, alerts_in, failed_looks_in, incidents_in
 from tests.chaos.load import Load
 from tests.chaos.partners import Partners
 from tests.chaos.plan import plan
@@ -14,7 +14,8 @@ from tests.chaos.world import ChaosWorld
 from tests.system.bridge import assert_log_is_fit_to_keep
 
 STILL_SECONDS = 3.0
-"""Longer than the rounds of reconciliation are apart, so that at least one has found nothing to do."""
+LOOKS = 2
+"""Reconciliations that must have ended since the last change: the second of them began after it, and saw it all."""
 TICK_SECONDS = 0.02
 LOOK_SECONDS = 0.25
 
@@ -35,6 +36,7 @@ class Stage:
             "alert": self.load.raise_alert,
             "fault": self.violence.fault,
             "hold": self.violence.hold,
+            "drop": self.violence.drop,
             "kill": self.violence.kill,
         }
         # A plan is the beginning of every longer one of its seed.
@@ -53,16 +55,17 @@ class Stage:
         return self.violence.killed < least_kills and now < 2 * seconds
 
     def become_quiet(self, seconds: float) -> float | None:
-        """How long it took until nothing was under way and nothing more was written; None if it was not quiet yet."""
+        """How long it took until nothing was under way, nothing more was written and reconciliation had looked in
+        vain; None if it was not quiet yet."""
         began = still_since = time.monotonic()
-        written = -1
+        written, looked = -1, 0
         while (now := time.monotonic()) - began < seconds:
             self.world.keep_alive()
             self.recorder.tick(force=True)
             writes = len(self.recorder.writes())
             if writes != written or self._is_busy():
-                still_since, written = now, writes
-            elif now - still_since >= STILL_SECONDS:
+                still_since, written, looked = now, writes, self.world.looks.complete()
+            elif now - still_since >= STILL_SECONDS and self.world.looks.complete() >= looked + LOOKS:
                 return round(still_since - began, 2)
             time.sleep(LOOK_SECONDS)
         return None
@@ -77,13 +80,15 @@ class Stage:
         state = self.partners.look("state", limit=100_000)
         return Evidence(
             alerts=alerts_in(state, self.load.raised),
-            incidents=incidents_in(state),
+            incidents=incidents_in(state, self.load.keys),
             acts=self.load.acts,
             writes=self.recorder.writes(),
+            failed_looks=failed_looks_in(self.recorder.calls),
             calls=len(self.recorder.calls),
             kills=self.violence.kills,
             faults=self.violence.faults,
             webhooks=state["webhooks"],
+            found=self.world.looks.found(),
             seconds=time.monotonic() - self.violence.began,
             seconds_to_quiet=quiet,
             left_waiting=self.world.waiting(),

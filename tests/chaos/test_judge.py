@@ -1,10 +1,11 @@
 """The judge can say no: made-up records of everything a run must not have, and of what is no fault."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from tests.chaos.evidence import ACKNOWLEDGED, OPEN, RESOLVED, Act, AlertSeen, Evidence, IncidentSeen, Write
+from tests.chaos.evidence import ACKNOWLEDGED, OPEN, RESOLVED, Act, AlertSeen, Evidence, IncidentSeen, Look, Write
 from tests.chaos.judge import Judge
 from tests.system.signing import key_of
 
@@ -81,6 +82,38 @@ def test_agreeing_on_what_people_did_not_say_last_is_told():
 
 def test_a_second_incident_is_a_doubled_page():
     assert {"doubled": 1} == kinds(replace(seen(), incidents=[INCIDENT, replace(INCIDENT, incident_id="Q2")]))
+
+
+def by_event(at: float) -> Write:
+    return Write(at, "pagerduty", key_of("a-1"), OPEN, None, took=True, creates=True, by_event=True)
+
+
+def twice(*looks: float, first: str = RESOLVED, pages: Sequence[Write] = (by_event(101), by_event(105))) -> Evidence:
+    """A second incident; searches for the first one failed at these times."""
+    incidents = [replace(INCIDENT, status=first), replace(INCIDENT, incident_id="Q2")]
+    failed = [Look(at, key_of("a-1")) for at in looks]
+    return replace(seen(writes=list(pages)), incidents=incidents, failed_looks=failed)
+
+
+def test_a_page_by_event_waits_for_no_look_and_may_come_again():
+    assert {"paged_again": 1} == kinds(twice(103))
+    assert {"paged_again": 1} == kinds(twice(103, 107, pages=[by_event(101), by_event(105), by_event(109)]))
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        twice(),
+        twice(100, 106),
+        twice(103, first=OPEN),
+        twice(103, pages=[by_event(101), by_event(105), by_event(109)]),
+        twice(103, pages=[created(101), created(105)]),
+        replace(twice(103), failed_looks=[Look(103, "another")]),
+    ],
+    ids=["no look", "at another time", "both open", "not before each", "by rest", "for another"],
+)
+def test_a_second_page_without_that_excuse_is_a_doubled_page(evidence: Evidence):
+    assert {"doubled": 1} == kinds(evidence)
 
 
 def test_an_incident_of_no_alert_is_a_page_too_many():

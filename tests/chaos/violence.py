@@ -1,9 +1,10 @@
-"""What a run does to the bridge: kills and freezes its processes, lets the partners fail, holds and mixes webhooks."""
+"""What a run does to the bridge: kills and freezes processes, lets partners fail, holds, mixes and loses webhooks."""
 
 import heapq
 import signal
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -17,6 +18,7 @@ Say = Callable[[str], None]
 SECOND_BEST = {"master": "web", "leader": "worker", "stop": "worker", "worker": "web", "web": "worker"}
 """Who is struck when there is nobody of that kind at the moment."""
 
+PARTNERS = ("pagerduty", "truthvouch")
 BREATH_SECONDS = 0.4
 """Between two blows at least, also between those that had to wait for somebody to strike."""
 
@@ -32,6 +34,8 @@ class Violence:
     kills: list[Kill] = field(default_factory=list)
     faults: int = 0
     _later: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
+    _diverted: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(mode, partner): how many troubles of that kind last."""
     _ended: bool = False
     _waits: bool = False
     _struck_at: float = 0.0
@@ -46,12 +50,31 @@ class Violence:
 
     def hold(self, facts: dict[str, Any]) -> None:
         """Keep webhooks back for a while and send them in another order, some of them again."""
-        self.partners.order("webhooks", {"mode": "hold"})
+        self._divert("hold", PARTNERS)
         self._after(facts["lasts"], lambda: self._release(facts["flush"]))
 
     def _release(self, flush: dict[str, Any]) -> None:
-        self.partners.order("webhooks", {"mode": "send"})
+        self._end_diversion("hold", PARTNERS)
         self.partners.order("webhooks/flush", flush)
+
+    def drop(self, facts: dict[str, Any]) -> None:
+        """Lose one partner's webhooks for a while, and for good."""
+        self._divert("drop", (facts["partner"],))
+        self._after(facts["lasts"], lambda: self._end_diversion("drop", (facts["partner"],)))
+
+    def _divert(self, mode: str, partners: Sequence[str]) -> None:
+        self._diverted.update((mode, partner) for partner in partners)
+        self._order_modes(partners)
+
+    def _end_diversion(self, mode: str, partners: Sequence[str]) -> None:
+        self._diverted.subtract((mode, partner) for partner in partners)
+        self._order_modes(partners)
+
+    def _order_modes(self, partners: Sequence[str]) -> None:
+        """Two troubles may overlap: the end of one does not end the other, and losing goes before keeping."""
+        for partner in partners:
+            mode = next((mode for mode in ("drop", "hold") if self._diverted[mode, partner] > 0), "send")
+            self.partners.order("webhooks", {"mode": mode, "partner": partner})
 
     def kill(self, facts: dict[str, Any]) -> None:
         """Kill or freeze one process; the next best where there is none of the kind, as soon as there is one."""
@@ -101,7 +124,6 @@ class Violence:
         while self._later:
             heapq.heappop(self._later)[2]()
         self.partners.heal()
-        self._release({})
 
     def _after(self, seconds: float, undo: Callable[[], None]) -> None:
         heapq.heappush(self._later, (time.monotonic() + seconds, next(self._serial), undo))

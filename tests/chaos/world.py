@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import requests
 
+from tests.chaos.looks import Looks
 from tests.system.bridge import Bridge
 from tests.system.processes import PYTHON, ROOT, Tree, free_port, kill
 from tests.system.sandbox import Sandbox
@@ -22,6 +23,8 @@ COMMAND = (PYTHON, "-m", "app.cli")
 WORKERS = 3
 RESTART_SECONDS = 0.4
 """How soon a supervisor would notice that a process has ended."""
+READ_ALL = "truthvouch: {reconcile_calls_per_hour: 100000}\n"
+"""What a lost webhook would have told must be found within the run."""
 HOLDERS = """
 SELECT a.application_name, count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 WHERE l.locktype = 'advisory' AND a.datname = current_database()
@@ -33,14 +36,15 @@ GROUP BY a.application_name, l.pid
 class ChaosWorld:
     """On SQLite the one command that starts everything; on PostgreSQL web processes, and three workers apart."""
 
-    def __init__(self, folder: Path, database_url: str, reconcile_seconds: int = 2) -> None:
+    def __init__(self, folder: Path, database_url: str, reconcile_seconds: int = 2, via: str = "rest") -> None:
         self.store = "postgres" if database_url else "sqlite"
         port = free_port()
         self.sandbox = Sandbox(folder, f"http://127.0.0.1:{port}")
         apart = {"DATABASE_URL": database_url, "BRIDGE_ROLE": "web"} if database_url else {}
         seconds = {"BRIDGE_RECONCILE_SECONDS": str(reconcile_seconds)}
         self.bridge = Bridge(folder, self.sandbox.url, port=port, **seconds, **apart)
-        self.bridge.config.write_text("pagerduty:\n  via: rest\n", "utf-8")
+        self.bridge.config.write_text(f"pagerduty: {{via: {via}}}\n{READ_ALL}", "utf-8")
+        self.looks = Looks(self.bridge.log)
         self._database_url = database_url
         self._workers: dict[str, Tree] = {}
         self._dead: set[int] = set()
@@ -123,9 +127,11 @@ class ChaosWorld:
 
 
 @contextmanager
-def chaos_world(folder: Path, database_url: str = "", reconcile_seconds: int = 2) -> Iterator[ChaosWorld]:
+def chaos_world(
+    folder: Path, database_url: str = "", reconcile_seconds: int = 2, via: str = "rest"
+) -> Iterator[ChaosWorld]:
     """A running world in this folder; nothing of it is left afterwards but the files."""
-    world = ChaosWorld(folder, database_url, reconcile_seconds)
+    world = ChaosWorld(folder, database_url, reconcile_seconds, via)
     try:
         world.start()
         yield world

@@ -74,17 +74,6 @@ def test_a_write_has_one_echo_however_often_it_is_delivered() -> None:
     assert ("moved", Status.ACKNOWLEDGED) == (again.outcome, again.link.status)
 
 
-def test_a_reopened_of_ours_that_is_faster_than_its_own_answer_undoes_no_resolve() -> None:
-    """A person resolves while our acknowledge is on its way; that reopens it, and is told before it is answered."""
-    link = alert_says(OPEN, AlertVerb.ACKNOWLEDGED, 1).link
-    link = incident_says(link, IncidentVerb.RESOLVED, 2).link
-    link = incident_says(link, IncidentVerb.REOPENED, 2.3).link
-    link = put(link, Status.ACKNOWLEDGED, 2)
-    assert Status.RESOLVED is link.status
-    assert SetIncident(Status.RESOLVED) == missing(link, P)
-    assert Status.RESOLVED is incident_says(link, IncidentVerb.ACKNOWLEDGED, 2.3).link.status
-
-
 def test_a_persons_reopen_before_our_acknowledge_stands() -> None:
     link = incident_says(OPEN, IncidentVerb.RESOLVED, 2).link
     link = incident_says(link, IncidentVerb.REOPENED, 10).link

@@ -1,10 +1,13 @@
 """The decision on one alert: first match wins, then the severity map."""
 
+from datetime import UTC, datetime
+
 from app.domain.alert import Alert
 from app.domain.names import AlertId, Urgency
 from app.domain.rulebook import Decision, Rule, RuleAction, Rulebook
 from app.domain.rules import SEVERITY_MAP, decide, explain, fields
 
+NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 SUPPRESS, CREATE = RuleAction.SUPPRESS, RuleAction.CREATE_INCIDENT
 
 BOOK = Rulebook(
@@ -24,7 +27,7 @@ def alert(**told: object) -> Alert:
 
 
 def test_the_first_rule_that_matches_decides():
-    assert decide(BOOK, alert(confidence=0.05, severity="critical")) == Decision(
+    assert decide(BOOK, alert(confidence=0.05, severity="critical"), NOW) == Decision(
         urgency=Urgency.HIGH,
         rule="surely false",
         version="abc",
@@ -36,46 +39,46 @@ def test_the_first_rule_that_matches_decides():
 
 
 def test_a_suppressing_rule_opens_no_incident():
-    decision = decide(BOOK, alert(category="Paraphrase", severity="medium", confidence=0.05))
+    decision = decide(BOOK, alert(category="Paraphrase", severity="medium", confidence=0.05), NOW)
     assert (None, "noise", "suppressed") == (decision.urgency, decision.rule, decision.reason)
 
 
 def test_no_match_goes_by_the_severity_map():
     expected = Decision(Urgency.LOW, SEVERITY_MAP, "abc", "severity_map", None, "PBOOK", "PPOLICY")
-    assert expected == decide(BOOK, alert(severity="high"))
+    assert expected == decide(BOOK, alert(severity="high"), NOW)
 
 
 def test_a_severity_mapped_to_none_opens_no_incident():
-    decision = decide(BOOK, alert(severity="low"))
+    decision = decide(BOOK, alert(severity="low"), NOW)
     assert (None, "severity_none") == (decision.urgency, decision.reason)
 
 
 def test_an_unknown_and_a_missing_severity_count_as_high():
     for severity in ("warning", None):
-        decision = decide(BOOK, alert(severity=severity))
+        decision = decide(BOOK, alert(severity=severity), NOW)
         assert (Urgency.LOW, "unknown_severity") == (decision.urgency, decision.reason)
 
 
 def test_a_rule_without_urgency_takes_the_maps():
-    assert decide(BOOK, alert(severity="high", confidence=0.2)).urgency is Urgency.LOW
+    assert decide(BOOK, alert(severity="high", confidence=0.2), NOW).urgency is Urgency.LOW
 
 
 def test_a_rule_without_urgency_pages_where_the_map_says_none():
-    assert decide(BOOK, alert(severity="low", confidence=0.2)).urgency is Urgency.HIGH
+    assert decide(BOOK, alert(severity="low", confidence=0.2), NOW).urgency is Urgency.HIGH
 
 
 def test_an_alert_without_confidence_is_no_low_confidence():
-    assert decide(BOOK, alert(severity="critical")).rule == SEVERITY_MAP
+    assert decide(BOOK, alert(severity="critical"), NOW).rule == SEVERITY_MAP
 
 
 def test_how_sure_the_detection_is_says_nothing_about_how_true_the_answer_is():
-    assert decide(BOOK, alert(severity="critical", detection_confidence=0.05)).rule == SEVERITY_MAP
+    assert decide(BOOK, alert(severity="critical", detection_confidence=0.05), NOW).rule == SEVERITY_MAP
 
 
 def test_a_rule_may_name_fields_of_truthvouchs_own_and_people():
     book = Rulebook(rules=(Rule("probe", "user_id = prober and action_taken = blocked", SUPPRESS),))
     probe = alert(severity="critical", people={"user_id": "prober"}, extra={"action_taken": "blocked"})
-    assert decide(book, probe).reason == "suppressed"
+    assert decide(book, probe, NOW).reason == "suppressed"
 
 
 def test_fields_of_truthvouchs_own_never_hide_ours():
@@ -90,12 +93,12 @@ def test_type_and_kind_are_one_field():
 
 def test_a_rule_that_cannot_be_understood_never_matches_and_says_so():
     book = Rulebook(rules=(Rule("broken", "confidence <", SUPPRESS),))
-    assert decide(book, alert(severity="critical")).urgency is Urgency.HIGH
-    assert "ends too early" in explain(book, alert(severity="critical"))[0].why
+    assert decide(book, alert(severity="critical"), NOW).urgency is Urgency.HIGH
+    assert "ends too early" in explain(book, alert(severity="critical"), NOW)[0].why
 
 
 def test_the_explanation_names_every_rule_tried_and_the_value_it_met():
-    tried = explain(BOOK, alert(confidence=0.7, severity="critical"))
+    tried = explain(BOOK, alert(confidence=0.7, severity="critical"), NOW)
     assert [(step.rule, step.matched) for step in tried] == [
         ("noise", False),
         ("surely false", False),
@@ -108,16 +111,16 @@ def test_the_explanation_names_every_rule_tried_and_the_value_it_met():
 
 
 def test_the_explanation_stops_where_the_decision_was_made():
-    assert [step.rule for step in explain(BOOK, alert(confidence=0.05))] == ["noise", "surely false"]
+    assert [step.rule for step in explain(BOOK, alert(confidence=0.05), NOW)] == ["noise", "surely false"]
 
 
 def test_the_explanation_of_an_unknown_severity_says_what_it_counts_as():
-    assert "counts as high: low urgency" in explain(Rulebook(), alert(severity="warning"))[0].why
+    assert "counts as high: low urgency" in explain(Rulebook(), alert(severity="warning"), NOW)[0].why
 
 
 def test_the_explanation_names_no_person():
     book = Rulebook(rules=(Rule("who", "user_id = x or note = y", SUPPRESS),))
     told = alert(people={"user_id": "usr_77"}, extra={"note": "ask usr_77 or dana@example.com"})
-    why = explain(book, told)[0].why
+    why = explain(book, told, NOW)[0].why
     assert "usr_77" not in why
     assert "dana@example.com" not in why

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from app.domain.alert import Alert
-from app.domain.delivery import asked_again, let_go, record
+from app.domain.delivery import record
 from app.domain.effects import (
     AddNote,
     ConfirmResolve,
@@ -22,6 +22,7 @@ from app.domain.lifecycle import advance
 from app.domain.link import Clock, Known, Lane, Link, Note
 from app.domain.names import AlertId, IncidentId, Side, Status, Urgency, Via, incident_key
 from app.domain.outcome import Done, Refused
+from app.domain.reprieve import asked_again, let_go
 from app.domain.rulebook import Decision
 from app.domain.words import IncidentVerb, IncidentWord
 from tests.fakes import START

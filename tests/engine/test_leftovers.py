@@ -139,6 +139,29 @@ def test_looking_every_few_seconds_reads_only_what_is_in_hand(tmp_path: Path) ->
         running.database.engine.dispose()
 
 
+def test_what_is_queued_delayed_or_running_is_unfinished_also_in_company(running: Running) -> None:
+    def lane(seq: int, link: int = 1, side: Side = Side.PAGERDUTY) -> tuple[LinkId, Side, int]:
+        return LinkId(link), side, seq
+
+    leftovers = running.engine.leftovers
+    running.submit(1)
+    until(lambda: running.ended() == 1, "the first ends")
+    running.may_end.clear()
+    running.submit(2)
+    until(lambda: len(running.ran) == 2, "the second runs")
+    running.submit(3, delay=3600)
+    with running.database.begin() as tx:  # one workflow, named after its first
+        orders = [Order(QUEUE, LinkId(link), Side.PAGERDUTY, 4, 3, 3600.0) for link in (1, 2, 3)]
+        running.engine.submit(tx, orders)
+    owed = {lane(2), lane(3), lane(4), lane(4, 2), lane(4, 3)}
+    others = {lane(1), lane(5), lane(4, 4), lane(3, 2), lane(2, side=Side.TRUTHVOUCH)}
+    assert owed == leftovers.unfinished(owed | others)
+    assert {lane(3)} == leftovers.unfinished({lane(3)})
+    assert frozenset() == leftovers.unfinished(set())
+    running.sql("UPDATE {t} SET status = 'CANCELLED' WHERE status = 'DELAYED'")
+    assert {lane(2)} == leftovers.unfinished(owed | others)
+
+
 def test_only_what_ended_long_ago_is_swept_and_only_so_much_at_once(running: Running) -> None:
     running.submit(1, 2, 3)
     until(lambda: running.ended() == 3, "they end")

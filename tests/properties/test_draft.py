@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -14,13 +15,14 @@ from app.domain.rulebook import Redaction, Rulebook
 from app.domain.rules import decide
 from tests.properties.strategies import alerts, hostile, rulebooks
 
+NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 MEGABYTE = 1_000_000
 ALERT_ID = AlertId("A-1")
 huge = st.builds(lambda text, times: text * (times // max(len(text), 1)), hostile, st.integers(0, MEGABYTE))
 
 
 def drafted(alert: Alert, rulebook: Rulebook) -> IncidentDraft:
-    return draft(alert, decide(rulebook, alert), rulebook)
+    return draft(alert, decide(rulebook, alert, NOW), rulebook)
 
 
 def events_request(incident: IncidentDraft) -> dict[str, object]:

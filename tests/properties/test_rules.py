@@ -1,6 +1,7 @@
 """Laws of the trigger language and of the decision."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from app.domain.trigger import Trigger, compile_trigger
 from app.domain.trigger_text import BadTrigger
 from tests.properties.strategies import alerts, comparisons, expressions, hostile, rulebooks, rules, token_soup
 
+NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 REASONS = {"rule", "severity_map", "suppressed", "severity_none", "unknown_severity"}
 
 
@@ -75,7 +77,7 @@ def test_a_trigger_and_its_opposite_never_both_match(expression: Expression, ale
 
 @given(rulebooks, alerts())
 def test_decide_answers_for_every_alert(rulebook: Rulebook, alert: Alert):
-    decision = decide(rulebook, alert)
+    decision = decide(rulebook, alert, NOW)
     assert decision.reason in REASONS
     assert decision.version == rulebook.version
     assert decision.urgency in (None, *Urgency)
@@ -85,16 +87,16 @@ def test_decide_answers_for_every_alert(rulebook: Rulebook, alert: Alert):
 
 @given(rulebooks, rules, alerts())
 def test_adding_a_later_rule_never_changes_an_earlier_match(rulebook: Rulebook, later: Rule, alert: Alert):
-    before = decide(rulebook, alert)
-    after = decide(replace(rulebook, rules=(*rulebook.rules, later)), alert)
+    before = decide(rulebook, alert, NOW)
+    after = decide(replace(rulebook, rules=(*rulebook.rules, later)), alert, NOW)
     if before.reason in ("rule", "suppressed"):
         assert before == after
 
 
 @given(rulebooks, alerts())
 def test_the_explanation_ends_with_what_decided(rulebook: Rulebook, alert: Alert):
-    tried = explain(rulebook, alert)
-    assert decide(rulebook, alert).rule == tried[-1].rule
+    tried = explain(rulebook, alert, NOW)
+    assert decide(rulebook, alert, NOW).rule == tried[-1].rule
     assert [False] * (len(tried) - 1) + [True] == [step.matched for step in tried]
     assert all(step.why for step in tried)
 
@@ -104,4 +106,4 @@ def test_an_explanation_quotes_no_free_text(alert: Alert, secret: str):
     asked = ("query", "response", "claim", "truth", "message")
     rules = tuple(Rule(name, f'{name} == "nothing like it"', RuleAction.SUPPRESS) for name in asked)
     told = replace(alert, severity=None, query=secret, response=secret, claim=secret, truth=secret, message=secret)
-    assert [] == [step.why for step in explain(Rulebook(rules=rules), told) if secret in step.why]
+    assert [] == [step.why for step in explain(Rulebook(rules=rules), told, NOW) if secret in step.why]

@@ -88,3 +88,17 @@ def test_a_service_that_is_not_there_has_no_standing(rig: Rig) -> None:
     assert 404 == answer.status_code
     answer = rig.client.post("/sandbox/pagerduty/services/PSANDBX", json={"status": "asleep"})
     assert 400 == answer.status_code
+
+
+def test_a_level_can_have_nobody_on_call(rig: Rig) -> None:
+    made = rig.incident()
+    rig.order("/pagerduty/policies/PSBXEP2", {"empty_levels": [1]})
+    on_call = rig.rest("GET", "/oncalls?escalation_policy_ids[]=PSBXEP2").json["oncalls"]
+    assert [2, 3] == [entry["escalation_level"] for entry in on_call]
+    move = {"type": "incident", "escalation_policy": {"id": "PSBXEP2", "type": "escalation_policy_reference"}}
+    moved = rig.rest("PUT", f"/incidents/{made['id']}", {"incident": move}).json["incident"]
+    assert ["PSBXUS3"] == [one["assignee"]["id"] for one in moved["assignments"]]
+    back = {"incident": {"type": "incident", "escalation_level": 1}}
+    assert (400, 1015) == code_of(rig.rest("PUT", f"/incidents/{made['id']}", back))
+    rig.order("/pagerduty/policies/PSBXEP2", {"empty_levels": []})
+    assert 200 == rig.rest("PUT", f"/incidents/{made['id']}", back).status_code

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.names import Side, Status, Via
-from app.domain.outcome import Held, Refused, Retry
+from app.domain.outcome import Done, Held, Refused, Retry
 from app.domain.words import AlertVerb
 from tests.rig import Rig
 
@@ -81,3 +81,48 @@ def test_a_page_by_event_waits_for_no_look_by_rest(tmp_path: Path, look: Held | 
     rig.engine.run(rig.deliver, at_most=6)
     assert [Status.OPEN] == [facts.status for facts in rig.pagerduty.incidents.values()]
     rig.pagerduty.find = find  # type: ignore[method-assign]
+
+
+def closed_before_it_was_found(tmp_path: Path) -> Rig:
+    """Opened and closed by event, and opened again at TruthVouch while nobody knows the incident's id yet."""
+    rig = Rig(tmp_path, Via.EVENTS)
+    rig.pagerduty.find = lambda key, since=None: Done(())  # type: ignore[method-assign]
+    rig.alert(AlertVerb.CREATED)
+    rig.engine.run(rig.deliver, at_most=1)
+    rig.clock.move(1)
+    rig.alert(AlertVerb.RESOLVED)
+    rig.engine.run(rig.deliver, at_most=1)
+    rig.clock.move(1)
+    rig.alert(AlertVerb.REOPENED)
+    assert (None, ["trigger", "event resolve"]) == (rig.link().incident_id, rig.pagerduty.calls)
+    return rig
+
+
+def test_what_is_reopened_before_its_incident_was_found_is_the_same_incident_again(tmp_path: Path) -> None:
+    rig = closed_before_it_was_found(tmp_path)
+    rig.engine.run(rig.deliver, at_most=1)
+    del rig.pagerduty.find
+    rig.run()
+    assert {"Q1": Status.OPEN} == {name: facts.status for name, facts in rig.pagerduty.incidents.items()}
+    assert "Q1" == rig.link().incident_id
+
+
+@pytest.mark.parametrize("found", [Done(()), Held("unauthorized"), Retry("connect_failed")])
+def test_a_reopened_alert_pages_anew_where_no_look_finds_its_incident(
+    tmp_path: Path, found: Done | Held | Retry
+) -> None:
+    rig = closed_before_it_was_found(tmp_path)
+    rig.pagerduty.find = lambda key, since=None: found  # type: ignore[method-assign]
+    rig.engine.run(rig.deliver, at_most=3)
+    assert 2 == rig.pagerduty.calls.count("trigger")
+
+
+def test_a_look_that_does_not_see_our_resolve_yet_reopens_nothing(tmp_path: Path) -> None:
+    """An event takes effect moments after its 202: whoever looks too early would reopen what is closed right after."""
+    rig = closed_before_it_was_found(tmp_path)
+    rig.pagerduty.put("Q1", Status.OPEN)
+    del rig.pagerduty.find
+    rig.engine.run(rig.deliver, at_most=1)
+    rig.pagerduty.put("Q1", Status.RESOLVED)
+    rig.run()
+    assert Status.OPEN is rig.pagerduty.incidents["Q1"].status

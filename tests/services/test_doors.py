@@ -1,11 +1,12 @@
 """Doors: who refuses our credentials, who does not answer, and what others see of it."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from app.domain.breaker import OPENS_AFTER, PROBE_DELAYS
-from app.domain.effects import AddNote, Effect, OpenIncident, SetAlert, SetIncident
+from app.domain.effects import AddNote, Effect, LookForIncident, OpenIncident, SetAlert, SetIncident
 from app.domain.names import LinkId, Status
 from app.domain.outcome import Done, Held, Reply, Retry
 from app.services.doors import Doors
@@ -29,9 +30,9 @@ class Store:
         self.database, self.clock = Database(bridge), FakeClock()
         self.one, self.other = (Doors(StoredMarks(), name, self.clock) for name in ("worker-0", "worker-1"))
 
-    def hears(self, doors: Doors, reply: Reply[object], link: int = 1) -> None:
+    def hears(self, doors: Doors, reply: Reply[object], link: int = 1, effect: Effect = CALM) -> None:
         with self.database.begin() as tx:
-            for name, text in doors.hear(DOOR, LinkId(link), reply).items():
+            for name, text in doors.hear(DOOR, LinkId(link), effect, reply).items():
                 doors.write(tx, name, text)
 
     def goes_down(self, doors: Doors) -> None:
@@ -44,8 +45,8 @@ class Store:
         with self.database.engine.connect() as connection:
             return {row.name: row.value.split()[0] for row in connection.execute(marks.select())}
 
-    def asks(self, doors: Doors, effect: Effect = CALM, dice: float = 0.0) -> Held | None:
-        return doors.ask(DOOR, LinkId(9), effect, dice)
+    def asks(self, doors: Doors, effect: Effect = CALM, dice: float = 0.0, link: int = 9) -> Held | None:
+        return doors.ask(DOOR, LinkId(link), effect, dice)
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_readiness_shows_both_kinds_as_long_as_they_are_fresh(store: Store) -> N
 
 
 def test_a_hold_probes_at_least_every_fifteen_seconds(store: Store) -> None:
-    store.hears(store.one, Held("forbidden"))
+    store.hears(store.one, Held("unauthorized"))
     store.clock.move(14)
     waits = store.asks(store.one, dice=1.0)
     assert waits is not None
@@ -128,3 +129,135 @@ def test_what_our_own_budget_stopped_is_no_hold(store: Store) -> None:
     store.hears(store.one, Held("budget_spent", 30.0))
     assert {} == store.marks()
     assert None is store.asks(store.one)
+
+
+# ------------------------------------------------------------------------------------------------- one alert's 403
+
+FORBIDDEN = Held("forbidden")
+
+
+def holds(store: Store) -> str | None:
+    return store.marks().get(f"hold.{DOOR}@worker-0")
+
+
+def test_one_alerts_403_holds_that_alert_alone_and_says_so(store: Store) -> None:
+    for _ in range(20):
+        store.hears(store.one, FORBIDDEN)
+        assert None is store.asks(store.one)
+        assert "forbidden_to_some" == holds(store)
+        store.clock.move(15)
+        assert None is store.asks(store.one, link=1), "its own retry is its probe"
+
+
+def test_a_second_alert_that_meets_403_holds_the_door(store: Store) -> None:
+    store.hears(store.one, FORBIDDEN, 1)
+    store.hears(store.one, FORBIDDEN, 2)
+    assert "forbidden" == holds(store)
+    assert all(Held("target_held", 15.0) == store.asks(store.one, link=link) for link in (1, 2, 9))
+    store.clock.move(15)
+    assert all(store.asks(store.one, link=link) is None for link in (1, 2, 9))
+
+
+def test_while_everybody_meets_403_few_ask_and_one_at_least_every_fifteen_seconds(store: Store) -> None:
+    """A hundred alerts, each asking when it was told to."""
+    due = dict.fromkeys(range(100), 0.0)
+    asked: list[int] = []
+    for second in range(600):
+        for link in [link for link, at in due.items() if at <= second]:
+            dice = ((link * 37) % 100) / 100
+            shut = store.asks(store.one, dice=dice, link=link)
+            if shut is None:
+                asked.append(second)
+                store.hears(store.one, FORBIDDEN, link)
+            due[link] = second + (15.0 if shut is None else shut.after_seconds or 99.0)
+        store.clock.move(1)
+    assert max(later - earlier for earlier, later in pairwise(asked)) <= 16
+    assert len(asked) <= 600 / 15 * 3
+
+
+def test_two_alerts_that_may_not_be_touched_starve_nobody(store: Store) -> None:
+    """Both ask every fifteen seconds for ten minutes; a third comes by every minute."""
+    waited = 0.0
+    for second in range(600):
+        for link in (1, 2):
+            if second % 15 == link and store.asks(store.one, link=link) is None:
+                store.hears(store.one, FORBIDDEN, link)
+        if second % 60 == 30:
+            shut = store.asks(store.one, link=100 + second)
+            waited += shut.after_seconds or 0.0 if shut else 0.0
+            if shut is None:
+                store.hears(store.one, Done(None), 100 + second)
+        store.clock.move(1)
+    assert waited <= 15.0, "only before the first success"
+    assert "forbidden_to_some" == holds(store)
+
+
+def test_the_next_other_delivery_is_the_probe_whatever_the_refused_ones_meet(store: Store) -> None:
+    store.hears(store.one, FORBIDDEN, 1)
+    store.hears(store.one, FORBIDDEN, 2)
+    for _ in range(3):
+        store.clock.move(15)
+        for link in (1, 2):
+            store.hears(store.one, FORBIDDEN, link)
+        assert None is store.asks(store.one), "their trying again holds themselves, not who has not tried"
+        assert None is not store.asks(store.one, link=1)
+    store.hears(store.one, Done(None), 9)
+    assert None is store.asks(store.one, link=1)
+    for link in (1, 2):
+        store.hears(store.one, FORBIDDEN, link)
+    assert None is store.asks(store.one)
+
+
+def test_what_is_only_read_proves_no_permission_to_write(store: Store) -> None:
+    for link in (1, 2):
+        store.hears(store.one, FORBIDDEN, link)
+    store.hears(store.one, Done(None), 3, LookForIncident())
+    assert None is not store.asks(store.one)
+    store.hears(store.one, Done(None), 3)
+    assert None is store.asks(store.one)
+
+
+def test_a_key_that_is_refused_holds_whatever_was_forbidden_before(store: Store) -> None:
+    store.hears(store.one, FORBIDDEN, 1)
+    store.hears(store.one, Held("unauthorized"), 2)
+    assert (True, "unauthorized") == (store.asks(store.one) is not None, holds(store))
+    store.hears(store.one, Done(None), 3)
+    assert (None, "forbidden_to_some") == (store.asks(store.one), holds(store))
+    store.hears(store.one, Done(None), 1)
+    assert None is holds(store)
+
+
+def test_many_alerts_that_may_not_be_touched_share_one_call_a_second(store: Store) -> None:
+    for link in range(50):
+        store.hears(store.one, FORBIDDEN, link)
+    store.clock.move(15)
+    store.hears(store.one, Done(None), 99)
+    store.clock.move(15)
+    answers = [store.asks(store.one, link=link) for link in range(50)]
+    assert 1 == answers.count(None)
+    assert all(shut.after_seconds <= 15.0 for shut in answers if shut and shut.after_seconds)
+    store.clock.move(1)
+    assert None is store.asks(store.one, link=7)
+    assert None is store.asks(store.one, link=99)
+
+
+def test_an_old_proof_is_none(store: Store) -> None:
+    """A key whose rights were taken away is seen by who was refused before, too."""
+    for link in (1, 2):
+        store.hears(store.one, FORBIDDEN, link)
+    store.hears(store.one, Done(None), 3)
+    for _ in range(30):
+        store.clock.move(15)
+        for link in (1, 2):
+            store.hears(store.one, FORBIDDEN, link)
+    assert "forbidden" == holds(store)
+    assert None is store.asks(store.one), "who has not met it is still the probe"
+
+
+def test_who_was_forbidden_and_is_heard_of_no_more_is_forgotten(store: Store) -> None:
+    store.hears(store.one, FORBIDDEN, 1)
+    store.clock.move(600)
+    store.hears(store.one, Done(None), 2)
+    assert None is holds(store)
+    store.hears(store.one, FORBIDDEN, 3)
+    assert "forbidden_to_some" == holds(store)

@@ -239,6 +239,81 @@ def test_a_replay_lets_the_rest_go_on_with_it(rig: Rig) -> None:
     assert not [note for note in link.notes if note.given_up]
 
 
+# ------------------------------------------------------------------------------------------ two letters of one lane
+
+
+def with_two_letters(rig: Rig) -> tuple[int, int]:
+    """A note was refused, then a resolve, which passes a dead letter; both are open. What waits is not called."""
+    first = with_a_dead_note(rig)
+    refusing(rig, "set_status")
+    rig.alert(AlertVerb.RESOLVED)
+    rig.run()
+    rig.clock.move(60)
+    (second,) = [row for row in letters(rig) if row["id"] != first]
+    assert "SetIncident resolved" == second["effect"]
+    healed(rig, "set_status")
+    return first, int(second["id"])
+
+
+def waiting_acknowledge(rig: Rig) -> None:
+    for verb in (AlertVerb.REOPENED, AlertVerb.ACKNOWLEDGED):
+        rig.alert(verb)
+        rig.run()
+        rig.clock.move(60)
+    assert [] == rig.pagerduty.calls
+
+
+@pytest.mark.parametrize("first_to_go", [0, 1])
+def test_a_lane_stays_closed_until_its_last_letter_is(rig: Rig, first_to_go: int) -> None:
+    both = with_two_letters(rig)
+    waiting_acknowledge(rig)
+    rig.wish(WishVerb.DISCARD, both[first_to_go])
+    assert [] == rig.run()
+    assert [] == rig.pagerduty.calls
+    assert "bad_request" == rig.link().pagerduty.dead
+    rig.wish(WishVerb.DISCARD, both[1 - first_to_go])
+    rig.run()
+    assert ["put acknowledged"] == rig.pagerduty.calls
+    assert "" == rig.link().pagerduty.dead
+
+
+def test_a_replay_is_of_its_own_letter_and_waits_behind_the_other(rig: Rig) -> None:
+    note, resolve = with_two_letters(rig)
+    rig.wish(WishVerb.REPLAY, note)
+    assert [] == rig.run()
+    assert "replayed" == letter(rig, note)["outcome"], "it is owed again, and waits"
+    rig.wish(WishVerb.DISCARD, resolve)
+    rig.run()
+    assert ["notes", "note"] == rig.pagerduty.calls
+    assert "SetIncident resolved" == letter(rig, resolve)["effect"]
+
+
+def test_a_replay_that_passes_goes_out_although_the_other_letter_is_open(rig: Rig) -> None:
+    note, resolve = with_two_letters(rig)
+    rig.wish(WishVerb.REPLAY, resolve)
+    rig.run()
+    assert ["put resolved"] == rig.pagerduty.calls
+    assert [note] == [row["id"] for row in letters(rig)]
+    assert "bad_request" == rig.link().pagerduty.dead
+
+
+def test_what_was_discarded_comes_back_by_no_later_replay(rig: Rig) -> None:
+    note, resolve = with_two_letters(rig)
+    rig.wish(WishVerb.DISCARD, note)
+    rig.wish(WishVerb.REPLAY, resolve)
+    rig.run()
+    assert ["put resolved"] == rig.pagerduty.calls
+    assert {} == rig.pagerduty.notes_on
+
+
+def test_a_letter_of_another_link_closes_no_lane_of_this_one(rig: Rig) -> None:
+    number = with_a_dead_note(rig)
+    with_a_dead_note(rig, "a2")
+    rig.wish(WishVerb.DISCARD, number)
+    rig.run()
+    assert ["put acknowledged"] == rig.pagerduty.calls
+
+
 # -------------------------------------------------------------------------------------------------- freezes
 
 

@@ -28,6 +28,8 @@ class Write:
     subject: str
     status: Status | None
     """None: a create or a note."""
+    by_event: bool = False
+    """It named our key, and no incident."""
 
 
 @dataclass
@@ -150,11 +152,11 @@ class PagerDuty(FakePagerDuty):
         self.asked.append(Write(self.clock(), Side.PAGERDUTY, incident_id, status))
         return self._call(f"put {status}", lambda: Done(self._written(incident_id, status)))
 
-    def _written(self, incident_id: str, status: Status) -> IncidentFacts:
+    def _written(self, incident_id: str, status: Status, by_event: bool = False) -> IncidentFacts:
         before = self.incidents[incident_id]
         after = self.move(incident_id, status)
         if after != before:
-            self.writes.append(Write(self.clock(), Side.PAGERDUTY, incident_id, status))
+            self.writes.append(Write(self.clock(), Side.PAGERDUTY, incident_id, status, by_event))
         return after
 
     def add_note(self, incident_id: IncidentId, content: str) -> Reply[NoteFacts]:
@@ -177,7 +179,7 @@ class PagerDuty(FakePagerDuty):
                 if status is Status.RESOLVED:
                     self.children[facts.incident_id][key] = True
                 if status is not Status.RESOLVED or all(self.children[facts.incident_id].values()):
-                    self._written(facts.incident_id, status)
+                    self._written(facts.incident_id, status, by_event=True)
             return Done(None)
 
         return self._call(name, act)

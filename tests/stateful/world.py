@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from app.domain.link import Link
-from app.domain.names import AlertId, LinkId, Side, Source, Via
+from app.domain.names import AlertId, LinkId, Side, Source, Status, Via
 from app.domain.words import Reading, WishVerb, Word
 from app.ports import Order, Tx
 from app.services.reconcile_incidents import LookAtIncidents
@@ -75,6 +75,10 @@ class World(Rig):
         """What the last act made the far sides say."""
         self.fuse = 0
         """The process dies at this many partner calls or commits from now; 0 = it lives."""
+        self.meanwhile: list[tuple[bool, Callable[[], None]]] = []
+        """What people do around the next calls: before their effect, or after it and before their answer."""
+        self.agreed_unlooked: list[tuple[Link, Status, Status | None]] = []
+        """How both sides stood when it was quiet, before the bridge looked."""
         self.discarded: set[str] = set()
         self.disturbances = 0
         super().__init__(data_dir, via)
@@ -84,7 +88,7 @@ class World(Rig):
         self.looking._at_pagerduty.append(LookAtIncidents(self.pagerduty, shelf, lambda: ["PMAIN"], self._wait))
         self.reconcile()  # the store is born: alerts raised from now on are its own
         perform, mark_taken = self.deliver.perform, self.intake.arrivals.mark_taken
-        self.deliver.perform = lambda link, effect: self._with_fuse(lambda: perform(link, effect))
+        self.deliver.perform = lambda link, effect: self._with_fuse(lambda: self._amid(lambda: perform(link, effect)))
         self.intake.arrivals.mark_taken = lambda *told: self._with_fuse(lambda: mark_taken(*told))  # type: ignore[method-assign]
 
     def _wait(self, seconds: float) -> None:
@@ -175,6 +179,21 @@ class World(Rig):
         self._burn()
         return answer
 
+    def _amid(self, act: Callable[[], Any]) -> Any:
+        """A call during which people act, and all the post arrives and is taken in before the answer does."""
+        if self.fuse or not self.meanwhile:
+            return act()
+        first, people_act = self.meanwhile.pop(0)
+        if first:
+            people_act()
+        answer = act()
+        if not first:
+            people_act()
+        while self.post:
+            self.arrive(0)
+        self.take_in()
+        return answer
+
     def _burn(self) -> None:
         if self.fuse:
             self.fuse -= 1
@@ -240,6 +259,7 @@ class World(Rig):
     def quiet(self) -> None:
         """What is under way arrives, nothing goes wrong any more, operators do their work, and we look once."""
         self.fuse = 0
+        self.meanwhile.clear()
         for partner in (self.pagerduty, self.truthvouch):
             partner.trouble.queue.clear()
         self.settle_down()
@@ -253,9 +273,15 @@ class World(Rig):
             self.settle_down()
             if not waiting and not frozen:
                 break
+        self.agreed_unlooked = [self.at_both_sides(link) for link in self.all_links()]
         self.clock.move(60)
         self.look_at_both_sides()
         self.settle_down()
+
+    def at_both_sides(self, link: Link) -> tuple[Link, Status, Status | None]:
+        """The link, and where the alert and the incident really stand; None where there is no incident to tell of."""
+        incident = self.pagerduty.incidents.get(link.incident_id) if link.incident_id else None
+        return link, self.truthvouch.status[link.alert.alert_id], incident.status if incident else None
 
     def settle_down(self) -> None:
         """Until nothing is under way and nothing waits."""

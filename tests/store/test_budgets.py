@@ -92,6 +92,69 @@ def test_a_restart_on_sqlite_brings_no_second_burst(stores: Stores, slept: Slept
     assert 0 < taken == len(slept.seconds), "nothing goes at once"
 
 
+@dataclass
+class Process:
+    """A budget of one process, on a clock of its own."""
+
+    engine: sa.Engine
+    now: float = 100.0
+
+    def __post_init__(self) -> None:
+        self.budget = OwnBudget(self.engine, "key", pace(960), Slept(), lambda: self.now)
+
+    def waits(self, part: str = "") -> float:
+        """Seconds until it may call; its own burst is paid for by then."""
+        self.now += 2.0
+        return self.budget.take(part=part)
+
+
+@pytest.fixture
+def two(stores: Stores) -> tuple[Process, Process]:
+    """The worker and a command, both at work."""
+    worker, command = Process(stores.bridge.engine), Process(stores.bridge.engine, 7000.0)
+    assert [0.0, 0.0] == [worker.waits("creates"), command.waits("creates")]
+    return worker, command
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+def test_a_pause_that_one_process_learns_is_the_others_within_a_second(two: tuple[Process, Process]) -> None:
+    for learns, other in (two, two[::-1]):
+        learns.budget.pause(30)
+        assert 26 < other.waits() <= 30
+        learns.now += 60
+        other.now += 60
+        assert [0.0, 0.0] == [learns.waits(), other.waits()]
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+def test_a_part_rests_in_both_and_nothing_else_does(two: tuple[Process, Process]) -> None:
+    worker, command = two
+    worker.budget.pause(30, "creates")
+    assert (True, 0.0) == (26 < command.waits("creates") <= 30, command.waits())
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+def test_a_shorter_word_of_another_process_ends_no_longer_one(two: tuple[Process, Process], stores: Stores) -> None:
+    worker, command = two
+    worker.budget.pause(200)
+    command.budget.pause(1)
+    assert 190 < Process(stores.bridge.engine).waits() <= 200
+    assert 190 < command.waits() <= 200
+
+
+@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)
+def test_a_clock_that_was_set_back_parks_no_key(two: tuple[Process, Process], stores: Stores) -> None:
+    worker, _ = two
+    with stores.bridge.engine.begin() as connection:
+        far = 10**18  # as a clock far ahead wrote it
+        connection.execute(sa.text("INSERT INTO budgets VALUES ('key', 0, :far)"), {"far": far})
+    assert 290 < worker.waits() <= 300
+    worker.now += 400
+    assert 0.0 == worker.waits()
+    worker.budget.pause(5)
+    assert 0.0 < Process(stores.bridge.engine).waits() <= 300
+
+
 # ------------------------------------------------------------------------------------------------- PostgreSQL
 
 

@@ -2,13 +2,23 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
-from app.store.database import open_bridge
-from app.store.schema import bridge, inbox_metadata
+from app.domain.alert import Alert
+from app.domain.link import Known, Link
+from app.domain.names import AlertId, Status, incident_key
+from app.store import codec
+from app.store.database import open_bridge, open_inbox
+from app.store.migrate import MIGRATIONS, migrate
+from app.store.schema import bridge, inbox_metadata, links
+from tests.fakes import START
 from tests.store.conftest import Stores
 
 
@@ -52,6 +62,66 @@ def test_processes_that_start_together_on_an_empty_store_all_succeed(
     command = [sys.executable, "-c", script, str(tmp_path / "data"), url]
     started = [subprocess.Popen(command) for _ in range(4)]
     assert [0, 0, 0, 0] == [process.wait(60) for process in started]
+
+
+def first_version(engine: sa.Engine) -> None:
+    """The bridge's store as the first version made it."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS / "bridge"))
+    with engine.begin() as connection:
+        config.attributes |= {"connection": connection, "version_table": "bridge_version"}
+        command.upgrade(config, "0001")
+
+
+def row(number: int, state: str) -> dict[str, object]:
+    return {
+        "alert_id": f"a{number}", "incident_key": f"k{number}", "first_seen_at": 1, "status": "open", "paged": True,
+        "state": state,
+    }  # fmt: skip
+
+
+def link(**known: object) -> str:
+    alert = Alert(AlertId("a1"), message='a "quoted" title, frozen_at and \\u0000')
+    return codec.dump_link(replace(Link(alert, incident_key(alert.alert_id), START), **known))  # type: ignore[arg-type]
+
+
+FROZEN = datetime(2026, 5, 4, 9, 0, 0, 123456, UTC)
+WRITTEN: list[tuple[str, tuple[str | None, str | None, datetime | None]]] = [
+    (link(), (None, None, None)),
+    (link(alert_side=Known(Status.ACKNOWLEDGED, START)), ("acknowledged", None, None)),
+    (link(incident_side=Known(Status.RESOLVED, START), frozen_at=FROZEN), (None, "resolved", FROZEN)),
+    (link(alert_side=Known(Status.OPEN), incident_side=Known(Status.OPEN), frozen_at=START), ("open", "open", START)),
+    ('{"alert_side": {"status": "open"}, "note": "\\u0000\\ud800"}', ("open", None, None)),
+    ('{"alert_side": {"status": "open"}, "frozen_at": "never"}', ("open", None, None)),
+    ('{"alert_side": null, "incident_side": {"status": null}, "frozen_at": null}', (None, None, None)),
+    ("{broken", (None, None, None)),
+    ("[]", (None, None, None)),
+    ("", (None, None, None)),
+]
+
+
+@pytest.mark.parametrize("store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def test_what_the_first_version_wrote_is_looked_up_like_anything_else(
+    request: pytest.FixtureRequest, tmp_path: Path, store: str
+) -> None:
+    url = request.getfixturevalue("postgres_url") if store == "postgresql" else None
+    engine, inbox = open_bridge(tmp_path, url), open_inbox(tmp_path, url)
+    first_version(engine)
+    old = sa.table("links", *(sa.column(name) for name in row(0, "")))
+    more = 1200  # several pages
+    with engine.begin() as connection:
+        connection.execute(sa.insert(old), [row(number, state) for number, (state, _) in enumerate(WRITTEN)])
+        connection.execute(sa.insert(old), [row(100 + number, WRITTEN[1][0]) for number in range(more)])
+    migrate(engine, inbox, tmp_path)
+    with engine.connect() as connection:
+        filled = connection.execute(
+            sa.select(links.c.alert_status, links.c.incident_status, links.c.frozen_at).order_by(links.c.id)
+        ).all()
+    assert [expected for _, expected in WRITTEN] == [tuple(found) for found in filled[: len(WRITTEN)]]
+    assert {WRITTEN[1][1]} == {tuple(found) for found in filled[len(WRITTEN) :]}
+    assert more == len(filled) - len(WRITTEN)
+    engine.dispose()
+    inbox.dispose()
 
 
 def test_sqlite_is_opened_durable(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import requests
 
+from tests.system.journal import Journal
 from tests.system.processes import PYTHON, Tree, free_port, kill
 from tests.system.signing import PAGERDUTY_SECRET, TRUTHVOUCH_SECRET, from_pagerduty, from_truthvouch
 from tests.system.waiting import until
@@ -60,6 +61,7 @@ class Bridge:
             **settings,
         }
         self.trees: list[Tree] = []
+        self._journal, self._heard = Journal(self.log), list[Json]()
         self._session = requests.Session()
 
     # ------------------------------------------------------------ life and death
@@ -94,8 +96,12 @@ class Bridge:
         kill(pid)
         return pid
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
+        """Let go of the kept-alive connection."""
         self._session.close()
+
+    def close(self) -> None:
+        self.hang_up()
         for tree in self.trees:
             tree.destroy()
 
@@ -133,8 +139,8 @@ class Bridge:
 
     def events(self, name: str = "") -> list[Json]:
         """The log's events, all or those of one name."""
-        parsed = [json.loads(line) for line in self.lines() if line.startswith("{")]
-        return [line for line in parsed if name in ("", line.get("event"))]
+        self._heard += self._journal.news()
+        return [line for line in self._heard if name in ("", line.get("event"))]
 
     def tail(self) -> str:
         """The end of the log, for the message of a failed test."""

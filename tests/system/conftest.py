@@ -34,6 +34,9 @@ def a_world(folder: Path, via: str = "rest", config: str = "", **settings: str) 
     bridge.config.write_text(f"pagerduty:\n  via: {via}\n{config}", "utf-8")
     try:
         yield World(bridge.start(), sandbox)
+        # Its connections are kept alive, and every web process would grant each of them two seconds more.
+        sandbox.close()
+        bridge.hang_up()
         end_in_order(bridge)
     finally:
         bridge.close()
@@ -104,13 +107,13 @@ def start_world(tmp_path: Path) -> Iterator[StartWorld]:
 
 @pytest.fixture
 def new_bridge(tmp_path: Path) -> Iterator[Callable[..., Bridge]]:
-    """A bridge without partners, not yet started; whatever is left of it is ended."""
+    """A bridge without partners, not yet started; whatever is left of it is ended. One web process is enough here."""
     made: list[Bridge] = []
 
     def make(**settings: str) -> Bridge:
         folder = tmp_path / f"bridge-{len(made)}"
         folder.mkdir()
-        made.append(Bridge(folder, "http://127.0.0.1:9", None, **settings))
+        made.append(Bridge(folder, "http://127.0.0.1:9", None, **{"WEB_CONCURRENCY": "1", **settings}))
         return made[-1]
 
     yield make

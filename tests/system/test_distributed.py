@@ -1,20 +1,17 @@
 """Many machines, one PostgreSQL: web processes and workers apart, each of them mortal."""
 
 import json
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.system.bridge import Bridge
 from tests.system.processes import PYTHON, Tree, free_port, kill
 from tests.system.sandbox import Sandbox
-from tests.system.tcp_proxy import TcpProxy
 from tests.system.waiting import until
 from tests.system.world import World
 
@@ -119,62 +116,3 @@ def test_another_takes_the_inbox_in_within_seconds_of_the_leaders_death(world: W
     alert_id = world.new_alert_id()
     world.sandbox.raise_alert(alert_id)
     world.until_both_are(alert_id, "open", "triggered", 6)
-
-
-@pytest.mark.postgres
-def test_a_worker_that_hangs_is_ended_and_its_work_taken_over(world: World):
-    hanging = start_worker(world.bridge, "worker-hanging")
-    seat_of(hanging)
-    healthy = start_worker(world.bridge, "worker-healthy")
-    seat_of(healthy)
-    world.bridge.wait_ready()
-    world.sandbox.fault(partner="pagerduty", method="POST", kind="slow", seconds=3, times=30)
-    alerts = [world.new_alert_id() for _ in range(20)]
-    for alert_id in alerts:
-        world.sandbox.raise_alert(alert_id)
-    until(lambda: world.sandbox.hits() >= 9, "both have calls in hand", told=world.evidence)
-    kill(hanging.pid, signal.SIGSTOP)
-    world.sandbox.heal()
-    until(lambda: said(healthy, "worker.fenced"), "it is ended", 60, healthy.output)
-    for alert_id in alerts:
-        world.until_both_are(alert_id, "open", "triggered", 30)
-    kill(hanging.pid, signal.SIGCONT)
-    until(lambda: said(hanging, "seat.lost"), "it notices", 10, hanging.output)
-    until(lambda: len(said(hanging, "worker.started")) == 2, "it is back on a new seat", 20, hanging.output)
-    assert [1] * 20 == [len(world.sandbox.incidents(alert_id)) for alert_id in alerts]
-    assert ["worker-0"] == [line["executor_id"] for line in said(healthy, "worker.fenced")]
-    assert 0 == hanging.terminate(20)
-
-
-@pytest.mark.postgres
-@pytest.mark.parametrize("role", ["web", "all"])
-def test_a_store_that_is_gone_for_a_while_loses_and_doubles_nothing(tmp_path: Path, postgres_url: str, role: str):
-    server = psycopg.conninfo.conninfo_to_dict(postgres_url)
-    with TcpProxy(str(server["host"]), int(server.get("port") or 5432)) as wire:
-        address = postgres_url.replace(f"@{server['host']}:{server.get('port')}", f"@127.0.0.1:{wire.port}")
-        assert address != postgres_url
-        with web_alone(tmp_path, address, role) as world:
-            worker = start_worker(world.bridge, "worker") if role == "web" else world.bridge.tree
-            world.bridge.wait_ready()
-            before, meanwhile, after = ([world.new_alert_id() for _ in range(5)] for _ in range(3))
-            world.sandbox.fault(partner="pagerduty", method="POST", kind="slow", seconds=0.5, times=3)
-            for alert_id in before:
-                world.sandbox.raise_alert(alert_id)
-            until(world.sandbox.hits, "calls are in hand", told=world.evidence)
-            wire.cut()
-            for alert_id in meanwhile:
-                world.sandbox.raise_alert(alert_id)
-            until(lambda: world.bridge.status("/readyz") == 503, "it says so", told=world.evidence)
-            assert 503 == world.bridge.tell("truthvouch", {"event": "alert.created"}).status_code
-            until(lambda: said(worker, "store.unavailable"), "the worker came back and waits", 30, worker.output)
-            wire.let_through()
-            world.bridge.wait_ready()
-            for alert_id in after:
-                world.sandbox.raise_alert(alert_id)
-            for alert_id in (*before, *meanwhile, *after):
-                world.until_both_are(alert_id, "open", "triggered", 60)
-            for alert_id in (*before, *meanwhile, *after):
-                world.sandbox.at_pagerduty(alert_id, "resolve")
-                world.until_both_are(alert_id, "resolved", "resolved", 30)
-                assert 1 == len(world.sandbox.incidents(alert_id))
-            assert worker.process.poll() is None

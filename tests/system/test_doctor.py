@@ -3,13 +3,14 @@
 import json
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.system.bridge import SECRETS, Bridge
-from tests.system.conftest import StartWorld
+from tests.system.conftest import StartWorld, a_world
 from tests.system.processes import PYTHON, ROOT
 from tests.system.signing import PAGERDUTY_SECRET, from_pagerduty
 from tests.system.waiting import until
@@ -42,13 +43,24 @@ def codes(told: dict[str, Any]) -> set[str]:
     return {check["code"] for check in told["checks"] if check["state"] in ("wrong", "unknown")}
 
 
-@pytest.fixture
-def world(start_world: StartWorld) -> World:
+TWO_SECRETS = f"{PAGERDUTY_SECRET},{OLD_SECRET}"
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A bridge that knows its address, has two secrets, and looks by itself for nothing."""
-    secrets = f"{PAGERDUTY_SECRET},{OLD_SECRET}"
-    world = start_world(PAGERDUTY_WEBHOOK_SECRETS=secrets)
-    world.bridge.environment["BRIDGE_PUBLIC_URL"] = world.bridge.url
-    return world
+    with a_world(tmp_path_factory.mktemp("doctor"), PAGERDUTY_WEBHOOK_SECRETS=TWO_SECRETS) as world:
+        world.bridge.environment["BRIDGE_PUBLIC_URL"] = world.bridge.url
+        yield world
+
+
+@pytest.fixture
+def world(patient: World) -> Iterator[World]:
+    """The same for each test: whatever one has changed at the partners or in the file is as it was."""
+    healthy = patient.bridge.config.read_text("utf-8")
+    yield patient
+    patient.bridge.config.write_text(healthy, "utf-8")
+    patient.sandbox.post("reset")
 
 
 def test_a_healthy_installation_is_well_and_each_fault_has_its_code(world: World):
@@ -66,7 +78,7 @@ def test_a_healthy_installation_is_well_and_each_fault_has_its_code(world: World
     broken = {"PAGERDUTY_API_KEY": "wrong", "TRUTHVOUCH_API_KEY": "wrong", "PAGERDUTY_SERVICE_ID": "PNONE"}
     code, told = examined(world.bridge, **broken)
     assert 1 == code
-    assert {"key_refused", "service_not_read"} == codes(told)
+    assert {"key_refused", "service_not_read", "from_not_read", "abilities_not_read"} == codes(told)
     assert 2 == len([check for check in told["checks"] if check["code"] == "key_refused"])
     assert {"service_missing"} == codes(examined(world.bridge, PAGERDUTY_SERVICE_ID="PNONE")[1])
 
@@ -86,7 +98,6 @@ def test_no_part_that_is_down_hides_another(world: World):
     )
     assert {"truthvouch_key"} <= {check["check"] for check in told["checks"] if check["state"] == "fine"}
     assert not (world.bridge.folder / "elsewhere" / "bridge.db").exists()
-    world.bridge.config.write_text("", "utf-8")
 
 
 def test_an_old_secret_in_use_is_told(world: World):
@@ -142,8 +153,10 @@ def test_a_subscription_is_created_once_and_its_secret_has_one_place(world: Worl
     assert "PAGERDUTY_WEBHOOK_SECRETS" in shown.stdout
 
 
-def test_a_new_subscription_with_its_secret_in_front_brings_webhooks(world: World, tmp_path: Path):
+def test_a_new_subscription_with_its_secret_in_front_brings_webhooks(start_world: StartWorld, tmp_path: Path):
     """The whole exchange of a secret: create, put first, restart, delete the old one, and nothing is missed."""
+    world = start_world()
+    world.bridge.environment["BRIDGE_PUBLIC_URL"] = world.bridge.url
     fresh = tmp_path / "fresh"
     examined(world.bridge, "--create-subscription", "--yes", "--secret-file", str(fresh))
     world.bridge.tree.terminate()

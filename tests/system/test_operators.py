@@ -14,7 +14,7 @@ from tests.system.processes import PYTHON, ROOT
 from tests.system.waiting import until
 from tests.system.world import World
 
-pytestmark = in_worlds("rest", "rest-postgres")
+on_both_stores = in_worlds("rest", "rest-postgres")
 
 Json = dict[str, Any]
 
@@ -61,6 +61,7 @@ def assert_resolved_once(world: World, alert_id: str) -> None:
     assert [] == letters_of(world, alert_id)
 
 
+@on_both_stores
 def test_a_replay_by_the_api_is_done_once(world: World):
     alert_id, number = with_a_dead_resolve(world)
     first = api(world.bridge, "POST", f"/dead-letters/{number}/replay", **{"Idempotency-Key": alert_id})
@@ -72,7 +73,10 @@ def test_a_replay_by_the_api_is_done_once(world: World):
     assert_resolved_once(world, alert_id)
 
 
-@pytest.mark.parametrize("program", [("-m", "app.cli"), ("-m", "flask", "--app", "wsgi")])
+TRUTHVOUCH, FLASK = ("-m", "app.cli"), ("-m", "flask", "--app", "wsgi")
+
+
+@pytest.mark.parametrize(("world", "program"), [("rest", FLASK), ("rest-postgres", TRUTHVOUCH)], indirect=["world"])
 def test_a_replay_by_the_command_line_is_done_once(world: World, program: tuple[str, ...]):
     alert_id, number = with_a_dead_resolve(world)
     code, listed = command(world.bridge, "dead-letters", "list", program=program)
@@ -84,6 +88,7 @@ def test_a_replay_by_the_command_line_is_done_once(world: World, program: tuple[
     assert_resolved_once(world, alert_id)
 
 
+@on_both_stores
 def test_a_discard_closes_it_and_nothing_is_sent(world: World):
     alert_id, number = with_a_dead_resolve(world)
     code, (told,) = command(world.bridge, "dead-letters", "discard", number, "--yes")
@@ -96,6 +101,7 @@ def test_a_discard_closes_it_and_nothing_is_sent(world: World):
     assert "open" == world.sandbox.alert(alert_id)["status"]
 
 
+@on_both_stores
 def test_the_link_and_its_story_can_be_read(world: World):
     alert_id, number = with_a_dead_resolve(world)
     link = api(world.bridge, "GET", f"/links/{alert_id}").json()
@@ -109,6 +115,7 @@ def test_the_link_and_its_story_can_be_read(world: World):
     assert 0 == command(world.bridge, "dead-letters", "discard", number, "--yes")[0]
 
 
+@in_worlds("rest")
 def test_nobody_comes_in_without_the_token(world: World):
     for token in ("", "wrong", ADMIN_TOKEN + "x"):
         answer = api(world.bridge, "POST", "/reconciliations", token)

@@ -84,7 +84,8 @@ def _opens_nothing(world: World) -> bool:
 
 
 def test_a_second_bridge_on_a_taken_port_ends_with_a_clear_word(new_bridge: Callable[..., Bridge]):
-    first = new_bridge().start()
+    first = new_bridge().start(ready=False)
+    until(lambda: first.status("/healthz") == 200, "it listens", 30, first.tail)
     second = new_bridge(PORT=str(first.port)).start(ready=False)
     assert 0 != second.tree.process.wait(STOP_SECONDS)
     assert "in use" in second.tree.output()

@@ -7,6 +7,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 POLL_SECONDS = 0.03
+SLOWEST_POLL_SECONDS = 0.12
+"""Whoever waits longer asks less often: each question is work for the processes that are waited for."""
+SLOWER = 1.15
 
 
 class NeverHappened(AssertionError):
@@ -15,14 +18,15 @@ class NeverHappened(AssertionError):
 
 def until(happened: Callable[[], T], what: str, seconds: float = 15.0, told: Callable[[], object] = str) -> T:
     """The first truthy answer of ``happened``; ``NeverHappened`` after ``seconds``, with ``told()`` as evidence."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, POLL_SECONDS
     while True:
         answer = happened()
         if answer:
             return answer
         if time.monotonic() > deadline:
             raise NeverHappened(f"not within {seconds:g} s: {what}\n{told()}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
+        pause = min(pause * SLOWER, SLOWEST_POLL_SECONDS)
 
 
 def steady(look: Callable[[], T], what: str, for_seconds: float, within: float = 20.0) -> T:
@@ -32,7 +36,7 @@ def steady(look: Callable[[], T], what: str, for_seconds: float, within: float =
     while time.monotonic() - since < for_seconds:
         if time.monotonic() > deadline:
             raise NeverHappened(f"still changing after {within:g} s: {what}; now {seen}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(SLOWEST_POLL_SECONDS)
         now = look()
         if now != seen:
             seen, since = now, time.monotonic()

@@ -36,6 +36,8 @@ class Desk:
         self.by_number: dict[int, Incident] = {}
         self.by_key: dict[str, list[Incident]] = {}
         self.standings = {service_id: Standing() for service_id in SERVICES}
+        self.empty_levels: dict[str, frozenset[int]] = dict.fromkeys(POLICIES, frozenset())
+        """Policy id -> levels at which nobody is on call just now."""
 
     # ------------------------------------------------------------ finding
 
@@ -176,15 +178,17 @@ class Desk:
             raise Refusal(1001)
         if incident.urgency == "low" or not 1 <= level <= len(POLICIES[incident.policy_id].user_ids):
             raise Refusal(1006)
+        if level in self.empty_levels[incident.policy_id]:
+            raise Refusal(1015)
         incident.escalation_level = level
         self._page_level(incident)
         self._tell("incident.escalated", incident, agent, at, "escalate", f"level {level}")
 
     def delegate(self, incident: Incident, policy_id: str, agent: Ref | None, at: float | None = None) -> None:
-        """To the first level of another policy."""
+        """To the first level of another policy that has somebody on call. 1014: no such policy; 1015: nobody has."""
         if policy_id not in POLICIES:
             raise Refusal(1014)
-        incident.policy_id, incident.escalation_level = policy_id, 1
+        incident.policy_id, incident.escalation_level = policy_id, self._first_level(policy_id)
         self._page_level(incident)
         self._tell("incident.delegated", incident, agent, at, "delegate")
 
@@ -235,8 +239,17 @@ class Desk:
         self._mark(incident, "resolved", agent, at)
         incident.resolved_at, incident.assignees = at, []
 
+    def _first_level(self, policy_id: str) -> int:
+        levels = range(1, len(POLICIES[policy_id].user_ids) + 1)
+        staffed = [level for level in levels if level not in self.empty_levels[policy_id]]
+        if not staffed:
+            raise Refusal(1015)
+        return staffed[0]
+
     def _page_level(self, incident: Incident) -> None:
-        incident.assignees = [USERS[POLICIES[incident.policy_id].user_ids[incident.escalation_level - 1]]]
+        empty = incident.escalation_level in self.empty_levels[incident.policy_id]
+        user_id = POLICIES[incident.policy_id].user_ids[incident.escalation_level - 1]
+        incident.assignees = [] if empty else [USERS[user_id]]
 
     def _tell(self, event_type: str, incident: Incident, agent: Ref | None, at: float | None, entry: str,
               text: str | None = None) -> None:  # fmt: skip

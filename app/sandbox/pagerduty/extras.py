@@ -40,6 +40,8 @@ class Extras(IncidentCalls):
             incident = self.known(ident)
             for target in targets:
                 self._tell_responder(incident, target, message, requester)
+            self.desk.write_log(incident, "responder_request", requester, self.desk.clock(),
+                                {"type": "api", "summary": message})  # fmt: skip
             return answer({"responder_request": {
                 "requester": requester, "message": message, "requested_at": iso(self.desk.clock()),
                 "incident": reference(incident, self.refs),
@@ -60,8 +62,11 @@ class Extras(IncidentCalls):
         agent, message = self.actor(), _message(read_json())
         with self.lock:
             data = {"id": self.desk.names.next("P"), "message": message, "trimmed": False}
-            self.desk.tell_part("incident.status_update_published", self.known(ident), agent, None,
+            incident = self.known(ident)
+            self.desk.tell_part("incident.status_update_published", incident, agent, None,
                                 {**data, "type": "incident_status_update"})  # fmt: skip
+            self.desk.write_log(incident, "status_update", agent, self.desk.clock(),
+                                {"type": "api", "summary": message})  # fmt: skip
             return answer({"status_update": {**data, "created_at": iso(self.desk.clock()), "sender": agent}})
 
     def snooze(self, ident: str) -> Response:

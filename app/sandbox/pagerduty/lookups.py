@@ -74,6 +74,7 @@ class Lookups:
             {"escalation_policy": self.refs.policy(policy.policy_id), "escalation_level": level,
              "user": self.refs.user(USERS[user_id]), "schedule": None, "start": None, "end": None}
             for policy in chosen for level, user_id in enumerate(policy.user_ids, 1)
+            if level not in self.desk.empty_levels.get(policy.policy_id, ())
         ])  # fmt: skip
 
     def list_priorities(self) -> Response:

@@ -11,6 +11,7 @@ MESSAGES = {
     1012: "Incident Not Acknowledged",
     1013: "Invalid Snooze Duration",
     1014: "Escalation Policy Not Found",
+    1015: "Nobody Is On Call",
     1019: "Incident Already Merged",
     1020: "Invalid Priority",
     1028: "Malformed From Header",

@@ -1,0 +1,98 @@
+"""What ``truthvouch config pagerduty --test`` is made of."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from app.bootstrap.doctor import account_of, people_looks
+from app.bootstrap.subscriptions import rest, service_ids, wanted, watch_over
+from app.domain.rulebook import Rulebook
+from app.domain.subscription import is_ours
+from app.pagerduty.events_api import EventsApi
+from app.services import connection_ping, connection_test
+from app.services import doctor_partners as partner_checks
+from app.services.doctor import Finding, Look, examine_each
+from app.services.subscriptions import WatchSubscriptions
+from app.settings import Settings
+from app.store.checkup import Checkup
+from app.transport import Transport
+from app.truthvouch.api import AlertsApi
+
+
+@dataclass(frozen=True)
+class ConnectionTest:
+    """The whole test, one finding after the other as it comes."""
+
+    run: Callable[[Callable[[str], None]], Iterator[Finding]]
+    """Makes the test; what it is given hears the name of each check before it is made."""
+
+
+@contextmanager
+def connection_test_of(
+    settings: Settings, rulebook: Rulebook, pause: Callable[[float], None] = time.sleep
+) -> Iterator[ConnectionTest]:
+    """The test of this installation's credentials, ids and people. Opens nothing before it is run."""
+    settings = settings.with_rulebook(rulebook)
+    transport, stores = Transport(), Checkup(settings.data_dir, settings.database_url)
+    watch = watch_over(settings, lambda: rulebook, stores.database, transport)
+    looks: Mapping[str, Look] = {
+        **_account_looks(settings, rulebook, transport),
+        connection_test.CHECK: _test_event(settings, transport, pause),
+        partner_checks.SUBSCRIPTION: partner_checks.subscription(watch.look if settings.pagerduty.api_key else None),
+        connection_ping.CHECK: _ping(settings, rulebook, watch, stores, pause),
+        "truthvouch_key": _truthvouch_key(settings, rulebook, transport),
+    }
+    try:
+        yield ConnectionTest(partial(examine_each, looks))
+    finally:
+        transport.close()
+        stores.close()
+
+
+def _account_looks(settings: Settings, rulebook: Rulebook, transport: Transport) -> Mapping[str, Look]:
+    account = account_of(settings, transport)
+    return {
+        "pagerduty_key": partner_checks.key("PagerDuty", "PAGERDUTY_API_KEY", account.accepts_key if account else None),
+        partner_checks.SERVICE: partner_checks.services(
+            service_ids(settings, rulebook), settings.via(rulebook), account.service if account else None
+        ),
+        **people_looks(settings, rulebook, account),
+    }
+
+
+def _test_event(settings: Settings, transport: Transport, pause: Callable[[float], None]) -> Look:
+    pagerduty = settings.pagerduty
+    events = incidents = None
+    if pagerduty.integration_key:
+        events = EventsApi(transport, pagerduty.events_url, pagerduty.integration_key)
+    if pagerduty.api_key:
+        incidents = rest(settings, transport)
+    draft = connection_test.draft(uuid.uuid4().hex, pagerduty.service_id)
+    return connection_test.TestEvent(draft, events, incidents, pause)
+
+
+def _ping(
+    settings: Settings,
+    rulebook: Rulebook,
+    watch: WatchSubscriptions,
+    stores: Checkup,
+    pause: Callable[[float], None],
+) -> Look:
+    want = wanted(settings, rulebook)
+    return connection_ping.ping(
+        watch.subscriptions if settings.pagerduty.api_key else None,
+        lambda: [one for one in watch.listed() if is_ours(one, want)],
+        settings.public_url,
+        stores,
+        pause,
+    )
+
+
+def _truthvouch_key(settings: Settings, rulebook: Rulebook, transport: Transport) -> Look:
+    truthvouch = settings.truthvouch
+    alerts = AlertsApi(transport, truthvouch.api_url, truthvouch.api_key or "", lambda: rulebook.calls)
+    ask = (lambda: alerts.page(1)) if truthvouch.api_key else None
+    return partner_checks.key("TruthVouch", "TRUTHVOUCH_API_KEY", ask)

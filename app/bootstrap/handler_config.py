@@ -1,0 +1,63 @@
+"""What ``PagerDutyHandler`` writes to ``bridge.yaml``, and what is in force afterwards. Raises ``ConfigFault``."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from app import configedit, configfile
+from app.domain.rulebook import Rule, Rulebook
+
+
+def write_rule(path: Path, name: str, trigger: str, action: Mapping[str, Any]) -> dict[str, Any]:
+    """Add or replace the rule of this name."""
+    entry = {"name": name, "trigger": trigger, "action": _filled(action)}
+    changed = configedit.upsert(path, "rules", "name", entry)
+    rules = configfile.load(path).rules
+    rule = next(rule for rule in rules if rule.name == name)
+    return _told(path, changed, {"rule": _rule(rule), "place": rules.index(rule) + 1})
+
+
+def write_severity_map(path: Path, severity_map: Mapping[str, str | None]) -> dict[str, Any]:
+    """Lay these severities over those of the file."""
+    words = {f"severity_map.{severity}": urgency or "none" for severity, urgency in severity_map.items()}
+    changed = configedit.set_values(path, words)
+    return _told(path, changed, {"severity_map": _severities(configfile.load(path))})
+
+
+def write_escalation(path: Path, policy_id: str, levels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Set policy and levels; whether urgency is raised stays as it is."""
+    entries = [_filled(level) for level in levels]
+    changed = configedit.set_values(path, {"escalation.policy_id": policy_id, "escalation.levels": entries})
+    escalation = configfile.load(path).escalation
+    in_force = {
+        "escalation_policy_id": escalation.policy_id,
+        "levels": [
+            {"level": one.level, "timeout_minutes": one.timeout_minutes, "description": one.description}
+            for one in escalation.levels
+        ],
+        "raise_urgency": escalation.raise_urgency,
+    }
+    return _told(path, changed, {"escalation": in_force})
+
+
+def _told(path: Path, changed: tuple[str, ...], in_force: dict[str, Any]) -> dict[str, Any]:
+    return in_force | {"changed": list(changed), "written_to": str(path.absolute())}
+
+
+def _filled(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if value is not None}
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    action = {
+        "type": rule.action.value,
+        "title": rule.title,
+        "urgency": rule.urgency.value if rule.urgency else None,
+        "service_id": rule.service_id,
+        "escalation_policy_id": rule.escalation_policy_id,
+    }
+    return {"name": rule.name, "trigger": rule.trigger, "action": _filled(action)}
+
+
+def _severities(rulebook: Rulebook) -> dict[str, str]:
+    return {severity: urgency.value if urgency else "none" for severity, urgency in rulebook.severity_map.items()}

@@ -1,0 +1,54 @@
+"""The settings of a script: what its author says, over the environment, over ``bridge.yaml``."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import structlog
+
+from app.settings import REGIONS, PagerDutySettings, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a caller says itself: it beats the environment, which beats ``bridge.yaml``."""
+
+    integration_key: str | None = field(default=None, repr=False)
+    api_key: str | None = field(default=None, repr=False)
+    from_email: str | None = None
+    service_id: str | None = None
+    region: str | None = None
+
+
+def settings_of(environ: Mapping[str, str] | None = None, given: Given | None = None) -> Settings:
+    """The settings of this process with what was given laid over them. Raises ``ConfigFault``."""
+    settings = Settings.from_env(os.environ if environ is None else environ)
+    return replace(settings, pagerduty=_over(settings.pagerduty, given or Given()))
+
+
+def _over(pagerduty: PagerDutySettings, given: Given) -> PagerDutySettings:
+    said = {
+        "api_key": given.api_key,
+        "from_email": given.from_email,
+        "integration_key": given.integration_key,
+        "service_id": given.service_id,
+        "region": given.region,
+    }
+    changes: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    if given.integration_key is not None:
+        changes["service_keys"] = {}  # one key was named: it is the one to use
+    if given.region is not None:
+        changes["api_url"], changes["events_url"] = REGIONS[given.region]
+    return replace(pagerduty, **changes, in_environment=pagerduty.in_environment | changes.keys())
+
+
+def leave_the_log_to_the_caller() -> None:
+    """Where nobody configured structlog, our events become records of ``logging``: the script decides about them."""
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[structlog.stdlib.add_log_level, structlog.processors.KeyValueRenderer(key_order=["event"])],
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        )

@@ -1,0 +1,66 @@
+"""``truthvouch report``: a period with every incident of it, for people, spreadsheets and programs."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from app.cli import tables
+from app.cli.base import NOT_SO, refuse
+from app.cli.periods import asked, bar, beside_pagerduty, report_options, reports
+
+FORMATS = ("text", "json", "csv", "html")
+
+
+@click.command()
+@report_options
+@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="What to write.")
+@click.option("--json", "as_json", is_flag=True, help="For machines: the same as --format json.")
+@click.option("-o", "--output", metavar="FILE", help="Write it to this file; - is standard output.")
+def report(compare: bool, form: str, as_json: bool, output: str | None, **options: Any) -> None:
+    """Report a period: its numbers, and each incident that was triggered in it.
+
+    A page (--format html) is one file with charts that needs nothing else; without -o it is written to
+    truthvouch-report-PERIOD.html here.
+    """
+    form = "json" if as_json else form
+    if compare and form in ("csv", "html"):
+        refuse("--compare goes with --format text or json.")
+    with reports() as opened, bar(hidden=form == "json") as told:
+        made = opened.report(**asked(**options), told=told)
+    if compare:
+        made["compared"] = beside_pagerduty(made["stats"])
+    named = f"truthvouch-report-{made['period']['name']}.html" if form == "html" else "-"
+    _write(_written(made, form), output or named)
+    if compare and made["compared"]["reason"]:
+        sys.exit(NOT_SO)
+
+
+def _written(made: dict[str, Any], form: str) -> str:
+    from app.reporting import csv, text
+
+    if form == "json":
+        return json.dumps(made) + "\n"
+    if form == "csv":
+        return csv.incidents(made)
+    if form == "html":
+        from app.reporting.html import page  # here alone: it loads what draws
+
+        return page(made)
+    lines = [*text.report(made, tables.text)]
+    lines += text.comparison(made["compared"], tables.text) if "compared" in made else []
+    return "\n".join(lines) + "\n"
+
+
+def _write(words: str, output: str) -> None:
+    if output == "-":
+        click.echo(words, nl=False)
+        return
+    path = Path(output)
+    try:
+        path.write_text(words, "utf-8", errors="replace", newline="")
+    except OSError as fault:
+        refuse(f"{path} cannot be written: {fault.strerror}")
+    click.echo(path)

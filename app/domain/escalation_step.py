@@ -1,0 +1,122 @@
+"""What a climb does when its time is up: a pure function of what PagerDuty shows at that moment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.domain.account import OnCall, PolicyFacts
+from app.domain.escalation import Climb, Move, State, finished, paused, told
+from app.domain.incident import IncidentFacts
+from app.domain.link import Clock
+from app.domain.names import Status, Urgency
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Make this move."""
+
+    move: Move
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Nobody is on call there: the next level has its turn at once."""
+
+    move: Move
+
+
+def looked(climb: Climb, facts: IncidentFacts, ours: Clock | None, now: datetime) -> Climb:
+    """The climb after its incident was read, and what its alerts say (``ours``) was looked up.
+
+    The alert may be ahead: an acknowledge from TruthVouch that is still on its way to PagerDuty counts already.
+    """
+    if facts.merged_into:
+        return finished(climb, "merged")
+    clock = _shown(climb.heard, facts, now)
+    if ours is not None and ours.status.rung > clock.status.rung:
+        at = ours.resolved_at if ours.status is Status.RESOLVED else ours.acknowledged_at
+        clock = _at_least(clock, ours.status, at or now, now)
+    climb = told(climb, clock)
+    return paused(climb, now) if climb.state is State.PAUSED else climb
+
+
+def is_low(climb: Climb, facts: IncidentFacts) -> bool:
+    """Whether PagerDuty would escalate nothing: https://support.pagerduty.com/main/docs/configurable-service-settings"""
+    return climb.state is State.RUNNING and facts.urgency == Urgency.LOW.value
+
+
+def _shown(known: Clock, facts: IncidentFacts, now: datetime) -> Clock:
+    """What a look adds to the words that were heard: PagerDuty's own state is the newest word there is."""
+    at = facts.status_changed_at or now
+    if facts.status is not Status.OPEN:
+        return _at_least(known, facts.status, at, now)
+    if known.status is Status.OPEN:
+        return known
+    return known.hearing("reopened_at" if known.status is Status.RESOLVED else "unacknowledged_at", at)
+
+
+def _at_least(known: Clock, status: Status, at: datetime, now: datetime) -> Clock:
+    register = "resolved_at" if status is Status.RESOLVED else "acknowledged_at"
+    clock = known.hearing(register, at)
+    return clock if clock.status.rung >= status.rung else known.hearing(register, now)
+
+
+# ------------------------------------------------------------------------------------------------------- moves
+
+
+def policy_of(climb: Climb, facts: IncidentFacts) -> str:
+    """The policy whose people the next move is about; empty where there is none."""
+    return (facts.escalation_policy_id if _stays(climb, facts) else climb.course.policy_id) or ""
+
+
+def next_move(climb: Climb, facts: IncidentFacts, on_call: Sequence[OnCall], now: datetime) -> Go | Skip:
+    """The move of the next level, or that nobody is on call where it would lead. ``on_call``: of ``policy_of``.
+
+    Needs a climb that has a next level. Levels that were skipped just before count: the way up does not end with them.
+    """
+    stays = _stays(climb, facts)
+    below = standing_at(climb, facts, on_call) if stays else 0
+    move = Move(climb.fired + 1, policy_of(climb, facts), below + 1 + climb.skipped, now, puts=not stays)
+    return Go(move) if _people(on_call, move.to_level) else Skip(move)
+
+
+def is_beyond(move: Move, policy: PolicyFacts) -> bool:
+    """Whether the policy has no such level at all."""
+    return move.to_level > len(policy.levels)
+
+
+def _stays(climb: Climb, facts: IncidentFacts) -> bool:
+    return climb.placed or climb.course.policy_id in (None, facts.escalation_policy_id)
+
+
+def standing_at(climb: Climb, facts: IncidentFacts, on_call: Sequence[OnCall]) -> int:
+    """The policy's level at which the incident is. PagerDuty does not say, so the assigned people have to.
+
+    Somebody may be on call at several levels: the level to which we moved it counts, if its people are assigned;
+    else the lowest above it, for PagerDuty itself only goes up; else the highest.
+    """
+    assigned = set(facts.assignee_ids)
+    counted = climb.at_level if climb.at_policy == facts.escalation_policy_id else 1
+    levels = sorted({entry.level for entry in on_call if entry.user_id in assigned})
+    if not levels or counted in levels:
+        return counted
+    return next((level for level in levels if level > counted), levels[-1])
+
+
+def has_arrived(move: Move, facts: IncidentFacts, on_call: Sequence[OnCall]) -> bool:
+    """Whether a move that may have been made has had its effect, by what PagerDuty shows now.
+
+    It has if everybody of its level is assigned, or somebody who is not of the level below: one of several is, where
+    a policy takes turns. ``on_call``: of the policy the move leads to.
+    """
+    if move.policy_id != facts.escalation_policy_id:
+        return False
+    if move.puts and move.to_level == 1:
+        return True
+    assigned, wanted = set(facts.assignee_ids), _people(on_call, move.to_level)
+    changed = bool(wanted & assigned) and not assigned <= _people(on_call, move.to_level - 1)
+    return bool(wanted) and (wanted <= assigned or changed)
+
+
+def _people(on_call: Sequence[OnCall], level: int) -> set[str]:
+    return {entry.user_id for entry in on_call if entry.level == level}

@@ -1,0 +1,53 @@
+"""Reports as CSV (RFC 4180), for spreadsheets."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+COLUMNS = (
+    "incident_number", "incident_id", "title", "status", "urgency", "service_id", "severity", "rule", "triggered_at",
+    "acknowledged_at", "acknowledged_by", "resolved_at", "duration_minutes", "escalated", "reopened", "merged",
+    "verdict", "alert_id", "url",
+)  # fmt: skip
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def incidents(report: Mapping[str, Any]) -> str:
+    """A line for each incident, the oldest first."""
+    return _written(COLUMNS, ([one[name] for name in COLUMNS] for one in report["incidents"]))
+
+
+def numbers(stats: Mapping[str, Any]) -> str:
+    """A line for each number: its name as in the JSON (``mtta_minutes.mean``), and its value."""
+    return _written(("number", "value"), _flat(stats))
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _flat(inner, f"{name}.{_named(inner, place)}")
+    else:
+        yield name, value
+
+
+def _named(inner: Any, place: int) -> str:
+    known = inner if isinstance(inner, Mapping) else {}
+    return str(next((known[key] for key in ("name", "date", "hour") if key in known), place))
+
+
+def _written(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(head)
+    writer.writerows([_safe(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def _safe(value: Any) -> Any:
+    """A text that a spreadsheet would run as a formula is quoted: titles come from outside.
+    https://owasp.org/www-community/attacks/CSV_Injection"""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

@@ -1,0 +1,87 @@
+"""How numbers are written for people: the same in every format."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+NOTHING = "–"
+"""Where there is no number: nothing qualified."""
+TRENDS: Mapping[str, str] = {
+    "rising": "rising",
+    "falling": "falling",
+    "steady": "steady",
+    "too_few_weeks": "too few weeks",
+}
+STEP_NAMES = ("up to 5 min", "5–15 min", "15–60 min", "1–4 h", "4–24 h", "over 24 h")
+"""The steps of ``time_steps``, one more than its bounds."""
+
+
+def minutes(value: float | None) -> str:
+    """``42 s``, ``3.5 min``, ``2 h 05 min``, ``3 d 04 h``."""
+    if value is None:
+        return NOTHING
+    if value < 1:
+        return f"{value * 60:.0f} s"
+    if value < 100:
+        return f"{value:.1f} min"
+    hours, rest = divmod(round(value), 60)
+    if hours < 48:
+        return f"{hours} h {rest:02} min"
+    return f"{hours // 24} d {hours % 24:02} h"
+
+
+def number(value: float | None) -> str:
+    """A count or a mean; no digits that say nothing."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
+def share(part: int, whole: int) -> str:
+    """``38 (76%)``; without a whole only the part."""
+    return f"{part:,} ({part / whole:.0%})" if whole else f"{part:,}"
+
+
+def rate(value: float | None) -> str:
+    """A share of 0..1 as per cent."""
+    return NOTHING if value is None else f"{value:.1%}"
+
+
+def instant(text: str | None) -> str:
+    """An instant in UTC, to the minute."""
+    return NOTHING if text is None else f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M}"
+
+
+def trend(load: Mapping[str, Any]) -> str:
+    """``rising, +0.4 a week``."""
+    word, rise = TRENDS[load["trend"]], load["per_week"]
+    return word if rise is None or load["trend"] == "steady" else f"{word}, {rise:+.1f} a week"
+
+
+def span(told: Mapping[str, Any]) -> str:
+    """``1 to 31 March 2026``, with whatever has to be said of a period that is not over."""
+    period = told["period"]
+    first, last = date.fromisoformat(period["from"]), date.fromisoformat(period["to"])
+    days = f"{_day(first)}" if first == last else f"{_day(first)} to {_day(last)}"
+    if period["complete"]:
+        return f"{days}, {told['time_zone']}"
+    return f"{days}, {told['time_zone']}, so far (until {instant(period['as_of'])} UTC)"
+
+
+def remarks(told: Mapping[str, Any]) -> list[str]:
+    """What a reader has to know about the record before the numbers."""
+    began = told["period"]["record_since"]
+    if began is None:
+        return ["The record is empty: the bridge has not seen any alert yet."]
+    if began > told["period"]["since"]:
+        return [f"The record begins on {instant(began)} UTC: of what was before, nothing is known."]
+    return []
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"
+
+
+def service(told: Mapping[str, Any]) -> str:
+    """Which incidents it is about."""
+    return f"service {told['service_id']}" if told["service_id"] else "all services"

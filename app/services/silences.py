@@ -1,0 +1,102 @@
+"""Silences end: what one silenced and is still open is decided anew, and an end that is near is announced.
+
+Nothing has to be remembered about a single alert: one whose decision says *silenced* and that nothing silences any more
+is heard as if it had just been created, in the transaction that changes that decision. So it is done once, and a crash
+leaves the rest to be found by the next look.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from app.domain.link import Link
+from app.domain.names import AlertId, Status
+from app.domain.rules import decide
+from app.domain.silences import SILENCED, Silence, Watch, identity, watch_from
+from app.domain.words import AlertVerb, AlertWord
+from app.ports import Marks, Round, RulebookSource, Transactions
+from app.ports.past import Silenced
+from app.services.hear import Gathered, Hear
+
+log = structlog.get_logger()
+
+MARK = "silences.watch"
+ENDED = "silence.ended"
+"""What an alert is told as in its time line when it is decided anew."""
+EVERY_SECONDS = 5.0
+BATCH = 200
+
+
+@dataclass
+class WatchSilences:
+    """The leader's look at silences; calls no partner."""
+
+    transactions: Transactions
+    marks: Marks
+    silenced: Silenced
+    hear: Hear
+    rulebook: RulebookSource
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def __call__(self) -> int:
+        """Look; the answer is how many alerts were decided anew."""
+        now, silences = self.clock(), self.rulebook.current().silences
+        with self.transactions.read() as tx:
+            before = watch_from(self.marks.read(tx, MARK))
+        seen, done = before.seeing(silences, now), 0
+        if seen.must_look(now):
+            done = self._decide_all_anew()
+            seen = seen.looked(now)
+        if seen != before:
+            with self.transactions.begin() as tx:
+                self.marks.put(tx, MARK, seen.as_text())
+        self._tell(silences, before, seen, done)
+        return done
+
+    def _tell(self, silences: tuple[Silence, ...], before: Watch, seen: Watch, done: int) -> None:
+        for silence in silences:
+            if identity(silence) in seen.announced - before.announced:
+                log.warning("silence.expires_soon", silence=silence.name, owner=silence.owner, until=str(silence.until))
+        if done:
+            log.info(ENDED, alerts=done)
+
+    def _decide_all_anew(self) -> int:
+        done = after = 0
+        while True:
+            with self.transactions.read() as tx:
+                found = self.silenced.after(tx, after, BATCH)
+            if not found:
+                return done
+            done += sum(self._decide_anew(alert_id) for _, alert_id in found)
+            after = found[-1][0]
+
+    def _decide_anew(self, alert_id: AlertId) -> bool:
+        """One alert a transaction: whoever takes the inbox in may want the same links in another order."""
+        gathered, now = Gathered(), self.clock()
+        with self.transactions.begin() as tx:
+            link = self.hear.links.by_alert(tx, alert_id)
+            if link is None or not self._is_to_be_heard(link, now):
+                return False
+            self.hear(tx, AlertWord(AlertVerb.CREATED, link.alert, ENDED), now, 0, gathered)
+            self.hear.links.write_timeline(tx, gathered.entries)
+            self.hear.settle.engine.submit(tx, gathered.orders)
+        self.hear.settle.engine.wake()
+        return True
+
+    def _is_to_be_heard(self, link: Link, now: datetime) -> bool:
+        """Silenced, still open, and silenced by nothing any more."""
+        was_silenced = link.decision is not None and link.decision.reason == SILENCED
+        if not was_silenced or link.status is Status.RESOLVED:
+            return False
+        return decide(self.rulebook.current(), link.alert, now).reason != SILENCED
+
+
+def silences_round(watch: Callable[[], object]) -> Round:
+    """The look as the leader's round."""
+
+    def look() -> None:
+        watch()
+
+    return Round("silences", EVERY_SECONDS, look, first_after_seconds=EVERY_SECONDS)

@@ -1,0 +1,76 @@
+"""The climbs of incidents: what is looked up is a column, the rest is one JSON value."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import TypeAdapter
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from app.domain.escalation import Climb, State
+from app.domain.names import IncidentId
+from app.ports import Tx
+from app.store.database import connection
+from app.store.schema import escalations
+
+_climb: TypeAdapter[Climb] = TypeAdapter(Climb)
+
+_select = sa.select(escalations.c.state)
+_peek = _select.where(escalations.c.incident_id == sa.bindparam("wanted"))
+_find = _peek.with_for_update()
+_of_letter = _select.where(escalations.c.letter_id == sa.bindparam("wanted")).with_for_update()
+_due = (
+    sa.select(escalations.c.incident_id)
+    .where(escalations.c.due_at.is_not(None), escalations.c.due_at <= sa.bindparam("now"))
+    .order_by(escalations.c.due_at)
+    .limit(sa.bindparam("at_most"))
+)
+_list = _select.order_by(escalations.c.due_at.asc().nulls_last(), escalations.c.changed_at.desc())
+_inserts: Mapping[str, Any] = {"sqlite": sqlite_insert, "postgresql": postgres_insert}
+
+
+class StoredClimbs:
+    """Implements ``ports.Climbs``."""
+
+    def find(self, tx: Tx, incident_id: IncidentId) -> Climb | None:
+        """The climb of this incident, locked, or None."""
+        return _one(tx, _find, incident_id)
+
+    def peek(self, tx: Tx, incident_id: IncidentId) -> Climb | None:
+        """The climb as it is, or None."""
+        return _one(tx, _peek, incident_id)
+
+    def of_letter(self, tx: Tx, letter_id: int) -> Climb | None:
+        """The climb that became this dead letter, or None."""
+        return _one(tx, _of_letter, letter_id)
+
+    def due(self, tx: Tx, now: datetime, limit: int) -> tuple[IncidentId, ...]:
+        """Incidents to look at by now."""
+        rows = connection(tx).execute(_due, {"now": now, "at_most": limit}).scalars()
+        return tuple(IncidentId(row) for row in rows)
+
+    def save(self, tx: Tx, climb: Climb, at: datetime) -> None:
+        """Write it over whatever was there."""
+        row = {
+            "link_id": climb.link_id,
+            "finished": climb.state is State.FINISHED,
+            "due_at": climb.due_at,
+            "letter_id": climb.letter_id,
+            "changed_at": at,
+            "state": _climb.dump_json(climb, exclude_defaults=True).decode(),
+        }
+        made = _inserts[connection(tx).dialect.name](escalations).values(incident_id=climb.incident_id, **row)
+        connection(tx).execute(made.on_conflict_do_update(index_elements=["incident_id"], set_=row))
+
+    def listed(self, tx: Tx, limit: int, every: bool = False) -> tuple[Climb, ...]:
+        """Those that are not finished, or all."""
+        query = _list if every else _list.where(escalations.c.finished.is_(False))
+        rows = connection(tx).execute(query.limit(limit)).scalars()
+        return tuple(_climb.validate_json(row) for row in rows)
+
+
+def _one(tx: Tx, query: sa.Select[Any], wanted: str | int) -> Climb | None:
+    row = connection(tx).execute(query, {"wanted": wanted}).scalar_one_or_none()
+    return None if row is None else _climb.validate_json(row)

@@ -1,0 +1,590 @@
+"""A period in numbers, against numbers found another way: told with each story, or by the standard library."""
+
+import random
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import example, given
+
+from app.domain.alert import Alert
+from app.domain.link import Link, Moment
+from app.domain.names import AlertId, Side, Urgency, incident_key
+from app.domain.rulebook import Decision, Sla
+from app.domain.stats import Stats, fold, frame
+from app.domain.stats_capacity import whole_weeks
+from app.domain.stats_numbers import Spread, percentile, slope, spread
+from app.domain.stats_period import Period, between, named
+from app.domain.stats_record import Record, course, record_of
+
+BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+PD, TV = Side.PAGERDUTY, Side.TRUTHVOUCH
+SLA = {"critical": Sla(15, 60), "high": Sla(resolve_minutes=240)}
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def record(*moments: tuple[datetime, str], side: Side = PD, **told: object) -> Record:
+    raised_at = moments[0][0] if moments else at("2026-03-10 12:00")
+    made = Record("a1", raised_at, "critical", "r", "rule", "high", "P1")
+    return replace(made, moments=tuple(Moment(when, what, side) for when, what in moments), **told)  # type: ignore[arg-type]
+
+
+def stats_of(
+    records: Iterable[Record], period: Period, now: datetime | None = None, began_at: datetime = LONG_AGO
+) -> Stats:
+    return fold(records, frame(period, now or period.until + timedelta(days=400), SLA, began_at))
+
+
+def march(zone: tzinfo = UTC) -> Period:
+    return between("2026-03-01", "2026-03-31", zone, str(zone))
+
+
+# ------------------------------------------------------------------------------------------ a seeded history
+
+
+@dataclass
+class Story:
+    """One incident as it is told by hand: its moments, in minutes after the trigger, and what is true of it."""
+
+    moments: Sequence[tuple[float, str, Side, str | None]]
+    acknowledged: float | None = None
+    resolved: float | None = None
+    by: str | None = None
+    reopened: bool = False
+    merged: bool = False
+    escalations: int = 0
+
+
+FAR = 60 * 24 * 40.0
+"""Beyond the end of the period, whenever in it the story begins."""
+
+
+def plain(a: float, r: float) -> Story:
+    return Story([(a, "acknowledged", PD, "Ada"), (r, "resolved", PD, "Ada")], a, r, "Ada")
+
+
+def at_truthvouch(a: float, r: float) -> Story:
+    """Two acknowledges count once, the first; of two resolves without a reopen the first ends it."""
+    told = [(a, "acknowledged", TV, "Bo"), (a + 1, "acknowledged", PD, "Ada"), (r, "resolved", TV, None),
+            (r + 9, "resolved", PD, "Ada")]  # fmt: skip
+    return Story(told, a, r, "Bo")
+
+
+def unacknowledged(_a: float, r: float) -> Story:
+    """An acknowledge of what is resolved is none."""
+    return Story([(r, "resolved", TV, None), (r + 5, "acknowledged", PD, "Ada")], None, r)
+
+
+def ignored(_a: float, _r: float) -> Story:
+    return Story([])
+
+
+def acknowledged_only(a: float, r: float) -> Story:
+    return Story([(a, "acknowledged", PD, None), (r, "unacknowledged", PD, None)], a, by="nobody named")
+
+
+def too_late(a: float, r: float) -> Story:
+    """What happens after the period's end had not happened at its end."""
+    return Story([(FAR + a, "acknowledged", PD, "Ada"), (FAR + r, "resolved", PD, "Ada"), (FAR, "escalated", PD, None)])
+
+
+def back_again(a: float, r: float) -> Story:
+    told = [(a, "acknowledged", PD, "Cy"), (r, "resolved", PD, "Cy"), (r + 30, "reopened", TV, None),
+            (r + 70, "resolved", PD, "Cy")]  # fmt: skip
+    return Story(told, a, r + 70, "Cy", reopened=True)
+
+
+def back_and_open(a: float, r: float) -> Story:
+    told = [(a, "acknowledged", PD, "Cy"), (r, "resolved", PD, "Cy"), (r + 30, "reopened", PD, None)]
+    return Story(told, a, None, "Cy", reopened=True)
+
+
+def put_together(a: float, r: float) -> Story:
+    told = [(0.5, "merged", PD, "Ada"), (a, "acknowledged", PD, "Ada"), (r, "resolved", PD, "Ada")]
+    return Story(told, a, r, "Ada", merged=True)
+
+
+def climbing(a: float, r: float) -> Story:
+    told = [(15, "escalated", PD, None), (45, "escalated", PD, None), (a + 50, "acknowledged", PD, "Boss"),
+            (r + 60, "resolved", PD, "Boss")]  # fmt: skip
+    return Story(told, a + 50, r + 60, "Boss", escalations=2)
+
+
+def before_it_came(_a: float, _r: float) -> Story:
+    """TruthVouch's clock is three seconds ahead of PagerDuty's: no time is negative."""
+    return Story([(-0.05, "acknowledged", TV, "Bo"), (-0.05, "resolved", TV, "Bo")], 0.0, 0.0, "Bo")
+
+
+TOLD: Sequence[Callable[[float, float], Story]] = (
+    plain, plain, plain, at_truthvouch, unacknowledged, ignored, acknowledged_only, too_late, back_again, back_and_open,
+    put_together, climbing, before_it_came,
+)  # fmt: skip
+
+
+@dataclass
+class Told:
+    record: Record
+    story: Story
+    triggered_at: datetime
+
+
+def history(count: int = 325) -> list[Told]:
+    """Incidents of March 2026, New York time; each story many times, with times of its own."""
+    dice, made = random.Random(20260301), []
+    first, last = at("2026-03-01 05:00"), at("2026-04-01 03:59")
+    for number in range(count):
+        story = TOLD[number % len(TOLD)](dice.uniform(1, 40), dice.uniform(41, 400))
+        begin = first + (last - first - timedelta(days=1)) * dice.random()
+        moments = [(0.0, "triggered", PD, None), *story.moments]
+        dice.shuffle(moments)
+        made.append(Told(
+            Record(
+                f"a{number}", begin - timedelta(seconds=7), dice.choice(["critical", "high", "unknown"]),
+                dice.choice(["severity_map", "Hallucinations", "PII"]), "rule", dice.choice(["high", "low"]),
+                dice.choice(["P1", "P2"]), dice.choice([None, None, "false_alert", "true_alert"]), number % 3,
+                tuple(Moment(begin + timedelta(minutes=after), what, side, by) for after, what, side, by in moments),
+            ),
+            story, begin,
+        ))  # fmt: skip
+    return made
+
+
+def outside() -> list[Record]:
+    """What is near and does not belong: incidents a minute before and at the end, alerts without any."""
+    early, late = at("2026-03-01 04:59"), at("2026-04-01 04:00")
+    return [record((early, "triggered")), record((late, "triggered")), record((late, "resolved"))]
+
+
+def unopened() -> list[Record]:
+    """Alerts of March without an incident, by what the bridge decided."""
+    reasons = [("suppressed", 17), ("severity_none", 23), ("silenced", 5)]
+    made = [record(urgency=None, reason=reason) for reason, count in reasons for _ in range(count)]
+    return made + [record(reason=None, urgency=None)] * 3 + [record()] * 2
+
+
+IN_NEW_YORK = march(NEW_YORK)
+HISTORY = history()
+SEEN = stats_of([told.record for told in HISTORY] + outside() + unopened(), IN_NEW_YORK)
+
+
+def new_york(when: datetime) -> datetime:
+    """By hand: five hours behind, four from 2026-03-08T07:00Z on."""
+    return (when - timedelta(hours=4 if when >= at("2026-03-08 07:00") else 5)).replace(tzinfo=None)
+
+
+def test_the_seeded_history_is_counted_as_it_was_told():
+    stories = [told.story for told in HISTORY]
+    expected = {
+        "total": 325,
+        "acknowledged": sum(story.acknowledged is not None for story in stories),
+        "resolved": sum(story.resolved is not None for story in stories),
+        "open": sum(story.resolved is None for story in stories),
+        "never_acknowledged": sum(story.acknowledged is None and story.resolved is not None for story in stories),
+        "reopened": sum(story.reopened for story in stories),
+        "merged": sum(story.merged for story in stories),
+        "escalated": sum(story.escalations > 0 for story in stories),
+        "escalations": sum(story.escalations for story in stories),
+        "flaps": sum(number % 3 for number in range(325)),
+    }
+    assert expected == {name: getattr(SEEN, name) for name in expected}
+    # Each of the thirteen stories was told 25 times: the same once more, as a table.
+    assert (325, 250, 225, 100, 25, 50, 25, 25, 50) == tuple(list(expected.values())[:9])
+
+
+@pytest.mark.parametrize("what", ["acknowledged", "resolved"])
+def test_the_times_of_the_seeded_history_are_the_standard_librarys(what: str):
+    minutes = [getattr(told.story, what) for told in HISTORY if getattr(told.story, what) is not None]
+    seen = SEEN.to_acknowledge if what == "acknowledged" else SEEN.to_resolve
+    hundredths = statistics.quantiles(minutes, n=100, method="inclusive")
+    assert len(minutes) == seen.count
+    expected = [statistics.fmean(minutes), statistics.median(minutes), hundredths[89], hundredths[94]]
+    assert expected == pytest.approx([seen.mean, seen.median, seen.p90, seen.p95], abs=1e-5)
+
+
+def test_the_seeded_history_falls_on_new_yorks_days_and_hours():
+    local = [new_york(told.triggered_at) for told in HISTORY]
+    hours = Counter((when.weekday(), when.hour) for when in local)
+    assert [[hours[day, hour] for hour in range(24)] for day in range(7)] == [list(day) for day in SEEN.by_hour]
+    days = Counter(when.date() for when in local)
+    assert {date(2026, 3, day): days[date(2026, 3, day)] for day in range(1, 32)} == {
+        day: sum(counts.values()) for day, counts in SEEN.by_day.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("by", "named_by"),
+    [("rule", "rule"), ("severity", "severity"), ("service", "service_id"), ("urgency", "urgency")],
+)
+def test_the_seeded_history_in_groups(by: str, named_by: str):
+    for group in SEEN.groups[by]:
+        mine = [told for told in HISTORY if getattr(told.record, named_by) == group.name]
+        times = [told.story.resolved for told in mine if told.story.resolved is not None]
+        false = sum(told.record.verdict == "false_alert" for told in mine)
+        assert (len(mine), len(times), false) == (group.total, group.resolved, group.false_alerts)
+        assert group.to_resolve.mean == pytest.approx(statistics.fmean(times))
+    assert 325 == sum(group.total for group in SEEN.groups[by])
+
+
+def test_severities_and_urgencies_have_an_order_the_others_begin_with_the_most():
+    assert ["critical", "high", "unknown"] == [group.name for group in SEEN.groups["severity"]]
+    assert ["high", "low"] == [group.name for group in SEEN.groups["urgency"]]
+    totals = [group.total for group in SEEN.groups["rule"]]
+    assert sorted(totals, reverse=True) == totals
+
+
+def test_the_targets_of_the_seeded_history():
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for told in HISTORY:
+        answered = min((t for t in (told.story.acknowledged, told.story.resolved) if t is not None), default=None)
+        severity = told.record.severity
+        if severity == "critical":
+            counts["critical", "acknowledge", "kept" if answered is not None and answered <= 15 else "broken"] += 1
+        limit = {"critical": 60, "high": 240}.get(severity)
+        if limit:
+            kept = told.story.resolved is not None and told.story.resolved <= limit
+            counts[severity, "resolve", "kept" if kept else "broken"] += 1
+    seen = {(one.severity, one.target): (one.kept, one.broken, one.running) for one in SEEN.sla}
+    assert {
+        ("critical", "acknowledge"): (*_two(counts, "critical", "acknowledge"), 0),
+        ("critical", "resolve"): (*_two(counts, "critical", "resolve"), 0),
+        ("high", "resolve"): (*_two(counts, "high", "resolve"), 0),
+    } == seen
+
+
+def _two(counts: Counter[tuple[str, str, str]], severity: str, target: str) -> tuple[int, int]:
+    return counts[severity, target, "kept"], counts[severity, target, "broken"]
+
+
+def test_the_verdicts_of_the_seeded_history():
+    said = Counter(told.record.verdict for told in HISTORY)
+    seen = SEEN.verdicts
+    assert (said["false_alert"], said["true_alert"], said[None]) == (seen.false, seen.true, seen.unjudged)
+    assert said["false_alert"] / (said["false_alert"] + said["true_alert"]) == seen.rate
+
+
+def test_what_became_of_the_alerts():
+    alerts = SEEN.alerts
+    # The incident at the end of the period is another month's; its alert too.
+    assert {"suppressed": 17, "severity_none": 23, "silenced": 5} == alerts.suppressed
+    assert (325 + 45 + 5, 325, 2, 3) == (alerts.total, alerts.with_incident, alerts.not_opened, alerts.undecided)
+    assert (325 + 45 + 5) / 325 == SEEN.alerts_per_incident
+
+
+def test_the_load_of_the_seeded_history():
+    """The last whole weeks before April, New York time: Mondays from 2 February to 23 March."""
+    mondays = [date(2026, 2, 2) + timedelta(weeks=week) for week in range(8)]
+    weeks = Counter(_monday(told) for told in HISTORY) + Counter({date(2026, 2, 23): 1})  # the one from outside
+    everybody = [weeks[monday] for monday in mondays]
+    assert [f"2026-W{week:02}" for week in range(6, 14)] == list(SEEN.capacity.weeks)
+    assert everybody == list(SEEN.capacity.everybody.weekly)
+    rise = statistics.linear_regression(range(8), everybody).slope
+    assert (pytest.approx(rise), "rising") == (SEEN.capacity.everybody.per_week, SEEN.capacity.everybody.trend)
+    for load in SEEN.capacity.responders:
+        mine = Counter(_monday(told) for told in HISTORY if told.story.by == load.name)
+        assert [mine[monday] for monday in mondays] == list(load.weekly)
+    assert {"Ada", "Bo", "Cy", "Boss", "nobody named"} == {load.name for load in SEEN.capacity.responders}
+
+
+def _monday(told: Told) -> date:
+    day = new_york(told.triggered_at).date()
+    return day - timedelta(days=day.weekday())
+
+
+# ------------------------------------------------------------------------------------------ clock changes
+
+
+@pytest.mark.parametrize(
+    ("day", "zone", "since", "until"),
+    [
+        ("2026-03-29", BERLIN, "2026-03-28 23:00", "2026-03-29 22:00"),  # 23 hours
+        ("2026-10-25", BERLIN, "2026-10-24 22:00", "2026-10-25 23:00"),  # 25 hours
+        ("2026-03-08", NEW_YORK, "2026-03-08 05:00", "2026-03-09 04:00"),
+        ("2026-11-01", NEW_YORK, "2026-11-01 04:00", "2026-11-02 05:00"),
+        ("2018-11-04", ZoneInfo("America/Sao_Paulo"), "2018-11-04 03:00", "2018-11-05 02:00"),  # no midnight
+        ("2026-07-01", UTC, "2026-07-01 00:00", "2026-07-02 00:00"),
+    ],
+)
+def test_a_day_is_as_long_as_its_clocks_say(day: str, zone: tzinfo, since: str, until: str):
+    period = between(day, day, zone)
+    assert (at(since), at(until)) == (period.since, period.until)
+
+
+@pytest.mark.parametrize(
+    ("zone", "when", "weekday", "hour"),
+    [
+        (BERLIN, "2026-03-29 00:59", 6, 1),
+        (BERLIN, "2026-03-29 01:00", 6, 3),  # two o'clock is skipped
+        (BERLIN, "2026-10-25 00:30", 6, 2),
+        (BERLIN, "2026-10-25 01:30", 6, 2),  # and comes twice
+        (BERLIN, "2026-03-28 23:30", 6, 0),
+        (NEW_YORK, "2026-03-08 07:00", 6, 3),
+        (NEW_YORK, "2026-11-01 06:30", 6, 1),
+        (NEW_YORK, "2026-11-02 04:30", 6, 23),
+    ],
+)
+def test_an_incident_falls_on_the_hour_that_the_clocks_showed(zone: tzinfo, when: str, weekday: int, hour: int):
+    seen = stats_of([record((at(when), "triggered"))], between("2026-01-01", "2026-12-31", zone))
+    assert [(weekday, hour, 1)] == [
+        (day, place, count) for day, row in enumerate(seen.by_hour) for place, count in enumerate(row) if count
+    ]
+
+
+def test_a_period_holds_its_first_moment_and_not_the_one_after_its_last():
+    period = between("2026-03-29", "2026-10-25", BERLIN)
+    inside = [at("2026-03-28 23:00"), at("2026-10-25 22:59:59.999999")]
+    beyond = [at("2026-03-28 22:59:59.999999"), at("2026-10-25 23:00")]
+    assert 2 == stats_of([record((when, "triggered")) for when in inside + beyond], period).total
+
+
+@pytest.mark.parametrize(
+    ("word", "previous", "name", "first", "last"),
+    [
+        ("daily", False, "2026-03-15", "2026-03-15", "2026-03-15"),
+        ("daily", True, "2026-03-14", "2026-03-14", "2026-03-14"),
+        ("weekly", False, "2026-W11", "2026-03-09", "2026-03-15"),
+        ("weekly", True, "2026-W10", "2026-03-02", "2026-03-08"),
+        ("monthly", False, "2026-03", "2026-03-01", "2026-03-31"),
+        ("monthly", True, "2026-02", "2026-02-01", "2026-02-28"),
+        ("30d", False, "30d", "2026-02-14", "2026-03-15"),
+        ("30d", True, "30d-before", "2026-01-15", "2026-02-13"),
+        ("2026-W01", False, "2026-W01", "2025-12-29", "2026-01-04"),
+        ("2026-W01", True, "2025-W52", "2025-12-22", "2025-12-28"),
+        ("2024-02", False, "2024-02", "2024-02-01", "2024-02-29"),
+        ("2026-01", True, "2025-12", "2025-12-01", "2025-12-31"),
+    ],
+)
+def test_the_word_for_a_period(word: str, previous: bool, name: str, first: str, last: str):
+    period = named(word, date(2026, 3, 15), previous=previous)
+    assert (name, first, last) == (period.name, str(period.first), str(period.last))
+
+
+@pytest.mark.parametrize(
+    "word", ["", "hourly", "0d", "9999d", "2026-W54", "2026-13", "2026-02-30", "1999-01", "0000-01"]
+)
+def test_what_is_no_period_is_refused(word: str):
+    with pytest.raises(ValueError, match=r"write|period"):
+        named(word, date(2026, 3, 15))
+
+
+@pytest.mark.parametrize(
+    ("first", "last"), [("2026-03-02", "2026-03-01"), ("yesterday", "2026-03-01"), ("2001-01-01", "2026-03-01")]
+)
+def test_days_that_make_no_period_are_refused(first: str, last: str):
+    with pytest.raises(ValueError, match=r"period|day"):
+        between(first, last)
+
+
+# ------------------------------------------------------------------------------------------ one incident
+
+
+T = at("2026-03-10 10:00")
+
+
+def after(*told: tuple[float, str]) -> Record:
+    return record((T, "triggered"), *((T + timedelta(minutes=minutes), what) for minutes, what in told))
+
+
+@pytest.mark.parametrize(
+    ("told", "status", "to_acknowledge", "to_resolve"),
+    [
+        ([], "triggered", None, None),
+        ([(5, "acknowledged")], "acknowledged", 5, None),
+        ([(5, "acknowledged"), (6, "unacknowledged")], "triggered", 5, None),
+        ([(5, "acknowledged"), (6, "unacknowledged"), (9, "acknowledged")], "acknowledged", 5, None),
+        ([(5, "resolved")], "resolved", None, 5),
+        ([(5, "resolved"), (5, "reopened")], "resolved", None, 5),  # in the same moment the furthest along wins
+        ([(5, "resolved"), (6, "reopened"), (6, "resolved")], "resolved", None, 6),
+        ([(5, "reopened"), (6, "resolved")], "resolved", None, 6),
+        ([(5, "acknowledged"), (6, "reopened")], "acknowledged", 5, None),  # it was open
+        ([(5, "resolved"), (6, "reopened"), (8, "acknowledged")], "acknowledged", 8, None),
+        ([(5, "resolved"), (6, "unacknowledged")], "resolved", None, 5),
+        ([(5, "somewhere else"), (7, "resolved")], "resolved", None, 7),
+    ],
+)
+def test_where_an_incident_stands(
+    told: list[tuple[float, str]], status: str, to_acknowledge: float | None, to_resolve: float | None
+):
+    stood = course(after(*told), T + timedelta(days=1))
+    assert stood is not None
+    assert (status, to_acknowledge, to_resolve) == (
+        stood.status, stood.minutes_to_acknowledge, stood.minutes_to_resolve,
+    )  # fmt: skip
+
+
+def test_an_incident_is_seen_as_it_was_then():
+    told = after((5, "acknowledged"), (9, "resolved"), (20, "reopened"), (30, "resolved"))
+    seen = [course(told, T + timedelta(minutes=minutes)) for minutes in (-1, 0, 5, 9, 20, 30)]
+    assert [None, "triggered", "acknowledged", "resolved", "triggered", "resolved"] == [
+        stood and stood.status for stood in seen
+    ]
+
+
+def test_while_a_period_runs_it_is_told_as_of_now():
+    seen = stats_of([after((60, "resolved"))], march(), now=T + timedelta(minutes=30))
+    assert (1, 0, 1) == (seen.total, seen.resolved, seen.open)
+    assert date(2026, 3, 10) == max(seen.by_day)
+
+
+def test_an_alert_counts_when_truthvouch_made_it_unless_that_is_later_than_we_saw_it():
+    seen_at = at("2026-03-10 12:00")
+    link = Link(Alert(AlertId("a")), incident_key(AlertId("a")), seen_at)
+    for told, expected in [(None, seen_at), (T, T), (seen_at + timedelta(hours=1), seen_at)]:
+        assert expected == record_of(replace(link, alert=Alert(AlertId("a"), created_at=told))).raised_at
+
+
+def test_a_record_says_what_it_does_not_know():
+    link = Link(Alert(AlertId("a"), severity="CRITICAL"), incident_key(AlertId("a")), T)
+    assert ("critical", "unknown", None, None, "PMAIN") == _named(record_of(link, "PMAIN"))
+    decided = replace(link, decision=Decision(Urgency.LOW, "r", "v", "rule", service_id="P2"))
+    assert ("critical", "r", "rule", "low", "P2") == _named(record_of(decided, "PMAIN"))
+
+
+def _named(one: Record) -> tuple[object, ...]:
+    return one.severity, one.rule, one.reason, one.urgency, one.service_id
+
+
+# ------------------------------------------------------------------------------------------ targets
+
+
+@pytest.mark.parametrize(
+    ("told", "now_after", "acknowledge", "resolve"),
+    [
+        ([], 15, "running", "running"),
+        ([], 15.001, "broken", "running"),
+        ([(15, "acknowledged")], 50, "kept", "running"),
+        ([(15.02, "acknowledged")], 50, "broken", "running"),
+        ([(14, "resolved")], 50, "kept", "kept"),  # nobody is waited for any more
+        ([(5, "acknowledged"), (60, "resolved")], 90, "kept", "kept"),
+        ([(5, "acknowledged"), (60.02, "resolved")], 90, "kept", "broken"),
+        ([(5, "acknowledged"), (30, "resolved"), (40, "reopened")], 59, "kept", "running"),
+        ([(5, "acknowledged"), (30, "resolved"), (40, "reopened")], 61, "kept", "broken"),
+    ],
+)
+def test_a_target_is_kept_broken_or_still_running(
+    told: list[tuple[float, str]], now_after: float, acknowledge: str, resolve: str
+):
+    seen = stats_of([after(*told)], march(), now=T + timedelta(minutes=now_after))
+    words = {
+        one.target: next(word for word in ("kept", "broken", "running") if getattr(one, word))
+        for one in seen.sla
+        if one.severity == "critical"
+    }
+    assert {"acknowledge": acknowledge, "resolve": resolve} == words
+
+
+# ------------------------------------------------------------------------------------------ arithmetic
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1), st.sampled_from([0.5, 0.9, 0.95]))
+def test_a_percentile_is_the_standard_librarys(minutes: list[float], share: float):
+    ordered = sorted(minutes)
+    if len(ordered) > 1:
+        expected = statistics.quantiles(ordered, n=100, method="inclusive")[round(share * 100) - 1]
+        assert percentile(ordered, share) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    seen = spread(minutes)
+    assert all(min(minutes) <= (value or 0) <= max(minutes) for value in (seen.mean, seen.median, seen.p90, seen.p95))
+
+
+def test_without_times_there_is_no_mean():
+    assert (0, None, None, None, None) == (
+        spread([]).count,
+        *(getattr(spread([]), n) for n in ("mean", "median", "p90", "p95")),
+    )
+
+
+@given(st.lists(st.integers(0, 500), min_size=2, max_size=20))
+def test_a_slope_is_the_standard_librarys(values: list[int]):
+    assert slope(values) == pytest.approx(statistics.linear_regression(range(len(values)), values).slope, abs=1e-9)
+
+
+def test_two_weeks_make_no_trend():
+    began = at("2026-03-14 00:00")
+    seen = stats_of([], march(), began_at=began).capacity
+    assert (("2026-W12", "2026-W13"), "too_few_weeks", None) == (
+        seen.weeks, seen.everybody.trend, seen.everybody.per_week,
+    )  # fmt: skip
+    assert "steady" == stats_of([], march(), began_at=began - timedelta(days=7)).capacity.everybody.trend
+
+
+def test_a_running_week_is_not_told_of_and_one_that_just_ended_is():
+    sunday_night = at("2026-03-15 23:59:59.999999")
+    assert date(2026, 3, 9) == whole_weeks(sunday_night, LONG_AGO, UTC)[-1]
+    assert date(2026, 3, 2) == whole_weeks(sunday_night - timedelta(seconds=1), LONG_AGO, UTC)[-1]
+    assert date(2026, 3, 2) == whole_weeks(sunday_night, LONG_AGO, NEW_YORK)[-1]
+    assert () == whole_weeks(sunday_night, None, UTC)
+
+
+# ------------------------------------------------------------------------------------------ laws
+
+
+MINUTES = st.integers(0, 60 * 24 * 90)
+WHATS = st.sampled_from(["acknowledged", "unacknowledged", "resolved", "reopened", "merged", "escalated"])
+
+
+@st.composite
+def records(draw: st.DrawFn) -> Record:
+    begin = at("2026-02-15 00:00") + timedelta(minutes=draw(MINUTES))
+    told = draw(st.lists(st.tuples(st.integers(-5, 60 * 24 * 20), WHATS), max_size=6))
+    moments = [(begin, "triggered")] if draw(st.booleans()) else []
+    made = record(*moments, *((begin + timedelta(minutes=minutes), what) for minutes, what in told))
+    urgency = draw(st.sampled_from(["high", "low", None]))
+    severity, verdict = draw(st.sampled_from(["critical", "high", "odd"])), draw(st.sampled_from([None, "false_alert"]))
+    return replace(made, raised_at=begin, urgency=urgency, severity=severity, verdict=verdict)
+
+
+@given(st.lists(records(), max_size=12), st.randoms(use_true_random=False))
+def test_the_order_of_records_and_of_their_moments_changes_nothing(told: list[Record], dice: random.Random):
+    mixed = [replace(one, moments=tuple(dice.sample(one.moments, len(one.moments)))) for one in told]
+    dice.shuffle(mixed)
+    expected, seen = stats_of(told, IN_NEW_YORK), stats_of(mixed, IN_NEW_YORK)
+    assert replace(expected, to_acknowledge=_near(expected, "to_acknowledge"), to_resolve=_near(expected, "to_resolve"),
+                   groups={}) == replace(seen, to_acknowledge=_near(seen, "to_acknowledge"),
+                                         to_resolve=_near(seen, "to_resolve"), groups={})  # fmt: skip
+
+
+def _near(stats: Stats, what: str) -> Spread:
+    """Sums of fractions differ in the last digit with their order."""
+    times: Spread = getattr(stats, what)
+    return replace(times, mean=None if times.mean is None else round(times.mean, 6))
+
+
+@given(st.lists(records(), max_size=12), st.integers(1, 30))
+@example([record((at("2026-03-11 04:00"), "triggered"))], 10)  # in New York the very moment between two days
+def test_two_parts_of_a_period_add_up_to_the_whole(told: list[Record], days: int):
+    """Seen from one instant: what is open at the end of a part may be resolved at the end of the whole."""
+    cut = date(2026, 3, 1) + timedelta(days=days)
+    parts = (between("2026-03-01", cut - timedelta(days=1), NEW_YORK), between(cut, "2026-03-31", NEW_YORK))
+    whole, *seen = (
+        fold(told, replace(frame(period, IN_NEW_YORK.until, SLA, LONG_AGO), as_of=IN_NEW_YORK.until))
+        for period in (IN_NEW_YORK, *parts)
+    )
+    for name in ("total", "acknowledged", "resolved", "open", "never_acknowledged", "reopened", "merged", "escalated"):
+        assert getattr(whole, name) == sum(getattr(part, name) for part in seen)
+    assert whole.alerts.total == sum(part.alerts.total for part in seen)
+    assert whole.to_resolve.count == sum(part.to_resolve.count for part in seen)
+    assert sum(map(sum, whole.by_hour)) == sum(sum(map(sum, part.by_hour)) for part in seen)
+    assert [sum(one) for one in zip(*(part.resolve_times for part in seen), strict=True)] == list(whole.resolve_times)
+    for place, one in enumerate(whole.sla):
+        assert (one.kept, one.broken, one.running) == tuple(
+            sum(getattr(part.sla[place], word) for part in seen) for word in ("kept", "broken", "running")
+        )
+
+
+@given(st.lists(records(), max_size=12))
+def test_the_parts_of_every_total_add_up(told: list[Record]):
+    seen = stats_of(told, march())
+    assert seen.total == seen.resolved + seen.open == sum(map(sum, seen.by_hour))
+    assert seen.total == seen.verdicts.false + seen.verdicts.true + seen.verdicts.unjudged
+    alerts = seen.alerts
+    assert alerts.total == sum((alerts.with_incident, alerts.not_opened, alerts.undecided, *alerts.suppressed.values()))
+    for groups in seen.groups.values():
+        assert seen.total == sum(group.total for group in groups)

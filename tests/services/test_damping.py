@@ -1,0 +1,364 @@
+"""Flap damping: a resolve from TruthVouch waits for its time; nothing else waits for it, and it always goes out."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.domain.lifecycle import with_note
+from app.domain.link import Link
+from app.domain.names import LinkId, Side, Status, Via
+from app.domain.rulebook import Rule, RuleAction, Rulebook
+from app.domain.words import AlertVerb, IncidentVerb, WishVerb
+from app.store.schema import letters, timeline
+from tests.fakes import FakePagerDuty, FakeTruthVouch
+from tests.rig import Rig
+from tests.stateful.world import TimedEngine
+
+HOLD = 300.0
+DAMPED = Rulebook(rules=(Rule("flappy", "true", RuleAction.CREATE_INCIDENT, hold_resolve_minutes=HOLD / 60),))
+
+
+class Bridge(Rig):
+    """A bridge whose deliveries run when they are due, and which can be stopped and started on the same store."""
+
+    engine: TimedEngine
+
+    def __init__(self, folder: Path, via: Via = Via.REST, rest: bool = True, before: "Bridge | None" = None) -> None:
+        self._before = before
+        super().__init__(folder, via, rest)
+        self.rulebook.rulebook = DAMPED
+        if before is not None:
+            self.said, self.clock = before.said, before.clock
+
+    def far_sides(self) -> tuple[FakePagerDuty, FakeTruthVouch]:
+        if self._before is None:
+            return super().far_sides()
+        self.clock = self._before.clock
+        return self._before.pagerduty, self._before.truthvouch
+
+    def an_engine(self) -> TimedEngine:
+        return self._before.engine if self._before else TimedEngine(self.clock)
+
+    def work(self) -> int:
+        """Run what is due now."""
+        done = 0
+        while (key := self.engine.next_due()) is not None:
+            assert done < 50, "it spins"
+            first = key not in self.engine.begun
+            del self.engine.waiting[key]
+            self.deliver(LinkId(key[0]), key[1], key[2], first)
+            done += 1
+        return done
+
+    def wait(self, seconds: float) -> None:
+        """Time passes, and what becomes due runs."""
+        until = self.clock.now + timedelta(seconds=seconds)
+        while True:
+            self.work()
+            due = [self.engine.due[key] for key in self.engine.waiting]
+            if not due or min(due) > until:
+                break
+            self.clock.now = max(self.clock.now, min(due))
+        self.clock.now = until
+        self.work()
+
+    def paged(self) -> Link:
+        """An alert whose incident is open."""
+        self.alert(AlertVerb.CREATED)
+        self.wait(1)
+        assert Status.OPEN is self.incident_status()
+        self.pagerduty.calls.clear()
+        return self.link()
+
+    def keep(self, link: Link) -> None:
+        """The store holds this link now."""
+        with self.database.begin() as tx:
+            self.links.save(tx, link)
+
+    def incident_status(self, incident_id: str = "Q1") -> Status:
+        return self.pagerduty.incidents[incident_id].status
+
+    def changes(self) -> list[str]:
+        """The calls that changed something at PagerDuty."""
+        return [call for call in self.pagerduty.calls if call.split()[0] in ("put", "note", "open", "event", "trigger")]
+
+    def told(self, event: str) -> list[str]:
+        """The facts of the time line entries of this kind."""
+        with self.database.engine.connect() as connection:
+            rows = connection.execute(timeline.select().where(timeline.c.event == event).order_by(timeline.c.id))
+            return [row.facts for row in rows]
+
+
+@pytest.fixture
+def bridge(tmp_path: Path) -> Bridge:
+    return Bridge(tmp_path)
+
+
+def test_a_resolve_is_held_back_and_goes_out_when_the_time_is_up(bridge: Bridge):
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(HOLD - 2)
+    assert [] == bridge.changes()
+    bridge.wait(3)
+    assert ["put resolved"] == bridge.changes()
+    assert not bridge.link().pagerduty.outstanding
+
+
+def test_the_hold_counts_from_the_time_of_the_resolve_not_from_its_arrival(bridge: Bridge):
+    bridge.paged()
+    said_at = bridge.clock()
+    bridge.clock.move(HOLD - 10)
+    bridge.alert(AlertVerb.RESOLVED, at=said_at)
+    bridge.wait(8)
+    assert [] == bridge.changes()
+    bridge.wait(3)
+    assert ["put resolved"] == bridge.changes()
+
+
+def test_a_resolve_that_comes_after_its_hold_goes_out_at_once(bridge: Bridge):
+    bridge.paged()
+    said_at = bridge.clock()
+    bridge.clock.move(HOLD + 1)
+    bridge.alert(AlertVerb.RESOLVED, at=said_at)
+    bridge.work()
+    assert ["put resolved"] == bridge.changes()
+    assert [] == bridge.told("incident.resolve_held")
+
+
+def test_an_alert_that_comes_back_within_the_hold_is_told_to_nobody_and_counted(bridge: Bridge):
+    bridge.paged()
+    for _ in range(3):
+        bridge.alert(AlertVerb.RESOLVED, reason="false_positive")
+        bridge.wait(60)
+        bridge.alert(AlertVerb.REOPENED)
+        bridge.wait(60)
+    bridge.wait(3 * HOLD)
+    assert [] == bridge.changes()
+    assert 3 == bridge.link().flaps
+    assert 3 == len(bridge.told("incident.flap_held")) == len(bridge.told("incident.resolve_held"))
+    assert (Status.OPEN, False) == (bridge.link().status, bridge.link().pagerduty.outstanding)
+
+
+def test_a_flap_heard_twice_is_counted_once(bridge: Bridge):
+    bridge.paged()
+    resolved = bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(10)
+    reopened = bridge.alert(AlertVerb.REOPENED)
+    bridge.say(Side.TRUTHVOUCH, resolved, reopened)
+    bridge.wait(2 * HOLD)
+    assert (1, []) == (bridge.link().flaps, bridge.changes())
+
+
+def test_an_alert_that_comes_back_later_opens_its_incident_again(bridge: Bridge):
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(HOLD + 1)
+    bridge.alert(AlertVerb.REOPENED)
+    bridge.wait(1)
+    assert ["put resolved", "put open"] == bridge.changes()
+    assert 0 == bridge.link().flaps
+
+
+def test_after_a_flap_the_next_resolve_has_a_whole_hold_of_its_own(bridge: Bridge):
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(HOLD / 2)
+    bridge.alert(AlertVerb.REOPENED)
+    bridge.wait(10)
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(HOLD - 2)
+    assert [] == bridge.changes()
+    bridge.wait(3)
+    assert ["put resolved"] == bridge.changes()
+
+
+def test_a_second_resolve_does_not_prolong_the_hold(bridge: Bridge):
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(HOLD - 10)
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(11)
+    assert ["put resolved"] == bridge.changes()
+
+
+def test_the_note_of_a_resolve_waits_with_it_and_other_notes_do_not(bridge: Bridge):
+    bridge.paged()
+    bridge.keep(with_note(bridge.link(), "was told of", None, "drill", None))  # owed for another reason
+    bridge.alert(AlertVerb.RESOLVED, reason="corrected")
+    bridge.wait(1)
+    assert ["note"] == bridge.changes()
+    bridge.wait(HOLD)
+    assert ["note", "put resolved", "note"] == bridge.changes()
+    assert "corrected" in bridge.pagerduty.notes_on["Q1"][-1].content
+
+
+def test_an_acknowledge_after_a_reopen_in_the_hold_goes_out_at_once(bridge: Bridge):
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(60)
+    bridge.alert(AlertVerb.REOPENED)
+    bridge.clock.move(1)
+    bridge.alert(AlertVerb.ACKNOWLEDGED)
+    bridge.wait(1)
+    assert ["put acknowledged"] == bridge.changes()
+    bridge.wait(2 * HOLD)
+    assert ["put acknowledged"] == bridge.changes()
+
+
+def test_an_acknowledge_at_pagerduty_during_the_hold_changes_nothing_about_the_resolve(bridge: Bridge):
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(60)
+    bridge.incident(IncidentVerb.ACKNOWLEDGED)
+    bridge.wait(HOLD - 62)
+    assert ([], Status.ACKNOWLEDGED) == (bridge.changes(), bridge.incident_status())
+    bridge.wait(3)
+    assert ["put resolved"] == bridge.changes()
+
+
+def test_a_person_who_resolves_at_pagerduty_is_not_held_back(bridge: Bridge):
+    bridge.paged()
+    bridge.incident(IncidentVerb.RESOLVED, author="Dana Example")
+    bridge.wait(2)
+    assert Status.RESOLVED is bridge.truthvouch.status["a1"]
+    assert (None, []) == (bridge.link().hold_until, bridge.changes())
+
+
+def test_a_person_who_resolves_at_pagerduty_during_the_hold_ends_it(bridge: Bridge):
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(60)
+    bridge.incident(IncidentVerb.RESOLVED, author="Dana Example")
+    bridge.wait(60)
+    bridge.alert(AlertVerb.REOPENED)  # what PagerDuty shows as resolved has to be opened again
+    bridge.wait(1)
+    assert (["put open"], 0) == (bridge.changes(), bridge.link().flaps)
+
+
+def test_a_rule_that_is_deleted_meanwhile_strands_nothing(bridge: Bridge):
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.rulebook.rulebook = Rulebook()
+    bridge.wait(HOLD - 2)
+    assert [] == bridge.changes()
+    bridge.wait(3)
+    assert ["put resolved"] == bridge.changes()
+
+
+def test_a_resolve_of_a_rule_without_a_hold_is_not_held_back(bridge: Bridge):
+    bridge.rulebook.rulebook = Rulebook()
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.work()
+    assert ["put resolved"] == bridge.changes()
+
+
+@pytest.mark.parametrize("via", list(Via))
+def test_a_hold_survives_a_restart(tmp_path: Path, via: Via):
+    bridge = Bridge(tmp_path, via)
+    bridge.paged()
+    bridge.wait(30)
+    bridge.pagerduty.calls.clear()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(60)
+    bridge = Bridge(tmp_path, via, before=bridge)
+    bridge.wait(HOLD - 62)
+    assert [] == bridge.changes()
+    bridge.wait(10)
+    assert Status.RESOLVED is bridge.incident_status()
+    assert 1 == len([call for call in bridge.changes() if "resolve" in call])
+
+
+def test_a_delivery_that_begins_too_early_goes_back_to_sleep(bridge: Bridge):
+    """Another machine's clock, or a crash after the claim."""
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    (key,) = bridge.engine.waiting
+    bridge.engine.waiting.clear()
+    assert "done" == bridge.deliver(LinkId(key[0]), key[1], key[2], False)
+    assert [] == bridge.changes()
+    bridge.wait(HOLD + 1)
+    assert ["put resolved"] == bridge.changes()
+
+
+def test_the_resolve_goes_out_in_time_though_something_else_fails_all_the_while(bridge: Bridge):
+    bridge.paged()
+    bridge.keep(with_note(bridge.link(), "was told of", None, "drill", None))
+    bridge.pagerduty.faults.queue.extend(["refused"] * 12)
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(HOLD - 2)
+    bridge.pagerduty.faults.queue.clear()
+    assert Status.OPEN is bridge.incident_status()
+    assert 8 == bridge.pagerduty.calls.count("notes")  # no oftener than without a hold
+    bridge.wait(4)
+    assert Status.RESOLVED is bridge.incident_status()
+
+
+def test_behind_a_dead_letter_the_resolve_still_goes_out_in_time(bridge: Bridge):
+    bridge.paged()
+    link = with_note(bridge.link(), "was told of", None, "drill", None)  # it waits behind the dead letter
+    bridge.keep(replace(link, pagerduty=replace(link.pagerduty, dead="bad_request")))
+    bridge.alert(AlertVerb.RESOLVED, reason="corrected")
+    bridge.wait(HOLD - 2)
+    assert [] == bridge.changes()
+    bridge.wait(3)
+    assert ["put resolved"] == bridge.changes()
+
+
+def test_a_resolve_that_comes_while_the_page_is_on_its_way_is_held_as_well(bridge: Bridge):
+    bridge.pagerduty.faults.queue.extend(["reset"])
+    bridge.alert(AlertVerb.CREATED)
+    bridge.work()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(HOLD - 2)
+    assert Status.OPEN is bridge.incident_status()
+    bridge.wait(5)
+    assert Status.RESOLVED is bridge.incident_status()
+
+
+def test_words_during_the_hold_make_no_further_deliveries(bridge: Bridge):
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    seq = bridge.link().pagerduty.seq
+    for _ in range(5):
+        bridge.wait(10)
+        bridge.alert(AlertVerb.RESOLVED)
+        bridge.alert(AlertVerb.MENTIONED)
+        bridge.incident(IncidentVerb.ANNOTATED, note="looking at it")
+    assert (seq, 1) == (bridge.link().pagerduty.seq, len(bridge.engine.waiting))
+
+
+def test_what_is_held_back_does_not_count_as_waiting_for_long(bridge: Bridge):
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(120)
+    since = bridge.link().pagerduty.since
+    assert since is not None
+    assert since > bridge.clock()
+
+
+def test_an_operator_finds_no_dead_letter_in_a_hold(bridge: Bridge):
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wish(WishVerb.THAW, "a1")
+    bridge.wait(HOLD + 1)
+    with bridge.database.engine.connect() as connection:
+        assert [] == connection.execute(letters.select()).all()
+    assert ["put resolved"] == bridge.changes()
+
+
+def test_of_alerts_on_one_incident_the_longest_hold_counts(bridge: Bridge):
+    bridge.alert(AlertVerb.CREATED)
+    bridge.alert(AlertVerb.CREATED, alert_id="a2")
+    bridge.wait(1)
+    bridge.incident(IncidentVerb.MERGED, "Q2", merged_into="Q1")
+    bridge.pagerduty.calls.clear()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.clock.move(100)
+    bridge.alert(AlertVerb.RESOLVED, alert_id="a2")
+    bridge.wait(HOLD - 2)
+    assert "put resolved" not in bridge.changes()
+    bridge.wait(3)
+    assert "put resolved" in bridge.changes()

@@ -1,0 +1,141 @@
+"""A drill pages real people, so it closes what it opened, whatever happens."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain.names import IncidentKey, Status
+from app.domain.outcome import Held, Retry
+from app.domain.words import IncidentVerb, Wish
+from app.ports import Row
+from app.services.escalate_drill import TITLE, Drill, NotClosed, NotOpened, Scene
+from app.services.operate import Operate
+from app.services.overview import Overview
+from app.store import own_mail
+from app.store.inbox_sqlite import SqliteInbox
+from app.store.marks import StoredMarks
+from app.store.postbox import StoredPostbox
+from app.store.records import StoredRecords
+from app.store.vitals import WORKER_SEEN
+from tests.climbing import ClimbingRig
+from tests.doors import FakeBell
+
+SCENE = Scene(IncidentKey("drill-1"), "PMAIN", "PMGMT", (1.0, 2.0))
+
+
+class Stage:
+    """A rig whose worker works while the drill waits."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.rig = ClimbingRig(data_dir)
+        self.inbox = SqliteInbox(data_dir / "inbox.db")
+        self.works, self.steps = True, [""][:0]
+        self.beat()
+        records, database = StoredRecords(), self.rig.database
+        post = StoredPostbox(database, self.rig._inbox)
+        operate = Operate(
+            self.inbox, FakeBell(), post, database, records, self._mail, 2.0, "dana",
+            clock=self.rig.clock, monotonic=lambda: self.rig.clock().timestamp(), pause=self.wait,
+        )  # fmt: skip
+        overview = Overview(database, records, lambda: True)
+        self.drill = Drill(self.rig.pagerduty, operate, overview, self.rig.clock, self.wait)
+
+    def beat(self) -> None:
+        with self.rig.database.begin() as tx:
+            StoredMarks().put(tx, WORKER_SEEN, self.rig.clock().isoformat())
+
+    def _mail(self, wish: Wish) -> bytes:
+        body = own_mail.of_wish(wish)
+        self.rig.said[body] = own_mail.read(body, None)
+        return body
+
+    def wait(self, seconds: float) -> None:
+        self.rig.clock.move(max(seconds, 0.5))
+        self.beat()
+        if self.works:
+            self.rig.intake.take()
+            self.rig.fire()
+
+    def play(self, scene: Scene = SCENE) -> str:
+        def told(event: str, facts: Row) -> None:
+            self.steps.append(event)
+
+        return self.drill(scene, told)
+
+    @property
+    def incident(self) -> Any:
+        return self.rig.pagerduty.incidents["Q1"]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(tmp_path)
+    yield made
+    made.inbox.close()
+
+
+def test_it_goes_up_every_level_tells_each_and_is_resolved(stage: Stage) -> None:
+    assert "exhausted" == stage.play()
+    assert ["Q1 PMGMT/1", "Q1 PMGMT/2"] == stage.rig.moves
+    assert ["opened", "escalation.armed", "incident.escalated", "incident.escalated"] == stage.steps
+    assert (TITLE, Status.RESOLVED) == (stage.incident.title, stage.incident.status)
+    assert "[DRILL]" in TITLE
+    assert stage.rig.climb().drill
+
+
+def test_an_acknowledge_ends_it_well(stage: Stage) -> None:
+    def and_somebody_acknowledges(seconds: float) -> None:
+        waits(seconds)
+        if stage.rig.moves and stage.incident.status is Status.OPEN:
+            stage.rig.incident(IncidentVerb.ACKNOWLEDGED)
+
+    waits = stage.wait
+    object.__setattr__(stage.drill, "pause", and_somebody_acknowledges)
+    assert "acknowledged" == stage.play()
+    assert ["Q1 PMGMT/1"] == stage.rig.moves
+    assert Status.RESOLVED is stage.incident.status
+
+
+def test_an_interrupt_resolves_it(stage: Stage) -> None:
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    object.__setattr__(stage.drill, "pause", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        stage.play()
+    assert Status.RESOLVED is stage.incident.status
+    assert "cancelled" == stage.rig.climb().reason
+
+
+def test_a_worker_that_does_nothing_is_told(stage: Stage) -> None:
+    stage.works = False
+    assert "not_armed" == stage.play()
+    assert Status.RESOLVED is stage.incident.status
+
+
+def test_a_level_that_does_not_come_is_late(stage: Stage) -> None:
+    stage.rig.fire = lambda: []  # type: ignore[method-assign]
+    assert "late" == stage.play()
+    assert Status.RESOLVED is stage.incident.status
+
+
+def test_what_was_not_opened_is_said(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage.rig.pagerduty, "open", lambda _draft: Held("unauthorized"))
+    with pytest.raises(NotOpened, match="unauthorized"):
+        stage.play()
+    assert {} == stage.rig.pagerduty.incidents
+
+
+def test_an_unclear_open_is_found_and_closed(stage: Stage) -> None:
+    stage.rig.pagerduty.faults.queue.append("reset")
+    assert "exhausted" == stage.play()
+    assert ["Q1"] == list(stage.rig.pagerduty.incidents)
+    assert Status.RESOLVED is stage.incident.status
+
+
+def test_what_cannot_be_closed_is_said(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage.rig.pagerduty, "set_status", lambda *_told: Retry("http_503"))
+    with pytest.raises(NotClosed, match="Q1"):
+        stage.play()

@@ -1,0 +1,80 @@
+"""A slow incident delays no other, and none is in hand twice."""
+
+import threading
+from pathlib import Path
+
+from app.domain.names import IncidentId
+from app.services.escalate_round import AT_ONCE, EscalationRound
+from tests.climbing import ClimbingRig
+
+
+def test_a_slow_incident_delays_no_other_and_is_begun_once(tmp_path: Path) -> None:
+    rig = ClimbingRig(tmp_path)
+    for number in range(1, 4):
+        rig.page(f"a{number}")
+        rig.clock.move(1)
+    rig.clock.move(3600)
+    slow, begun, others = threading.Event(), list[str](), threading.Semaphore(0)
+
+    def escalate(incident_id: IncidentId) -> str:
+        begun.append(incident_id)
+        if incident_id == "Q1":
+            slow.wait(30)
+        else:
+            rig.escalate(incident_id)
+            others.release()
+        return "moved"
+
+    look = EscalationRound(rig.database, rig.climbs, escalate, rig.clock)
+    look()
+    assert all(others.acquire(timeout=20) for _ in range(2))
+    look()
+    slow.set()
+    assert 1 == begun.count("Q1")
+    assert {"Q2 PMGMT/1", "Q3 PMGMT/1"} == set(rig.moves)
+
+
+def test_no_more_than_so_many_are_in_hand_and_the_rest_has_its_turn(tmp_path: Path) -> None:
+    rig = ClimbingRig(tmp_path)
+    for number in range(1, AT_ONCE + 3):
+        rig.page(f"a{number}")
+    rig.clock.move(3600)
+    go, begun = threading.Event(), threading.Semaphore(0)
+
+    def escalate(incident_id: IncidentId) -> str:
+        begun.release()
+        go.wait(30)
+        return rig.escalate(incident_id)
+
+    look = EscalationRound(rig.database, rig.climbs, escalate, rig.clock)
+    look()
+    assert all(begun.acquire(timeout=20) for _ in range(AT_ONCE))
+    look()
+    assert not begun.acquire(timeout=0.2)
+    go.set()
+    for _ in range(2000):
+        look()
+        if len(rig.moves) == AT_ONCE + 2:
+            break
+        threading.Event().wait(0.01)
+    assert AT_ONCE + 2 == len(set(rig.moves))
+
+
+def test_a_climb_that_breaks_is_begun_again(tmp_path: Path) -> None:
+    rig = ClimbingRig(tmp_path)
+    rig.page()
+    rig.clock.move(3600)
+    done = threading.Semaphore(0)
+
+    def escalate(_incident_id: IncidentId) -> str:
+        done.release()
+        raise ValueError
+
+    look = EscalationRound(rig.database, rig.climbs, escalate, rig.clock)
+    for _ in range(2):
+        for _ in range(500):
+            look()
+            if done.acquire(timeout=0.01):
+                break
+        else:
+            raise AssertionError("it was not begun again")

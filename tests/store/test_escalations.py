@@ -1,0 +1,110 @@
+"""Climbs in both stores: what was written is what is read, what is due is found in order, what is over goes one day."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from app.domain.escalation import Climb, Course, Move, Rung, State, armed, finished
+from app.domain.link import Clock
+from app.domain.names import AlertId, IncidentId, LinkId
+from app.store.escalations import StoredClimbs
+from app.store.retention import StoredRetention
+from app.store.schema import escalations
+from tests.store.conftest import Stores
+
+START = datetime(2026, 5, 4, 9, 0, 0, 123456, tzinfo=UTC)
+CLIMBS = StoredClimbs()
+
+
+def a_climb(incident_id: str = "Q1", after: float = 60) -> Climb:
+    return armed(Climb(IncidentId(incident_id), Course("P1", (Rung(after, "the team"), Rung(2 * after))), START))
+
+
+def save(stores: Stores, *climbs: Climb, at: datetime = START) -> None:
+    with stores.bridge.begin() as tx:
+        for climb in climbs:
+            CLIMBS.save(tx, climb, at)
+
+
+def test_what_was_written_is_what_is_read(stores: Stores) -> None:
+    whole = replace(
+        a_climb(),
+        link_id=LinkId(7),
+        alert_id=AlertId("a1"),
+        by="dana",
+        drill=True,
+        heard=Clock(acknowledged_at=START, unacknowledged_at=START),
+        fired=1,
+        skipped=1,
+        placed=True,
+        at_level=2,
+        at_policy="P1",
+        move=Move(2, "P1", 3, START, puts=True),
+        attempt=3,
+        failing="http_503",
+        failing_since=START,
+        letter_id=9,
+    )
+    save(stores, a_climb())
+    save(stores, whole)
+    with stores.bridge.begin() as tx:
+        assert whole == CLIMBS.find(tx, whole.incident_id)
+        assert whole == CLIMBS.peek(tx, whole.incident_id)
+        assert whole == CLIMBS.of_letter(tx, 9)
+        assert None is CLIMBS.of_letter(tx, 8)
+        assert None is CLIMBS.find(tx, IncidentId("Q2"))
+
+
+def test_what_is_due_is_found_the_longest_due_first(stores: Stores) -> None:
+    save(stores, a_climb("Q1", 60), a_climb("Q2", 30), a_climb("Q3", 90), finished(a_climb("Q4", 1), "resolved"))
+    due = START + timedelta(seconds=60)
+    with stores.bridge.read() as tx:
+        assert ("Q2", "Q1") == CLIMBS.due(tx, due, 10)
+        assert ("Q2",) == CLIMBS.due(tx, due, 1)
+        assert () == CLIMBS.due(tx, START, 10)
+
+
+def test_what_is_due_is_looked_up_by_an_index(stores: Stores) -> None:
+    with stores.bridge.engine.connect() as connection:
+        if connection.dialect.name != "sqlite":
+            return
+        query = "EXPLAIN QUERY PLAN SELECT incident_id FROM escalations WHERE due_at IS NOT NULL AND due_at <= 1"
+        assert "escalations_due_at" in str(connection.exec_driver_sql(query).all())
+
+
+def test_the_list_shows_what_is_under_way_or_everything(stores: Stores) -> None:
+    over = finished(a_climb("Q3"), "resolved")
+    save(stores, over, a_climb("Q1", 60), a_climb("Q2", 30))
+    with stores.bridge.read() as tx:
+        assert ["Q2", "Q1"] == [climb.incident_id for climb in CLIMBS.listed(tx, 10)]
+        assert ["Q2", "Q1", "Q3"] == [climb.incident_id for climb in CLIMBS.listed(tx, 10, every=True)]
+        assert ["Q2"] == [climb.incident_id for climb in CLIMBS.listed(tx, 1, every=True)]
+
+
+def test_only_what_is_over_and_needs_no_decision_is_swept(stores: Stores, tmp_path: object) -> None:
+    from pathlib import Path
+
+    old, young = START, START + timedelta(days=40)
+    over = finished(a_climb("Q1"), "resolved")
+    save(stores, over, a_climb("Q2"), replace(over, incident_id=IncidentId("Q3"), letter_id=1), at=old)
+    save(stores, replace(over, incident_id=IncidentId("Q4")), at=young)
+    sweep = StoredRetention(stores.bridge, stores.inbox, Path(str(tmp_path))).sweeps()["escalations"]
+    assert 1 == sum(sweep(old + timedelta(days=31)))
+    with stores.bridge.engine.connect() as connection:
+        left = connection.execute(sa.select(escalations.c.incident_id).order_by(escalations.c.incident_id)).scalars()
+        assert ["Q2", "Q3", "Q4"] == list(left)
+
+
+def test_a_row_of_a_newer_version_can_be_read(stores: Stores) -> None:
+    save(stores, a_climb())
+    with stores.bridge.begin() as tx:
+        state = (
+            '{"incident_id":"Q1","course":{"policy_id":null,"rungs":[]},"clock_at":"2026-05-04T09:00:00Z","later":1}'
+        )
+        from app.store.database import connection
+
+        connection(tx).execute(sa.update(escalations).values(state=state))
+        read = CLIMBS.peek(tx, IncidentId("Q1"))
+    assert read is not None
+    assert (State.RUNNING, None) == (read.state, read.next_level)

@@ -1,0 +1,373 @@
+"""``truthvouch rules`` and ``truthvouch silences`` on a real store and real files."""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from app import configfile
+from app.cli import main
+from app.domain.alert import Alert
+from app.domain.names import AlertId, Side
+from app.domain.words import AlertVerb, AlertWord
+from tests.rig import Rig
+from tests.test_logs import configured
+
+LIVE = """\
+# what wakes whom
+rules:
+  - name: Known noise
+    trigger: category == "Paraphrase"
+    action: {type: suppress}
+  - name: Surely false   # the one that matters
+    trigger: confidence < 0.5
+    action: {type: create_incident, urgency: high, service_id: PA, hold_resolve_minutes: 5}
+"""
+DRAFT = """\
+rules:
+  - name: Surely false
+    trigger: confidence < 0.2
+    action: {type: create_incident, urgency: low, service_id: PA}
+  - name: Middling
+    trigger: confidence < 0.5
+    action: {type: suppress}
+"""
+
+
+class Shell:
+    """A shell beside a store and a ``bridge.yaml``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.config = folder, folder / "bridge.yaml"
+        self.config.write_text(LIVE)
+        (folder / "draft.yaml").write_text(DRAFT)
+        self.rig: Rig | None = None
+
+    def with_alerts(self) -> Rig:
+        """A store with ten alerts of today: two noisy, four surely false, four that go by the severity map."""
+        self.rig = rig = Rig(self.folder / "data")
+        rig.clock.now = datetime.now(UTC) - timedelta(hours=1)
+        rig.rulebook.rulebook = configfile.load(self.config)
+        for number in range(10):
+            told: dict[str, Any] = {"severity": "medium"}
+            if number < 2:
+                told |= {"category": "Paraphrase"}
+            elif number < 6:
+                told |= {"confidence": 0.1 if number < 4 else 0.4, "extra": {"scan_ms": number}}
+            word = AlertWord(AlertVerb.CREATED, Alert(AlertId(f"a{number}"), **told), "alert.created", rig.clock())
+            rig.say(Side.TRUTHVOUCH, word)
+        rig.run()
+        return rig
+
+    def run(self, *words: str, stdin: str = "", **environment: str) -> Result:
+        ours = {"BRIDGE_DATA_DIR": str(self.folder / "data"), "BRIDGE_CONFIG": str(self.config)}
+        return CliRunner().invoke(main, list(words), input=stdin, env=ours | environment)
+
+    def json(self, *words: str, code: int = 0, stdin: str = "", **environment: str) -> Any:
+        result = self.run(*words, "--json", stdin=stdin, **environment)
+        assert code == result.exit_code, result.output
+        return json.loads(result.stdout)
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith(("BRIDGE_", "TRUTHVOUCH_", "PAGERDUTY_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    with configured("json", "WARNING"):
+        yield
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    return Shell(tmp_path)
+
+
+# --------------------------------------------------------------------------------------------------------- list
+
+
+def test_the_rules_are_listed_in_order_with_what_they_did(shell: Shell):
+    shell.with_alerts()
+    told = shell.json("rules", "list")
+    assert [("Known noise", 2, 0), ("Surely false", 4, 4)] == [
+        (rule["name"], rule["matched"], rule["paged"]) for rule in told["rules"]
+    ]
+    assert (5, 0) == (told["rules"][1]["hold_resolve_minutes"], told["rules"][1]["flaps"])
+    assert 4 == told["severity_map_counts"]["matched"]
+    lines = shell.run("rules", "list").stdout.splitlines()
+    assert ["1", "Known", "noise"] == lines[1].split()[:3]
+    assert "5 min" in lines[2]
+    assert any(line.startswith("Severity map") for line in lines)
+
+
+def test_flaps_are_counted_for_the_rule(shell: Shell):
+    rig = shell.with_alerts()
+    rig.clock.move(5)
+    rig.alert(AlertVerb.RESOLVED, alert_id="a3")
+    rig.clock.move(5)
+    rig.alert(AlertVerb.REOPENED, alert_id="a3")
+    assert 1 == shell.json("rules", "list")["rules"][1]["flaps"]
+
+
+def test_the_rules_are_listed_where_there_is_no_store(shell: Shell):
+    assert [None, None] == [rule["matched"] for rule in shell.json("rules", "list")["rules"]]
+    assert 0 == shell.run("rules", "list").exit_code
+
+
+def test_a_rule_that_was_taken_out_still_shows_what_it_did(shell: Shell):
+    shell.with_alerts()
+    shell.config.write_text("rules: []\n")
+    told = shell.json("rules", "list")
+    assert {"Known noise": 2, "Surely false": 4} == {
+        name: hit["matched"] for name, hit in told["not_in_the_file"].items()
+    }
+    assert "No rules" in shell.run("rules", "list").stdout
+
+
+# -------------------------------------------------------------------------------------------------------- check
+
+
+def test_a_file_without_a_fault_is_fine(shell: Shell):
+    result = shell.run("rules", "check", PAGERDUTY_API_KEY="key")
+    assert (0, f"0 faults in {shell.config}.\n") == (result.exit_code, result.stdout)
+
+
+def test_every_fault_is_named_at_once_with_its_line(shell: Shell):
+    shell.with_alerts()
+    shell.config.write_text(
+        "rules:\n"
+        "  - {name: one, trigger: 'confidence < 0.5', action: {type: create_incident}}\n"
+        "  - {name: two, trigger: 'confidence < 0.3', action: {type: suppress}}\n"
+        "  - {name: three, trigger: 'severity <', action: {type: suppress}}\n"
+        "  - {name: four, trigger: 'scan_mss > 5', action: {type: suppress}}\n"
+        "  - {name: five, trigger: 'scan_ms > 5', action: {type: supress}}\n"
+        "shadow: nowhere.yaml\n"
+    )
+    told = shell.json("rules", "check", code=1)
+    assert [
+        (3, "rules[1].trigger", "never matches: the rule 'one' before it takes every alert it asks for"),
+        (4, "rules[2].trigger", "the trigger ends too early (at character 11)"),
+        (5, "rules[3].trigger", "names scan_mss, a field that no stored alert has ever had"),
+        (6, "rules[4].action.type", "is 'supress'"),
+        (7, "shadow", "the draft nowhere.yaml is not asked: the file is missing or empty"),
+    ] == [(fault["line"], fault["path"], fault["problem"]) for fault in told["faults"]]
+    result = shell.run("rules", "check")
+    assert (1, "5 faults") == (result.exit_code, result.stdout.splitlines()[-1][:8])
+
+
+def test_without_alerts_no_field_is_called_unknown(shell: Shell):
+    shell.config.write_text("rules:\n  - {name: a, trigger: 'scan_mss > 5', action: {type: suppress}}\n")
+    assert [] == shell.json("rules", "check")["faults"]
+    assert "were not checked" in shell.run("rules", "check").stderr
+
+
+def test_a_service_without_an_integration_key_is_a_fault_only_by_event(shell: Shell):
+    keys: dict[str, Any] = {"PAGERDUTY_INTEGRATION_KEY": "main-key", "PAGERDUTY_INTEGRATION_KEY_PB": "key-of-b"}
+    shell.config.write_text(
+        "pagerduty: {via: events, service_id: PMAIN}\n"
+        "rules:\n"
+        "  - {name: a, trigger: 'confidence < 0.5', action: {type: create_incident, service_id: PA}}\n"
+        "  - {name: b, trigger: 'severity == high', action: {type: create_incident, service_id: PB}}\n"
+        "  - {name: c, trigger: 'severity == low', action: {type: create_incident, service_id: PMAIN}}\n"
+    )
+    [fault] = shell.json("rules", "check", code=1, **keys)["faults"]
+    assert (3, "rules[0].action.service_id") == (fault["line"], fault["path"])
+    assert "main-key" not in str(fault)
+    assert [] == shell.json("rules", "check", **keys, PAGERDUTY_INTEGRATION_KEY_PA="key-of-a")["faults"]
+    shell.config.write_text(shell.config.read_text().replace("via: events", "via: rest"))
+    assert [] == shell.json("rules", "check", **keys)["faults"]
+
+
+def test_a_broken_draft_is_a_fault_and_another_file_can_be_named(shell: Shell):
+    other = shell.folder / "other.yaml"
+    other.write_text("shadow: draft.yaml\n")
+    assert [] == shell.json("rules", "check", str(other))["faults"]
+    (shell.folder / "draft.yaml").write_text("rules: [{name: x}]\n")
+    assert {"shadow"} == {fault["path"] for fault in shell.json("rules", "check", str(other), code=1)["faults"]}
+
+
+def test_a_file_that_is_not_there_cannot_be_checked(shell: Shell):
+    assert 2 == shell.run("rules", "check", str(shell.folder / "none.yaml")).exit_code
+
+
+# ------------------------------------------------------------------------------------------------------ explain
+
+NESTED = {"id": "evt_1", "type": "alert.created", "data": {"alertId": "x1", "severity": "high", "confidence": 0.3}}
+FLAT = {"event_type": "alert.detected", "alert_id": "x1", "severity": "high", "confidence": 0.3}
+BARE = {"id": "x1", "severity": "high", "type": "hallucination", "confidence": 0.3}
+
+
+@pytest.mark.parametrize("body", [NESTED, FLAT, BARE])
+@pytest.mark.parametrize("how", ["file", "stdin"])
+def test_an_alert_is_explained_whatever_it_is_written_as(shell: Shell, body: dict[str, Any], how: str):
+    file = shell.folder / "alert.json"
+    file.write_text(json.dumps(body))
+    named, stdin = (str(file), "") if how == "file" else ("-", json.dumps(body))
+    told = shell.json("rules", "explain", named, stdin=stdin)
+    assert "x1" == told["alert_id"]
+    assert [("Known noise", False), ("Surely false", True)] == [(one["name"], one["matched"]) for one in told["tried"]]
+    assert {"urgency": "high", "service_id": "PA", "rule": "Surely false"}.items() <= told["decision"].items()
+    assert "confidence" in told["incident"]["details"]
+
+
+def test_an_explanation_shows_what_pagerduty_would_see_and_nothing_else(shell: Shell):
+    private = {"query": "what is my salary, please", "user_email": "dana@example.com"}
+    body = FLAT | private | {"message": "dana@example.com asked"}
+    result = shell.run("rules", "explain", "-", stdin=json.dumps(body))
+    assert 0 == result.exit_code
+    assert "salary" not in result.output
+    assert "dana@example.com" not in result.output
+    assert "[person] asked" in result.output
+    assert "An incident of high urgency on service PA" in result.output
+    assert "held back for 5 minutes" in result.output
+
+
+def test_an_alert_of_the_store_is_explained_with_what_was_decided_then(shell: Shell):
+    shell.with_alerts()
+    told = shell.json("rules", "explain", "a4", "--config", str(shell.folder / "draft.yaml"))
+    assert ("Middling", "suppressed") == (told["decision"]["rule"], told["decision"]["reason"])
+    assert ("Surely false", "high") == (told["recorded"]["rule"], told["recorded"]["urgency"])
+    assert (
+        "otherwise than now" in shell.run("rules", "explain", "a4", "--config", str(shell.folder / "draft.yaml")).output
+    )
+
+
+def test_what_cannot_be_explained_is_said(shell: Shell):
+    shell.with_alerts()
+    assert [1, 1] == [shell.run("rules", "explain", unknown).exit_code for unknown in ("a99", "a" * 5_000)]
+    assert 2 == shell.run("rules", "explain", str(shell.folder / "none.json")).exit_code
+    assert 2 == shell.run("rules", "explain", "-", stdin="{").exit_code
+    assert 2 == shell.run("rules", "explain", "-", stdin='{"type": "webhook.ping"}').exit_code
+    assert "is no JSON" in shell.run("rules", "explain", "-", stdin="{").output
+
+
+# ----------------------------------------------------------------------------------------------------- backtest
+
+
+def test_a_draft_is_run_over_the_stored_alerts(shell: Shell):
+    shell.with_alerts()
+    told = shell.json("rules", "backtest", "--config", str(shell.folder / "draft.yaml"))
+    assert (10, {"live": 4, "draft": 2}) == (told["alerts"], told["pages"])
+    counts = {kind: group["count"] for kind, group in told["differences"].items()}
+    assert {"gained": 0, "lost": 2, "moved": 2} == counts
+    assert ["a4", "a5"] == told["differences"]["lost"]["examples"]
+    assert {"urgency": 2} == told["moved_in"]
+    assert (2, 0) == (told["noise_saved"]["count"], told["cost"]["count"])
+    out = shell.run("rules", "backtest", "--config", str(shell.folder / "draft.yaml"), "--since", "2d").stdout
+    assert "Pages: 4 with the rules in force, 2 with the draft (-2)." in out
+    assert "noise saved   2  (never_acknowledged 2)" in out
+
+
+def test_a_backtest_without_a_draft_takes_the_one_beside_the_rules(shell: Shell):
+    shell.with_alerts()
+    assert 0 == shell.json("rules", "backtest")["differences"]["lost"]["count"]
+    shell.config.write_text(LIVE + "shadow: draft.yaml\n")
+    told = shell.json("rules", "backtest")
+    assert (2, "draft.yaml") == (told["differences"]["lost"]["count"], Path(told["draft"]["file"]).name)
+
+
+def test_a_period_is_kept_to(shell: Shell):
+    shell.with_alerts()
+    assert 0 == shell.json("rules", "backtest", "--until", "2d")["alerts"]
+    assert 0 == shell.json("rules", "backtest", "--since", "10m")["alerts"]
+    assert 2 == shell.run("rules", "backtest", "--since", "1d", "--until", "2d").exit_code
+    assert 2 == shell.run("rules", "backtest", "--since", "yesterday").exit_code
+    assert 2 == shell.run("rules", "backtest", BRIDGE_DATA_DIR=str(shell.folder / "nowhere")).exit_code
+
+
+def test_where_the_rules_have_changed_since_is_said(shell: Shell):
+    shell.with_alerts()
+    shell.config.write_text(LIVE.replace("confidence < 0.5", "confidence < 0.3"))
+    assert {"rulebook_changed": 2} == shell.json("rules", "backtest")["recorded_differs"]
+    assert "say otherwise today" in shell.run("rules", "backtest").stdout
+
+
+# ----------------------------------------------------------------------------------------------------- silences
+
+
+def in_file(shell: Shell) -> list[str]:
+    return [silence.name for silence in configfile.load(shell.config).silences]
+
+
+ADD = ("silences", "add", "--match", 'category == "Paraphrase"', "--reason", "known")
+
+
+def test_a_silence_is_added_with_comments_kept_and_ended(shell: Shell):
+    shell.with_alerts()
+    told = shell.json(*ADD, "--for", "2h", "--owner", "dana", "--name", "deploy")
+    assert ("dana", 2) == (told["owner"], told["would_have_silenced"])
+    [silence] = configfile.load(shell.config).silences
+    assert timedelta(hours=1, minutes=59) < silence.until - datetime.now(UTC) <= timedelta(hours=2)
+    assert "# the one that matters" in shell.config.read_text()
+    assert ["deploy"] == [one["name"] for one in shell.json("silences", "list")]
+    assert ["deploy"] == [one["name"] for one in shell.json("rules", "list")["silences"]]
+    assert "deploy" in shell.run("rules", "list").stdout
+    ended = shell.json("silences", "end", "deploy")
+    assert {"name": "deploy", "removed": True, "was_in_force": True} == ended
+    assert [] == in_file(shell)
+    assert 1 == shell.run("silences", "end", "deploy").exit_code
+    assert "# the one that matters" in shell.config.read_text()
+
+
+def test_what_it_would_have_silenced_is_told(shell: Shell):
+    shell.with_alerts()
+    result = shell.run(*ADD, "--for", "2h")
+    assert 0 == result.exit_code, result.output
+    assert "It would have silenced 2 of the 10 alerts of the last 7 days." in result.stdout
+    assert 1 == len(in_file(shell))
+
+
+@pytest.mark.parametrize("match", ["true", "severity == medium"])
+def test_silencing_everything_is_asked_first(shell: Shell, match: str):
+    shell.with_alerts()
+    words = ("silences", "add", "--match", match, "--for", "1h", "--reason", "drill")
+    assert 1 == shell.run(*words, stdin="n\n").exit_code
+    assert [] == in_file(shell)
+    assert 2 == shell.run(*words, "--json").exit_code
+    assert 0 == shell.run(*words, stdin="y\n").exit_code
+    assert 0 == shell.run(*words, "--yes", "--name", "again").exit_code
+    assert 2 == len(in_file(shell))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--for", "32d"), ("--for", "0m"), ("--for", "soon"), ("--until", "2020-01-01"), (),
+        ("--for", "1h", "--until", "2030-01-01"),
+    ],
+)  # fmt: skip
+def test_a_silence_without_a_sensible_end_is_refused(shell: Shell, wrong: tuple[str, ...]):
+    assert 2 == shell.run(*ADD, *wrong).exit_code
+    assert [] == in_file(shell)
+
+
+def test_a_silence_that_asks_nothing_is_refused(shell: Shell):
+    result = shell.run("silences", "add", "--match", "severity <", "--for", "1h", "--reason", "x")
+    assert (2, True) == (result.exit_code, "ends too early" in result.output)
+    assert 2 == shell.run("silences", "add", "--match", "true", "--for", "1h").exit_code  # no reason
+
+
+def test_silences_that_are_over_are_listed_only_on_request(shell: Shell):
+    over = "silences:\n  - {name: old, match: 'true', owner: d, reason: r, until: 2026-01-01T00:00:00Z}\n"
+    shell.config.write_text(over)
+    assert [] == shell.json("silences", "list")
+    assert ["over"] == [one["standing"] for one in shell.json("silences", "list", "--all")]
+    assert "No silences." in shell.run("silences", "list").stdout
+    assert "old" in shell.run("silences", "list", "--all").stdout
+
+
+@pytest.mark.parametrize("group", ["rules", "silences"])
+def test_every_option_says_what_it_is_for(group: str):
+    command: Any = main.commands[group]
+    for name, one in command.commands.items():
+        silent = [param.name for param in one.params if param.param_type_name == "option" and not param.help]
+        assert [] == silent, name
