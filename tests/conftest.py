@@ -100,7 +100,7 @@ def clock() -> FakeClock:
 
 # --------------------------------------------------------------------------------------------- PostgreSQL
 
-POSTGRES = os.environ.get("BRIDGE_TEST_POSTGRES_URL", "postgresql://postgres:root@127.0.0.1:5432/test")
+POSTGRES = os.environ.get("BRIDGETEST_POSTGRES_URL", "postgresql://postgres:root@127.0.0.1:5432/test")
 """A database on a server where we may create others."""
 
 
@@ -113,7 +113,7 @@ def _administer(statement: str) -> None:
 def fresh_postgres(like: str = "template1") -> Iterator[str]:
     """The URL of a fresh database, empty or a copy of another, dropped afterwards whoever is still connected.
 
-    Without a server the test is skipped, or fails where ``BRIDGE_TEST_REQUIRE_POSTGRES=1`` says there must be one.
+    Without a server the test is skipped, or fails where ``BRIDGETEST_REQUIRE_POSTGRES=1`` says there must be one.
     """
     name = f"bridge_test_{os.getpid()}_{uuid.uuid4().hex[:8]}"
     try:
@@ -122,7 +122,7 @@ def fresh_postgres(like: str = "template1") -> Iterator[str]:
         _administer(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
     except psycopg.OperationalError as fault:
         reason = f"no PostgreSQL at {POSTGRES.rpartition('@')[2]}: {str(fault).splitlines()[0]}"
-        if os.environ.get("BRIDGE_TEST_REQUIRE_POSTGRES") == "1":
+        if os.environ.get("BRIDGETEST_REQUIRE_POSTGRES") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
     try:

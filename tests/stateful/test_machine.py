@@ -1,11 +1,12 @@
 """The whole bridge against a model: alerts, people on both sides, webhooks that come twice, late, crossed or never,
 partners that fail in every way, a process that dies anywhere, operators, and then quiet and one reconciliation.
 
-``BRIDGE_TEST_EXAMPLES=2000`` looks longer than a pull request has time for.
+``BRIDGETEST_EXAMPLES=2000`` looks longer than a pull request has time for.
 """
 
 import os
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -19,7 +20,7 @@ from tests.stateful.partners import FAULTS
 from tests.stateful.promises import check
 from tests.stateful.world import World
 
-EXAMPLES = int(os.environ.get("BRIDGE_TEST_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("BRIDGETEST_EXAMPLES", "60"))
 SEVERITIES = ("critical", "high", "medium")
 """The last one deserves no incident."""
 ALERTS = ("a1", "a2", "a3")
@@ -71,6 +72,7 @@ class BridgeMachine(RuleBasedStateMachine):
     def begin(self, via: Via, severities: list[str], calm: bool, hold: float) -> None:
         self.calm = calm  # no webhook is lost, no process dies: then both sides agree before anybody looks
         self.world = World(Path(self.folder.name), via)
+        self.world.hold = timedelta(minutes=hold)
         self.world.rulebook.rulebook = Rulebook(rules=(damped(hold),) if hold else ())
         for severity in severities:
             self.truthvouch_finds_something(severity)

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.system.waiting import until
 
 ROOT = Path(__file__).parents[2]
-PYTHON = Path(os.environ.get("BRIDGE_TEST_PYTHON", sys.executable))
+PYTHON = Path(os.environ.get("BRIDGETEST_PYTHON", sys.executable))
 """The interpreter the bridge runs on: another one than ours where CI proves a newer Python."""
 
 TAG = "TREE_TAG"
