@@ -83,6 +83,20 @@ def held_in(path: Path) -> Credentials:
     return found if not root.faults else Credentials()
 
 
+def given_by_file(held: Credentials, environ: Mapping[str, str]) -> frozenset[str]:
+    """The places in the file whose credentials are in force: it holds them, and the environment does not beat them."""
+    values = {
+        "pagerduty.integration_key": held.integration_key,
+        "pagerduty.api_key": held.api_key,
+        "pagerduty.webhook_secrets": held.webhook_secrets,
+        "pagerduty.from_email": held.from_email,
+        "truthvouch.api_key": held.truthvouch_api_key,
+        "truthvouch.webhook_secrets": held.truthvouch_webhook_secrets,
+    }
+    named = [path for path, value in values.items() if value]
+    return frozenset(named) - overridden(named, environ).keys()
+
+
 def overridden(paths: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
     """Which of these places in the file the environment beats, and by which variable."""
     named = {path: VARIABLES[path] for path in paths if path in VARIABLES}

@@ -183,7 +183,8 @@ def _start_sandbox(root: Path, bridge_url: str) -> tuple[subprocess.Popen[bytes]
 def _start_bridge(
     root: Path, environment: Mapping[str, str], data_dir: Path, end_of_bridge: int
 ) -> subprocess.Popen[bytes]:
-    data_dir.mkdir(parents=True, exist_ok=True)
+    data_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # the real bridge's, some day
+    data_dir.mkdir(mode=0o700, exist_ok=True)
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
     with (data_dir / "bridge.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603

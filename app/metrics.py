@@ -201,7 +201,7 @@ def prepare(data_dir: Path) -> None:
     """
     folder = data_dir / "metrics"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         _sweep(folder)
     except OSError:
         folder = Path(tempfile.mkdtemp(prefix="bridge-metrics-"))
@@ -215,8 +215,14 @@ def join(data_dir: Path) -> None:
     """
     folder = data_dir / "metrics"
     if FOLDER_VARIABLE not in os.environ:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         os.environ[FOLDER_VARIABLE] = str(folder.resolve())
+
+
+def _make(folder: Path) -> None:
+    """Whoever makes the data directory makes it for its owner alone: the store will lie in it."""
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
 
 
 def bury(pid: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from app.credentials import Credentials, held_in
+from app.credentials import Credentials, given_by_file, held_in
 from app.domain.names import Via
 from app.domain.rulebook import Rulebook
 from app.environment import Environment, read_secret_file
@@ -77,6 +77,8 @@ class Settings:
     log_level: str
     truthvouch: TruthVouchSettings
     pagerduty: PagerDutySettings
+    in_file: frozenset[str] = field(default=frozenset(), compare=False)
+    """Which credentials ``bridge.yaml`` gave, by their place in it (``pagerduty.api_key``)."""
 
     @classmethod
     def from_env(
@@ -110,6 +112,7 @@ class Settings:
             log_level=env.choice("LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")) or "INFO",
             truthvouch=_truthvouch(env, held),
             pagerduty=_pagerduty(env, held),
+            in_file=given_by_file(held, environ),
         )
         env.check_names()
         env.raise_faults()

@@ -15,6 +15,7 @@ from app.domain.outcome import Done, Refused, Reply
 from app.domain.rulebook import Escalation, EscalationLevel, Rulebook
 from app.domain.words import AlertVerb
 from app.services.escalate import Desk, Escalate
+from app.services.escalate_missed import ArmMissed
 from app.store.escalations import StoredClimbs
 from app.store.schema import letters, timeline
 from tests.fakes import FakePagerDuty, FakeTruthVouch, SilentMeter
@@ -118,6 +119,7 @@ class ClimbingRig(Rig):
         assert isinstance(self.pagerduty, ClimbingPagerDuty)
         self.pd: ClimbingPagerDuty = self.pagerduty
         desk = Desk(self.pd, self.pd, self.pd)
+        self.arm_missed = ArmMissed(self.database, self.climbs, self.escalations, self.clock)
         self.escalate = Escalate(self.database, self.climbs, self.links, desk, self.meter, self.clock, dice=lambda: 0.5)
 
     def far_sides(self) -> tuple[ClimbingPagerDuty, FakeTruthVouch]:
@@ -134,7 +136,8 @@ class ClimbingRig(Rig):
         self.pagerduty.calls.clear()
 
     def fire(self) -> list[str]:
-        """Everything that is due; the outcome words."""
+        """Everything that is due, and what nobody armed; the outcome words."""
+        self.arm_missed()
         with self.database.read() as tx:
             due = self.climbs.due(tx, self.clock(), 100)
         return [self.escalate(incident_id) for incident_id in due]

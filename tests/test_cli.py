@@ -3,11 +3,12 @@
 import getpass
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import main
-from app.domain.names import Side
-from app.domain.words import AlertVerb, Unreadable
+from app.domain.names import LinkId, Side
+from app.domain.words import AlertVerb, IncidentVerb, Unreadable
+from app.ports import TimelineEntry
 from app.store.marks import StoredMarks
 from app.store.vitals import WORKER_SEEN
 from tests.conftest import FakeClock
@@ -226,6 +228,56 @@ def test_the_timeline_is_told_and_an_unknown_one_is_not_so(shell: Shell):
     assert "link.frozen" in shell.run("timeline", "a1").stdout
     assert shell.json("timeline", "Q1") == shell.json("timeline", "a1")
     assert 1 == shell.run("timeline", "nobody").exit_code
+    assert "truthvouch links list" in shell.run("timeline", "nobody").stderr
+
+
+def test_the_timeline_names_the_incident_and_is_asked_for_by_its_number(shell: Shell):
+    for alert_id in ("a1", "a2"):
+        shell.rig.alert(AlertVerb.CREATED, alert_id=alert_id)
+        shell.rig.run()
+    second = shell.run("timeline", "a2").stdout
+    assert 1 == second.count("incident=Q2 (#2)")
+    for named in ("Q2", "2", "#2"):
+        assert second == shell.run("timeline", named).stdout
+    assert {2} == {line["incident_number"] for line in shell.json("timeline", "2") if line["incident_id"]}
+    assert 1 == shell.run("timeline", "22").exit_code
+    shell.rig.alert(AlertVerb.CREATED, alert_id="2")
+    assert "Q3" not in shell.run("timeline", "2").stdout  # an alert's own id comes first
+    assert {"2"} == {line["alert_id"] for line in shell.json("timeline", "2")}
+
+
+def test_the_timeline_goes_by_the_time_that_is_told(shell: Shell):
+    shell.rig.alert(AlertVerb.CREATED)
+    shell.rig.run()
+    entries = [
+        TimelineEntry(shell.rig.clock() - timedelta(hours=hours), f"late.{hours}", LinkId(1)) for hours in (1, 2)
+    ]
+    with shell.rig.database.begin() as tx:
+        shell.rig.links.write_timeline(tx, entries)
+    assert ["late.2", "late.1", "alert.created"] == [line["event"] for line in shell.json("timeline", "a1")][:3]
+    assert "late.2" in shell.run("timeline", "a1").stdout.splitlines()[0]
+
+
+def test_the_first_page_of_the_quickstart_is_what_is_printed(shell: Shell):
+    shell.rig.alert(AlertVerb.CREATED)
+    shell.rig.run()
+    for verb in (IncidentVerb.ACKNOWLEDGED, IncidentVerb.RESOLVED):
+        shell.rig.clock.move(1)
+        shell.rig.incident(verb, author="Oncall Example")
+        shell.rig.run()
+    quickstart = Path("docs/quickstart.md").read_text("utf-8").partition("## 6.")[2].partition("## 7.")[0]
+    sample = quickstart.split("```\n")[-2].splitlines()
+    printed = {_shape(line) for line in shell.run("timeline", "a1").stdout.splitlines()}
+    ours = {_shape(line) for line in sample if "own_echo" not in line and "already_so" not in line}
+    assert 7 == len(ours)
+    assert {line for line in ours if "annotated" not in line} <= printed
+    assert any("incident=Q" in line and "(#1)" in line for line in sample)
+
+
+def _shape(line: str) -> str:
+    """A line of the time line without its instant, and without what names one incident or one rulebook."""
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}Z  ", line), line
+    return re.sub(r" incident=\S+ \(#1\)", "", re.sub(r"rulebook=\S+", "rulebook", line[29:]))
 
 
 def test_what_came_from_outside_cannot_steer_a_terminal(shell: Shell):
@@ -242,7 +294,19 @@ def test_without_a_store_it_is_wrong_use(tmp_path: Path, words: Sequence[str]):
     result = CliRunner().invoke(main, list(words), env={"BRIDGE_DATA_DIR": str(tmp_path / "none")})
     assert 2 == result.exit_code
     assert "Has the bridge been started" in result.stderr
+    assert f"BRIDGE_DATA_DIR, which is {tmp_path / 'none'}?" in result.stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_where_the_store_was_looked_for_is_told_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(main, ["links", "list"], env={"BRIDGE_CONFIG": "none.yaml"}).stderr
+    assert f"there is no bridge.db in {tmp_path / 'data'}\n" in said
+    url = {"DATABASE_URL": "postgresql://somebody:hush@127.0.0.1:9/nothing", "BRIDGE_CONFIG": "none.yaml"}
+    said = CliRunner().invoke(main, ["links", "list"], env=url).stderr
+    assert "DATABASE_URL, which is set" in said
+    assert "BRIDGE_DATA_DIR" not in said
+    assert "hush" not in said
 
 
 def test_the_same_commands_hang_on_flask(clock: FakeClock):

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from app.cli import main
+from app.domain.rulebook import Rulebook
 from app.store.marks import StoredMarks
+from app.store.schema import inbox
 from app.store.vitals import WORKER_SEEN
 from tests.climbing import ClimbingRig
+from tests.far_side import FarSide, far_side
 from tests.test_logs import configured
 from tests.web.test_api import Said
 
@@ -38,6 +42,11 @@ class Shell:
     def run(self, *words: str, **settings: str) -> Result:
         environment = {"BRIDGE_DATA_DIR": str(self.data_dir), "BRIDGE_CONFIG": str(self.book), **settings}
         return CliRunner().invoke(main, ["escalation", *words], env=environment)
+
+    def mail(self) -> int:
+        """How many wishes were stored."""
+        with self.rig._inbox.connect() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(inbox)).scalar_one()
 
     def json(self, *words: str, code: int = 0) -> Any:
         result = self.run(*words, "--json")
@@ -111,12 +120,82 @@ def test_an_id_that_is_none_is_refused(shell: Shell) -> None:
     assert "bad_request" == shell.json("arm", "Q 1", "--minutes", "5", code=1)[0]["outcome"]
 
 
+# ------------------------------------------------------------------------------------- what PagerDuty knows
+
+KEY = {"PAGERDUTY_API_KEY": "k"}
+NOWHERE = {**KEY, "PAGERDUTY_API_URL": "http://127.0.0.1:9"}
+
+
+@pytest.fixture
+def pagerduty() -> Iterator[FarSide]:
+    with far_side() as far:
+        yield far
+
+
+def knows(pagerduty: FarSide, *words: str) -> None:
+    """It answers the next questions: an incident, a policy, or neither."""
+    told = {
+        "incident": (200, {"incident": {"id": "Q16", "incident_number": 16, "status": "triggered"}}),
+        "policy": (200, {"escalation_policy": {"id": "PMGMT", "name": "Managers", "escalation_rules": []}}),
+        "nothing": (404, {"error": {"code": 2100, "message": "Not Found"}}),
+    }
+    for word in words:
+        pagerduty.will_answer(*told[word])
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_number_arms_and_cancels_the_incident_under_its_id(shell: Shell, pagerduty: FarSide) -> None:
+    there = {**KEY, "PAGERDUTY_API_URL": pagerduty.url}
+    for named in ("16", "#16", "Q16"):
+        knows(pagerduty, "incident", "policy")
+        (armed,) = json.loads(shell.run("arm", named, "--minutes", "30", "--policy", "PMGMT", "--json", **there).stdout)
+        assert ("Q16", "armed") == (armed["subject"], armed["outcome"])
+    assert ["Q16"] == [row["incident_id"] for row in shell.json("list")]
+    knows(pagerduty, "incident", "incident")
+    assert "Q16" in shell.run("plan", "16", **there).output
+    knows(pagerduty, "incident")
+    assert 0 == shell.run("cancel", "16", **there).exit_code
+    assert [] == shell.json("list")
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome"),
+    [(["nothing"], "not_found"), (["incident", "nothing"], "policy_not_found")],
+)
+def test_what_pagerduty_does_not_know_is_not_armed(
+    shell: Shell, pagerduty: FarSide, answers: list[str], outcome: str
+) -> None:
+    there = {**KEY, "PAGERDUTY_API_URL": pagerduty.url}
+    words = ("arm", "nosuch", "--minutes", "30", "--policy", "PNOPE")
+    knows(pagerduty, *answers, *answers)
+    result = shell.run(*words, "--json", **there)
+    assert (1, outcome) == (result.exit_code, json.loads(result.stdout)[0]["outcome"])
+    assert "Its id is the end of its address" in shell.run(*words, **there).stdout
+    assert 0 == shell.mail()
+
+
+@pytest.mark.parametrize("named", ["16", "#16"])
+@pytest.mark.parametrize("settings", [{}, NOWHERE])
+def test_a_number_nobody_can_look_up_is_refused(shell: Shell, named: str, settings: dict[str, str]) -> None:
+    result = shell.run("arm", named, "--minutes", "30", **settings)
+    assert 1 == result.exit_code
+    assert "Give its id" in result.stdout
+    assert 0 == shell.mail()
+
+
+def test_an_id_is_armed_while_pagerduty_is_silent_and_that_is_said(shell: Shell) -> None:
+    result = shell.run("arm", "Q16", "--minutes", "30", **NOWHERE)
+    assert 0 == result.exit_code
+    assert "could not be checked" in result.stderr
+    assert 1 == shell.mail()
+
+
 # ------------------------------------------------------------------------------------------------- plan
 
 
 def test_the_plan_of_an_incident_under_way_has_real_times(shell: Shell) -> None:
     shell.rig.page()
-    for target in ("Q1", "a1"):
+    for target in ("Q1", "a1", "1", "#1"):
         plan = shell.json("plan", target)
         assert ["2026-05-04T09:15:00+00:00", "2026-05-04T09:45:00+00:00"] == [one["at"] for one in plan["levels"]]
         assert [None, None] == [one["on_call"] for one in plan["levels"]]  # without an API key nobody can tell
@@ -147,6 +226,17 @@ def test_without_levels_the_plan_says_so(shell: Shell, tmp_path: Path) -> None:
     assert "no_levels" == shell.json("plan", str(tmp_path / "alert.json"), code=1)["because"]
 
 
+def test_an_incident_that_is_not_escalated_is_known_all_the_same(shell: Shell) -> None:
+    shell.rig.rulebook.rulebook = Rulebook()
+    shell.rig.page()
+    for target in ("a1", "Q1", "1", "#1"):
+        plan = shell.json("plan", target, code=1)
+        assert ("a1", "Q1", "not_armed") == (plan["alert_id"], plan["incident_id"], plan["because"])
+    result = shell.run("plan", "2")
+    assert 1 == result.exit_code
+    assert "truthvouch links list" in result.stderr
+
+
 def test_a_plan_of_nothing_known_is_no_plan(shell: Shell, tmp_path: Path) -> None:
     assert 1 == shell.run("plan", "nobody").exit_code
     assert 2 == shell.run("plan", str(tmp_path / "missing.json")).exit_code
@@ -163,6 +253,19 @@ def test_a_drill_without_a_worker_pages_nobody(shell: Shell) -> None:
     result = shell.run("drill", "--yes", **CREDENTIALS, PAGERDUTY_API_URL="http://127.0.0.1:9")
     assert 1 == result.exit_code
     assert "No worker is running" in result.output
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_drill_up_a_policy_that_is_none_opens_nothing(shell: Shell, pagerduty: FarSide) -> None:
+    knows(pagerduty, "nothing", "nothing")
+    there = {**CREDENTIALS, "PAGERDUTY_API_URL": pagerduty.url}
+    result = shell.run("drill", "--yes", "--policy", "PNOPE", **there)
+    assert 1 == result.exit_code
+    assert "Nothing was opened with PNOPE, and nobody was paged" in result.stdout
+    result = shell.run("drill", "--yes", "--policy", "PNOPE", "--json", **there)
+    assert {"outcome": "policy_not_found", "passed": False, "steps": []} == json.loads(result.stdout)
+    assert ["GET", "GET"] == [request.method for request in pagerduty.requests]
+    assert 0 == shell.mail()
 
 
 @pytest.mark.usefixtures("worker")

@@ -79,6 +79,19 @@ def test_what_is_not_so_is_exit_code_1(command: Command):
     assert 0 == command("resolve", ended).exit_code
     late = command("acknowledge", ended)
     assert (1, True) == (late.exit_code, "resolved" in late.stdout)
+    assert f"{ended} is resolved already, and stays so: PagerDuty would open it again." in late.stderr
+    assert "incidents create" in late.stderr
+    machines = command("acknowledge", ended, "--json")
+    assert (1, "resolved") == (machines.exit_code, json.loads(machines.stdout)["status"])
+
+
+def test_what_may_have_been_opened_is_told_with_the_option_to_repeat_it(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("app.patience.Patience.__call__", lambda _self, call: call())
+    dead = command("create", "--title", "t", "--incident-key", "it's mine", PAGERDUTY_API_URL="http://127.0.0.1:9")
+    assert 1 == dead.exit_code
+    assert """Call again with --incident-key 'it'"'"'s mine'""" in dead.stderr
 
 
 @pytest.mark.parametrize(

@@ -354,3 +354,36 @@ def test_a_comparison_needs_a_key_and_a_format_that_holds_it(shell: Shell) -> No
     result = shell.run("stats", "--compare")
     assert (2, True) == (result.exit_code, "PAGERDUTY_API_KEY" in result.stderr)
     assert 2 == shell.run("report", "--compare", "--format", "html").exit_code
+
+
+def test_a_format_is_asked_for_once(shell: Shell) -> None:
+    refused = shell.run("report", "--period", "2026-W10", "--json", "--format", "csv")
+    assert (2, "", "Choose one: --json or --format csv.") == (
+        refused.exit_code, refused.stdout, refused.stderr.strip(),
+    )  # fmt: skip
+    both = shell.run("report", "--period", "2026-W10", "--json", "--format", "json")
+    assert 14 == json.loads(both.stdout)["stats"]["total"]
+
+
+def test_the_list_of_incidents_has_the_times_of_the_time_zone(shell: Shell) -> None:
+    words = ("report", "--period", "2026-W10", "--tz", "Asia/Kolkata")
+    text = shell.run(*words).stdout
+    assert "Triggered (Asia/Kolkata)" in text
+    assert "Triggered (UTC)" not in text
+    first = next(line for line in text.splitlines() if "#100 " in line)
+    assert "2026-03-02 14:30" in first
+    assert "Triggered (UTC)" in shell.run(*words[:-2]).stdout
+    [row, *_] = csv.DictReader(io.StringIO(shell.run(*words, "--format", "csv").stdout))
+    assert ["2026-03-02T14:30:00+05:30", "2026-03-02T14:35:00+05:30", "2026-03-02T14:50:00+05:30"] == [
+        row[name] for name in ("triggered_at", "acknowledged_at", "resolved_at")
+    ]
+    assert "Triggered (Asia/Kolkata)" in shell.run(*words, "--format", "html", "-o", "-").stdout
+    assert "2026-03-02T09:00:00+00:00" == json.loads(shell.run(*words, "--json").stdout)["incidents"][0]["triggered_at"]
+
+
+def test_a_time_that_is_not_there_is_empty_in_every_time_zone(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.fill(incident(1, timedelta(), history=(Moment(BEGIN, "triggered", Side.PAGERDUTY),)))
+    words = ("report", "--period", "2026-W10", "--tz", "Asia/Kolkata", "--format", "csv")
+    [row] = csv.DictReader(io.StringIO(shell.run(*words).stdout))
+    assert ("2026-03-02T14:30:00+05:30", "", "") == (row["triggered_at"], row["acknowledged_at"], row["resolved_at"])

@@ -15,6 +15,9 @@ from app.cli import main
 from app.domain.alert import Alert
 from app.domain.names import AlertId, Side
 from app.domain.words import AlertVerb, AlertWord
+from app.ports.memory import TimelineEntry
+from app.services.shadow import DIFFERS
+from app.store.links import StoredLinks
 from tests.rig import Rig
 from tests.test_logs import configured
 
@@ -247,7 +250,9 @@ def test_what_cannot_be_explained_is_said(shell: Shell):
     assert 2 == shell.run("rules", "explain", str(shell.folder / "none.json")).exit_code
     assert 2 == shell.run("rules", "explain", "-", stdin="{").exit_code
     assert 2 == shell.run("rules", "explain", "-", stdin='{"type": "webhook.ping"}').exit_code
-    assert "is no JSON" in shell.run("rules", "explain", "-", stdin="{").output
+    assert "Standard input is no JSON." == shell.run("rules", "explain", "-", stdin="{").stderr.strip()
+    big = shell.run("rules", "explain", "-", stdin="{" * (1024 * 1024 + 1))
+    assert (2, "Standard input is larger than 1 MiB.") == (big.exit_code, big.stderr.strip())
 
 
 # ----------------------------------------------------------------------------------------------------- backtest
@@ -261,10 +266,14 @@ def test_a_draft_is_run_over_the_stored_alerts(shell: Shell):
     assert {"gained": 0, "lost": 2, "moved": 2} == counts
     assert ["a4", "a5"] == told["differences"]["lost"]["examples"]
     assert {"urgency": 2} == told["moved_in"]
-    assert (2, 0) == (told["noise_saved"]["count"], told["cost"]["count"])
+    assert (0, 0, 2) == (told["noise_saved"]["count"], told["cost"]["count"], told["still_open"])
     out = shell.run("rules", "backtest", "--config", str(shell.folder / "draft.yaml"), "--since", "2d").stdout
     assert "Pages: 4 with the rules in force, 2 with the draft (-2)." in out
-    assert "noise saved   2  (never_acknowledged 2)" in out
+    assert ["noise saved   0", "cost          0", "still open    2  (nobody can tell yet)"] == [
+        line.strip()
+        for line in out.splitlines()
+        if line.startswith("  ") and line[2:8] in ("noise ", "cost  ", "still ")
+    ]
 
 
 def test_a_backtest_without_a_draft_takes_the_one_beside_the_rules(shell: Shell):
@@ -273,6 +282,67 @@ def test_a_backtest_without_a_draft_takes_the_one_beside_the_rules(shell: Shell)
     shell.config.write_text(LIVE + "shadow: draft.yaml\n")
     told = shell.json("rules", "backtest")
     assert (2, "draft.yaml") == (told["differences"]["lost"]["count"], Path(told["draft"]["file"]).name)
+
+
+@pytest.mark.parametrize("text", [None, ""])
+def test_a_draft_that_is_not_there_is_no_draft(shell: Shell, text: str | None):
+    shell.with_alerts()
+    shell.config.write_text(LIVE + "shadow: gone.yaml\n")
+    if text is not None:
+        (shell.folder / "gone.yaml").write_text(text)
+    refused = shell.run("rules", "backtest")
+    assert (2, "") == (refused.exit_code, refused.stdout)
+    assert f"The draft {shell.folder / 'gone.yaml'} (shadow:) cannot be tested: the file is missing or empty." in (
+        refused.stderr
+    )
+    assert "--config" in refused.stderr
+
+
+PLACE = "pagerduty: {service_id: PLIVE, escalation_policy_id: PPOLICY, via: events}\n"
+
+
+def test_a_draft_that_says_nothing_of_pagerduty_has_what_is_in_force(shell: Shell):
+    shell.config.write_text(PLACE + LIVE.replace(", service_id: PA", ""))
+    shell.with_alerts()
+    draft = shell.folder / "draft.yaml"
+    draft.write_text(LIVE.replace(", service_id: PA", ""))
+    assert 0 == shell.json("rules", "backtest", "--config", str(draft))["differences"]["moved"]["count"]
+    said = shell.json("rules", "explain", "a3", "--config", str(draft))["decision"]
+    assert ("PLIVE", "PPOLICY") == (said["service_id"], said["escalation_policy_id"])
+    draft.write_text("pagerduty: {service_id: POTHER}\n" + LIVE.replace(", service_id: PA", ""))
+    moved = shell.json("rules", "backtest", "--config", str(draft))
+    assert {"service": 4, "policy": 4} == moved["moved_in"]
+
+
+def test_a_draft_that_says_nothing_of_pagerduty_is_checked_against_what_is_in_force(shell: Shell):
+    keys: dict[str, Any] = {"PAGERDUTY_INTEGRATION_KEY": "k" * 32}
+    shell.config.write_text(PLACE.replace("PLIVE", "PA") + LIVE)
+    assert [] == shell.json("rules", "check", str(shell.folder / "draft.yaml"), **keys)["faults"]
+    shell.config.write_text(PLACE + LIVE)
+    [fault] = shell.json("rules", "check", str(shell.folder / "draft.yaml"), code=1, **keys)["faults"]
+    assert "for which there is no integration key" in fault["problem"]
+
+
+def test_a_missing_draft_beside_the_rules_is_told_in_words_alone(shell: Shell):
+    shell.with_alerts()
+    shell.config.write_text(LIVE + "shadow: gone.yaml\n")
+    told = shell.run("rules", "shadow", LOG_FORMAT="json")
+    assert told.output.startswith("The draft gone.yaml is not asked: the file is missing or empty\n")
+    assert "shadow.refused" not in told.output
+
+
+def test_what_a_draft_says_otherwise_is_told_fact_by_fact(shell: Shell):
+    rig = shell.with_alerts()
+    differs = {"change": "lost", "moved": [], "live": {"urgency": "high", "rule": "r"}, "draft": {"urgency": "none"}}
+    with rig.database.begin() as tx:
+        StoredLinks().write_timeline(tx, [TimelineEntry(rig.clock(), DIFFERS, alert_id="apart", facts=differs)])
+    said = next(line for line in shell.run("timeline", "apart").stdout.splitlines() if DIFFERS in line)
+    assert "change=lost moved=- live.urgency=high live.rule=r draft.urgency=none" in said
+
+
+def test_drafts_and_reports_are_an_operators_own():
+    ignored = (Path(__file__).parents[1] / ".gitignore").read_text().splitlines()
+    assert {"/draft*.yaml", "/truthvouch-report-*.html"} <= set(ignored)
 
 
 def test_a_period_is_kept_to(shell: Shell):

@@ -218,8 +218,10 @@ def test_setting_and_testing_go_together(real: Shell, partners: Sandbox):
     for name in ("PAGERDUTY_API_KEY", "PAGERDUTY_FROM_EMAIL", "PAGERDUTY_SERVICE_ID", "PAGERDUTY_INTEGRATION_KEY"):
         del real.environment[name]
     said = real.pagerduty("--integration-key", INTEGRATION_KEY, "--service-id", "PSANDBX", "--test").output
-    assert "✔ test_event" in said
+    assert "! test_event  test_event_unseen" in said
     assert "nobody can see more" in said
+    assert "The connection works." not in said
+    assert "whether an incident came of it is not known." in said
     until(lambda: incidents(partners) == [(TITLE, "resolved", "low")], "it came and went")
 
 
@@ -227,6 +229,15 @@ def test_by_rest_alone_the_test_goes_by_rest(real: Shell, partners: Sandbox):
     assert ("fine", "ok") == real.tested(PAGERDUTY_INTEGRATION_KEY="")["test_event"]
     assert [(TITLE, "resolved", "low")] == incidents(partners)
     assert [] == partners.calls(path="/v2/enqueue")
+
+
+def test_a_refused_key_of_the_file_is_changed_in_the_file(real: Shell):
+    for name in ("PAGERDUTY_API_KEY", "PAGERDUTY_INTEGRATION_KEY"):
+        del real.environment[name]
+    said = real.pagerduty("--api-key", "wrong", "--test", code=1).output
+    assert "PagerDuty refuses the key in pagerduty.api_key of bridge.yaml" in said
+    assert "Put a valid one into PAGERDUTY_API_KEY" not in said
+    assert 2 == said.count("Run `truthvouch config pagerduty --api-key -` with a valid one and restart.")
 
 
 @pytest.mark.parametrize(

@@ -366,6 +366,31 @@ def test_an_incident_that_may_have_been_opened_is_told_with_its_key():
             hand.create(Wanted("x"), {})
 
 
+TAKEN = "Open incident with matching dedup key already exists on this service"
+
+
+def test_what_an_unclear_call_opened_and_no_list_shows_yet_is_told_with_its_key():
+    """PagerDuty refuses the second creation, for the first one had its effect: that is no final no."""
+    with far_side() as far, closing(Hand(settings_of(variables(far)), Patience(2, pause=lambda _: None))) as hand:
+        far.will_answer(503)
+        far.will_answer(200, {"incidents": [], "more": False})
+        far.will_answer(400, {"error": {"message": "Arguments Caused Error", "code": 2002, "errors": ["in use"]}})
+        far.will_answer(200, {"incidents": [], "more": False})
+        with pytest.raises(PartnerUnavailable, match=r"not known.*incident_key='truthvouch-by-hand-[0-9a-f]{32}'"):
+            hand.create(Wanted("x"), {})
+    assert ["POST", "GET"] * 2 == [request.method for request in far.requests]
+
+
+@pytest.mark.parametrize(("words", "fault"), [(TAKEN, PartnerUnavailable), ("priority is odd", PartnerRefused)])
+def test_a_key_that_is_in_use_is_no_final_no_and_other_arguments_are(words: str, fault: type[Exception]):
+    """One code for both."""
+    with far_side() as far, closing(Hand(settings_of(variables(far)), Patience(tries=1))) as hand:
+        far.will_answer(400, {"error": {"message": "Arguments Caused Error", "code": 2002, "errors": [words]}})
+        far.will_answer(200, {"incidents": [], "more": False})
+        with pytest.raises(fault):
+            hand.create(Wanted("x"), {})
+
+
 # ------------------------------------------------------------------------------------------------ errors and secrets
 
 
@@ -379,6 +404,7 @@ def test_an_incident_that_may_have_been_opened_is_told_with_its_key():
         lambda handler: handler.acknowledge_incident(" .. "),
         lambda handler: handler.resolve_incident(""),
         lambda handler: handler.notify_responder("Q1", " "),
+        lambda handler: handler.configure_escalation("P1", []),
         lambda handler: PagerDutyHandler(region="mars"),
     ],
 )
@@ -402,6 +428,12 @@ def test_keys_are_in_no_error_and_no_repr():
             said = f"{caught.value} {handler!r} {handler._hand.given!r} {vars(caught.value)}"
     assert "*** is odd" in said
     assert [] == [secret for secret in SECRETS if secret in said]
+
+
+def test_what_nobody_said_is_not_called_none():
+    assert "<PagerDutyHandler>" == repr(PagerDutyHandler(KEY))
+    assert "<PagerDutyHandler service_id='P1' region='eu'>" == repr(PagerDutyHandler(service_id="P1", region="eu"))
+    assert "<PagerDutyHandler region='us'>" == repr(PagerDutyHandler(region="us"))
 
 
 def test_arguments_beat_the_environment():
@@ -490,6 +522,16 @@ def test_escalation_is_what_is_in_force(handler: PagerDutyHandler):
     assert [(1, 0.5, ""), (2, 30.0, "manager")] == [tuple(level.values()) for level in told["levels"]]
 
 
+def test_an_escalation_without_levels_is_refused_and_the_one_in_force_stays(
+    handler: PagerDutyHandler, environment: dict[str, str]
+):
+    handler.configure_escalation("PSBXEP2", [{"level": 1, "timeout_minutes": 5}])
+    before = Path(environment["BRIDGE_CONFIG"]).read_text()
+    with pytest.raises(WrongUse, match="take escalation: out of"):
+        handler.configure_escalation("PSBXEP2", [])
+    assert before == Path(environment["BRIDGE_CONFIG"]).read_text()
+
+
 @pytest.mark.parametrize(
     ("fault", "wrong"),
     [
@@ -522,9 +564,31 @@ def test_without_a_worker_an_escalation_is_stored_and_a_warning_says_so(
 ):
     Path(environment["BRIDGE_DATA_DIR"]).mkdir()
     migrate_stores(settings_of(environment))
-    with pytest.warns(PartlyDone, match="no worker is running"):
-        told = handler.escalate_if_unacknowledged("Q1", 30, "PSBXEP2")
-    assert ("Q1", "stored") == (told["incident_id"], told["outcome"])
+    incident = handler.create_incident("escalated")["incident"]
+    for named in (incident["id"], incident["incident_number"], f"#{incident['incident_number']}"):
+        with pytest.warns(PartlyDone, match="no worker is running"):
+            told = handler.escalate_if_unacknowledged(str(named), 30, "PSBXEP2")
+        assert (incident["id"], "stored") == (told["incident_id"], told["outcome"])
+
+
+def test_what_pagerduty_does_not_know_is_not_escalated(make: Make, environment: dict[str, str]):
+    Path(environment["BRIDGE_DATA_DIR"]).mkdir()
+    migrate_stores(settings_of(environment))
+    handler = make()
+    known = handler.create_incident("known")["incident"]["id"]
+    for incident_id, policy_id, reason in (
+        ("QNOSUCH", "PSBXEP2", "not_found"),
+        ("99999", "PSBXEP2", "not_found"),
+        (known, "PNOPE", "policy_not_found"),
+    ):
+        with pytest.raises(PartnerRefused, match="nothing was stored") as caught:
+            handler.escalate_if_unacknowledged(incident_id, 30, policy_id)
+        assert (reason, 404) == (caught.value.reason, caught.value.status)
+    blind = make(PAGERDUTY_API_KEY="")
+    with pytest.raises(WrongUse, match="Give its id"):
+        blind.escalate_if_unacknowledged("16", 30, "PSBXEP2")
+    with pytest.warns(PartlyDone, match="no worker"), pytest.warns(PartlyDone, match="could not be checked"):
+        blind.escalate_if_unacknowledged("Q1", 30, "PSBXEP2")
 
 
 @pytest.mark.parametrize(("minutes", "policy"), [(0, "P1"), (-1, "P1"), (float("nan"), "P1"), (30, "not an id")])

@@ -377,3 +377,12 @@ def test_a_broken_file_has_no_keys_and_is_told_by_whoever_reads_its_rules(tmp_pa
     file = tmp_path / "bridge.yaml"
     file.write_text("pagerduty: {api_key: [marker]}", "utf-8")
     assert Settings.from_env({"BRIDGE_CONFIG": str(file)}).pagerduty.api_key is None
+
+
+def test_whether_the_file_gave_a_credential_is_known(tmp_path: Path):
+    file = tmp_path / "bridge.yaml"
+    file.write_text("pagerduty: {api_key: k, webhook_secrets: [s]}\n", "utf-8")
+    assert {"pagerduty.api_key", "pagerduty.webhook_secrets"} == Settings.from_env({"BRIDGE_CONFIG": str(file)}).in_file
+    beaten = {"PAGERDUTY_API_KEY": "e", "TRUTHVOUCH_API_KEY": "e"}
+    assert {"pagerduty.webhook_secrets"} == Settings.from_env({"BRIDGE_CONFIG": str(file), **beaten}).in_file
+    assert set() == Settings.from_env(beaten).in_file

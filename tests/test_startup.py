@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from app import startup
+import pytest
+
+from app import metrics, startup
 
 
 def test_the_faults_of_environment_and_file_are_told_together(tmp_path: Path):
@@ -36,3 +39,14 @@ def test_a_fault_ends_it_with_status_2_and_no_stack(tmp_path: Path):
 def test_without_faults_the_stores_are_prepared(tmp_path: Path):
     assert 0 == run(tmp_path).returncode
     assert (tmp_path / "data" / "inbox.db").exists()
+
+
+@pytest.mark.parametrize("first", [metrics.prepare, metrics.join])
+def test_whoever_makes_the_data_directory_makes_it_for_its_owner_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Callable[[Path], None]
+):
+    """Some processes count before they open the store."""
+    monkeypatch.setenv(metrics.FOLDER_VARIABLE, "before")
+    monkeypatch.delenv(metrics.FOLDER_VARIABLE)
+    first(tmp_path / "data")
+    assert 0o700 == (tmp_path / "data").stat().st_mode & 0o777

@@ -319,8 +319,9 @@ def test_incident_lifecycle_nothing_acknowledged_is_escalated(page: Page):
     ident = an_incident(page, "not to be escalated")
     page.session["handler"].acknowledge_incident(ident)
     page.session["handler"].escalate_if_unacknowledged(ident, 0.01, "PSBXEP2")
-    looked = f"/incidents/{ident}"
-    until(lambda: page.world.sandbox.calls(method="GET", path=looked), "the worker has looked")
+    looked = {"method": "GET", "path": f"/incidents/{ident}"}
+    before = len(page.world.sandbox.calls(**looked))  # the acknowledge looked, and so did the arming
+    until(lambda: len(page.world.sandbox.calls(**looked)) > before, "the worker has looked")
     assert "PSBXEP1" == page.incident(ident)["escalation_policy"]["id"]
 
 

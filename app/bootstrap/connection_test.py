@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from app.bootstrap.doctor import account_of, people_looks
+from app.bootstrap.doctor import account_of, api_key_of, people_looks
 from app.bootstrap.subscriptions import rest, service_ids, wanted, watch_over
 from app.domain.rulebook import Rulebook
 from app.domain.subscription import is_ours
@@ -15,6 +15,7 @@ from app.pagerduty.events_api import EventsApi
 from app.services import connection_ping, connection_test
 from app.services import doctor_partners as partner_checks
 from app.services.doctor import Finding, Look, examine_each
+from app.services.doctor_places import place
 from app.services.subscriptions import WatchSubscriptions
 from app.settings import Settings
 from app.store.checkup import Checkup
@@ -55,7 +56,9 @@ def connection_test_of(
 def _account_looks(settings: Settings, rulebook: Rulebook, transport: Transport) -> Mapping[str, Look]:
     account = account_of(settings, transport)
     return {
-        "pagerduty_key": partner_checks.key("PagerDuty", "PAGERDUTY_API_KEY", account.accepts_key if account else None),
+        "pagerduty_key": partner_checks.key(
+            "PagerDuty", api_key_of(settings), account.accepts_key if account else None
+        ),
         partner_checks.SERVICE: partner_checks.services(
             service_ids(settings, rulebook), settings.via(rulebook), account.service if account else None
         ),
@@ -71,7 +74,8 @@ def _test_event(settings: Settings, transport: Transport, pause: Callable[[float
     if pagerduty.api_key:
         incidents = rest(settings, transport)
     draft = connection_test.draft(uuid.uuid4().hex, pagerduty.service_id)
-    return connection_test.TestEvent(draft, events, incidents, pause)
+    integration_key = place("pagerduty.integration_key", "PAGERDUTY_INTEGRATION_KEY", settings.in_file)
+    return connection_test.TestEvent(draft, events, incidents, pause, integration_key, api_key_of(settings))
 
 
 def _ping(
@@ -95,4 +99,4 @@ def _truthvouch_key(settings: Settings, rulebook: Rulebook, transport: Transport
     truthvouch = settings.truthvouch
     alerts = AlertsApi(transport, truthvouch.api_url, truthvouch.api_key or "", lambda: rulebook.calls)
     ask = (lambda: alerts.page(1)) if truthvouch.api_key else None
-    return partner_checks.key("TruthVouch", "TRUTHVOUCH_API_KEY", ask)
+    return partner_checks.key("TruthVouch", place("truthvouch.api_key", "TRUTHVOUCH_API_KEY", settings.in_file), ask)

@@ -21,6 +21,7 @@ from app.services import doctor as checks
 from app.services import doctor_partners as partner_checks
 from app.services import doctor_people as people_checks
 from app.services.doctor import SECRETS_WINDOW, Finding, Look, State, examine
+from app.services.doctor_places import Place, place
 from app.services.doctor_rules import rules
 from app.services.health import Health
 from app.services.subscriptions import MARK, WatchSubscriptions
@@ -90,7 +91,10 @@ def _store_looks(settings: Settings, stores: Checkup) -> Mapping[str, Look]:
         except StoreUnavailable as fault:
             todo = "Start the bridge with this BRIDGE_DATA_DIR or DATABASE_URL, or mend what the message names."
             return (Finding("bridge_store", State.WRONG, "store_unavailable", f"No store: {fault}", todo),)
-        return (checks.fine("bridge_store", "The store of links and time lines is there and takes a write."),)
+        return (
+            checks.fine("bridge_store", "The store of links and time lines is there and takes a write."),
+            *checks.data_exposed(stores.exposed()),
+        )
 
     def vital_signs() -> Iterable[Finding]:
         stores.check_there()
@@ -115,7 +119,8 @@ def _secrets(settings: Settings, stores: Checkup, side: Side) -> Iterable[Findin
     now, pulse = datetime.now(UTC), stores.vitals.read()
     seen_at = pulse.truthvouch_seen_at if side is Side.TRUTHVOUCH else pulse.pagerduty_seen_at
     old_used_at = stores.secrets_seen.old_ones(now - SECRETS_WINDOW).get(side)
-    return checks.secrets(side, len(configured), old_used_at, seen_at, now)
+    where = place(f"{side}.webhook_secrets", f"{side.upper()}_WEBHOOK_SECRETS", settings.in_file).name
+    return checks.secrets(side, len(configured), old_used_at, seen_at, now, where)
 
 
 def _partner_looks(
@@ -125,17 +130,26 @@ def _partner_looks(
     truthvouch = settings.truthvouch
     alerts = AlertsApi(transport, truthvouch.api_url, truthvouch.api_key or "", lambda: rulebook.calls)
     return {
-        "pagerduty_key": partner_checks.key("PagerDuty", "PAGERDUTY_API_KEY", account.accepts_key if account else None),
+        "pagerduty_key": partner_checks.key(
+            "PagerDuty", api_key_of(settings), account.accepts_key if account else None
+        ),
         "pagerduty_service": partner_checks.services(
             service_ids(settings, rulebook), settings.via(rulebook), account.service if account else None
         ),
         **people_looks(settings, rulebook, account),
         "truthvouch_key": partner_checks.key(
-            "TruthVouch", "TRUTHVOUCH_API_KEY", (lambda: alerts.page(1)) if truthvouch.api_key else None
+            "TruthVouch",
+            place("truthvouch.api_key", "TRUTHVOUCH_API_KEY", settings.in_file),
+            (lambda: alerts.page(1)) if truthvouch.api_key else None,
         ),
         "subscription": partner_checks.subscription(watch.look if account else None),
         "subscription_watch": lambda: partner_checks.last_watch(from_text(stores.mark(MARK))),
     }
+
+
+def api_key_of(settings: Settings) -> Place:
+    """Where the REST key stands."""
+    return place("pagerduty.api_key", "PAGERDUTY_API_KEY", settings.in_file)
 
 
 def account_of(settings: Settings, transport: Transport) -> AccountApi | None:
@@ -149,7 +163,11 @@ def people_looks(settings: Settings, rulebook: Rulebook, account: AccountApi | N
         people_checks.POLICY: people_checks.policies(
             _named_policies(rulebook), service_ids(settings, rulebook), account
         ),
-        people_checks.SENDER: people_checks.sender(settings.pagerduty.from_email, account),
+        people_checks.SENDER: people_checks.sender(
+            settings.pagerduty.from_email,
+            account,
+            place("pagerduty.from_email", "PAGERDUTY_FROM_EMAIL", settings.in_file),
+        ),
         people_checks.PLAN: people_checks.abilities(account),
     }
 
@@ -162,7 +180,7 @@ def _named_policies(rulebook: Rulebook) -> Mapping[str, Sequence[str]]:
         (rulebook.escalation.policy_id, "escalation.policy_id"),
         *((rule.escalation_policy_id, f"rule {rule.name}") for rule in rulebook.rules),
     ]
-    for ident, place in places:
+    for ident, where in places:
         if ident:
-            named.setdefault(ident, []).append(place)
+            named.setdefault(ident, []).append(where)
     return named

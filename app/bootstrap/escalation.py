@@ -15,6 +15,7 @@ from app.pagerduty.account import AccountApi
 from app.pagerduty.responders import RespondersApi
 from app.ports import Account, Incidents, Round, RulebookSource
 from app.services.escalate import Desk, Escalate
+from app.services.escalate_missed import ArmMissed, missed_round
 from app.services.escalate_round import EscalationRound, escalation_round
 from app.services.escalations import Escalations
 from app.services.rulebook import LiveRulebook
@@ -40,6 +41,11 @@ def round_of(settings: Settings, rulebook: LiveRulebook, database: Database, bud
         return made[0](incident_id)
 
     return escalation_round(EscalationRound(database, StoredClimbs(), escalate))
+
+
+def missed_round_of(rulebook: RulebookSource, database: Database) -> Round:
+    """The leading worker's round over what an older worker, or nobody, armed."""
+    return missed_round(ArmMissed(database, StoredClimbs(), escalations(rulebook)))
 
 
 def _escalate(settings: Settings, rulebook: LiveRulebook, database: Database, budget_of: BudgetOf) -> Escalate:

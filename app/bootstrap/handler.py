@@ -4,7 +4,7 @@ Everything here waits for its answer and raises ``BridgeError``. No budget of ca
 and a 429 is waited for.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -51,8 +51,10 @@ class Hand:
             self._transport.close()
             del self._transport
 
-    def create(self, wanted: Wanted, fields: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """The incident in PagerDuty's shape, and what was not done, in words."""
+    def create(
+        self, wanted: Wanted, fields: Mapping[str, str], keyed: Callable[[str], str] = "incident_key={!r}".format
+    ) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The incident in PagerDuty's shape, and what was not done, in words. ``keyed``: how the caller names a key."""
         desk = self._desk()
         wanted = replace(
             wanted,
@@ -61,7 +63,7 @@ class Hand:
         )
         made = drafted(wanted, desk.by_event)
         create = CreateIncident(desk.incidents, desk.events, desk.responders, self._insist, desk.by_event)
-        again = f"Call again with incident_key={made.draft.incident_key!r}: then no second incident is opened."
+        again = f"Call again with {keyed(made.draft.incident_key)}: then no second incident is opened."
         created = value_of(create(made, fields), PAGERDUTY, "open the incident", again)
         return shown.incident(created.facts or unknown(made.draft)), created.warnings
 

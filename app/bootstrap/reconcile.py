@@ -11,13 +11,13 @@ from app.bootstrap.common import bell, live_rulebook
 from app.bootstrap.partners import BudgetOf, command_budgets, partners
 from app.domain.names import Source
 from app.domain.words import Word
-from app.ports import Asked, Delivery, Round, RulebookSource, StoreUnavailable
+from app.ports import Asked, Delivery, Round, RulebookSource
 from app.services.reconcile import Reconcile
 from app.services.rulebook import LiveRulebook
 from app.settings import Settings
 from app.store import own_mail
 from app.store.allowance import HourlyAllowance
-from app.store.database import Database, open_bridge, open_inbox
+from app.store.database import Database, check_made, open_bridge, open_inbox
 from app.store.inbox import ClosableInbox, open_door
 from app.store.marks import StoredMarks
 from app.store.open_links import StoredOpenLinks
@@ -68,8 +68,7 @@ class ReconcileDesk:
 @contextmanager
 def reconciliation(settings: Settings) -> Iterator[ReconcileDesk]:
     """A run on this store. Raises ``StoreUnavailable``, also where no bridge was ever started, and ``ConfigFault``."""
-    if not settings.database_url and not (settings.data_dir / "bridge.db").exists():
-        raise StoreUnavailable(f"there is no bridge.db in {settings.data_dir}")
+    check_made(settings.data_dir, settings.database_url)
     rulebook = live_rulebook(settings)
     bridge, door = open_bridge(settings.data_dir, settings.database_url), open_door(settings)
     inbox = open_inbox(settings.data_dir, settings.database_url)

@@ -7,11 +7,10 @@ from app.bootstrap.common import live_rulebook
 from app.bootstrap.subscriptions import rest, service_ids
 from app.domain.rulebook import Rulebook
 from app.pagerduty.analytics import AnalyticsApi
-from app.ports import StoreUnavailable
 from app.services.compare import Compare
 from app.services.report import Reports
 from app.settings import Settings
-from app.store.database import Database, open_bridge
+from app.store.database import Database, check_made, open_bridge
 from app.store.history import StoredHistory
 from app.transport import Transport
 
@@ -22,8 +21,7 @@ def open_reports(settings: Settings) -> Iterator[Reports]:
 
     Raises ``StoreUnavailable``, also where no bridge was ever started, and ``ConfigFault`` (a broken ``bridge.yaml``).
     """
-    if not settings.database_url and not (settings.data_dir / "bridge.db").exists():
-        raise StoreUnavailable(f"there is no bridge.db in {settings.data_dir}")
+    check_made(settings.data_dir, settings.database_url)
     rulebook = live_rulebook(settings)
     default_service = settings.with_rulebook(rulebook.current()).pagerduty.service_id
     bridge = open_bridge(settings.data_dir, settings.database_url)

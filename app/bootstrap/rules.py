@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from app import configfile
 from app.bootstrap.common import fingerprint
 from app.domain.alert import Alert
-from app.domain.rulebook import Rulebook
+from app.domain.rulebook import Rulebook, completed
 from app.domain.silences import expiring, told_of_expiry
 from app.domain.words import AlertWord, Ignored, Unreadable
-from app.ports import Round, RulebookSource, StoreUnavailable
+from app.ports import Round, RulebookSource
 from app.services.shadow import Shadow
 from app.settings import Settings
-from app.store.database import Database, open_bridge
+from app.store.database import Database, check_made, open_bridge
 from app.truthvouch import inbound, wire
 
 if TYPE_CHECKING:
@@ -38,9 +38,14 @@ def shadow_of(settings: Settings, rulebook: RulebookSource, count: Callable[[str
         return settings.config_path.parent / name
 
     def load(name: str) -> Rulebook:
-        return settings.over(configfile.load(path(name)))
+        return draft_of(settings, path(name), rulebook.current())
 
     return Shadow(rulebook, load, lambda name: fingerprint(path(name)), count or (lambda _kind: None))
+
+
+def draft_of(settings: Settings, path: Path, live: Rulebook) -> Rulebook:
+    """The draft in a file, as it would be in force in the place of ``live``. Raises ``ConfigFault``."""
+    return settings.over(completed(configfile.load(path), live))
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,7 @@ class RulesDesk:
 @contextmanager
 def rules_desk(settings: Settings) -> Iterator[RulesDesk]:
     """The stored alerts of this installation. Raises ``StoreUnavailable``, also where no bridge was ever started."""
-    if not settings.database_url and not (settings.data_dir / "bridge.db").exists():
-        raise StoreUnavailable(f"there is no bridge.db in {settings.data_dir}")
+    check_made(settings.data_dir, settings.database_url)
     from app.services.backtest import Backtests
     from app.services.explain import StoredAlerts
     from app.store.backtest import StoredPast

@@ -8,7 +8,7 @@ from app import configfile
 from app.bootstrap.common import fingerprint
 from app.domain.cover import unreachable
 from app.domain.names import Via
-from app.domain.rulebook import RuleAction, Rulebook
+from app.domain.rulebook import RuleAction, Rulebook, completed
 from app.errors import ConfigFault, Fault
 from app.services.backtest import names_of
 from app.services.shadow import MISSING
@@ -28,7 +28,7 @@ def faults(settings: Settings, path: Path, known_fields: Set[str] | None, now: d
         *root.faults,
         *_unreachable(rulebook, root),
         *(_unknown_fields(rulebook, root, known_fields) if known_fields is not None else ()),
-        *_keyless_services(settings, rulebook, root),
+        *_keyless_services(settings, completed(rulebook, _in_force(settings)), root),
         *_draft(rulebook, root, path, now),
     ]
     return tuple(sorted(found, key=lambda fault: fault.line or 0))
@@ -77,6 +77,13 @@ def _unknown_fields(rulebook: Rulebook, root: Node, known: Set[str]) -> Iterator
             place = _place(root, name, "trigger")
             place = place if place.path.endswith("trigger") else _place(root, name, "match")
             yield _at(place, f"names {missing}, a field that no stored alert has ever had", "see how it is spelt")
+
+
+def _in_force(settings: Settings) -> Rulebook:
+    try:
+        return configfile.load(settings.config_path)
+    except ConfigFault:  # told of where that file is checked
+        return Rulebook()
 
 
 def _keyless_services(settings: Settings, rulebook: Rulebook, root: Node) -> Iterator[Fault]:

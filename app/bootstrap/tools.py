@@ -6,12 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from app.bootstrap.common import bell
-from app.ports import StoreUnavailable
 from app.services.operate import Operate
 from app.services.overview import Overview
 from app.settings import Settings
 from app.store import own_mail
-from app.store.database import Database, open_bridge, open_inbox
+from app.store.database import Database, check_made, open_bridge, open_inbox
 from app.store.inbox import ClosableInbox, open_door
 from app.store.postbox import StoredPostbox
 from app.store.records import StoredRecords
@@ -31,8 +30,7 @@ class Desk:
 @contextmanager
 def desk(settings: Settings) -> Iterator[Desk]:
     """The desk on this store. Raises ``StoreUnavailable``, also where no bridge was ever started."""
-    if not settings.database_url and not (settings.data_dir / "bridge.db").exists():
-        raise StoreUnavailable(f"there is no bridge.db in {settings.data_dir}")
+    check_made(settings.data_dir, settings.database_url)
     bridge = open_bridge(settings.data_dir, settings.database_url)
     inbox_engine = open_inbox(settings.data_dir, settings.database_url)
     door = open_door(settings)

@@ -54,6 +54,7 @@ class WorkerBridge:
 
 def build_worker(settings: Settings) -> WorkerBridge:
     """Everything that takes in and delivers. Opens no engine before the worker has its seat."""
+    from app.bootstrap.escalation import missed_round_of
     from app.bootstrap.escalation import round_of as escalating_round
     from app.bootstrap.partners import budgets, partners
     from app.bootstrap.reconcile import round_of
@@ -79,7 +80,9 @@ def build_worker(settings: Settings) -> WorkerBridge:
     reconciling = round_of(settings, rulebook, database, budget_of, asked)
     watching = watching_round(settings, rulebook, database)
     silences = SilenceWatch(rulebook, database)
-    escalating = escalating_round(settings, rulebook, database, budget_of)
+    escalating = [escalating_round(settings, rulebook, database, budget_of)]
+    if settings.pagerduty.api_key:
+        escalating.append(missed_round_of(rulebook, database))
 
     def launch(executor_id: str) -> "Intake":
         engine = DurableEngine(sql, executor_id, _budgets(settings))
@@ -106,7 +109,7 @@ def build_worker(settings: Settings) -> WorkerBridge:
             engine.close(patience_seconds)
 
     seat = PostgresSeat(sql) if settings.database_url else FileSeat(settings.data_dir)
-    rounds = (*kept_up.rounds, silences.round, escalating, *(found for found in (reconciling, watching) if found))
+    rounds = (*kept_up.rounds, silences.round, *escalating, *(found for found in (reconciling, watching) if found))
     return WorkerBridge(seat, lambda executor_id: launch(executor_id).take, beat, bell(settings), rounds, close)
 
 

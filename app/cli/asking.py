@@ -19,8 +19,16 @@ QUIET = "WARNING"
 """What a command does, its output says; the log on standard error is for what goes wrong."""
 MANY = 10
 """From so many on, a bar shows how far it is."""
-NOT_DONE = frozenset({"no_such_letter", "no_such_link", "not_frozen", "still_unreadable", "not_armed", "bad_request"})
+NOT_DONE = frozenset(
+    {"no_such_letter", "no_such_link", "not_frozen", "still_unreadable", "not_armed", "not_taken", "bad_request"}
+    | {"not_found", "policy_not_found", "number_only"}
+)
 """Outcomes with which the thing asked for is not so."""
+
+UNKNOWN_MATTER = (
+    "The bridge knows no such alert or incident. `truthvouch links list` lists what it knows; whether the webhooks "
+    "arrive, /readyz and `truthvouch doctor` tell."
+)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For machines.")
 
@@ -49,6 +57,11 @@ def ask(desk: "Desk", verb: WishVerb, subjects: Sequence[str], as_json: bool, de
     hidden = as_json or len(subjects) < MANY
     with click.progressbar(answers, len(subjects), f"{verb} ", file=sys.stderr, hidden=hidden) as told:
         granted.extend(told)
+    tell(granted, as_json)
+
+
+def tell(granted: "Sequence[Granted]", as_json: bool) -> None:
+    """What became of each; ends with 1 if any is not so."""
     if as_json:
         tables.as_json([_facts(one) for one in granted])
     for one in () if as_json else granted:

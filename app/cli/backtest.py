@@ -10,6 +10,7 @@ from app.cli.asking import json_option
 from app.cli.base import check_config, read_settings, refuse
 from app.cli.rules_desk import desk, read_draft
 from app.cli.spans import Moment
+from app.settings import Settings
 
 
 @click.command()
@@ -31,8 +32,9 @@ def backtest(since: datetime, until: datetime | None, draft: Path | None, as_jso
     until = until or now
     if since >= until:
         refuse("--since has to be before --until.")
-    path = draft or (settings.config_path.parent / live.shadow if live.shadow else settings.config_path)
-    other = read_draft(settings, path)
+    path = draft or _beside(settings, live.shadow)
+    other = read_draft(settings, path, live) if path else live
+    path = path or settings.config_path
     with desk(settings) as opened, bar(hidden=as_json) as told:
         found = opened.backtests.run(live, other, since, until, told)
     shown = backtest_told.backtested(found, since, until, str(settings.config_path), str(path))
@@ -42,11 +44,23 @@ def backtest(since: datetime, until: datetime | None, draft: Path | None, as_jso
         backtest_told.show_backtest(shown)
 
 
+def _beside(settings: Settings, named: str | None) -> Path | None:
+    """The draft that ``shadow:`` names; one that is not there is no draft, as the bridge has it."""
+    from app.bootstrap.common import fingerprint
+    from app.services.shadow import MISSING
+
+    path = settings.config_path.parent / named if named else None
+    if path and fingerprint(path) is None:
+        refuse(f"The draft {path} (shadow:) cannot be tested: {MISSING}. Write it, or name another with --config.")
+    return path
+
+
 @click.command()
 @click.option("--since", type=Moment(), default="7d", show_default=True, help="From then on: 7d, or a day.")
 @json_option
 def shadow(since: datetime, as_json: bool) -> None:
     """Tell where the draft beside the rules (`shadow:` in bridge.yaml) decided otherwise."""
+    from app import logs
     from app.bootstrap.rules import Fixed, shadow_of
     from app.cli import backtest_told
 
@@ -54,6 +68,7 @@ def shadow(since: datetime, as_json: bool) -> None:
     rulebook = check_config(settings)
     with desk(settings) as opened:
         tally = opened.backtests.shadow(since, datetime.now(UTC))
+    logs.configure(settings.log_format, "CRITICAL")  # what is wrong with the draft, the answer says
     draft = shadow_of(settings, Fixed(rulebook))
     current = draft.current()
     shown = backtest_told.shadowed(tally, since, rulebook.shadow, current.version if current else None, draft.fault)

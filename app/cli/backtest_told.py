@@ -30,6 +30,7 @@ def backtested(found: Backtest, since: datetime, until: datetime, live: str, dra
         "moved_in": dict(found.moved_in.most_common()),
         "noise_saved": {"count": sum(found.saved().values()), "by": dict(found.saved())},
         "cost": {"count": sum(found.costs().values()), "by": dict(found.costs())},
+        "still_open": found.still_open,
         "rules": {
             name: {
                 "matched": {"live": matched.live, "draft": matched.draft},
@@ -58,6 +59,8 @@ def show_backtest(told: Mapping[str, Any]) -> None:
         click.echo(f"\nOf the {lost} lost pages")
         click.echo(f"  noise saved   {_counted(told['noise_saved'])}")
         click.echo(f"  cost          {_counted(told['cost'])}")
+        if told["still_open"]:
+            click.echo(f"  still open    {told['still_open']}  (nobody can tell yet)")
     _show_counts(told)
     _show_notes(told)
 

@@ -39,5 +39,12 @@ def refuse(message: str) -> NoReturn:
 
 
 def unreadable_store(fault: Exception) -> NoReturn:
-    """Say what is wrong with the store; exit code 2."""
-    refuse(f"The store cannot be used: {fault}\nHas the bridge been started with this BRIDGE_DATA_DIR?")
+    """Say what is wrong with the store and where it was looked for; exit code 2."""
+    settings = read_settings()
+    where = f"BRIDGE_DATA_DIR, which is {settings.data_dir.absolute()}"
+    if settings.database_url:
+        where = "DATABASE_URL, which is set, so the store is that database"
+    refuse(
+        f"The store cannot be used: {fault}\nHas the bridge been started with this {where}? "
+        "docs/operating.md says how to run commands with its environment."
+    )

@@ -152,9 +152,12 @@ def _begin(check: str) -> None:
 
 
 def _sum(findings: "list[Finding]", settings: "Settings") -> str:
+    from app.services.connection_test import UNSEEN
     from app.services.doctor import State
 
     faults = sum(one.state in (State.WRONG, State.UNKNOWN) for one in findings)
+    if not faults and any(one.code == UNSEEN for one in findings):
+        return "\nPagerDuty took the event; whether an incident came of it is not known."
     if not faults:
         return "\nThe connection works."
     return f"\n{faults} of {len(findings)} checks failed. docs/connection-test.md says what each means."

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -142,7 +143,7 @@ def _create(
     else:
         made["secret"] = reply.value.secret
     if not as_json:
-        _tell_creation(made)
+        _tell_creation(made, settings)
     return made
 
 
@@ -164,14 +165,25 @@ def _confirm(examiner: "Doctor", yes: bool, as_json: bool) -> None:
     click.confirm(f"Create a webhook subscription that sends to {examiner.wanted.url}?", abort=True, err=True)
 
 
-def _tell_creation(made: dict[str, str]) -> None:
+def _tell_creation(made: dict[str, str], settings: Settings) -> None:
     click.echo(f"created   subscription {made['subscription_id']}")
     if "secret" in made:
         click.echo(f"secret    {made['secret']}")
         click.echo("          It is shown this once and kept nowhere.")
     else:
         click.echo(f"secret    in {made['secret_file']}")
-    click.echo("          Put it first in PAGERDUTY_WEBHOOK_SECRETS, keep the others behind it, and restart.\n")
+    click.echo(f"          {_next_step(made, settings)}\n")
+
+
+def _next_step(made: dict[str, str], settings: Settings) -> str:
+    """Where the secret goes: to the others. The variable would beat the file, and with it the secrets in it."""
+    secrets_are_in_file = "pagerduty.webhook_secrets" in settings.in_file
+    keys_are = not settings.pagerduty.webhook_secrets and "pagerduty.api_key" in settings.in_file
+    if secrets_are_in_file or keys_are:
+        source = f" < {shlex.quote(made['secret_file'])}" if "secret_file" in made else ""
+        command = f"truthvouch config pagerduty --webhook-secret -{source}"
+        return f"Run `{command}`, which puts it first in bridge.yaml, and restart."
+    return "Put it first in PAGERDUTY_WEBHOOK_SECRETS, keep the others behind it, and restart."
 
 
 class _SecretFile:

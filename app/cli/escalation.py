@@ -1,26 +1,19 @@
 """``truthvouch escalation``: what goes up when, who is on call there, and a drill that shows it."""
 
 import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from app.cli import tables
-from app.cli.asking import QUIET, ask, at_the_desk, json_option
+from app.cli.asking import ask, at_the_desk, json_option, tell
 from app.cli.base import NOT_SO, check_config, read_settings, refuse
 from app.cli.escalation_drill import drill
+from app.cli.escalation_plan import plan
+from app.domain.names import number_meant
 from app.domain.words import WishVerb
 
-if TYPE_CHECKING:
-    from app.bootstrap.escalation import Ladder
-    from app.domain.account import OnCall
-    from app.domain.escalation_plan import Planned
-    from app.services.escalate_plan import Outlook
-
 HEAD = ("incident", "alert", "state", "level", "due", "because", "policy", "asked by")
-PLAN = ("level", "when", "what happens", "on call there now", "description")
 
 incident = click.argument("incident", metavar="INCIDENT")
 
@@ -31,6 +24,7 @@ def escalation() -> None:
 
 
 escalation.add_command(drill)
+escalation.add_command(plan)
 
 
 @escalation.command(name="list")
@@ -58,7 +52,9 @@ def cancel(incident: str, as_json: bool) -> None:
     from app.services.escalate_wish import CANCELLING
 
     with at_the_desk() as desk:
-        ask(desk, WishVerb.ESCALATE, [incident], as_json, CANCELLING)
+        known = desk.overview.escalation(incident) is not None
+        incident_id = incident if known or number_meant(incident) is None else _target(incident, None, as_json)
+        ask(desk, WishVerb.ESCALATE, [incident_id], as_json, CANCELLING)
 
 
 @escalation.command()
@@ -68,7 +64,10 @@ def cancel(incident: str, as_json: bool) -> None:
 @click.option("--raise-urgency", is_flag=True, help="Escalate an incident of low urgency too, raised to high first.")
 @json_option
 def arm(incident: str, minutes: tuple[float, ...], policy_id: str | None, raise_urgency: bool, as_json: bool) -> None:
-    """Escalate any incident unless somebody acknowledges it, from now on, instead of what was planned for it."""
+    """Escalate any incident unless somebody acknowledges it, from now on, instead of what was planned for it.
+
+    INCIDENT is its id or number. With PAGERDUTY_API_KEY, PagerDuty is asked whether it and the policy exist.
+    """
     from app.services.escalate_wish import arming
 
     try:
@@ -76,103 +75,29 @@ def arm(incident: str, minutes: tuple[float, ...], policy_id: str | None, raise_
     except ValueError as fault:
         refuse(str(fault))
     with at_the_desk() as desk:
-        ask(desk, WishVerb.ESCALATE, [incident], as_json, detail)
+        ask(desk, WishVerb.ESCALATE, [_target(incident, policy_id, as_json)], as_json, detail)
 
 
-@escalation.command()
-@click.argument("target", metavar="ALERT_OR_INCIDENT|ALERT.json")
-@json_option
-def plan(target: str, as_json: bool) -> None:
-    """Tell which level comes when, and who is on call there now.
+def _target(incident: str, policy_id: str | None, as_json: bool) -> str:
+    """The incident's id; ends with 1 when PagerDuty knows no such incident or policy."""
+    from app.bootstrap.escalation import ladder
+    from app.domain.outcome import Refused
+    from app.services.escalate_target import FindTarget
+    from app.services.escalate_wish import fit_for_an_id
+    from app.services.operate import Granted
 
-    Of an incident under way by its own clock, of anything else by a clock that starts when PagerDuty confirms it.
-    """
-    from app import logs
-
+    if not fit_for_an_id(incident):
+        return incident  # it is refused for that, by whoever is asked
     settings = read_settings()
     check_config(settings)
-    logs.configure(settings.log_format, QUIET)
-    from app.bootstrap.escalation import ladder
-
     with ladder(settings) as rungs:
-        outlook = _of_file(rungs, target) if _is_file(target) else _of_store(rungs, target)
-        on_call = {policy: _on_call(rungs, policy) for policy in {step.policy_id for step in outlook.steps}}
-        planned = [_planned(outlook, step, on_call[step.policy_id]) for step in outlook.steps]
-    if as_json:
-        tables.as_json({**outlook.facts, "levels": planned})
-    else:
-        _tell(outlook, planned)
-    sys.exit(0 if planned else NOT_SO)
-
-
-def _is_file(target: str) -> bool:
-    return target == "-" or target.endswith(".json")
-
-
-def _of_file(rungs: "Ladder", target: str) -> "Outlook":
-    """An alert that has not happened."""
-    from app.services.escalate_plan import of_alert
-
-    try:
-        body = sys.stdin.buffer.read() if target == "-" else Path(target).read_bytes()
-    except OSError as fault:
-        refuse(f"{target} cannot be read: {fault.strerror}")
-    alert = rungs.read_alert(body)
-    if alert is None:
-        refuse(f"{target} holds no alert: write what TruthVouch would send, its alert object or its whole delivery.")
-    return of_alert(rungs.rulebook, alert, rungs.now())
-
-
-def _of_store(rungs: "Ladder", target: str) -> "Outlook":
-    from app.services.escalate_plan import of_matter
-
-    with at_the_desk() as desk:
-        outlook = of_matter(rungs.rulebook, desk.overview, target, rungs.incidents)
-    if outlook is None:
-        click.echo("The bridge knows no such alert or incident.", err=True)
+        found = FindTarget(rungs.incidents, rungs.account)(incident, policy_id)
+    if isinstance(found, Refused):
+        tell([Granted(incident, "", found.reason)], as_json)
         sys.exit(NOT_SO)
-    return outlook
-
-
-def _planned(outlook: "Outlook", step: "Planned", on_call: "tuple[OnCall, ...] | None") -> dict[str, Any]:
-    from app.domain.escalation_plan import who
-
-    return {
-        "level": step.level,
-        "at": step.at if outlook.real else None,
-        "after_seconds": (step.at - outlook.start).total_seconds(),
-        "policy_id": step.policy_id,
-        "policy_level": step.to_level,
-        "puts_on_policy": step.puts,
-        "on_call": None if on_call is None else list(who(step, on_call)),
-        "description": step.description,
-    }
-
-
-def _on_call(rungs: "Ladder", policy_id: str | None) -> "tuple[OnCall, ...] | None":
-    """Who is on call on that policy; None where nobody can tell."""
-    from app.domain.outcome import Done
-
-    if rungs.account is None or not policy_id:
-        return None
-    reply = rungs.account.on_call(policy_id)
-    return reply.value if isinstance(reply, Done) else None
-
-
-def _tell(outlook: "Outlook", planned: list[dict[str, Any]]) -> None:
-    click.echo(outlook.words)
-    if planned:
-        tables.table(PLAN, [_line(step) for step in planned])
-
-
-def _line(step: Mapping[str, Any]) -> list[object]:
-    when = step["at"] or f"T+{tables.span(step['after_seconds'])}"
-    policy = tables.text(step["policy_id"]) if step["policy_id"] else "its policy"
-    what = f"put on {policy}, level {step['policy_level']}" if step["puts_on_policy"] else ""
-    what = what or f"raised to level {step['policy_level']} of {policy}"
-    people = step["on_call"]
-    who = "unknown" if people is None else ", ".join(people) or "NOBODY: skipped at once"
-    return [step["level"], when, what, who, step["description"]]
+    if found.value.unchecked:
+        click.echo(f"Whether PagerDuty knows this could not be checked ({found.value.unchecked}).", err=True)
+    return found.value.incident_id
 
 
 def _row(climb: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ OUTCOMES = {
     "nobody_on_call": "Nobody is on call at the last level: put somebody on its schedule and drill again.",
     "no_such_level": "The policy has fewer levels than bridge.yaml: take levels away here, or add some there.",
     "low_urgency": "PagerDuty made it an incident of low urgency, which is not escalated: see the service's urgency.",
-    "policy_not_found": "PagerDuty knows no such policy: see escalation.policy_id in bridge.yaml.",
+    "policy_not_found": "PagerDuty knows no such policy: see --policy, or escalation.policy_id in bridge.yaml.",
     "late": "A level is more than a minute late: see `truthvouch escalation list` and the worker's log.",
     "not_armed": "The worker did not take it in: see the worker's log.",
 }
@@ -79,10 +79,10 @@ def _scene(
 def _play(scene: "Scene", as_json: bool) -> bool:
     """Whether it went well."""
     from app.bootstrap.escalation import ladder
-    from app.services.escalate_drill import PASSED, Drill, NotClosed, NotOpened
+    from app.services.escalate_drill import PASSED, Drill, NoPolicy, NotClosed, NotFound, NotOpened
 
     told: list[dict[str, Any]] = []
-    outcome = "interrupted"
+    outcome, end = "interrupted", " The incident is resolved."
     with at_the_desk() as desk, ladder(read_settings()) as rungs:
         if not desk.operate.is_anybody_there():
             click.echo(
@@ -92,17 +92,26 @@ def _play(scene: "Scene", as_json: bool) -> bool:
         assert rungs.incidents is not None
         try:
             with _terminated_as_interrupted():
-                outcome = Drill(rungs.incidents, desk.operate, desk.overview)(scene, _teller(told, as_json))
+                play = Drill(rungs.incidents, desk.operate, desk.overview, policies=rungs.account)
+                outcome = play(scene, _teller(told, as_json))
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
+        except NoPolicy as fault:
+            outcome = "policy_not_found"
+            end = f" Nothing was opened with {fault}, and nobody was paged."
         except NotOpened as fault:
             refuse(f"PagerDuty did not open the incident: {fault}. Nobody was paged; `truthvouch doctor` tells more.")
+        except NotFound as fault:
+            refuse(
+                f"PagerDuty did not say whether it opened the incident, and does not list it. It MAY BE OPEN: look for "
+                f"[DRILL] in PagerDuty (incident key {fault}) and resolve it."
+            )
         except NotClosed as fault:
             refuse(f"The incident {fault} is STILL OPEN: resolve it in PagerDuty.")
     if as_json:
         tables.as_json({"outcome": outcome, "passed": outcome in PASSED, "steps": told})
     else:
-        click.echo(OUTCOMES.get(outcome, f"It ended: {outcome}.") + " The incident is resolved.")
+        click.echo(OUTCOMES.get(outcome, f"It ended: {outcome}.") + end)
     return outcome in PASSED
 
 

@@ -1,5 +1,6 @@
 """``truthvouch incidents``: open, acknowledge, resolve and look at incidents by hand, as ``PagerDutyHandler`` does."""
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +66,7 @@ def create(
         incident_key=incident_key,
     )
     with _hand() as (hand, _):
-        incident, missing = hand.create(wanted, _pairs("--field", fields))
+        incident, missing = hand.create(wanted, _pairs("--field", fields), _keyed)
     for words in missing:
         click.echo(words, err=True)
     _tell(incident, as_json)
@@ -80,7 +81,9 @@ def acknowledge(incident_id: str, user: str | None, as_json: bool) -> None:
     with _hand() as (hand, _):
         incident = hand.acknowledge(_ident(incident_id), user)
     _tell(incident, as_json)
-    sys.exit(0 if incident["status"] == "acknowledged" else NOT_SO)
+    if incident["status"] != "acknowledged":
+        click.echo(_not_acknowledged(incident_id.strip(), incident["status"]), err=True)
+        sys.exit(NOT_SO)
 
 
 @incidents.command()
@@ -168,6 +171,17 @@ def _pairs(option: str, told: tuple[str, ...]) -> dict[str, str]:
     if not all(one.partition("=")[0].strip() and "=" in one for one in told):
         refuse(f"{option} wants NAME=TEXT.")
     return dict(one.split("=", 1) for one in told)
+
+
+def _keyed(key: str) -> str:
+    return f"--incident-key {shlex.quote(key)}"
+
+
+def _not_acknowledged(incident_id: str, status: str) -> str:
+    if status == "resolved":
+        said = f"{incident_id} is resolved already, and stays so: PagerDuty would open it again."
+        return f"{said} For a new matter: truthvouch incidents create."
+    return f"{incident_id} is {tables.text(status)}, not acknowledged: somebody else moved it. Ask again."
 
 
 def _tell(incident: dict[str, Any], as_json: bool) -> None:

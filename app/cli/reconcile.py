@@ -38,7 +38,11 @@ def _since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> d
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Only tell what would be taken in. Exit code 1 if anything would be.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help=("Only tell what would be taken in. Exit code 1 if anything would be, or if not everything could be read."),
+)
 @click.option(
     "--since",
     metavar="30d|12h|INSTANT",
@@ -68,7 +72,7 @@ def reconcile(dry_run: bool, since: datetime | None, as_json: bool) -> None:
         _tell(found, dry_run, taken)
     if not found.readable:
         refuse("Nothing could be read.")
-    sys.exit(NOT_SO if dry_run and found.findings else 0)
+    sys.exit(NOT_SO if dry_run and (found.drift or not found.complete) else 0)
 
 
 @contextmanager
@@ -111,12 +115,14 @@ def _tell(found: "Findings", dry_run: bool, taken: str) -> None:
     ]
     if rows:
         tables.table(HEAD, rows)
-    elif found.readable:
-        click.echo("Both sides agree." if found.complete else "What was read agrees.")
+    elif found.agreed:
+        click.echo("Both sides agree.")
     calls = ", ".join(f"{number} to {side}" for side, number in sorted(found.calls.items())) or "none"
     click.echo(f"{found.links} open links; calls: {calls}; TruthVouch calls left for now: {found.budget_left}.")
     for fault in found.faults:
         click.echo(f"Not read: {tables.text(fault)}", err=True)
+    for todo in dict.fromkeys(one.todo for one in found.findings if one.todo):
+        click.echo(f"→ {todo}")
     if dry_run and rows:
         click.echo("Nothing was changed.")
     if taken:
@@ -141,6 +147,7 @@ def _plain(found: "Findings", dry_run: bool, taken: str) -> dict[str, object]:
                 "found": one.found,
                 "outcome": one.outcome,
                 "reason": one.reason,
+                "todo": one.todo or None,
             }
             for one in found.findings
         ],

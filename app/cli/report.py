@@ -16,16 +16,18 @@ FORMATS = ("text", "json", "csv", "html")
 
 @click.command()
 @report_options
-@click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="What to write.")
+@click.option("--format", "form", type=click.Choice(FORMATS), show_default="text", help="What to write.")
 @click.option("--json", "as_json", is_flag=True, help="For machines: the same as --format json.")
 @click.option("-o", "--output", metavar="FILE", help="Write it to this file; - is standard output.")
-def report(compare: bool, form: str, as_json: bool, output: str | None, **options: Any) -> None:
+def report(compare: bool, form: str | None, as_json: bool, output: str | None, **options: Any) -> None:
     """Report a period: its numbers, and each incident that was triggered in it.
 
     A page (--format html) is one file with charts that needs nothing else; without -o it is written to
     truthvouch-report-PERIOD.html here.
     """
-    form = "json" if as_json else form
+    if as_json and form not in (None, "json"):
+        refuse(f"Choose one: --json or --format {form}.")
+    form = form or ("json" if as_json else "text")
     if compare and form in ("csv", "html"):
         refuse("--compare goes with --format text or json.")
     with reports() as opened, bar(hidden=form == "json") as told:

@@ -113,7 +113,8 @@ def explain(alert: str, draft: Path | None, as_json: bool) -> None:
     from app.services.explain import explained
 
     settings = read_settings()
-    rulebook = read_draft(settings, draft) if draft else check_config(settings)
+    live = check_config(settings)
+    rulebook = read_draft(settings, draft, live) if draft else live
     found, recorded = _alert(settings, alert)
     told = explained(rulebook, found, datetime.now(UTC))
     if as_json:
@@ -133,14 +134,14 @@ def _is_file(path: Path) -> bool:
 def _alert(settings: Settings, named: str) -> "tuple[Alert, Decision | None]":
     from app.bootstrap.rules import alert_in
 
-    path = Path(named)
+    path, called = Path(named), "Standard input" if named == "-" else named
     if named == "-" or _is_file(path):
         body = sys.stdin.buffer.read(MAX_BODY_BYTES + 1) if named == "-" else path.read_bytes()[: MAX_BODY_BYTES + 1]
         if len(body) > MAX_BODY_BYTES:
-            refuse(f"{named} is larger than 1 MiB.")
+            refuse(f"{called} is larger than 1 MiB.")
         found = alert_in(body)
         if isinstance(found, str):
-            refuse(f"{named} {WHY_NOT.get(found, f'cannot be read ({found})')}.")
+            refuse(f"{called} {WHY_NOT.get(found, f'cannot be read ({found})')}.")
         return found, None
     if path.suffix == ".json":
         refuse(f"There is no file {named}.")

@@ -30,12 +30,12 @@ def desk(settings: Settings) -> Iterator["RulesDesk"]:
         unreadable_store(fault)
 
 
-def read_draft(settings: Settings, path: Path) -> Rulebook:
-    """A draft with the environment laid over it, or every fault of it and exit code 2."""
-    from app import configfile
+def read_draft(settings: Settings, path: Path, live: Rulebook) -> Rulebook:
+    """A draft as it would be in force in the place of ``live``, or every fault of it and exit code 2."""
+    from app.bootstrap.rules import draft_of
     from app.errors import ConfigFault
 
     try:
-        return settings.over(configfile.load(path))
+        return draft_of(settings, path, live)
     except ConfigFault as fault:
         refuse(str(fault))

@@ -22,9 +22,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 
 def facts(named: Mapping[str, object]) -> None:
     """One fact a line, names in a column; what is inside a fact follows its name: ``alert.status``."""
-    flat = dict(_flat(named))
-    width = max(map(len, flat), default=0)
-    for name, value in flat.items():
+    lines = dict(flat(named))
+    width = max(map(len, lines), default=0)
+    for name, value in lines.items():
         click.echo(f"{name.ljust(width)}{GAP}{text(value)}".rstrip())
 
 
@@ -55,10 +55,11 @@ def as_json(value: object) -> None:
     click.echo(json.dumps(value, default=_plain))
 
 
-def _flat(named: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, object]]:
+def flat(named: Mapping[str, Any], before: str = "") -> Iterable[tuple[str, object]]:
+    """What is inside a fact follows its name: ``alert.status``."""
     for name, value in named.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}.")
+            yield from flat(value, f"{before}{name}.")
         else:
             yield before + name, value
 

@@ -25,9 +25,11 @@ MAX_NAMES = 1_000
 
 URGENCY, SERVICE, POLICY, TITLE = "urgency", "service", "policy", "title"
 
-FALSE, BY_ITSELF, NOBODY = FALSE_ALERT, "resolved_by_itself", "never_acknowledged"
+FALSE, BY_ITSELF = FALSE_ALERT, "resolved_by_itself"
 TRUE, ACKNOWLEDGED, BY_A_PERSON = TRUE_ALERT, "acknowledged", "resolved_by_a_person"
-NOISE = (FALSE, BY_ITSELF, NOBODY)
+STILL_OPEN = "still_open"
+"""Neither noise nor cost: nobody acknowledged it, and it is not over."""
+NOISE = (FALSE, BY_ITSELF)
 """What says that a page was not worth waking anybody, the clearest first."""
 COST = (TRUE, ACKNOWLEDGED, BY_A_PERSON)
 """What says that somebody needed it."""
@@ -63,15 +65,16 @@ def difference(live: Decision, draft: Decision) -> tuple[str, tuple[str, ...]]:
 
 
 def worth(past: PastAlert) -> str:
-    """Whether the page was needed, in one word of ``NOISE`` or ``COST``. A verdict beats what people did."""
+    """Whether the page was needed: a word of ``NOISE`` or ``COST``, or ``STILL_OPEN``. A verdict beats all else."""
     if past.verdict is not None:
         return FALSE if past.verdict == FALSE_ALERT else TRUE
     if any(moment.what == "acknowledged" and _by_a_person(moment) for moment in past.history):
         return ACKNOWLEDGED
-    ended = [moment for moment in past.history if moment.what == "resolved"]
-    if not ended:
-        return NOBODY
-    return BY_A_PERSON if ended[-1].author else BY_ITSELF
+    turns = [moment for moment in past.history if moment.what in ("resolved", "reopened")]
+    last = max(turns, key=lambda turn: (turn.at, turn.what == "resolved"), default=None)  # furthest along wins
+    if last is None or last.what == "reopened":
+        return STILL_OPEN
+    return BY_A_PERSON if last.author else BY_ITSELF
 
 
 def _by_a_person(moment: Moment) -> bool:
@@ -164,6 +167,11 @@ class Backtest:
     def costs(self) -> Mapping[str, int]:
         """The lost pages somebody needed, by ``COST`` word."""
         return {word: self.lost_worth[word] for word in COST if self.lost_worth[word]}
+
+    @property
+    def still_open(self) -> int:
+        """The lost pages of which nobody can tell yet."""
+        return self.lost_worth[STILL_OPEN]
 
 
 def arrow(before: str, after: str) -> str:

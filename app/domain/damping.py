@@ -26,12 +26,13 @@ def damped(before: Link, link: Link, side: Side, at: datetime) -> Link:
 
 
 def _reopened(before: Link, link: Link, side: Side, at: datetime) -> Link:
-    """Nobody at PagerDuty has seen the resolve, so they are told neither of it nor of its end."""
+    """Nobody at PagerDuty has seen the resolve, so they are told neither of it nor of its end, and who has the incident
+    in hand has it still. TruthVouch, whose alert is open again, is told of that."""
     ended = replace(link, hold_until=None)
     if before.hold_until is None or side is Side.PAGERDUTY or not _is_unseen(before) or at >= before.hold_until:
         return ended
     notes = tuple(note for note in link.notes if note.done or note.held_until != before.hold_until)
-    return replace(ended, flaps=link.flaps + 1, notes=notes)
+    return replace(ended, clock=link.clock.flapping(before.clock), flaps=link.flaps + 1, notes=notes)
 
 
 def _is_unseen(link: Link) -> bool:

@@ -154,9 +154,8 @@ def _wanted_incident_status(link: Link, shared: Sequence[Link]) -> Status | None
 
 def _next_step(link: Link, wanted: Status | None) -> Status | None:
     """An event cannot acknowledge what is resolved (PagerDuty takes it and does nothing): that is opened first."""
-    by_event = link.via is Via.EVENTS and not link.shares
     closed = link.incident_side.status is Status.RESOLVED
-    return Status.OPEN if by_event and closed and wanted is Status.ACKNOWLEDGED else wanted
+    return Status.OPEN if link.by_event and closed and wanted is Status.ACKNOWLEDGED else wanted
 
 
 def _is_frozen(shared: Sequence[Link], wanted: Status | None) -> bool:
@@ -192,7 +191,7 @@ def door(link: Link, effect: Effect) -> str:
     """Which of the partners' doors, each with its own credential, an effect goes through."""
     if isinstance(effect, SetAlert):
         return Side.TRUTHVOUCH.value
-    by_event = link.via is Via.EVENTS and not link.shares and isinstance(effect, OpenIncident | SetIncident)
+    by_event = isinstance(effect, OpenIncident | SetIncident) and link.by_event
     return f"{Side.PAGERDUTY}-{Via.EVENTS if by_event else Via.REST}"
 
 

@@ -79,6 +79,8 @@ class Climb:
     drill: bool = False
     heard: Clock = field(default_factory=Clock)
     """The newest words about the incident, or its alert."""
+    begun_at: datetime | None = None
+    """When it was armed or last began anew: what was resolved and reopened before is history."""
     state: State = State.RUNNING
     reason: str = ""
     """Why it does not run: ``acknowledged``, ``resolved``, ``exhausted``, ``low_urgency``, ``nobody_on_call``, ..."""
@@ -117,7 +119,7 @@ def course_of(escalation: Escalation) -> Course | None:
 
 def armed(climb: Climb) -> Climb:
     """A fresh climb as what is already known of its incident wants it: running, paused or over."""
-    return _standing(climb)
+    return _standing(replace(climb, begun_at=climb.begun_at or climb.clock_at))
 
 
 def level_at(climb: Climb) -> datetime | None:
@@ -194,16 +196,26 @@ def _shown(known: Clock, status: Status | None) -> str | None:
 def told(climb: Climb, clock: Clock, course: Course | None = None) -> Climb:
     """The climb after its incident's clock moved to ``clock``; the same clock changes nothing.
 
-    A reopen begins anew at level 1, whatever ended the climb before. An un-acknowledge starts the clock again for the
-    next level that has not had its turn. What is over for another reason stays over.
+    A reopen that undoes a resolve begins anew at level 1, whatever ended the climb before; another one (its own echo,
+    or said again) does not. An un-acknowledge starts the clock again for the next level that has not had its turn. What
+    is over for another reason stays over.
     """
     before, climb = climb, replace(climb, heard=clock)
-    if clock.reopened_at != before.heard.reopened_at and clock.status is not Status.RESOLVED:
+    if _begins_anew(before, clock):
         return _anew(climb, course)
     if clock.status is before.heard.status or before.state is State.FINISHED:
         return climb
-    since = clock.unacknowledged_at if clock.status is Status.OPEN else None
+    opened = max(filter(None, (clock.unacknowledged_at, clock.reopened_at)), default=None)
+    since = opened if clock.status is Status.OPEN else None
     return _standing(replace(climb, clock_at=since or climb.clock_at))
+
+
+def _begins_anew(climb: Climb, clock: Clock) -> bool:
+    """Whether the incident was resolved and reopened since this climb began, in whatever order the two were told."""
+    if clock.status is Status.RESOLVED:
+        return False
+    resolved, begun = clock.resolved_at, climb.begun_at or climb.clock_at
+    return climb.heard.status is Status.RESOLVED or (resolved is not None and resolved > begun)
 
 
 def followed(climb: Climb, clock: Clock, course: Course | None = None) -> Climb:
@@ -214,6 +226,16 @@ def followed(climb: Climb, clock: Clock, course: Course | None = None) -> Climb:
         at: datetime | None = getattr(clock, register.name)
         known = known.hearing(register.name, at) if at else known
     return told(climb, known, course)
+
+
+def flapped(climb: Climb, clock: Clock, course: Course | None = None) -> Climb:
+    """The climb after its alert was reopened while the resolve before was still held back: nobody at PagerDuty has seen
+    either, so it goes on where it was. A level whose time came meanwhile is due now."""
+    after = followed(replace(climb, begun_at=clock.reopened_at or climb.begun_at), clock, course)
+    due = after.clock_at if after.skipped else level_at(after)
+    if after.state is not State.RUNNING or after.due_at is None or due is None:
+        return after
+    return replace(after, due_at=min(after.due_at, due))
 
 
 def _anew(climb: Climb, course: Course | None) -> Climb:
@@ -230,5 +252,6 @@ def _anew(climb: Climb, course: Course | None) -> Climb:
             climb.by,
             climb.drill,
             climb.heard,
+            since,
         )
     )

@@ -53,7 +53,8 @@ def asking(climb: Climb, move: Move) -> Climb:
 
 def set_back(climb: Climb, reply: Retry | Held | Refused, now: datetime, dice: float) -> Setback:
     """The climb after a call that failed. ``dice`` uniform in 0..1, for jitter. An escalation is a page: it is tried as
-    steeply, for a day; refused credentials are probed every 15 seconds and never given up."""
+    steeply, for a day; refused credentials are probed every 15 seconds and never given up. What was about to be asked
+    stays written down: it may have been done, whatever a later call says."""
     match reply:
         case Refused(reason, detail=detail):
             return _given_up(climb, reason, detail)
@@ -81,11 +82,13 @@ def asked_again(climb: Climb, now: datetime) -> Climb:
 
 
 def _later(climb: Climb, now: datetime, after: float) -> Climb:
-    return replace(climb, due_at=now + timedelta(seconds=after))
+    """Never before the level's own time, unless it has its turn early because others were skipped."""
+    own = level_at(climb) if climb.state is State.RUNNING and not climb.skipped else None
+    return replace(climb, due_at=max(filter(None, (now + timedelta(seconds=after), own))))
 
 
 def _given_up(climb: Climb, reason: str, detail: str) -> Setback:
-    return Setback(finished(replace(climb, move=None), reason), "refused", reason, detail)
+    return Setback(finished(climb, reason), "refused", reason, detail)
 
 
 def _well(climb: Climb) -> Climb:

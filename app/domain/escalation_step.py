@@ -106,16 +106,19 @@ def standing_at(climb: Climb, facts: IncidentFacts, on_call: Sequence[OnCall]) -
 def has_arrived(move: Move, facts: IncidentFacts, on_call: Sequence[OnCall]) -> bool:
     """Whether a move that may have been made has had its effect, by what PagerDuty shows now.
 
-    It has if everybody of its level is assigned, or somebody who is not of the level below: one of several is, where
-    a policy takes turns. ``on_call``: of the policy the move leads to.
+    It has if somebody of its level is assigned who is not of the level below (one of several is, where a policy takes
+    turns), or just its people are and those below are others. The same people on both prove nothing, and asking for the
+    level once more harms nobody. ``on_call``: of the policy the move leads to.
     """
     if move.policy_id != facts.escalation_policy_id:
         return False
     if move.puts and move.to_level == 1:
         return True
     assigned, wanted = set(facts.assignee_ids), _people(on_call, move.to_level)
-    changed = bool(wanted & assigned) and not assigned <= _people(on_call, move.to_level - 1)
-    return bool(wanted) and (wanted <= assigned or changed)
+    # Empty levels were skipped: it came from the next one below that has people.
+    came_from = max((entry.level for entry in on_call if entry.level < move.to_level), default=0)
+    below = _people(on_call, came_from)
+    return bool((wanted - below) & assigned) or (bool(wanted) and assigned == wanted != below)
 
 
 def _people(on_call: Sequence[OnCall], level: int) -> set[str]:

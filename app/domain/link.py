@@ -23,13 +23,17 @@ class Clock:
     unacknowledged_at: datetime | None = None
     resolved_at: datetime | None = None
     reopened_at: datetime | None = None
+    flapped_at: datetime | None = None
+    """The newest reopen that undid nothing PagerDuty had seen: what people said there before the flap stands."""
+    begun_at: datetime | None = None
+    """The reopen that counted until that flap, None = there was none: acknowledges from before it are undone."""
 
     @property
     def status(self) -> Status:
         """What both sides should be. In the same moment the furthest along wins; going back needs a newer word."""
         if self.resolved_at and not _later(self.reopened_at, self.resolved_at):
             return Status.RESOLVED
-        acknowledged = self.acknowledged_at and not _later(self.reopened_at, self.acknowledged_at)
+        acknowledged = self.acknowledged_at and not _later(self._undone_until, self.acknowledged_at)
         if acknowledged and not _later(self.unacknowledged_at, self.acknowledged_at):
             return Status.ACKNOWLEDGED
         return Status.OPEN
@@ -38,6 +42,16 @@ class Clock:
         """This clock after a word of that kind; an older word moves nothing."""
         known: datetime | None = getattr(self, register)
         return self if known is not None and at <= known else replace(self, **{register: at})
+
+    def flapping(self, before: "Clock") -> "Clock":
+        """This clock, whose newest reopen is a flap: it takes back nothing but the resolve. ``before``: without it."""
+        return replace(self, flapped_at=self.reopened_at, begun_at=before._undone_until)
+
+    @property
+    def _undone_until(self) -> datetime | None:
+        """Up to when acknowledges are undone by a reopen."""
+        flapped = self.flapped_at is not None and self.flapped_at == self.reopened_at
+        return self.begun_at if flapped else self.reopened_at
 
 
 def _later(a: datetime | None, b: datetime | None) -> bool:
@@ -220,9 +234,19 @@ class Link:
         return self.clock.status
 
     @property
-    def paged(self) -> bool:
-        """Whether this alert deserves an incident."""
+    def deserves(self) -> bool:
+        """Whether the rules want an incident for this alert."""
         return self.decision is not None and self.decision.urgency is not None
+
+    @property
+    def paged(self) -> bool:
+        """Whether this alert has to do with an incident: it deserves one, or somebody opened one all the same."""
+        return self.deserves or (self.incident_id is not None and self.incident_side.status is not None)
+
+    @property
+    def by_event(self) -> bool:
+        """Whether its incident is moved by event: only what an event opened can be, and by the key of one alert."""
+        return self.via is Via.EVENTS and self.deserves and not self.shares
 
     @property
     def shares(self) -> bool:

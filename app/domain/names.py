@@ -15,6 +15,8 @@ MAX_INCIDENT_KEY_CHARS = 255
 """The Events API's limit on ``dedup_key``; REST documents none.
 https://developer.pagerduty.com/docs/events-api-v2/trigger-events/"""
 
+MAX_NUMBER_DIGITS = 15
+
 
 class Side(StrEnum):
     """The two systems a link keeps in step."""
@@ -67,6 +69,12 @@ class Via(StrEnum):
 def incident_key(alert_id: AlertId) -> IncidentKey:
     """The one key an alert's incident will ever have: stable, 75 characters, never empty."""
     return IncidentKey("truthvouch-" + hashlib.sha256(alert_id.encode("utf-8", "surrogatepass")).hexdigest())
+
+
+def number_meant(text: str) -> int | None:
+    """The incident's number in ``2`` or ``#2``, as people write it; None for anything else."""
+    digits = text.strip().removeprefix("#")
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= MAX_NUMBER_DIGITS else None
 
 
 def instant(text: object) -> datetime | None:

@@ -9,10 +9,12 @@ from dataclasses import replace
 
 from app.domain.effects import NO_EFFECT
 from app.domain.link import Lane, Link
-from app.domain.names import Side, Status
+from app.domain.names import Side, Status, Via
 
 GIVEN_UP_AS_OPEN = "OpenIncident"
 NOTE = "AddNote"
+LOOK = "LookForIncident"
+PROOF = "ConfirmResolve"
 
 
 def asked_again(link: Link, side: Side, effect: str = "", others: Sequence[str] = ()) -> Link:
@@ -26,13 +28,25 @@ def asked_again(link: Link, side: Side, effect: str = "", others: Sequence[str] 
     lane = link.lane(side)
     if not effect or lane.refused is _status_of(effect):
         lane = replace(lane, refused=None, unkept=0)
-    return _behind(link.with_lane(side, lane), side, others)
+    link = link.with_lane(side, lane)
+    return _behind(_looking_again(link, effect) if side is Side.PAGERDUTY else link, side, others)
 
 
 def let_go(link: Link, side: Side, effect: str = "", others: Sequence[str] = ()) -> Link:
     """The link after an operator discarded a dead letter of that lane: the rest goes on without what was given up."""
     notes = effect == NOTE and side is Side.PAGERDUTY
     return _behind(_with_notes(link, done=True) if notes else link, side, others)
+
+
+def _looking_again(link: Link, effect: str) -> Link:
+    """Looks that were given up are owed again: nobody knows yet whether there is an incident that has to be closed, or
+    whether a resolve by event had its effect."""
+    unproven = link.via is Via.EVENTS and link.incident_side.status is Status.RESOLVED
+    return replace(
+        link,
+        open_tried=link.open_tried or effect in ("", LOOK),
+        resolve_unseen=link.resolve_unseen or (effect in ("", PROOF) and unproven),
+    )
 
 
 def _with_notes(link: Link, done: bool) -> Link:

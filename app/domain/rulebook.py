@@ -1,7 +1,7 @@
 """The operator's word on routing, as values. ``configfile`` reads and writes it, ``rules`` applies it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -126,6 +126,22 @@ class Rulebook:
     """How long what is done with is kept; links are kept for ever."""
     version: str = "defaults"
     """Short hash of the file's text: every decision names it."""
+
+
+def completed(draft: Rulebook, live: Rulebook) -> Rulebook:
+    """A draft that says nothing of PagerDuty is meant for the place of the rulebook in force.
+
+    One that says anything of it (``via``, region, service, policy) says all of it.
+    """
+    if any((draft.via, draft.region, draft.service_id, draft.escalation_policy_id)):
+        return draft
+    return replace(
+        draft,
+        via=live.via,
+        region=live.region,
+        service_id=live.service_id,
+        escalation_policy_id=live.escalation_policy_id,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,13 @@
 """Silences: for an hour or a week, alerts that match open no incident. Somebody answers for each, and each ends.
 
 A silence is asked before any rule. It keeps nobody from resolving, and when it ends what it silenced and is still open
-is decided anew.
+is decided anew. Which alerts those are, their own decisions say; what is remembered of silences only says when to look.
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-
-from app.domain.names import instant
 
 LONGEST = timedelta(days=31)
 """How far ahead a silence may end: what has to be quiet for longer is a rule."""
@@ -70,59 +68,50 @@ def identity(silence: Silence) -> str:
     return "|".join((silence.name, silence.match, starts, silence.until.isoformat()))
 
 
-# ------------------------------------------------------------------------------------- what is watched until it ends
+# ------------------------------------------------------------------------------------- from one look to the next
 
 LOOK_AGAIN = timedelta(minutes=1)
-LOOKED_LONG_ENOUGH = timedelta(minutes=10)
-"""An alert may be decided in the very moment in which a silence ends, and written down after it: so it is looked for
-again, once a minute, longer than any transaction lasts."""
+"""What is silenced is looked at again, whether any end was seen or not: a silence may come and go between two looks at
+the file, and what was over when it ended may be reopened later."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What is known of silences over restarts: those in force, those that have ended, those announced."""
+    """What one look at the silences leaves for the next. Nothing but ``announced`` has to survive a restart."""
 
-    ended: Mapping[str, datetime | None] = field(default_factory=dict)
-    """By ``identity``: when it was first seen not to be in force any more; None while it is."""
+    there: frozenset[str] = frozenset()
+    """By ``identity``: those that were in force."""
     announced: frozenset[str] = frozenset()
+    ended: bool = False
+    """One of them is not any more, and the alerts have not been looked at since."""
     looked_at: datetime | None = None
-    """When the alerts of those that ended were last decided anew."""
+    """When the alerts were last looked at; None since the start."""
 
     def seeing(self, silences: Iterable[Silence], now: datetime) -> "Watch":
         """The watch after a look at the silences as they are now."""
         silences = tuple(silences)
-        there = {identity(silence) for silence in in_force(silences, now)}
-        ended = {name: at or now for name, at in self.ended.items() if name not in there and not self._is_done(at)}
+        there = frozenset(identity(silence) for silence in in_force(silences, now))
         soon = frozenset(identity(silence) for silence in expiring(silences, now))
-        announced = (self.announced | soon) & (there | soon)
-        return replace(self, ended={**ended, **dict.fromkeys(sorted(there))}, announced=announced)
+        announced = (self.announced | soon) & there
+        return replace(self, there=there, announced=announced, ended=self.ended or not self.there <= there)
 
     def looked(self, now: datetime) -> "Watch":
-        """The watch after the alerts were decided anew."""
-        return replace(self, looked_at=now)
+        """The watch after the alerts were looked at."""
+        return replace(self, looked_at=now, ended=False)
 
     def must_look(self, now: datetime) -> bool:
-        """Whether alerts have to be decided anew because a silence has ended."""
-        if self.looked_at is None:
-            return any(self.ended.values())
-        again = now - self.looked_at >= LOOK_AGAIN
-        return any(at is not None and (again or at > self.looked_at) for at in self.ended.values())
-
-    def _is_done(self, ended_at: datetime | None) -> bool:
-        return bool(ended_at and self.looked_at and self.looked_at - ended_at >= LOOKED_LONG_ENOUGH)
-
-    def as_text(self) -> str:
-        """For the store."""
-        ended = {name: at.isoformat() if at else None for name, at in self.ended.items()}
-        looked_at = self.looked_at.isoformat() if self.looked_at else None
-        return json.dumps({"ended": ended, "announced": sorted(self.announced), "looked_at": looked_at})
+        """Whether the alerts that are silenced have to be looked at: an end, a minute, a start, a clock set back."""
+        return self.ended or self.looked_at is None or abs(now - self.looked_at) >= LOOK_AGAIN
 
 
-def watch_from(text: str | None) -> Watch:
-    """What ``as_text`` wrote; an empty watch for anything else."""
+def announced_text(announced: Iterable[str]) -> str:
+    """For the store."""
+    return json.dumps({"announced": sorted(announced)})
+
+
+def announced_from(text: str | None) -> frozenset[str]:
+    """What ``announced_text`` wrote; nothing for anything else."""
     try:
-        told = json.loads(text or "{}")
-        ended = {str(name): instant(at) for name, at in dict(told.get("ended", {})).items()}
-        return Watch(ended, frozenset(map(str, told.get("announced", ()))), instant(told.get("looked_at")))
+        return frozenset(map(str, json.loads(text or "{}").get("announced", ())))
     except (AttributeError, TypeError, ValueError):
-        return Watch()
+        return frozenset()

@@ -18,7 +18,7 @@ from app.domain.stats_tally import Pile, Tally, steps
 from app.domain.verdict import FALSE_ALERT, TRUE_ALERT
 
 OF_GROUPS = ("total", "acknowledged", "resolved", "escalated", "escalations")
-COUNTS = (*OF_GROUPS, "open", "never_acknowledged", "reopened", "merged")
+COUNTS = (*OF_GROUPS, "open", "never_acknowledged", "reopened", "merged", "acknowledged_after_escalation")
 MARGIN = timedelta(days=40)
 """An incident may come long after its alert was first seen (a silence of 31 days, a create tried for 7), and a link
 long after its alert was raised (``reconcile --since``)."""
@@ -109,6 +109,7 @@ class Stats:
     merged: int
     escalated: int
     escalations: int
+    acknowledged_after_escalation: int
     flaps: int
     to_acknowledge: Spread
     to_resolve: Spread

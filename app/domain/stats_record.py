@@ -56,6 +56,8 @@ class Course:
     """The resolve that ended the matter for good, as far as one could know then; None: it was open."""
     reopened: int = 0
     escalated: int = 0
+    acknowledged_after_escalation: bool = False
+    """Somebody acknowledged when it had been escalated; not whoever had before."""
     merged: bool = False
 
     @property
@@ -106,7 +108,8 @@ def _after(stood: Course, moment: Moment) -> Course:
     is_open = stood.status != RESOLVED
     match moment.what:
         case "acknowledged" if is_open:
-            seen = replace(stood, status=ACKNOWLEDGED)
+            helped = stood.acknowledged_after_escalation or stood.escalated > 0
+            seen = replace(stood, status=ACKNOWLEDGED, acknowledged_after_escalation=helped)
             first = stood.acknowledged_at is None
             return replace(seen, acknowledged_at=moment.at, acknowledged_by=moment.author) if first else seen
         case "unacknowledged" if is_open:

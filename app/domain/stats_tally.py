@@ -57,6 +57,7 @@ def _facts(stood: Course, verdict: str | None) -> Iterable[str]:
         "reopened": stood.reopened > 0,
         "merged": stood.merged,
         "escalated": stood.escalated > 0,
+        "acknowledged_after_escalation": stood.acknowledged_after_escalation,
         FALSE_ALERT: verdict == FALSE_ALERT,
         TRUE_ALERT: verdict == TRUE_ALERT,
         "unjudged": verdict not in (FALSE_ALERT, TRUE_ALERT),

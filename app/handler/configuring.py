@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.errors import WrongUse
 from app.handler.opened import Json, Opened
 
 
@@ -35,8 +36,12 @@ class Configuring(Opened):
 
         At level 1's time the incident is put on the policy, at each later one its level there rises by one; the minutes
         count from the level before. PagerDuty has no such call: the bridge's worker does it (docs/escalation.md).
-        The answer is ``{"escalation": what is in force, ...}``.
+        The answer is ``{"escalation": what is in force, ...}``. No level at all is ``WrongUse``: to escalate no more,
+        take ``escalation:`` out of ``bridge.yaml``.
         """
+        if not levels:
+            todo = "Give at least one; to escalate no more, take escalation: out of bridge.yaml."
+            raise WrongUse("no_levels", "No escalation level is given.", todo)
         from app.bootstrap.handler_config import write_escalation
 
         return write_escalation(self._hand.given.config_path, escalation_policy_id, levels)

@@ -99,16 +99,21 @@ class Moving(Opened):
         PagerDuty has no such call: it is stored, durably, with the bridge, whose worker looks at PagerDuty when the
         time is up and moves the incident only if nobody has acknowledged or resolved it. The minutes (more than 0,
         fractions legal) count from this call; calling again replaces it. Low urgency is not escalated
-        (docs/escalation.md).
-        The answer is ``{"incident_id", "outcome", "message"}``; ``outcome`` is ``armed``, or ``stored`` with a
-        ``PartlyDone`` warning while no worker runs. ``NotSetUp`` where there is no bridge.
+        (docs/escalation.md). ``incident_id`` may be its number; PagerDuty is asked first whether it and the policy
+        exist (``PartnerRefused`` if not, a ``PartlyDone`` warning when nobody could tell).
+        The answer is ``{"incident_id", "outcome", "message"}``; ``outcome`` is ``armed``, or with a ``PartlyDone``
+        warning ``stored`` while no worker runs, ``not_taken`` while an older one does. ``NotSetUp`` where there is no
+        bridge.
         """
         from app.bootstrap.handler_bridge import escalate
 
-        granted = escalate(self._hand.given, ident_of(incident_id), timeout_minutes, escalation_policy_id)
-        if not granted.outcome:
+        granted, unchecked = escalate(self._hand.given, ident_of(incident_id), timeout_minutes, escalation_policy_id)
+        if unchecked:
+            words = f"Whether {incident_id} and {escalation_policy_id} exist could not be checked ({unchecked})."
+            warnings.warn(words, PartlyDone, stacklevel=2)
+        if granted.outcome != "armed":
             warnings.warn(
                 f"The escalation of {incident_id} is not armed yet. {granted.words}", PartlyDone, stacklevel=2
             )
         outcome = granted.outcome or "stored"
-        return {"incident_id": incident_id, "outcome": outcome, "message": granted.words}
+        return {"incident_id": granted.subject, "outcome": outcome, "message": granted.words}

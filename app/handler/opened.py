@@ -41,7 +41,10 @@ class Opened:
         self._environ = environ
 
     def __repr__(self) -> str:
-        return f"<PagerDutyHandler service_id={self._said[3]!r} region={self._said[4]!r}>"
+        """What was said here; the rest is the environment's and the file's, which nobody reads for a name."""
+        said = {"service_id": self._said[3], "region": self._said[4]}
+        told = "".join(f" {name}={value!r}" for name, value in said.items() if value is not None)
+        return f"<PagerDutyHandler{told}>"
 
     def __enter__(self) -> Self:
         return self

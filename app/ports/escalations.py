@@ -7,6 +7,7 @@ from typing import Protocol
 from app.domain.account import OnCall, PolicyFacts
 from app.domain.escalation import Climb
 from app.domain.incident import IncidentFacts
+from app.domain.link import Link
 from app.domain.names import IncidentId, Urgency
 from app.domain.outcome import Reply
 from app.ports.memory import Tx
@@ -33,6 +34,11 @@ class Climbs(Protocol):
 
     def save(self, tx: Tx, climb: Climb, at: datetime) -> None:
         """Write it, new or not."""
+        ...
+
+    def missing(self, tx: Tx, since: datetime) -> Sequence[Link]:
+        """Links first seen since then that are owed an incident, know it, are not resolved and have no climb. As they
+        are, locking nobody out; ``tx`` may be one from ``read``."""
         ...
 
     def listed(self, tx: Tx, limit: int, every: bool = False) -> Sequence[Climb]:

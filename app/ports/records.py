@@ -50,6 +50,10 @@ class Records(Protocol):
         """Every link on this incident, oldest first."""
         ...
 
+    def about(self, tx: Tx, wanted: str) -> tuple[Link, ...]:
+        """Links of this alert id or incident id, else of this incident number (``2``, ``#2``), oldest first."""
+        ...
+
     def climb(self, tx: Tx, incident_id: IncidentId) -> Climb | None:
         """How the escalation of this incident stands; None where there is none."""
         ...

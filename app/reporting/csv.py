@@ -5,22 +5,31 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from app.reporting.words import here
+
 COLUMNS = (
     "incident_number", "incident_id", "title", "status", "urgency", "service_id", "severity", "rule", "triggered_at",
     "acknowledged_at", "acknowledged_by", "resolved_at", "duration_minutes", "escalated", "reopened", "merged",
     "verdict", "alert_id", "url",
 )  # fmt: skip
+INSTANTS = frozenset({"triggered_at", "acknowledged_at", "resolved_at"})
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def incidents(report: Mapping[str, Any]) -> str:
-    """A line for each incident, the oldest first."""
-    return _written(COLUMNS, ([one[name] for name in COLUMNS] for one in report["incidents"]))
+    """A line for each incident, the oldest first. Instants are those of the report's time zone, with their offset."""
+    zone = report["time_zone"]
+    return _written(COLUMNS, ([_cell(one, name, zone) for name in COLUMNS] for one in report["incidents"]))
 
 
 def numbers(stats: Mapping[str, Any]) -> str:
     """A line for each number: its name as in the JSON (``mtta_minutes.mean``), and its value."""
     return _written(("number", "value"), _flat(stats))
+
+
+def _cell(one: Mapping[str, Any], name: str, zone: str) -> Any:
+    at = here(one[name], zone) if name in INSTANTS else None
+    return at.isoformat() if at else one[name]
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.reporting.words import NOTHING, STEP_NAMES, minutes, number, rate, share, trend
+from app.reporting.words import NOTHING, STEP_NAMES, here, minutes, number, rate, share, trend
 
 Told = Mapping[str, Any]
 REASONS: Mapping[str, str] = {
@@ -40,6 +40,7 @@ def overview(stats: Told) -> Table:
         ("Open at the end", share(stats["open"], total)),
         ("Resolved, never acknowledged", share(stats["never_acknowledged"], total)),
         ("Escalated", share(stats["escalated"], total)),
+        ("Escalated, then acknowledged", share(stats["acknowledged_after_escalation"], stats["escalated"])),
         ("Reopened", share(stats["reopened"], total)),
         ("Merged into another", share(stats["merged"], total)),
         ("Flaps held back", number(stats["flaps"])),
@@ -160,24 +161,16 @@ def all_of(stats: Told) -> Iterable[Table]:
 def incidents(report: Told, shown: int) -> Table:
     """The newest ``shown`` incidents, the newest first."""
     told = report["incidents"]
-    rows = [_incident(one) for one in reversed(told[-shown:])] if shown else []
-    head = (
-        "Number",
-        "Title",
-        "Status",
-        "Urgency",
-        "Severity",
-        "Triggered (UTC)",
-        "Acknowledged after",
-        "Lasted",
-        "Remarks",
-    )
+    rows = [_incident(one, report["time_zone"]) for one in reversed(told[-shown:])] if shown else []
+    triggered = f"Triggered ({report['time_zone']})"
+    known = ("Number", "Title", "Status", "Urgency", "Severity", triggered)
+    head = (*known, "Acknowledged after", "Lasted", "Remarks")
     left = len(told) - len(rows)
     note = f"The newest {len(rows):,} of {len(told):,}; `--format csv` has them all." if left else ""
     return Table("incidents", "Incidents", head, rows, note, "No incident was triggered in this period.")
 
 
-def _incident(one: Told) -> tuple[str, ...]:
+def _incident(one: Told, zone: str) -> tuple[str, ...]:
     marks = {
         "escalated": one["escalated"],
         "reopened": one["reopened"],
@@ -189,7 +182,7 @@ def _incident(one: Told) -> tuple[str, ...]:
     lasted = minutes(one["duration_minutes"]) + ("" if one["resolved_at"] else " so far")
     known = f"#{one['incident_number']}" if one["incident_number"] is not None else NOTHING
     said = ", ".join(word for word, holds in marks.items() if holds)
-    facts = (one["status"], one["urgency"], one["severity"], one["triggered_at"][:16].replace("T", " "))
+    facts = (one["status"], one["urgency"], one["severity"], f"{here(one['triggered_at'], zone):%Y-%m-%d %H:%M}")
     return (known, one["title"], *facts, minutes(took), lasted, said)
 
 

@@ -1,8 +1,9 @@
 """How numbers are written for people: the same in every format."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 NOTHING = "–"
 """Where there is no number: nothing qualified."""
@@ -50,6 +51,12 @@ def rate(value: float | None) -> str:
 def instant(text: str | None) -> str:
     """An instant in UTC, to the minute."""
     return NOTHING if text is None else f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M}"
+
+
+def here(text: str | None, time_zone: str) -> datetime | None:
+    """An instant by the clocks of the report's time zone."""
+    zone = UTC if time_zone.upper() == "UTC" else ZoneInfo(time_zone)
+    return None if text is None else datetime.fromisoformat(text).astimezone(zone)
 
 
 def trend(load: Mapping[str, Any]) -> str:

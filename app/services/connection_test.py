@@ -13,16 +13,20 @@ from app.domain.names import IncidentKey, Status, Urgency
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.ports import Events, Incidents
 from app.services.doctor import Finding, State, fine
+from app.services.doctor_places import Place
 
 T = TypeVar("T")
 
 CHECK = "test_event"
+UNSEEN = "test_event_unseen"
+"""Code: PagerDuty took the event, and nobody can look what became of it."""
 TITLE = "TruthVouch bridge connection test"
 RESOLUTION = "The connection test is over."
 
 APPEARS_SECONDS = 30.0
 """From the 202 of the Events API to the incident; commonly one or two."""
 LOOK_EVERY_SECONDS = 0.5
+INTEGRATION_KEY, API_KEY = Place("PAGERDUTY_INTEGRATION_KEY"), Place("PAGERDUTY_API_KEY")
 TRIES = 3
 """So often a resolve is tried: an incident left open wakes somebody."""
 
@@ -52,6 +56,8 @@ class TestEvent:
     events: Events | None
     incidents: Incidents | None
     pause: Pause
+    integration_key: Place = INTEGRATION_KEY
+    api_key: Place = API_KEY
 
     def __call__(self) -> Iterable[Finding]:
         if self.events is not None:
@@ -77,14 +83,21 @@ class TestEvent:
         if isinstance(reply, Done):
             yield from self._of_event(seen)
         else:
-            yield _not_taken("Events API", "PAGERDUTY_INTEGRATION_KEY", reply)
+            yield _not_taken("Events API", self.integration_key, reply)
         if resolved is not None:
             yield from _left_open(resolved, self.draft.incident_key, found)
 
     def _of_event(self, seen: Reply[IncidentFacts | None] | None) -> Iterator[Finding]:
         if seen is None:
-            words = "The Events API took a test event and its resolve; without PAGERDUTY_API_KEY nobody can see more."
-            yield fine(CHECK, words)
+            words = (
+                "The Events API took a test event and its resolve, as it does with any key of the right length; "
+                "without PAGERDUTY_API_KEY nobody can see more."
+            )
+            todo = (
+                f"Look in PagerDuty whether the service has a resolved incident `{TITLE}`, or let the test look: "
+                "`truthvouch config pagerduty --api-key - --test`."
+            )
+            yield Finding(CHECK, State.WARNING, UNSEEN, words, todo)
         elif not isinstance(seen, Done):
             words = (
                 f"The Events API took a test event; whether an incident came of it could not be seen ({seen.reason})."
@@ -147,7 +160,7 @@ class TestEvent:
         if isinstance(reply, Done):
             yield fine(CHECK, f"The REST API opened incident {reply.value.incident_id} and it was resolved again.")
         else:
-            yield _not_taken("REST API", "PAGERDUTY_API_KEY", reply)
+            yield _not_taken("REST API", self.api_key, reply)
         if resolved is not None:
             yield from _left_open(resolved, self.draft.incident_key, found[0])
 
@@ -187,18 +200,18 @@ def _may_be_open(reply: Reply[object]) -> bool:
     return isinstance(reply, Done) or (isinstance(reply, Retry) and reply.unclear)
 
 
-def _not_taken(door: str, variable: str, reply: Reply[object]) -> Finding:
+def _not_taken(door: str, where: Place, reply: Reply[object]) -> Finding:
     reason = "" if isinstance(reply, Done) else reply.reason
     if isinstance(reply, Retry):
         words = f"The {door} could not be asked to open a test incident ({reason})."
         return Finding(CHECK, State.UNKNOWN, "not_reachable", words, "See PagerDuty's status page, and the network.")
     if isinstance(reply, Held):
         words = f"The {door} does not let us open a test incident ({reason})."
-        todo = f"Put a valid key into {variable}; by REST a service and the e-mail of a user are needed too."
+        todo = f"{where.renewal} By REST a service and the e-mail of a user are needed too."
         return Finding(CHECK, State.WRONG, "key_refused", words, todo)
     detail = f": {reply.detail}" if isinstance(reply, Refused) and reply.detail else ""
     words = f"The {door} refused the test incident ({reason}{detail})."
-    todo = f"Copy the key in {variable} anew, and compare the ids in the configuration with PagerDuty's."
+    todo = f"Copy the key in {where.name} anew, and compare the ids in the configuration with PagerDuty's."
     return Finding(CHECK, State.WRONG, "test_event_refused", words, todo)
 
 

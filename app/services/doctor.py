@@ -4,10 +4,12 @@
 the service's settings, the webhook subscription. No look can hide another: one that cannot be made says so.
 """
 
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 
 from app.services.health import Check, Report
 from app.services.health import State as HealthState
@@ -95,6 +97,17 @@ def configuration(missing: Sequence[str], degraded: Sequence[str], broken: str, 
 
 # ------------------------------------------------------------------------------------------------ store and worker
 
+
+def data_exposed(files: Sequence[Path]) -> Iterable[Finding]:
+    """``files``: those of the store that other users of this machine can read."""
+    if not files:
+        return
+    names, folder = " and ".join(file.name for file in files), files[0].parent
+    words = f"{names} in {folder} can be read by other users of this machine: alerts lie there with their prompts."
+    todo = f"Run `chmod 700 {shlex.quote(str(folder))}`, unless that is meant."
+    yield Finding("bridge_store", State.WARNING, "data_exposed", words, todo)
+
+
 _OF_HEALTH: Mapping[str, tuple[str, str]] = {
     "store": ("store_not_writable", "Free the disk, or bring the database back."),
     "worker": ("worker_not_alive", "See the worker's log; with BRIDGE_ROLE=web start a `truthvouch worker`."),
@@ -120,6 +133,9 @@ def vital_signs(report: Report) -> Iterable[Finding]:
 
 
 def _of_health(name: str, check: Check) -> Finding:
+    if check.state is HealthState.OK and check.facts.get("codes"):
+        code = check.facts["codes"][0]  # it works, and a person should know: no tick
+        return Finding(name, State.WARNING, code, check.message, "See the check `subscription` here.")
     if check.state is HealthState.OK:
         return fine(name, check.message)
     code, todo = _OF_HEALTH.get(name, (name, "docs/operating.md says what it means."))
@@ -141,25 +157,30 @@ def versions(found: Mapping[str, tuple[str, str]]) -> Iterable[Finding]:
 
 
 def secrets(
-    side: str, configured: int, old_used_at: datetime | None, seen_at: datetime | None, now: datetime
+    side: str,
+    configured: int,
+    old_used_at: datetime | None,
+    seen_at: datetime | None,
+    now: datetime,
+    where: str = "",
 ) -> Iterable[Finding]:
     """Whether an old webhook secret of that side is still in use.
 
     ``configured``: how many are set, the newest first; ``old_used_at``: when one that was not the newest last proved a
-    delivery; ``seen_at``: the newest delivery of that side.
+    delivery; ``seen_at``: the newest delivery of that side; ``where`` they stand, if not in the side's variable.
     """
-    check, variable = f"{side}_secrets", f"{side.upper()}_WEBHOOK_SECRETS"
+    check, where = f"{side}_secrets", where or f"{side.upper()}_WEBHOOK_SECRETS"
     if configured < 2:
         yield fine(check, "One secret is set." if configured else "No secret is set.")
     elif old_used_at is None and seen_at is None:
         yield fine(check, "Several secrets are set; no delivery has come yet that could show which one is in use.")
     elif old_used_at is None:
         words = f"No old secret has proved a delivery in the last {SECRETS_WINDOW.days} days: it can be removed."
-        todo = f"Remove all but the first from {variable}, unless the first was added only now."
+        todo = f"Remove all but the first from {where}, unless the first was added only now."
         yield Finding(check, State.WARNING, "old_secret_unused", words, todo)
     elif seen_at is not None and seen_at > old_used_at and now - old_used_at >= OLD_SECRET_GRACE:
         words = f"An old secret was last used {ago(now - old_used_at)} ago and not since: it can be removed."
-        yield Finding(check, State.WARNING, "old_secret_unused", words, f"Remove all but the first from {variable}.")
+        yield Finding(check, State.WARNING, "old_secret_unused", words, f"Remove all but the first from {where}.")
     else:
         words = f"An old secret was last used {ago(now - old_used_at)} ago: it is still needed."
         todo = "Give the partner the new secret; the old one can go when it has not been used for two days."

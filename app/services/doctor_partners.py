@@ -7,36 +7,36 @@ from app.domain.outcome import Done, Held, Refused, Reply
 from app.domain.service import ServiceFacts
 from app.domain.subscription import Fault, Verdict
 from app.services.doctor import Finding, Look, State, fine
+from app.services.doctor_places import Place
 from app.services.subscriptions import NOT_READ
 
 SERVICE = "pagerduty_service"
 SUBSCRIPTION = "subscription"
 
 
-def key(partner: str, variable: str, ask: Callable[[], Reply[object]] | None) -> Look:
-    """Whether a partner takes our key. ``ask``: its cheapest call; None where no key is set."""
+def key(partner: str, where: Place, ask: Callable[[], Reply[object]] | None) -> Look:
+    """Whether a partner takes our key, which stands ``where``. ``ask``: its cheapest call; None where no key is set."""
     check = f"{partner.lower()}_key"
 
     def look() -> Iterable[Finding]:
         if ask is None:
-            words = f"{variable} is not set, so {partner} was not asked."
-            return (
-                Finding(check, State.WARNING, "key_not_set", words, f"Set {variable}, if you want what it is for."),
-            )
-        return (_of_reply(check, partner, variable, ask()),)
+            words = f"{where.variable} is not set, so {partner} was not asked."
+            todo = f"Set {where.variable}, if you want what it is for."
+            return (Finding(check, State.WARNING, "key_not_set", words, todo),)
+        return (_of_reply(check, partner, where, ask()),)
 
     return look
 
 
-def _of_reply(check: str, partner: str, variable: str, reply: Reply[object]) -> Finding:
+def _of_reply(check: str, partner: str, where: Place, reply: Reply[object]) -> Finding:
     if isinstance(reply, Done):
-        return fine(check, f"{partner} takes the key in {variable}.")
+        return fine(check, f"{partner} takes the key in {where.name}.")
     if isinstance(reply, Held) and reply.reason == "forbidden":
-        words = f"{partner} knows the key in {variable}, but it may not do everything ({reply.reason})."
+        words = f"{partner} knows the key in {where.name}, but it may not do everything ({reply.reason})."
         return Finding(check, State.WARNING, "key_limited", words, "Give the key more rights, or use another one.")
     if isinstance(reply, Held):
-        words = f"{partner} refuses the key in {variable} ({reply.reason})."
-        return Finding(check, State.WRONG, "key_refused", words, f"Put a valid key into {variable} and restart.")
+        words = f"{partner} refuses the key in {where.name} ({reply.reason})."
+        return Finding(check, State.WRONG, "key_refused", words, where.renewal)
     if isinstance(reply, Refused):
         words = f"{partner} understood the question and said no ({reply.reason}): is its address right?"
         return Finding(check, State.WRONG, "call_refused", words, "Compare the address of its API with its documents.")

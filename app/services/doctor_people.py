@@ -6,9 +6,11 @@ from app.domain.account import OnCall, PolicyFacts
 from app.domain.outcome import Done, Refused, Reply
 from app.ports import Account
 from app.services.doctor import Finding, Look, State, fine
+from app.services.doctor_places import Place
 
 POLICY = "escalation_policy"
 SENDER = "from_user"
+FROM_EMAIL = Place("PAGERDUTY_FROM_EMAIL")
 PLAN = "abilities"
 
 FEATURES: Mapping[str, str] = {
@@ -88,8 +90,11 @@ def _unread(what: str, reply: Reply[object]) -> Finding:
     return Finding(POLICY, State.UNKNOWN, "policy_not_read", words, "See the check `pagerduty_key`.")
 
 
-def sender(email: str | None, account: Account | None) -> Look:
-    """Whether the user exists in whose name the REST API changes things. ``account`` None: no API key."""
+def sender(email: str | None, account: Account | None, where: Place = FROM_EMAIL) -> Look:
+    """Whether the user exists in whose name the REST API changes things; the e-mail stands ``where``.
+
+    ``account`` None: no API key.
+    """
 
     def look() -> Iterable[Finding]:
         if account is None:
@@ -98,18 +103,18 @@ def sender(email: str | None, account: Account | None) -> Look:
             words = "PAGERDUTY_FROM_EMAIL is not set: the REST API changes nothing without the e-mail of a user."
             todo = "Set it to the login e-mail of a user of the account."
             return (Finding(SENDER, State.WARNING, "from_not_set", words, todo),)
-        return (_of_sender(email, account.user_called(email)),)
+        return (_of_sender(email, account.user_called(email), where),)
 
     return look
 
 
-def _of_sender(email: str, reply: Reply[object]) -> Finding:
+def _of_sender(email: str, reply: Reply[object], where: Place) -> Finding:
     if not isinstance(reply, Done):
         words = f"The users could not be looked at ({reply.reason})."
         return Finding(SENDER, State.UNKNOWN, "from_not_read", words, "See the check `pagerduty_key`.")
     if reply.value is None:
         words = f"PagerDuty has no user {email}: every change by the REST API is refused."
-        todo = "Put the login e-mail of a user of the account into PAGERDUTY_FROM_EMAIL."
+        todo = f"It has to be the login e-mail of a user of the account. {where.renewal}"
         return Finding(SENDER, State.WRONG, "from_unknown", words, todo)
     return fine(SENDER, f"{email} is a user of the account.")
 

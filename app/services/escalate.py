@@ -7,22 +7,23 @@ not "one more", so even a move that is made twice raises nobody twice.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import structlog
 
 from app.domain.account import OnCall
+from app.domain.damping import held_seconds
 from app.domain.escalation import Climb, Move, State, finished
 from app.domain.escalation_step import Skip, has_arrived, is_beyond, is_low, looked, next_move, policy_of
 from app.domain.incident import IncidentFacts
 from app.domain.link import Clock
-from app.domain.names import IncidentId, Urgency
+from app.domain.names import IncidentId, Side, Urgency
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.ports import Climbs, Links, Meter, StoreUnavailable, Transactions
 from app.ports.escalations import Moves, Policies, Standing
-from app.services.escalate_record import OVERTAKEN, Record
+from app.services.escalate_record import OVERTAKEN, RAISED, Record
 from app.services.escalations import clock_of
 
 log = structlog.get_logger()
@@ -34,6 +35,8 @@ STEPS = 30
 STALE = timedelta(seconds=10)
 """A move that was written down longer ago is not made: this process may have been stopped, and another gone on."""
 NOBODY = "nobody_on_call"
+NOT_KEPT = "urgency_not_kept"
+"""PagerDuty said yes to a high urgency and shows a low one."""
 
 
 @dataclass(frozen=True)
@@ -59,70 +62,86 @@ class Escalate:
 
     def __call__(self, incident_id: IncidentId) -> str:
         """The outcome word. Safe to run again after any crash. Raises ``StoreUnavailable``."""
-        outcome = "not_due"
+        outcome, raised = "not_due", False
+        for _ in range(STEPS):
+            found = self._due(incident_id)
+            if found is None:
+                return outcome
+            outcome = self._turn(*found, raised)
+            raised = raised or outcome == RAISED
+            if outcome not in (OVERTAKEN, "skipped", "moved", RAISED):
+                return outcome
+        return outcome
+
+    def _turn(self, climb: Climb, ours: Clock | None, held: float, raised: bool) -> str:
         try:
-            for _ in range(STEPS):
-                found = self._due(incident_id)
-                if found is None:
-                    return outcome
-                outcome = self._look(*found)
-                if outcome not in (OVERTAKEN, "skipped", "moved", "urgency_raised"):
-                    return outcome
+            return self._look(climb, ours, held, raised)
         except StoreUnavailable:
             raise
         except Exception as fault:
-            log.exception("escalation.broke", incident_id=incident_id)
-            return self._set_back(incident_id, Retry(f"bug:{type(fault).__name__}", unclear=True))
-        return outcome
+            log.exception("escalation.broke", incident_id=climb.incident_id)
+            return self._set_back(climb, Retry(f"bug:{type(fault).__name__}", unclear=True))
 
     @property
     def record(self) -> Record:
         """What writes down."""
         return Record(self.transactions, self.climbs, self.links, self.meter)
 
-    def _due(self, incident_id: IncidentId) -> tuple[Climb, Clock | None] | None:
+    def _due(self, incident_id: IncidentId) -> tuple[Climb, Clock | None, float] | None:
+        """The climb, what its alerts say, and for how many seconds their resolve is still held back."""
         with self.transactions.read() as tx:
-            climb = self.climbs.peek(tx, incident_id)
-            if climb is None or climb.due_at is None or climb.due_at > self.clock():
+            climb, now = self.climbs.peek(tx, incident_id), self.clock()
+            if climb is None or climb.due_at is None or climb.due_at > now:
                 return None
-            return climb, clock_of(self.links.by_incident(tx, incident_id))
+            links = self.links.by_incident(tx, incident_id)
+            held = held_seconds(links[0], Side.PAGERDUTY, links, now) if links else 0.0
+            return climb, None if held else clock_of(links), held
 
-    def _look(self, climb: Climb, ours: Clock | None) -> str:
-        """One look, and at most one move."""
+    def _look(self, climb: Climb, ours: Clock | None, held: float, raised: bool) -> str:
+        """One look, and at most one move. While the alert's resolve is held back nobody is moved, and nothing is over:
+        it may come back."""
         if self.desk is None:
-            return self._set_back(climb.incident_id, Held("no_pagerduty_api_key"))
+            return self._set_back(climb, Held("no_pagerduty_api_key"))
         reply = self._called(self.desk.incidents.get(climb.incident_id))
         if not isinstance(reply, Done):
-            return self._set_back(climb.incident_id, reply)
+            return self._set_back(climb, reply)
         facts = reply.value
         if climb.move is not None:
             arrived = self._has_arrived(self.desk, climb.move, facts)
             if not isinstance(arrived, Done):
-                return self._set_back(climb.incident_id, arrived)
+                return self._set_back(climb, arrived)
             if arrived.value:
                 return self.record.moved(climb.incident_id, climb.move, climb.move.begun_at, self.clock(), found=True)
         now = self.clock()
         after = looked(climb, facts, ours, now)
         if after.state is not State.RUNNING or after.due_at is None or after.due_at > now:
             return self.record.stopped(climb, after, now)
+        if held:
+            return self.record.stopped(climb, replace(after, due_at=now + timedelta(seconds=held)), now)
         if is_low(after, facts):
-            return self._low(self.desk, climb, after, now)
+            return self._low(self.desk, climb, after, now, raised)
         return self._climb(self.desk, climb, after, facts)
 
-    def _low(self, desk: Desk, before: Climb, climb: Climb, now: datetime) -> str:
-        """PagerDuty escalates nothing of low urgency."""
+    def _low(self, desk: Desk, before: Climb, climb: Climb, now: datetime, raised: bool) -> str:
+        """PagerDuty escalates nothing of low urgency. Raised once in a go: what it does not keep is tried later."""
         if not climb.course.raise_urgency:
             return self.record.stopped(before, finished(climb, "low_urgency"), now)
+        if raised:
+            return self._set_back(before, Retry(NOT_KEPT))
         reply = self._called(desk.responders.escalate(climb.incident_id, urgency=Urgency.HIGH))
-        return "urgency_raised" if isinstance(reply, Done) else self._set_back(climb.incident_id, reply)
+        if not isinstance(reply, Done):
+            return self._set_back(before, reply)
+        if reply.value.urgency != Urgency.HIGH.value:
+            return self._set_back(before, Retry(NOT_KEPT))
+        return RAISED if before.failing == NOT_KEPT else self.record.raised(before, self.clock())
 
     def _climb(self, desk: Desk, before: Climb, climb: Climb, facts: IncidentFacts) -> str:
         policy_id = policy_of(climb, facts)
         if not policy_id:
-            return self._set_back(climb.incident_id, Refused("no_policy", 0))
+            return self._set_back(before, Refused("no_policy", 0))
         on_call = self._called(desk.account.on_call(policy_id))
         if not isinstance(on_call, Done):
-            return self._set_back(climb.incident_id, on_call)
+            return self._set_back(before, on_call)
         now = self.clock()
         step = next_move(climb, facts, on_call.value, now)
         if isinstance(step, Skip):
@@ -135,9 +154,9 @@ class Escalate:
         policy = self._called(desk.account.policy(move.policy_id))
         if isinstance(policy, Refused):
             reason = "policy_not_found" if policy.status == 404 else policy.reason
-            return self._set_back(climb.incident_id, Refused(reason, policy.status, policy.code, policy.detail))
+            return self._set_back(before, Refused(reason, policy.status, policy.code, policy.detail))
         if not isinstance(policy, Done):
-            return self._set_back(climb.incident_id, policy)
+            return self._set_back(before, policy)
         now = self.clock()
         if is_beyond(move, policy.value):
             return self.record.ended(before, climb, "no_such_level", move, now)
@@ -158,13 +177,15 @@ class Escalate:
             case Refused():
                 return self._refused(desk, climb, move, reply)
             case _:
-                return self._set_back(climb.incident_id, reply)
+                return self._set_back(climb, reply, answered=not (isinstance(reply, Retry) and reply.unclear))
 
     def _refused(self, desk: Desk, climb: Climb, move: Move, no: Refused) -> str:
         """A no may only say that the incident is not what it was when it was read: then that is what counts."""
         reply = self._called(desk.incidents.get(climb.incident_id))
-        if not isinstance(reply, Done):
-            return self._set_back(climb.incident_id, reply if isinstance(reply, Retry | Held) else no)
+        if isinstance(reply, Retry | Held):
+            return self._set_back(climb, reply)
+        if isinstance(reply, Refused):
+            return self._set_back(climb, no, answered=True)
         arrived = self._has_arrived(desk, move, reply.value)
         if isinstance(arrived, Done) and arrived.value:
             return self.record.moved(climb.incident_id, move, move.begun_at, self.clock(), found=True)
@@ -172,7 +193,7 @@ class Escalate:
         after = looked(climb, reply.value, None, now)
         if after.state is not State.RUNNING:
             return self.record.stopped(climb, after, now)
-        return self._set_back(climb.incident_id, no)
+        return self._set_back(climb, no, answered=True)
 
     def _has_arrived(self, desk: Desk, move: Move, facts: IncidentFacts) -> Reply[bool]:
         people: Reply[tuple[OnCall, ...]] = Done(())
@@ -180,8 +201,8 @@ class Escalate:
             people = self._called(desk.account.on_call(move.policy_id))
         return Done(has_arrived(move, facts, people.value)) if isinstance(people, Done) else people
 
-    def _set_back(self, incident_id: IncidentId, reply: Retry | Held | Refused) -> str:
-        return self.record.set_back(incident_id, reply, self.clock(), self.dice())
+    def _set_back(self, climb: Climb, reply: Retry | Held | Refused, answered: bool = False) -> str:
+        return self.record.set_back(climb, reply, self.clock(), self.dice(), answered)
 
     def _called(self, reply: Reply[T]) -> Reply[T]:
         self.meter.called(TARGET, "done" if isinstance(reply, Done) else reply.reason.partition(":")[0])

@@ -44,20 +44,20 @@ def of_alert(rulebook: Rulebook, alert: Alert, now: datetime) -> Outlook:
 
 def of_matter(rulebook: Rulebook, overview: Overview, target: str, incidents: Standing | None) -> Outlook | None:
     """Of an alert or incident that the bridge knows; None when it knows neither."""
-    link = overview.link(target)
+    link = overview.matter(target)
     incident_id = link["incident"]["id"] if link else target
     climb = overview.escalation(incident_id) if incident_id else None
     if climb is not None:
         return _of_climb(climb, _policy_now(climb, incidents))
     if link is None:
         return None
-    start = link["first_seen_at"]
+    start, alert_id = link["first_seen_at"], link["alert_id"]
     if not link["paged"]:
-        return _nothing(start, "The rulebook gives this alert no incident.", "no_incident", alert_id=target)
+        return _nothing(start, "The rulebook gives this alert no incident.", "no_incident", alert_id=alert_id)
     if incident_id:
         words = "Its incident was confirmed when no levels were in force; `truthvouch escalation arm` escalates it."
-        return _nothing(start, words, "not_armed", alert_id=target, incident_id=incident_id)
-    return _virtual(rulebook, link["urgency"], rulebook.escalation_policy_id, start, "", alert_id=target)
+        return _nothing(start, words, "not_armed", alert_id=alert_id, incident_id=incident_id)
+    return _virtual(rulebook, link["urgency"], rulebook.escalation_policy_id, start, "", alert_id=alert_id)
 
 
 def _of_climb(climb: Climb, on_policy: str | None) -> Outlook:

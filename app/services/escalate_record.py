@@ -21,7 +21,7 @@ from app.services.escalations import coming, line
 
 log = structlog.get_logger()
 
-OVERTAKEN = "overtaken"
+OVERTAKEN, RAISED = "overtaken", "urgency_raised"
 SAY = {"retry": log.warning, "held": log.error, "waited": log.debug}
 
 
@@ -84,14 +84,27 @@ class Record:
         log.info("incident.escalated", **_about(after), **facts)
         return "moved"
 
-    def set_back(self, incident_id: IncidentId, reply: Retry | Held | Refused, now: datetime, dice: float) -> str:
-        """A call failed: later, or a dead letter."""
+    def raised(self, climb: Climb, now: datetime) -> str:
+        """Its urgency is high now. Nothing about the climb changes: the next look shows it."""
         with self.transactions.begin() as tx:
-            before = self.climbs.find(tx, incident_id)
-            if before is None or before.due_at is None:
+            facts = {"urgency": "high", "level": climb.next_level}
+            self.links.write_timeline(tx, [line(climb, "escalation.urgency_raised", now, facts)])
+        log.info("escalation.urgency_raised", **_about(climb))
+        return RAISED
+
+    def set_back(
+        self, read: Climb, reply: Retry | Held | Refused, now: datetime, dice: float, answered: bool = False
+    ) -> str:
+        """A call failed: later, or a dead letter. ``read``: the climb it was made for; one that began anew or was armed
+        anew meanwhile knows nothing of it. ``answered``: the reply says clearly that the move written down was not
+        made; whatever any other call says, it may have been."""
+        with self.transactions.begin() as tx:
+            before = self.climbs.find(tx, read.incident_id)
+            if before is None or before.due_at is None or _turn(before) != _turn(read):
                 return OVERTAKEN
-            unclear = isinstance(reply, Retry) and reply.unclear
-            result = set_back(before if unclear else replace(before, move=None), reply, now, dice)
+            if answered and before.move == read.move:
+                before = replace(before, move=None)
+            result = set_back(before, reply, now, dice)
             self.climbs.save(tx, self._written(tx, before, result, now), now)
         self._tell_setback(result)
         return result.outcome
@@ -129,6 +142,11 @@ class Record:
             if event:
                 self.links.write_timeline(tx, [line(after, event, now, facts or {})])
         return True
+
+
+def _turn(climb: Climb) -> tuple[object, ...]:
+    """Which level of which climb, since when: what a failure is about."""
+    return climb.state, climb.course, climb.clock_at, climb.fired
 
 
 def _where(move: Move) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from app.domain.escalation import Course, Rung
 MAX_LEVELS = 20
 MAX_MINUTES = 60 * 24 * 31
 MAX_ID_CHARS = 64
+SOMEBODY = "somebody"
+"""Who asked, where nobody says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,9 +153,10 @@ def _subscription(verdict: Verdict | None) -> Check:
         return Check(State.OK, "PagerDuty's webhook subscription is not watched.", {"codes": []})
     faults = [fault for fault in verdict.faults if not fault.warning]
     facts = {"codes": [fault.code for fault in verdict.faults], "seen_at": verdict.at.isoformat()}
+    words = " ".join(f"{fault.words} {fault.todo}" for fault in faults or verdict.faults)
     if faults:
-        return Check(State.DEGRADED, " ".join(f"{fault.words} {fault.todo}" for fault in faults), facts)
-    return Check(State.OK, "PagerDuty's webhook subscription is in order.", facts)
+        return Check(State.DEGRADED, words, facts)
+    return Check(State.OK, words or "PagerDuty's webhook subscription is in order.", facts)
 
 
 def _frozen_links(count: int) -> Check:

@@ -45,10 +45,10 @@ class Hear:
         """Hear one word that was accepted ``at``; the answer is the log line about it."""
         found = self._links_of(tx, word, at)
         if not found:
-            self._pass_by_escalations(tx, word, found, at, gathered)
+            self._pass_by_escalations(tx, word, found, found, at, gathered)
             return self._unmatched(tx, word, at, inbox_id)
         steps = [self._judge(tx, link, word, at, gathered) for link in found]
-        self._pass_by_escalations(tx, word, [step.link for step in steps], at, gathered)
+        self._pass_by_escalations(tx, word, found, [step.link for step in steps], at, gathered)
         told = [step for step in steps if not (_is_look(word) and step.outcome in NO_NEWS)]
         gathered.entries += [line(step.link, word.event, at, _facts(step, word), word.author) for step in told]
         return _told(steps[0], word)
@@ -78,14 +78,17 @@ class Hear:
         facts = self.shadow.differs(link.decision, link.alert, self.settle.clock())
         return [line(link, DIFFERS, at, facts)] if facts else []
 
-    def _pass_by_escalations(self, tx: Tx, word: Word, links: Sequence[Link], at: datetime, gathered: Gathered) -> None:
+    def _pass_by_escalations(
+        self, tx: Tx, word: Word, before: Sequence[Link], links: Sequence[Link], at: datetime, gathered: Gathered
+    ) -> None:
         """Whatever is said of an incident stops or starts its escalation, whether an alert is behind it or not."""
         if self.escalations is None:
             return
         if isinstance(word, IncidentWord):
             gathered.entries += self.escalations.heard(tx, word, links, at)
         else:
-            gathered.entries += self.escalations.followed(tx, word, links, at)
+            flap = any(link.flaps > known.flaps for known, link in zip(before, links, strict=True))
+            gathered.entries += self.escalations.followed(tx, word, links, at, flap)
 
     def _links_of(self, tx: Tx, word: Word, at: datetime) -> Sequence[Link]:
         if isinstance(word, AlertWord):

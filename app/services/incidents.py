@@ -16,6 +16,8 @@ from app.services.incidents_draft import Drafted
 
 KEY_IS_TAKEN = 2002
 """``POST /incidents``: "Open incident with matching dedup key already exists on this service"."""
+ITS_WORDS = "dedup key"
+"""The code stands for other arguments, too; these words of its text for the key alone."""
 NOT_THERE_YET = "not_there_yet"
 ID_UNKNOWN = (
     "The incident's id and number are unknown: the Events API does not tell them, and there is no API key to look "
@@ -72,18 +74,19 @@ class CreateIncident:
     def _by_rest(self, draft: IncidentDraft) -> Reply[Created]:
         if self.incidents is None:
             return Held("no_api_key")
-        incidents, tried = self.incidents, False
+        incidents, tried, unclear = self.incidents, False, False
 
         def once() -> Reply[Created]:
-            nonlocal tried
+            nonlocal tried, unclear
             if tried:
                 there = _newest(incidents, draft.incident_key)
                 if not isinstance(there, Done) or there.value is not None:
                     return Done(Created(there.value)) if isinstance(there, Done) else there
             tried = True
             opened = incidents.open(draft)
+            unclear = unclear or (isinstance(opened, Retry) and opened.unclear)
             if isinstance(opened, Refused) and opened.code == KEY_IS_TAKEN:
-                return _taken(incidents, draft.incident_key, opened)
+                return _taken(incidents, draft.incident_key, opened, sure=unclear or ITS_WORDS in opened.detail)
             return Done(Created(opened.value)) if isinstance(opened, Done) else opened
 
         return self.insist(once)
@@ -144,9 +147,12 @@ def _there(incidents: Incidents, key: IncidentKey) -> Reply[IncidentFacts]:
     return Retry(NOT_THERE_YET) if found.value is None else Done(found.value)
 
 
-def _taken(incidents: Incidents, key: IncidentKey, refusal: Refused) -> Reply[Created]:
-    """The code says no more than "arguments"; only where an incident with our key is open does it mean our key."""
+def _taken(incidents: Incidents, key: IncidentKey, refusal: Refused, sure: bool) -> Reply[Created]:
+    """The code says no more than "arguments". Where it is ``sure`` to mean our key, an incident is open, though the
+    list, which lags behind, may not show it yet; else only what is found says so."""
     there = _newest(incidents, key)
     if not isinstance(there, Done):
         return there
-    return Done(Created(there.value, was_there=True)) if there.value is not None else refusal
+    if there.value is None:
+        return Retry("key_taken_not_found", unclear=True) if sure else refusal
+    return Done(Created(there.value, was_there=True))

@@ -16,16 +16,16 @@ from app.domain.escalation import State
 from app.domain.names import AlertId, IncidentId, Source
 from app.domain.words import Wish, WishVerb
 from app.ports import Bell, Delivery, Inbox, Postbox, Records, Row, Transactions
-from app.services.escalate_wish import CANCELLING, fit_for_an_id, read
+from app.services.escalate_target import TARGET_WORDS
+from app.services.escalate_wish import SOMEBODY, fit_for_an_id, read
 from app.services.health import HEARTBEAT_LIMIT_SECONDS
 from app.services.receiving import utc_now
 
 log = structlog.get_logger()
 
 POLL_SECONDS = 0.05
-
 NO_SUCH_LETTER, NO_SUCH_LINK = "no_such_letter", "no_such_link"
-NOT_ARMED, BAD_REQUEST = "not_armed", "bad_request"
+NOT_ARMED, NOT_TAKEN, BAD_REQUEST = "not_armed", "not_taken", "bad_request"
 UNKNOWN = frozenset({NO_SUCH_LETTER, NO_SUCH_LINK, BAD_REQUEST})
 """Outcomes that mean: what was asked about does not exist."""
 
@@ -44,6 +44,8 @@ WORDS: Mapping[str, str] = {
     "armed": "It is escalated unless somebody acknowledges it in time.",
     "cancelled": "It is escalated no more.",
     NOT_ARMED: "No escalation of this incident is under way.",
+    NOT_TAKEN: "Nothing was changed: an older worker took it in and could not read it. End the old workers, ask again.",
+    **TARGET_WORDS,
     BAD_REQUEST: "That is no incident, policy and time that could be escalated; nothing was stored.",
 }
 """Every outcome in words."""
@@ -164,7 +166,18 @@ class Operate:
             case WishVerb.RECONCILE:
                 return "asked"
             case WishVerb.ESCALATE:
-                return "cancelled" if detail == CANCELLING else "armed"
+                return self._escalates(subject, detail)
+
+    def _escalates(self, incident_id: str, detail: str) -> str:
+        """What became of it as its climb shows: a worker of an older version parks what it cannot read, and that looks
+        the same in the inbox."""
+        asked = read(detail)
+        with self.transactions.read() as tx:
+            climb = self.records.climb(tx, IncidentId(incident_id))
+        if asked is None or asked.course is None:
+            return "cancelled" if climb is None or climb.state is State.FINISHED else NOT_TAKEN
+        ours = climb is not None and (climb.course, climb.by) == (asked.course, self.by or SOMEBODY)
+        return "armed" if ours else NOT_TAKEN
 
     def _is_alive(self) -> bool:
         seen_at = self.post.worker_seen_at()

@@ -51,10 +51,21 @@ class Overview:
             link = self.records.link(tx, AlertId(alert_id))
             return None if link is None else self._shown(tx, link)
 
-    def timeline(self, wanted: str, page: Page) -> Sequence[Row]:
-        """What happened to an alert or an incident; nothing when the bridge knows neither."""
+    def matter(self, wanted: str) -> Row | None:
+        """The link of an alert id, an incident id or an incident's number (``2``, ``#2``), as ``link`` shows it. Of
+        several alerts on one incident, the first that pages."""
         with self.transactions.read() as tx:
-            return self.records.timeline(tx, wanted, page)
+            found = self.records.about(tx, wanted)
+            chosen = next((link for link in found if link.paged), next(iter(found), None))
+            return None if chosen is None else self._shown(tx, chosen)
+
+    def timeline(self, wanted: str, page: Page) -> Sequence[Row]:
+        """What happened to an alert or an incident (by id or number); nothing when the bridge knows neither. Lines come
+        as they were written, each with the number of its incident where the bridge knows it."""
+        with self.transactions.read() as tx:
+            rows = self.records.timeline(tx, wanted, page)
+            numbers = {one: self._number(tx, one) for one in {row["incident_id"] for row in rows}}
+        return tuple({**row, "incident_number": numbers[row["incident_id"]]} for row in rows)
 
     def escalations(self, limit: int, every: bool = False) -> Sequence[Climb]:
         """Escalations under way, or all that are kept."""
@@ -65,6 +76,10 @@ class Overview:
         """How the escalation of this incident stands; None where there is none."""
         with self.transactions.read() as tx:
             return self.records.climb(tx, IncidentId(incident_id))
+
+    def _number(self, tx: Tx, incident_id: str | None) -> int | None:
+        on_it = self.records.on_incident(tx, IncidentId(incident_id)) if incident_id else ()
+        return next((link.incident_number for link in on_it if link.incident_number is not None), None)
 
     def _shown(self, tx: Tx, link: Link) -> Row:
         return {

@@ -112,8 +112,7 @@ class Perform:
         return Done(next(iter(still_open or reply.value), None))
 
     def _set(self, link: Link, status: Status) -> Reply[IncidentFacts | None]:
-        by_event = link.via is Via.EVENTS and not link.shares and self.events is not None
-        if by_event and self.events is not None:
+        if link.by_event and self.events is not None:
             service = link.decision.service_id if link.decision else None
             if status is Status.RESOLVED:
                 return self.events.resolve(link.incident_key, service)

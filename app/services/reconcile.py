@@ -43,6 +43,8 @@ class Findings:
     links: int = 0
     """Open links."""
     calls: Mapping[Side, int] = field(default_factory=dict)
+    reads: int = 0
+    """Calls that were answered with what was asked for."""
     budget_left: int = 0
     """TruthVouch calls that could be made at once after this run."""
     complete: bool = True
@@ -52,8 +54,18 @@ class Findings:
 
     @property
     def readable(self) -> bool:
-        """Whether any side could be asked at all."""
-        return bool(sum(self.calls.values()))
+        """Whether anything could be read at all; a call that nobody answered read nothing."""
+        return self.reads > 0
+
+    @property
+    def agreed(self) -> bool:
+        """Whether both sides were read whole, and nothing differs."""
+        return self.complete and not self.findings and not self.faults
+
+    @property
+    def drift(self) -> tuple[Finding, ...]:
+        """What a run that is not dry would take in."""
+        return tuple(finding for finding in self.findings if finding.is_drift)
 
 
 @dataclass(frozen=True)
@@ -124,8 +136,8 @@ class Reconcile:
         unread = [f"{_NAMES[side]}: {number} could not be read ({reason})" for (side, reason), number in
                   sorted(run.unread.items())]  # fmt: skip
         findings = Findings(
-            tuple(run.findings), tuple(run.posted), run.confirmed, run.links, dict(run.calls), budget_left,
-            run.complete and not run.unread, (*run.faults, *unread),
+            tuple(run.findings), tuple(run.posted), run.confirmed, run.links, dict(run.calls), run.reads,
+            budget_left, run.complete and not run.unread, (*run.faults, *unread),
         )  # fmt: skip
         for finding in run.findings:
             self.meter.drifted(finding.side, finding.outcome)

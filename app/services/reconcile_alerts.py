@@ -109,7 +109,7 @@ class LookAtAlerts:
             return None
         read_at = run.clock()
         reply = self.alerts.page(number)
-        run.calls[Side.TRUTHVOUCH] += 1
+        run.asked(Side.TRUTHVOUCH, reply)
         if not isinstance(reply, Done):
             run.cut_short(f"TruthVouch: its alerts could not be listed ({why(reply)})")
             return None
@@ -165,7 +165,7 @@ class LookAtAlerts:
         """Ask for one alert: whether TruthVouch showed it; None when asking further is of no use."""
         read_at = run.clock()
         reply = self.alerts.get(link.alert.alert_id)
-        run.calls[Side.TRUTHVOUCH] += 1
+        run.asked(Side.TRUTHVOUCH, reply)
         if isinstance(reply, Done):
             run.seen_alerts.add(link.alert.alert_id)
             now = self.shelf.of_alerts([link.alert.alert_id]).get(link.alert.alert_id)

@@ -1,5 +1,6 @@
 """Reads PagerDuty back: the open incidents of our services, and every incident we care about that is not among them."""
 
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,9 @@ from app.ports import Incidents
 from app.services.reconcile_news import of_incident, unknown_incident
 from app.services.reconcile_run import AFTER, Run, Shelf, why
 
-KEY_PREFIX = "truthvouch-"
+KEY_OF_AN_ALERT = re.compile("truthvouch-[0-9a-f]{64}")
+"""What ``domain.names.incident_key`` makes. Other keys of ours are of incidents that people and tests opened: no alert
+stands behind them, and none will ever be seen."""
 PAGE = 100
 LAST_OFFSET = 9_900
 """PagerDuty refuses ``offset + limit`` beyond 10,000."""
@@ -55,7 +58,7 @@ class LookAtIncidents:
         for offset in range(0, LAST_OFFSET + 1, PAGE):
             read_at = run.clock()
             reply = self._patiently(partial(self.incidents.open_page, services, offset))
-            run.calls[Side.PAGERDUTY] += 1
+            run.asked(Side.PAGERDUTY, reply)
             if not isinstance(reply, Done):
                 run.cut_short(f"PagerDuty: its open incidents could not be listed ({why(reply)})")
                 return False
@@ -79,7 +82,8 @@ class LookAtIncidents:
                 self._stranger(run, facts)
 
     def _stranger(self, run: Run, facts: IncidentFacts) -> None:
-        if (facts.incident_key or "").startswith(KEY_PREFIX) and (run.dry or facts.incident_id not in self._strangers):
+        is_of_an_alert = KEY_OF_AN_ALERT.fullmatch(facts.incident_key or "")
+        if is_of_an_alert and (run.dry or facts.incident_id not in self._strangers):
             self._strangers.add(facts.incident_id)
             run.found(unknown_incident(facts))
 
@@ -115,7 +119,7 @@ class LookAtIncidents:
             seen.add(link.incident_id)
         else:
             reply = self._by_key(link)
-        run.calls[Side.PAGERDUTY] += 1
+        run.asked(Side.PAGERDUTY, reply)
         if not isinstance(reply, Done):
             return not run.could_not_read(Side.PAGERDUTY, reply)
         if reply.value is not None:

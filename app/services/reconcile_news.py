@@ -33,6 +33,13 @@ REASONS = {
     "missed": "an alert nobody told us of",
     "unknown_incident": "carries a key of ours, but no alert of it is known here",
 }
+TODOS = {
+    "unknown_incident": (
+        "Its alert may be older than this store: `truthvouch reconcile --since 30d` takes it in. If the incident is "
+        "another bridge's on the same service, nothing is to be done; if it is nobody's, resolve it in PagerDuty."
+    ),
+}
+"""What a person can do about it; everything else is taken in and seen to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,16 @@ class Finding:
     def reason(self) -> str:
         """The outcome in a few words for people."""
         return REASONS[self.outcome]
+
+    @property
+    def todo(self) -> str:
+        """What a person can do about it; empty where the bridge sees to it."""
+        return TODOS.get(self.outcome, "")
+
+    @property
+    def is_drift(self) -> bool:
+        """Whether there is anything to take in; of an incident without an alert there is not."""
+        return self.outcome != "unknown_incident"
 
 
 @dataclass(frozen=True, slots=True)

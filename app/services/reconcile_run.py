@@ -117,6 +117,8 @@ class Run:
     posted: list[str] = field(default_factory=list)
     confirmed: int = 0
     calls: Counter[Side] = field(default_factory=Counter)
+    reads: int = 0
+    """Calls that were answered with what was asked for."""
     faults: list[str] = field(default_factory=list)
     unread: Counter[tuple[Side, str]] = field(default_factory=Counter)
     complete: bool = True
@@ -128,6 +130,11 @@ class Run:
     def dry(self) -> bool:
         """Whether nothing may be changed."""
         return self.post is None
+
+    def asked(self, side: Side, reply: Reply[object]) -> None:
+        """Count a call, and whether it read anything."""
+        self.calls[side] += 1
+        self.reads += isinstance(reply, Done)
 
     def heard(self, news: News | None) -> None:
         """Post what a look told, if it is news."""

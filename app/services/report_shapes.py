@@ -42,6 +42,7 @@ def shown(stats: Stats) -> dict[str, Any]:
         "reopened": stats.reopened,
         "merged": stats.merged,
         "escalations": stats.escalations,
+        "acknowledged_after_escalation": stats.acknowledged_after_escalation,
         "flaps": stats.flaps,
         "mtta_minutes": _spread(stats.to_acknowledge),
         "mttr_minutes": _spread(stats.to_resolve),

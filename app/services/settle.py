@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.domain.damping import HELD_RESOLVE, held_seconds, is_held
-from app.domain.delivery import owing
+from app.domain.delivery import owing, settled
 from app.domain.effects import (
     LATER,
     SOON,
@@ -65,6 +65,8 @@ class Settle:
             if link.lane(side).outstanding and not asleep:
                 continue
             effect, held = self.missing(tx, link, side)
+            if effect is None and asleep and link.lane(side).waits_for == HELD_RESOLVE:
+                link = settled(link, side)  # the hold is over: the one asleep finds that nobody waits for it
             if effect is None or (asleep and not self._goes_first(link.lane(side), effect, held)):
                 continue
             delay = held if is_held(effect) and held else _grace(link, effect)

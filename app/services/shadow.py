@@ -63,8 +63,10 @@ class Shadow:
 
     def _look(self) -> None:
         self._looked = self.clock()
-        name = self.live.current().shadow
-        seen = (name, self.fingerprint(name)) if name else None
+        live = self.live.current()
+        name = live.shadow
+        # what the draft leaves out is the live rulebook's, so another one of that is another draft
+        seen = (name, self.fingerprint(name), live.version) if name else None
         if seen == self._seen:
             return
         self._seen, self._draft, self._fault = seen, None, ""

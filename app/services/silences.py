@@ -2,21 +2,22 @@
 
 Nothing has to be remembered about a single alert: one whose decision says *silenced* and that nothing silences any more
 is heard as if it had just been created, in the transaction that changes that decision. So it is done once, and a crash
-leaves the rest to be found by the next look.
+leaves the rest to be found by the next look. Nor about a silence: who is still silenced is looked at at the start, once
+a minute, and as soon as a silence was seen to end.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import structlog
 
 from app.domain.link import Link
-from app.domain.names import AlertId, Status
+from app.domain.names import AlertId, LinkId, Status
 from app.domain.rules import decide
-from app.domain.silences import SILENCED, Silence, Watch, identity, watch_from
+from app.domain.silences import SILENCED, Silence, Watch, announced_from, announced_text, identity
 from app.domain.words import AlertVerb, AlertWord
-from app.ports import Marks, Round, RulebookSource, Transactions
+from app.ports import Marks, Round, RulebookSource, StoreUnavailable, Transactions
 from app.ports.past import Silenced
 from app.services.hear import Gathered, Hear
 
@@ -39,19 +40,21 @@ class WatchSilences:
     hear: Hear
     rulebook: RulebookSource
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    last: Watch = field(default_factory=Watch, init=False)
 
     def __call__(self) -> int:
         """Look; the answer is how many alerts were decided anew."""
         now, silences = self.clock(), self.rulebook.current().silences
         with self.transactions.read() as tx:
-            before = watch_from(self.marks.read(tx, MARK))
+            before = replace(self.last, announced=announced_from(self.marks.read(tx, MARK)))
         seen, done = before.seeing(silences, now), 0
         if seen.must_look(now):
             done = self._decide_all_anew()
             seen = seen.looked(now)
-        if seen != before:
+        if seen.announced != before.announced:
             with self.transactions.begin() as tx:
-                self.marks.put(tx, MARK, seen.as_text())
+                self.marks.put(tx, MARK, announced_text(seen.announced))
+        self.last = seen
         self._tell(silences, before, seen, done)
         return done
 
@@ -69,8 +72,23 @@ class WatchSilences:
                 found = self.silenced.after(tx, after, BATCH)
             if not found:
                 return done
-            done += sum(self._decide_anew(alert_id) for _, alert_id in found)
+            done += sum(self._by_itself(LinkId(link_id), alert_id) for link_id, alert_id in found)
             after = found[-1][0]
+
+    def _by_itself(self, link_id: LinkId, alert_id: AlertId) -> bool:
+        """One alert that cannot be decided keeps no other silent."""
+        try:
+            return self._is_let_go(link_id) and self._decide_anew(alert_id)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("silence.decision_failed", link_id=link_id, alert_id=alert_id)
+            return False
+
+    def _is_let_go(self, link_id: LinkId) -> bool:
+        """A look that locks nobody out: most of what is silenced stays so."""
+        with self.transactions.read() as tx:
+            return self._is_to_be_heard(self.hear.links.peek(tx, link_id), self.clock())
 
     def _decide_anew(self, alert_id: AlertId) -> bool:
         """One alert a transaction: whoever takes the inbox in may want the same links in another order."""

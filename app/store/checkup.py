@@ -39,7 +39,11 @@ class Checkup:
         """Raise unless somebody has made the stores: looking must not make them."""
         for file in self._files:
             if not file.exists():
-                raise StoreUnavailable(f"there is no {file.name} in {file.parent}")
+                raise StoreUnavailable(f"there is no {file.name} in {file.parent.absolute()}")
+
+    def exposed(self) -> tuple[Path, ...]:
+        """The files of the store that other users of this machine can read."""
+        return tuple(file.absolute() for file in self._files if _is_readable_by_others(file))
 
     def write(self, at: datetime) -> None:
         """Prove that the bridge's own store takes a write."""
@@ -70,6 +74,15 @@ class Checkup:
             return {name: (_found(engine, name), _head(name)) for name, engine in engines.items()}
         except sa.exc.DBAPIError as fault:
             raise StoreUnavailable(str(fault.orig)) from fault
+
+
+def _is_readable_by_others(file: Path) -> bool:
+    """Whether the group or everybody may read the file and pass through its folder."""
+    try:
+        through, readable = file.parent.stat().st_mode, file.stat().st_mode
+    except OSError:
+        return False
+    return bool((readable >> 2) & through & 0o011)
 
 
 def _head(branch: str) -> str:

@@ -5,6 +5,7 @@ SQLite: WAL and synchronous=FULL (a commit is on disk when it returns), a clock 
 that take the lock at once, so that read-then-write never meets a stale snapshot.
 """
 
+import contextlib
 import os
 import secrets
 import socket
@@ -68,11 +69,36 @@ def _postgres(url: str) -> sa.Engine:
 
 
 def _sqlite(path: Path) -> sa.Engine:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     engine = sa.create_engine(f"sqlite:///{path}", pool_size=40, max_overflow=40, hide_parameters=True)
+    sa.event.listen(engine, "do_connect", lambda *_: _make_file(path))
     sa.event.listen(engine, "connect", _prepare)
     take_turns(engine)
     return engine
+
+
+def make_private(folder: Path) -> None:
+    """Make the data directory, for its owner alone: alerts with their prompts lie in it as they came.
+
+    One that is there keeps its mode, which may be meant; ``truthvouch doctor`` says who can read it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _make_file(path: Path) -> None:
+    """An empty file is an empty database. SQLite itself would make it readable by all; its logs take its mode.
+
+    One that is there is not even opened: to close it would end the locks that this process's connections hold on it.
+    https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
+    """
+    with contextlib.suppress(OSError):  # it is there; or SQLite will say what is wrong
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_WRONLY, 0o600))
+
+
+def check_made(data_dir: Path, database_url: str | None) -> None:
+    """Raise ``StoreUnavailable`` unless somebody has made the store: looking must not make one."""
+    if not database_url and not (data_dir / "bridge.db").exists():
+        raise StoreUnavailable(f"there is no bridge.db in {data_dir.absolute()}")
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:

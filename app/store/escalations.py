@@ -10,10 +10,12 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from app.domain.escalation import Climb, State
-from app.domain.names import IncidentId
+from app.domain.link import Link
+from app.domain.names import IncidentId, Status
 from app.ports import Tx
+from app.store import codec
 from app.store.database import connection
-from app.store.schema import escalations
+from app.store.schema import OPEN_LINK, escalations, links
 
 _climb: TypeAdapter[Climb] = TypeAdapter(Climb)
 
@@ -28,6 +30,19 @@ _due = (
     .limit(sa.bindparam("at_most"))
 )
 _list = _select.order_by(escalations.c.due_at.asc().nulls_last(), escalations.c.changed_at.desc())
+_climbing = sa.exists().where(escalations.c.incident_id == links.c.incident_id)
+_missing = (
+    sa.select(links.c.state)
+    .where(
+        OPEN_LINK,
+        links.c.first_seen_at >= sa.bindparam("since"),
+        links.c.status != Status.RESOLVED.value,
+        links.c.paged.is_(True),
+        links.c.incident_id.is_not(None),
+        ~_climbing,
+    )
+    .order_by(links.c.id)
+)
 _inserts: Mapping[str, Any] = {"sqlite": sqlite_insert, "postgresql": postgres_insert}
 
 
@@ -63,6 +78,10 @@ class StoredClimbs:
         }
         made = _inserts[connection(tx).dialect.name](escalations).values(incident_id=climb.incident_id, **row)
         connection(tx).execute(made.on_conflict_do_update(index_elements=["incident_id"], set_=row))
+
+    def missing(self, tx: Tx, since: datetime) -> tuple[Link, ...]:
+        """Open links since then, with an incident that has no climb."""
+        return tuple(map(codec.load_link, connection(tx).execute(_missing, {"since": since}).scalars()))
 
     def listed(self, tx: Tx, limit: int, every: bool = False) -> tuple[Climb, ...]:
         """Those that are not finished, or all."""

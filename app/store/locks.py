@@ -9,7 +9,7 @@ from typing import IO
 import sqlalchemy as sa
 
 from app.ports import SeatLost, StoreUnavailable
-from app.store.database import Database
+from app.store.database import Database, make_private
 from app.store.marks import StoredMarks
 from app.store.migrate import ADVISORY_LOCK
 
@@ -27,7 +27,7 @@ class FileSeat:
     """The one worker's seat in a data directory: freed by the system the moment its holder dies."""
 
     def __init__(self, data_dir: Path) -> None:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        make_private(data_dir)
         self._path = data_dir / "worker.lock"
         self._file: IO[str] | None = None
 

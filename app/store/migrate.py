@@ -10,6 +10,7 @@ from alembic import command
 from alembic.config import Config
 
 from app.ports import StoreUnavailable
+from app.store.database import make_private
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 0x7472757468
@@ -41,7 +42,7 @@ def _upgrade(engine: sa.Engine, branch: str) -> None:
 @contextmanager
 def _alone(engine: sa.Engine, data_dir: Path) -> Iterator[None]:
     if engine.dialect.name == "sqlite":
-        data_dir.mkdir(parents=True, exist_ok=True)
+        make_private(data_dir)
         with (data_dir / "migrate.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

@@ -1,5 +1,6 @@
 """What people read: dead letters, links, and the time line of one matter."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import sqlalchemy as sa
 
 from app.domain.escalation import Climb
 from app.domain.link import Link
-from app.domain.names import AlertId, IncidentId, LinkId, Status
+from app.domain.names import AlertId, IncidentId, LinkId, Status, number_meant
 from app.ports import Page, Row, Tx
 from app.store import codec
 from app.store.database import connection
@@ -89,6 +90,14 @@ class StoredRecords:
         """Every link on this incident, oldest first."""
         return self._those(tx, links.c.incident_id == incident_id)
 
+    def about(self, tx: Tx, wanted: str) -> tuple[Link, ...]:
+        """Links of this alert id or incident id, else of this incident number (``2``, ``#2``), oldest first."""
+        if not _is_storable(wanted):
+            return ()
+        named = self._those(tx, sa.or_(links.c.alert_id == wanted, links.c.incident_id == wanted))
+        number = number_meant(wanted)
+        return named if named or number is None else self._numbered(tx, number)
+
     def climb(self, tx: Tx, incident_id: IncidentId) -> Climb | None:
         """How the escalation of this incident stands."""
         return StoredClimbs().peek(tx, incident_id) if _is_storable(incident_id) else None
@@ -102,12 +111,20 @@ class StoredRecords:
         if not _is_storable(wanted):
             return ()
         matters = sa.select(links.c.id).where(sa.or_(links.c.alert_id == wanted, links.c.incident_id == wanted))
-        found = connection(tx).execute(matters).scalars().all()
+        found: Sequence[int] = connection(tx).execute(matters).scalars().all()
+        number = number_meant(wanted)
+        if not found and number is not None:
+            found = [link.link_id for link in self._numbered(tx, number)]
         # Without a link there is no index to help: only an id nobody knows pays for that.
         unlinked = sa.or_(timeline.c.alert_id == wanted, timeline.c.incident_id == wanted)
         about = timeline.c.link_id.in_(found) if found else unlinked
         rows = _rows(tx, _paged(_line.where(about), timeline.c.id, page))
         return tuple({**row, "facts": codec.load_facts(row["facts"])} for row in rows)
+
+    def _numbered(self, tx: Tx, number: int) -> tuple[Link, ...]:
+        """No column has the number: the text narrows it down, without an index, and the link itself decides."""
+        named = sa.or_(*(links.c.state.contains(f'"incident_number":{number}{end}', autoescape=True) for end in ",}"))
+        return tuple(link for link in self._those(tx, named) if link.incident_number == number)
 
     def _those(self, tx: Tx, which: sa.ColumnElement[bool]) -> tuple[Link, ...]:
         rows = connection(tx).execute(_state.where(which).order_by(links.c.id))

@@ -76,8 +76,10 @@ def test_two_decisions_differ_in_whether_and_in_where(draft: Decision, kind: str
         ({"history": (moment("acknowledged"), moment("resolved"))}, "resolved_by_itself"),
         ({"history": (moment("resolved"),)}, "resolved_by_itself"),
         ({"history": (moment("resolved", author="Dana"),)}, "resolved_by_a_person"),
-        ({"history": (moment("triggered"),)}, "never_acknowledged"),
-        ({}, "never_acknowledged"),
+        ({"history": (moment("triggered"),)}, "still_open"),
+        ({"history": (moment("resolved"), Moment(DAY + timedelta(hours=1), "reopened", Side.PAGERDUTY))}, "still_open"),
+        ({"history": (moment("reopened"), moment("resolved"))}, "resolved_by_itself"),
+        ({}, "still_open"),
     ],
 )
 def test_what_a_page_was_worth(told: dict[str, Any], word: str):
@@ -117,8 +119,9 @@ def test_what_lost_pages_save_and_what_they_cost():
         past(4),
         past(5, verdict="true_alert"),
     )  # fmt: skip
-    assert {"false_alert": 1, "resolved_by_itself": 1, "never_acknowledged": 1} == dict(tested.saved())
+    assert {"false_alert": 1, "resolved_by_itself": 1} == dict(tested.saved())
     assert {"true_alert": 1, "acknowledged": 1} == dict(tested.costs())
+    assert 1 == tested.still_open
 
 
 def test_only_lost_pages_save_or_cost_anything():

@@ -20,6 +20,8 @@ from app.domain.escalation import (
     armed,
     course_of,
     finished,
+    flapped,
+    followed,
     heard,
     level_at,
 )
@@ -69,7 +71,7 @@ def test_the_table_of_words_is_total() -> None:
         (IncidentVerb.ACKNOWLEDGED, State.PAUSED, "acknowledged", None),
         (IncidentVerb.UNACKNOWLEDGED, State.RUNNING, "", at(15)),
         (IncidentVerb.RESOLVED, State.FINISHED, "resolved", None),
-        (IncidentVerb.REOPENED, State.RUNNING, "", at(16)),
+        (IncidentVerb.REOPENED, State.RUNNING, "", at(15)),
         (IncidentVerb.MERGED, State.FINISHED, "merged", None),
         (IncidentVerb.ANNOTATED, State.RUNNING, "", at(15)),
         (IncidentVerb.READ, State.RUNNING, "", at(15)),
@@ -96,13 +98,14 @@ OVER = heard(LINKED, word(IncidentVerb.RESOLVED, 20), NOW)
         (PAUSED, word(IncidentVerb.READ, 21, Status.OPEN), State.RUNNING, at(51), 1),
         (PAUSED, word(IncidentVerb.READ, 19, Status.OPEN), State.PAUSED, None, 1),
         (PAUSED, word(IncidentVerb.READ, 21, Status.RESOLVED), State.FINISHED, None, 1),
-        (PAUSED, word(IncidentVerb.REOPENED, 21), State.RUNNING, at(36), 0),
+        (PAUSED, word(IncidentVerb.REOPENED, 21), State.RUNNING, at(51), 1),
         (OVER, word(IncidentVerb.REOPENED, 21), State.RUNNING, at(36), 0),
         (OVER, word(IncidentVerb.REOPENED, 20), State.FINISHED, None, 0),
         (OVER, word(IncidentVerb.READ, 30, Status.OPEN), State.RUNNING, at(45), 0),
         (OVER, word(IncidentVerb.UNACKNOWLEDGED, 30), State.FINISHED, None, 0),
         (finished(LINKED, "cancelled"), word(IncidentVerb.UNACKNOWLEDGED, 30), State.FINISHED, None, 0),
-        (finished(LINKED, "low_urgency"), word(IncidentVerb.REOPENED, 30), State.RUNNING, at(45), 0),
+        (finished(LINKED, "low_urgency"), word(IncidentVerb.REOPENED, 30), State.FINISHED, None, 0),
+        (finished(OVER, "low_urgency"), word(IncidentVerb.REOPENED, 30), State.RUNNING, at(45), 0),
     ],
 )
 def test_what_starts_the_clock_again(
@@ -124,6 +127,51 @@ def test_the_order_in_which_words_arrive_does_not_matter_to_where_it_stands(orde
     for place in order:
         climb = heard(climb, words[place], NOW)
     assert (State.RUNNING, at(19), 0) == (climb.state, climb.due_at, climb.fired)
+
+
+AGAIN = heard(OVER, word(IncidentVerb.REOPENED, 21), NOW)
+
+
+@pytest.mark.parametrize(
+    "said", [word(IncidentVerb.REOPENED, 30), word(IncidentVerb.RESOLVED, 20.5), word(IncidentVerb.REOPENED, 21)]
+)
+def test_what_is_told_of_an_old_resolve_and_its_reopen_begins_nothing_anew(said: IncidentWord) -> None:
+    climb = moved(AGAIN, Move(1, "PMGMT", 1, at(36)), at(36))
+    after = heard(climb, said, NOW)
+    assert (1, at(66), State.RUNNING) == (after.fired, after.due_at, after.state)
+
+
+def test_a_resolve_that_is_told_after_its_reopen_begins_anew() -> None:
+    climb = moved(AGAIN, Move(1, "PMGMT", 1, at(36)), at(36))
+    climb = heard(heard(climb, word(IncidentVerb.REOPENED, 50), NOW), word(IncidentVerb.RESOLVED, 40), NOW)
+    assert (0, at(65), State.RUNNING) == (climb.fired, climb.due_at, climb.state)
+
+
+def test_a_climb_of_an_older_version_knows_by_its_clock_what_is_history() -> None:
+    old = replace(AGAIN, begun_at=None)
+    assert AGAIN.due_at == heard(old, word(IncidentVerb.REOPENED, 30), NOW).due_at
+    after = heard(heard(old, word(IncidentVerb.RESOLVED, 40), NOW), word(IncidentVerb.REOPENED, 50), NOW)
+    assert at(65) == after.due_at
+
+
+FLAP = Clock(resolved_at=at(14), reopened_at=at(17))
+
+
+@pytest.mark.parametrize(
+    ("climb", "due", "fired"),
+    [
+        (LINKED, at(15), 0),
+        (replace(LINKED, due_at=at(19)), at(15), 0),  # it waited for the end of the hold
+        (replace(LINKED, fired=1, clock_at=at(15), due_at=at(45)), at(45), 1),
+        (replace(LINKED, fired=1, skipped=1, due_at=at(19)), START, 1),
+    ],
+)
+def test_a_flap_leaves_it_where_it_was(climb: Climb, due: datetime, fired: int) -> None:
+    after = flapped(climb, FLAP)
+    assert (due, fired, State.RUNNING) == (after.due_at, after.fired, after.state)
+    assert after == followed(after, FLAP)
+    assert State.PAUSED is flapped(PAUSED, replace(FLAP, acknowledged_at=at(20))).state
+    assert "cancelled" == flapped(finished(LINKED, "cancelled"), FLAP).reason
 
 
 def test_a_reopened_matter_takes_todays_levels_and_a_wish_its_own() -> None:
@@ -234,11 +282,18 @@ TURNS = (OnCall("P", 1, "A"), OnCall("P", 2, "A"), OnCall("P", 2, "B"), OnCall("
         (Move(2, "P", 2, NOW), "P", (), False),
         (Move(2, "P", 2, NOW), "OTHER", ("B",), False),
         (Move(3, "P", 3, NOW), "P", ("A",), True),
+        (Move(3, "P", 3, NOW), "P", ("A", "B", "C"), False),
         (Move(4, "P", 4, NOW), "P", ("A",), False),
     ],
 )
 def test_whether_a_move_has_arrived(move: Move, policy: str, assigned: tuple[str, ...], expected: bool) -> None:
     assert expected is has_arrived(move, facts(policy=policy, assigned=assigned), TURNS)
+
+
+@pytest.mark.parametrize("levels", [(1, 2), (1, 3)])
+def test_the_same_people_on_both_levels_prove_nothing(levels: tuple[int, int]) -> None:
+    on_call = tuple(OnCall("P", level, "A") for level in levels)
+    assert not has_arrived(Move(1, "P", levels[1], NOW), facts(policy="P", assigned=("A",)), on_call)
 
 
 # ------------------------------------------------------------------------------------------------------- answers
@@ -296,6 +351,19 @@ def test_how_long_a_failure_waits(reply: Retry | Held, outcome: str, seconds: fl
     assert result.outcome == outcome
     assert NOW + timedelta(seconds=seconds) == result.climb.due_at
     assert level_at(LINKED) == level_at(result.climb)
+
+
+def test_no_failure_brings_a_level_forward() -> None:
+    soon = at(1)
+    assert level_at(LINKED) == set_back(LINKED, Retry("http_503"), soon, 0.5).climb.due_at
+    skipping = replace(LINKED, fired=1, skipped=1, due_at=soon)
+    assert soon + timedelta(seconds=1) == set_back(skipping, Retry("http_503"), soon, 0.5).climb.due_at
+
+
+@pytest.mark.parametrize("reply", [Retry("http_503"), Held("unauthorized"), Refused("not_found", 404)])
+def test_what_may_have_been_asked_is_not_forgotten(reply: Retry | Held | Refused) -> None:
+    move = Move(1, "PMGMT", 1, NOW, puts=True)
+    assert move == set_back(replace(LINKED, move=move), reply, NOW, 0.5).climb.move
 
 
 def test_a_final_no_ends_it_until_a_person_decides() -> None:

@@ -16,7 +16,7 @@ from app.domain.alert import Alert
 from app.domain.link import Link, Moment
 from app.domain.names import AlertId, Side, Urgency, incident_key
 from app.domain.rulebook import Decision, Sla
-from app.domain.stats import Stats, fold, frame
+from app.domain.stats import COUNTS, Stats, fold, frame
 from app.domain.stats_capacity import whole_weeks
 from app.domain.stats_numbers import Spread, percentile, slope, spread
 from app.domain.stats_period import Period, between, named
@@ -193,11 +193,14 @@ def test_the_seeded_history_is_counted_as_it_was_told():
         "merged": sum(story.merged for story in stories),
         "escalated": sum(story.escalations > 0 for story in stories),
         "escalations": sum(story.escalations for story in stories),
+        "acknowledged_after_escalation": sum(
+            story.escalations > 0 and story.acknowledged is not None for story in stories
+        ),
         "flaps": sum(number % 3 for number in range(325)),
     }
     assert expected == {name: getattr(SEEN, name) for name in expected}
     # Each of the thirteen stories was told 25 times: the same once more, as a table.
-    assert (325, 250, 225, 100, 25, 50, 25, 25, 50) == tuple(list(expected.values())[:9])
+    assert (325, 250, 225, 100, 25, 50, 25, 25, 50, 25) == tuple(list(expected.values())[:10])
 
 
 @pytest.mark.parametrize("what", ["acknowledged", "resolved"])
@@ -420,6 +423,24 @@ def test_where_an_incident_stands(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("told", "after_it"),
+    [
+        ([(5, "escalated"), (9, "acknowledged")], True),
+        ([(5, "escalated"), (5, "acknowledged")], True),
+        ([(5, "escalated"), (9, "resolved")], False),
+        ([(5, "acknowledged"), (9, "escalated")], False),
+        ([(5, "acknowledged"), (6, "unacknowledged"), (9, "escalated"), (12, "acknowledged")], True),
+        ([(5, "escalated"), (9, "resolved"), (10, "acknowledged")], False),  # too late: it was over
+        ([(9, "acknowledged")], False),
+    ],
+)
+def test_whether_somebody_acknowledged_after_an_escalation(told: list[tuple[float, str]], after_it: bool):
+    stood = course(after(*told), T + timedelta(days=1))
+    assert stood is not None
+    assert after_it == stood.acknowledged_after_escalation
+
+
 def test_an_incident_is_seen_as_it_was_then():
     told = after((5, "acknowledged"), (9, "resolved"), (20, "reopened"), (30, "resolved"))
     seen = [course(told, T + timedelta(minutes=minutes)) for minutes in (-1, 0, 5, 9, 20, 30)]
@@ -567,7 +588,7 @@ def test_two_parts_of_a_period_add_up_to_the_whole(told: list[Record], days: int
         fold(told, replace(frame(period, IN_NEW_YORK.until, SLA, LONG_AGO), as_of=IN_NEW_YORK.until))
         for period in (IN_NEW_YORK, *parts)
     )
-    for name in ("total", "acknowledged", "resolved", "open", "never_acknowledged", "reopened", "merged", "escalated"):
+    for name in COUNTS:
         assert getattr(whole, name) == sum(getattr(part, name) for part in seen)
     assert whole.alerts.total == sum(part.alerts.total for part in seen)
     assert whole.to_resolve.count == sum(part.to_resolve.count for part in seen)

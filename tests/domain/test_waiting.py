@@ -21,7 +21,7 @@ from app.domain.incident import IncidentFacts
 from app.domain.lifecycle import advance
 from app.domain.link import Clock, Known, Lane, Link, Note
 from app.domain.names import AlertId, IncidentId, Side, Status, Urgency, Via, incident_key
-from app.domain.outcome import Done, Refused
+from app.domain.outcome import Done, Refused, Retry
 from app.domain.reprieve import asked_again, let_go
 from app.domain.rulebook import Decision
 from app.domain.words import IncidentVerb, IncidentWord
@@ -32,6 +32,7 @@ OPEN = Link(
     Alert(AlertId("a1")), incident_key(AlertId("a1")), START, decision=PAGE, incident_id=IncidentId("Q1"),
     open_tried=True, alert_side=Known(Status.OPEN, START), incident_side=Known(Status.OPEN, START),
 )  # fmt: skip
+A_WEEK = timedelta(days=7)
 SOON, LATER = START + timedelta(seconds=1), START + timedelta(minutes=1)
 ACKNOWLEDGED = replace(OPEN, clock=Clock(acknowledged_at=SOON))
 RESOLVED = replace(OPEN, clock=Clock(resolved_at=SOON))
@@ -136,6 +137,28 @@ def test_what_somebody_reopened_meanwhile_is_not_resolved_again() -> None:
     reopened = advance(TAKEN, reopen, LATER + timedelta(seconds=3)).link
     assert Status.OPEN is reopened.status
     assert None is missing(reopened, P)
+
+
+@pytest.mark.parametrize("effect", ["LookForIncident", ""])
+def test_a_look_given_up_for_what_has_to_be_closed_is_made_again_by_a_replay(effect: str) -> None:
+    unclear = replace(RESOLVED, incident_id=None, incident_side=Known())
+    failing = unclear.with_lane(P, Lane(failing="read_timeout", failing_since=SOON))
+    look = record(failing, P, LookForIncident(), Retry("read_timeout"), SOON + 2 * A_WEEK, 0.5)
+    assert ("dead", None) == (look.outcome, missing(look.link, P))
+    assert None is missing(let_go(look.link, P, "LookForIncident"), P)
+    assert LookForIncident() == missing(asked_again(look.link, P, effect), P)
+    assert None is missing(asked_again(look.link, P, "AddNote"), P)
+
+
+@pytest.mark.parametrize("effect", ["ConfirmResolve", ""])
+def test_a_proof_given_up_is_looked_for_again_by_a_replay(effect: str) -> None:
+    gave_up = TAKEN.with_lane(P, replace(TAKEN.pagerduty, failing="http_500", failing_since=SOON))
+    dead = record(gave_up, P, ConfirmResolve(), Retry("http_500"), SOON + 2 * A_WEEK, 0.5)
+    assert ("dead", None) == (dead.outcome, missing(dead.link, P))
+    assert ConfirmResolve() == missing(asked_again(dead.link, P, effect), P)
+    assert None is missing(asked_again(dead.link, P, "AddNote"), P)
+    reopened = replace(dead.link, incident_side=Known(Status.OPEN, SOON + 3 * A_WEEK), clock=Clock())
+    assert None is missing(asked_again(reopened, P, effect), P)
 
 
 @pytest.mark.parametrize("status", [Status.OPEN, Status.ACKNOWLEDGED])

@@ -14,6 +14,7 @@ from app.services import connection_test
 from app.services.connection_ping import PATIENCE_SECONDS, ping
 from app.services.connection_test import APPEARS_SECONDS, TestEvent, draft
 from app.services.doctor import Finding, State
+from app.services.doctor_places import place
 from tests.fakes import FakeClock, FakePagerDuty
 
 PUBLIC = "https://bridge.example.com"
@@ -61,8 +62,9 @@ def test_it_comes_and_goes_by_the_events_api(stage: Stage) -> None:
 
 def test_without_an_api_key_it_says_what_nobody_saw(stage: Stage) -> None:
     (found,) = stage.run(rest=False)
-    assert State.FINE is found.state
+    assert [("test_event_unseen", "warning")] == codes([found])
     assert "nobody can see more" in found.words
+    assert connection_test.TITLE in found.todo
     assert ["trigger", "event resolve"] == stage.far.calls
 
 
@@ -180,6 +182,14 @@ def test_a_refusal_is_told_and_nothing_is_resolved(stage: Stage, reply: Reply[No
 
 
 # ------------------------------------------------------------------------------------------------ the ping
+
+
+def test_a_key_of_the_file_is_changed_in_the_file(stage: Stage) -> None:
+    stage.far.open = lambda draft: Held("unauthorized")  # type: ignore[method-assign]
+    key = place("pagerduty.api_key", "PAGERDUTY_API_KEY", {"pagerduty.api_key"})
+    (found,) = TestEvent(draft("mark", None), None, stage.far, stage.pause, api_key=key)()
+    assert "`truthvouch config pagerduty --api-key -`" in found.todo
+    assert "PAGERDUTY_API_KEY" not in found.words + found.todo
 
 
 @dataclass

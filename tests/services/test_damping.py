@@ -141,6 +141,118 @@ def test_an_alert_that_comes_back_within_the_hold_is_told_to_nobody_and_counted(
     assert (Status.OPEN, False) == (bridge.link().status, bridge.link().pagerduty.outstanding)
 
 
+def test_a_flap_of_what_somebody_has_in_hand_wakes_nobody(bridge: Bridge):
+    bridge.paged()
+    bridge.clock.move(60)
+    bridge.incident(IncidentVerb.ACKNOWLEDGED)
+    bridge.wait(10)
+    for _ in range(3):
+        bridge.alert(AlertVerb.RESOLVED)
+        bridge.wait(60)
+        bridge.alert(AlertVerb.REOPENED)
+        bridge.wait(60)
+    bridge.wait(3 * HOLD)
+    assert ([], Status.ACKNOWLEDGED) == (bridge.changes(), bridge.incident_status())
+    assert (3, Status.ACKNOWLEDGED) == (bridge.link().flaps, bridge.link().status)
+    # At TruthVouch each reopened alert is open until it is told that somebody has it: one call a flap.
+    acknowledges = [call for call in bridge.truthvouch.calls if call[1] is Status.ACKNOWLEDGED]
+    assert 1 + 3 == len(acknowledges) == len(bridge.truthvouch.calls)
+
+
+def test_what_somebody_acknowledges_while_the_resolve_is_held_is_in_hand_after_the_flap(bridge: Bridge):
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(30)
+    bridge.incident(IncidentVerb.ACKNOWLEDGED)
+    bridge.wait(30)
+    bridge.alert(AlertVerb.REOPENED)
+    bridge.wait(3 * HOLD)
+    assert ([], Status.ACKNOWLEDGED) == (bridge.changes(), bridge.link().status)
+
+
+@pytest.mark.parametrize(
+    ("verb", "before", "after"),
+    [
+        (IncidentVerb.ACKNOWLEDGED, Status.OPEN, Status.ACKNOWLEDGED),
+        (IncidentVerb.UNACKNOWLEDGED, Status.ACKNOWLEDGED, Status.OPEN),
+    ],
+)
+def test_what_a_person_said_before_a_flap_counts_though_it_is_heard_after_it(
+    bridge: Bridge, verb: IncidentVerb, before: Status, after: Status
+):
+    bridge.paged()
+    bridge.clock.move(60)
+    if before is Status.ACKNOWLEDGED:
+        bridge.incident(IncidentVerb.ACKNOWLEDGED)
+        bridge.wait(10)
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(10)
+    said_at = bridge.clock()
+    bridge.wait(10)
+    bridge.alert(AlertVerb.REOPENED)
+    assert before is bridge.link().status
+    bridge.incident(verb, at=said_at)
+    bridge.wait(3 * HOLD)
+    assert ([], after, after) == (bridge.changes(), bridge.link().status, bridge.incident_status())
+
+
+def test_a_reopen_of_what_pagerduty_has_seen_resolved_still_pages_again(bridge: Bridge):
+    """After a flap as before it: only a reopen within the hold leaves an acknowledge as it is."""
+    bridge.paged()
+    bridge.clock.move(60)
+    bridge.incident(IncidentVerb.ACKNOWLEDGED)
+    for seconds in (60, HOLD + 60, 60, 60):
+        bridge.alert(AlertVerb.RESOLVED)
+        bridge.wait(seconds)
+        bridge.alert(AlertVerb.REOPENED)
+        bridge.wait(60)
+    assert (["put resolved", "put open"], 3) == (bridge.changes(), bridge.link().flaps)
+    assert Status.OPEN is bridge.link().status
+
+
+def test_what_nobody_has_in_hand_any_more_is_open_after_a_flap(bridge: Bridge):
+    bridge.paged()
+    for verb in (IncidentVerb.ACKNOWLEDGED, IncidentVerb.UNACKNOWLEDGED):
+        bridge.clock.move(60)
+        bridge.incident(verb)
+    bridge.wait(10)
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(60)
+    bridge.alert(AlertVerb.REOPENED)
+    bridge.wait(3 * HOLD)
+    assert ([], Status.OPEN) == (bridge.changes(), bridge.link().status)
+
+
+def test_after_a_flap_pagerduty_is_looked_at_again_at_once(bridge: Bridge):
+    """What is left of the hold blinds nobody: the delayed delivery finds that nobody waits for it."""
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(60)
+    bridge.alert(AlertVerb.REOPENED)
+    assert not bridge.link().pagerduty.outstanding
+    bridge.clock.move(60)
+    bridge.pagerduty.put("Q1", Status.RESOLVED)  # by a person whose webhook is lost
+    bridge.clock.move(60)
+    bridge.reconcile()
+    assert Status.RESOLVED is bridge.link().status
+    bridge.wait(3 * HOLD)
+    assert [] == bridge.changes()
+
+
+def test_a_resolve_after_a_flap_is_owed_once_whatever_is_left_of_the_first_hold(bridge: Bridge):
+    bridge.paged()
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(60)
+    bridge.alert(AlertVerb.REOPENED)
+    bridge.wait(60)
+    bridge.alert(AlertVerb.RESOLVED)
+    bridge.wait(HOLD - 2)
+    assert [] == bridge.changes()
+    bridge.wait(3)
+    assert ["put resolved"] == bridge.changes()
+    assert not bridge.link().pagerduty.outstanding
+
+
 def test_a_flap_heard_twice_is_counted_once(bridge: Bridge):
     bridge.paged()
     resolved = bridge.alert(AlertVerb.RESOLVED)

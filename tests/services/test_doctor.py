@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from app.services.doctor import (
     State,
     ago,
     configuration,
+    data_exposed,
     examine,
     fine,
     is_well,
@@ -22,10 +24,12 @@ from app.services.doctor import (
     versions,
     vital_signs,
 )
+from app.services.doctor_places import Place, place
 from app.services.health import Check, Report
 from app.services.health import State as HealthState
 
 NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
+API_KEY = Place("PAGERDUTY_API_KEY")
 
 
 def codes(findings: Iterable[Finding]) -> list[tuple[str, str]]:
@@ -65,6 +69,21 @@ def test_everything_readyz_looks_at_has_its_code() -> None:
     assert [(code, "warning") for code in expected] == codes(vital_signs(report))
     assert [("worker_not_alive", "wrong")] == codes(vital_signs(Report({"worker": Check(HealthState.RED, "gone")})))
     assert [("ok", "fine")] == codes(vital_signs(Report({"worker": Check(HealthState.OK, "well")})))
+
+
+def test_what_works_and_somebody_should_know_is_no_tick() -> None:
+    unset = Check(HealthState.OK, "BRIDGE_PUBLIC_URL is not set.", {"codes": ["public_url_not_set"]})
+    assert [("public_url_not_set", "warning")] == codes(vital_signs(Report({"webhook_subscription": unset})))
+    well = Check(HealthState.OK, "In order.", {"codes": []})
+    assert [("ok", "fine")] == codes(vital_signs(Report({"webhook_subscription": well})))
+
+
+def test_a_store_that_others_can_read_is_told_with_what_ends_it() -> None:
+    assert [] == codes(data_exposed(()))
+    found = list(data_exposed((Path("/srv/my data/bridge.db"), Path("/srv/my data/inbox.db"))))
+    assert [("data_exposed", "warning")] == codes(found)
+    assert "bridge.db and inbox.db in /srv/my data" in found[0].words
+    assert "`chmod 700 '/srv/my data'`" in found[0].todo
 
 
 def test_a_store_of_another_version_is_wrong() -> None:
@@ -115,11 +134,32 @@ def test_when_an_old_secret_was_used_is_told_in_words() -> None:
     ],
 )
 def test_a_partners_answer_to_our_key(reply: Reply[object], code: tuple[str, str]) -> None:
-    assert [code] == codes(partners.key("PagerDuty", "PAGERDUTY_API_KEY", lambda: reply)())
+    assert [code] == codes(partners.key("PagerDuty", API_KEY, lambda: reply)())
+
+
+def test_a_key_of_the_file_is_told_to_stand_there_and_changed_there() -> None:
+    in_file = {"pagerduty.api_key", "truthvouch.api_key"}
+    ours = place("pagerduty.api_key", "PAGERDUTY_API_KEY", in_file)
+    (taken,) = partners.key("PagerDuty", ours, lambda: Done(None))()
+    (refused,) = partners.key("PagerDuty", ours, lambda: Held("unauthorized"))()
+    assert "PagerDuty takes the key in pagerduty.api_key of bridge.yaml." == taken.words
+    assert "PAGERDUTY_API_KEY" not in refused.words + refused.todo
+    assert "`truthvouch config pagerduty --api-key -`" in refused.todo
+    theirs = place("truthvouch.api_key", "TRUTHVOUCH_API_KEY", in_file)
+    (refused,) = partners.key("TruthVouch", theirs, lambda: Held("unauthorized"))()
+    assert "Put a valid one into truthvouch.api_key of bridge.yaml and restart." == refused.todo
+    (refused,) = partners.key("PagerDuty", place("pagerduty.api_key", "PAGERDUTY_API_KEY", ()), lambda: Held("x"))()
+    assert "Put a valid one into PAGERDUTY_API_KEY and restart." == refused.todo
+
+
+def test_old_secrets_are_removed_where_they_stand() -> None:
+    (found,) = secrets("pagerduty", 2, None, NOW, NOW, "pagerduty.webhook_secrets of bridge.yaml")
+    assert "pagerduty.webhook_secrets of bridge.yaml" in found.todo
+    assert "PAGERDUTY_WEBHOOK_SECRETS" not in found.todo
 
 
 def test_without_a_key_nobody_is_asked() -> None:
-    assert [("key_not_set", "warning")] == codes(partners.key("PagerDuty", "PAGERDUTY_API_KEY", None)())
+    assert [("key_not_set", "warning")] == codes(partners.key("PagerDuty", API_KEY, None)())
     assert [("key_not_set", "warning")] == codes(partners.subscription(None)())
     assert [("service_not_known", "warning")] == codes(partners.services(["P1"], Via.REST, None)())
 

@@ -1,16 +1,18 @@
 """A drill pages real people, so it closes what it opened, whatever happens."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.domain.incident import IncidentDraft
 from app.domain.names import IncidentKey, Status
-from app.domain.outcome import Held, Retry
+from app.domain.outcome import Done, Held, Retry
 from app.domain.words import IncidentVerb, Wish
 from app.ports import Row
-from app.services.escalate_drill import TITLE, Drill, NotClosed, NotOpened, Scene
+from app.services.escalate_drill import TITLE, Drill, NoPolicy, NotClosed, NotFound, NotOpened, Scene
 from app.services.operate import Operate
 from app.services.overview import Overview
 from app.store import own_mail
@@ -135,7 +137,60 @@ def test_an_unclear_open_is_found_and_closed(stage: Stage) -> None:
     assert Status.RESOLVED is stage.incident.status
 
 
+def test_an_unclear_open_that_pagerduty_lists_late_is_found_and_closed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.rig.pagerduty.faults.queue.append("reset")
+    looks, find = iter(range(3)), stage.rig.pagerduty.find
+    monkeypatch.setattr(stage.rig.pagerduty, "find", lambda key: find(key) if next(looks, None) is None else Done(()))
+    assert "exhausted" == stage.play()
+    assert Status.RESOLVED is stage.incident.status
+
+
+def test_an_unclear_open_that_nobody_finds_is_not_called_unopened(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.rig.pagerduty.faults.queue.append("reset")
+    monkeypatch.setattr(stage.rig.pagerduty, "find", lambda _key: Done(()))
+    with pytest.raises(NotFound, match="drill-1"):
+        stage.play()
+
+
+def test_an_interrupt_during_the_create_resolves_what_it_opened(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = stage.rig.pagerduty.open
+
+    def interrupted(draft: IncidentDraft) -> Any:
+        create(draft)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage.rig.pagerduty, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stage.play()
+    assert Status.RESOLVED is stage.incident.status
+
+
 def test_what_cannot_be_closed_is_said(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage.rig.pagerduty, "set_status", lambda *_told: Retry("http_503"))
     with pytest.raises(NotClosed, match="Q1"):
         stage.play()
+
+
+def test_a_policy_that_is_none_opens_nothing(stage: Stage) -> None:
+    object.__setattr__(stage.drill, "policies", stage.rig.pd)
+    with pytest.raises(NoPolicy, match="PNOPE"):
+        stage.play(replace(SCENE, policy_id="PNOPE"))
+    assert {} == stage.rig.pagerduty.incidents
+    assert "exhausted" == stage.play()
+
+
+def test_a_move_that_was_refused_leaves_no_dead_letter(stage: Stage) -> None:
+    def and_the_policy_goes(seconds: float) -> None:
+        stage.rig.pd.policies.pop("PMGMT", None)
+        waits(seconds)
+
+    waits = stage.wait
+    object.__setattr__(stage.drill, "pause", and_the_policy_goes)
+    assert "policy_not_found" == stage.play()
+    assert Status.RESOLVED is stage.incident.status
+    assert [] == list(stage.rig.dead())
+    assert None is stage.rig.climb().letter_id

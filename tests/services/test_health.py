@@ -122,3 +122,10 @@ def test_a_webhook_that_pagerduty_switched_off_is_degraded_and_says_what_to_do(d
     check = doors.health().checks["webhook_subscription"]
     assert (State.DEGRADED, ["subscription_temporarily_disabled"]) == (check.state, check.facts["codes"])
     assert "switched on again" in check.message
+
+
+def test_what_cannot_be_known_of_the_webhook_is_not_called_in_order(doors: Doors):
+    unset = Fault("public_url_not_set", "Nobody knows the address.", "Set it.", warning=True)
+    doors.vitals.set(subscription=Verdict(START, (unset,)))
+    check = doors.health().checks["webhook_subscription"]
+    assert (State.OK, "Nobody knows the address. Set it.") == (check.state, check.message)

@@ -9,8 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from app.domain.names import Source
-from app.domain.words import AlertVerb, Unreadable, Wish, WishVerb
+from app.domain.words import AlertVerb, Reading, Unreadable, Wish, WishVerb
 from app.ports import Page, Row, StoreUnavailable
+from app.services.escalate_wish import CANCELLING, arming
 from app.services.operate import Operate
 from app.services.overview import Overview
 from app.store import own_mail
@@ -68,6 +69,13 @@ class Desk:
         with self.rig._inbox.connect() as reader:
             query = sa.select(inbox.c.delivery_id).where(inbox.c.source == Source.BRIDGE.value)
             return list(reader.execute(query).scalars())
+
+
+class OldWorker(dict[bytes, tuple[Reading, ...]]):
+    """Reads no wish: it is of a version that knows none."""
+
+    def __getitem__(self, body: bytes) -> tuple[Reading, ...]:
+        return (Unreadable("unknown_mail"),)
 
 
 @pytest.fixture
@@ -169,6 +177,25 @@ def test_a_reconciliation_is_asked_for(desk: Desk) -> None:
 
 
 # -------------------------------------------------------------------------------------------------- waiting
+
+
+def test_an_escalation_is_armed_and_cancelled(desk: Desk) -> None:
+    assert "armed" == desk.operate(WishVerb.ESCALATE, "Q1", detail=arming("PMGMT", 15)).outcome
+    assert "cancelled" == desk.operate(WishVerb.ESCALATE, "Q1", detail=CANCELLING).outcome
+
+
+@pytest.mark.parametrize("detail", [arming("PMGMT", 30), arming("POTHER", 15), CANCELLING])
+def test_an_escalation_that_an_old_worker_parked_is_not_called_done(desk: Desk, detail: str) -> None:
+    desk.operate(WishVerb.ESCALATE, "Q1", detail=arming("PMGMT", 15))
+    desk.rig.said = OldWorker()
+    granted = desk.operate(WishVerb.ESCALATE, "Q1", detail=detail)
+    assert "not_taken" == granted.outcome
+    assert "End the old workers" in granted.words
+
+
+def test_nor_one_of_an_incident_that_had_none(desk: Desk) -> None:
+    desk.rig.said = OldWorker()
+    assert "not_taken" == desk.operate(WishVerb.ESCALATE, "Q1", detail=arming("PMGMT", 15)).outcome
 
 
 def test_a_worker_that_is_busy_leaves_it_stored_and_done_later(desk: Desk) -> None:

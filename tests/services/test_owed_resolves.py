@@ -11,6 +11,7 @@ import pytest
 from app.domain.answer import Answer, Failure
 from app.domain.incident import IncidentDraft
 from app.domain.names import Status, Urgency, Via
+from app.domain.outcome import Retry
 from app.domain.rulebook import Rule, RuleAction, Rulebook
 from app.domain.words import AlertVerb, WishVerb
 from app.pagerduty.events_api import EventsApi
@@ -267,3 +268,24 @@ def test_a_resolve_sent_to_another_key_than_the_trigger_is_made_up_for_by_rest(t
     bridge.settle_everything()
     assert [Status.RESOLVED] == bridge.incident_status()
     assert "put resolved" in bridge.account.calls
+
+
+def test_a_page_that_could_not_be_looked_for_in_a_week_is_closed_by_a_replay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its create was unclear and had its effect; its alert is over."""
+    rig = Rig(tmp_path)
+    rig.pagerduty.faults.queue.append("reset")
+    rig.alert(AlertVerb.CREATED)
+    with monkeypatch.context() as patch:
+        patch.setattr(rig.pagerduty, "find", lambda *_: Retry("http_500"))
+        rig.engine.run(rig.deliver, at_most=1)
+        rig.alert(AlertVerb.RESOLVED)
+        for _ in range(8 * 24):
+            rig.clock.move(3600)
+            rig.engine.run(rig.deliver, at_most=1)
+    assert ("gave_up:http_500", {}) == (rig.link().pagerduty.dead, rig.engine.waiting)
+    assert ["open"] == [facts.status for facts in rig.pagerduty.incidents.values()]
+    rig.wish(WishVerb.REPLAY, 1)
+    rig.run()
+    assert ["resolved"] == [facts.status for facts in rig.pagerduty.incidents.values()]

@@ -186,7 +186,10 @@ def test_an_incident_with_a_key_of_ours_that_nobody_knows_is_told_once(rig: Rig)
     )
     assert [("pagerduty", "unknown_incident")] == outcomes(rig)
     assert [] == outcomes(rig)
-    assert ["Q9"] == [finding.incident_id for finding in rig.reconcile(dry_run=True).findings]
+    found = rig.reconcile(dry_run=True)
+    assert ["Q9"] == [finding.incident_id for finding in found.findings]
+    assert ((), False) == (found.drift, found.agreed), "there is nothing to take in"
+    assert "--since" in found.findings[0].todo
 
 
 def test_an_incident_of_strangers_is_none_of_our_business(rig: Rig) -> None:
@@ -194,6 +197,15 @@ def test_an_incident_of_strangers_is_none_of_our_business(rig: Rig) -> None:
         IncidentId("Q9"), Status.OPEN, service_id="PMAIN", incident_key=IncidentKey("disk full")
     )
     assert [] == outcomes(rig)
+
+
+@pytest.mark.parametrize("kind", ["by-hand", "connection-test"])
+def test_an_incident_that_a_person_opened_is_no_drift(rig: Rig, kind: str) -> None:
+    rig.pagerduty.incidents["Q9"] = IncidentFacts(
+        IncidentId("Q9"), Status.OPEN, service_id="PMAIN", incident_key=IncidentKey(f"truthvouch-{kind}-{'0' * 32}")
+    )
+    found = rig.reconcile(dry_run=True)
+    assert ((), True) == (found.findings, found.agreed)
 
 
 def test_hundreds_of_open_incidents_are_read_page_by_page(tmp_path: Path) -> None:
@@ -236,6 +248,16 @@ def test_a_list_that_fails_is_no_news(rig: Rig, reply: Retry | Held | Refused) -
     assert ((), False) == (found.findings, found.complete)
     assert any("could not be listed" in fault for fault in found.faults)
     assert [] == rig.pagerduty.calls, "who does not answer a list is not asked for every incident"
+
+
+def test_calls_that_nobody_answers_read_nothing(rig: Rig) -> None:
+    rig.pagerduty.open_page = lambda services, offset=0: Retry("connect_failed")  # type: ignore[method-assign]
+    half = rig.reconcile(dry_run=True)
+    assert (True, False, False) == (half.readable, half.agreed, half.complete)
+    rig.truthvouch.page = lambda page, status=None: Retry("connect_failed")  # type: ignore[method-assign]
+    found = rig.reconcile(dry_run=True)
+    assert {Side.PAGERDUTY: 1, Side.TRUTHVOUCH: 1} == found.calls
+    assert (False, False) == (found.readable, found.agreed)
 
 
 @pytest.mark.parametrize("reply", [Refused("not_found", 404), Retry("timeout"), Held("unauthorized")])

@@ -148,3 +148,15 @@ def test_a_single_look_needs_no_running_bridge(tmp_path: Path):
     draft = shadow_of(settings, Fixed(Rulebook(shadow="draft.yaml"))).current()
     assert draft is not None
     assert "PENV" == draft.service_id
+
+
+def test_a_draft_that_says_nothing_of_pagerduty_has_what_is_in_force_also_when_that_changes(beside: Beside):
+    beside.write("rules: [{name: quiet, trigger: 'true', action: {type: create_incident, urgency: high}}]\n")
+    beside.rulebook.rulebook = Rulebook(shadow="draft.yaml", service_id="P1", escalation_policy_id="PP", version="v1")
+    first = beside.shadow.current()
+    beside.rulebook.rulebook = replace(beside.rulebook.rulebook, service_id="P2", version="v2")
+    beside.seconds += 2
+    then = beside.shadow.current()
+    assert first is not None
+    assert then is not None
+    assert [("P1", "PP"), ("P2", "PP")] == [(one.service_id, one.escalation_policy_id) for one in (first, then)]

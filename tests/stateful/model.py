@@ -3,10 +3,10 @@
 The model knows only what people did, where and when, and which webhooks about it were lost.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import product
+from datetime import datetime, timedelta
+from itertools import pairwise, product
 from math import prod
 
 from app.domain.names import Side, Status
@@ -44,14 +44,20 @@ def outcome(deeds: Iterable[Deed]) -> Status:
     return status
 
 
-def allowed(deeds: Sequence[Deed], looks: Sequence[datetime], unsure: Collection[Deed] = ()) -> set[Status]:
-    """Where both sides may stand.
+def allowed(
+    deeds: Sequence[Deed],
+    looks: Sequence[datetime],
+    unsure: Collection[Deed] = (),
+    hold: timedelta = timedelta(0),
+) -> Iterator[Status]:
+    """Where both sides may stand, one answer a story, the likeliest first.
 
     With every webhook delivered there is one answer. A deed whose webhook was lost can only be seen by a look, and a
     look sees what is there *then*: the deed may have been undone or overwritten by that time (it is as if it had never
     happened). PagerDuty tells in whole seconds when the incident last changed, so the deed counts as done in that
     second; TruthVouch tells no time, so there it counts as done when we looked. A deed beside a write of ours that says
-    the same is ``unsure``: its webhook cannot be told from that write's own, and an echo says nothing.
+    the same is ``unsure``: its webhook cannot be told from that write's own, and an echo says nothing. A resolve at
+    TruthVouch is held back for ``hold``: reopened before that, it may be as if neither had been.
     """
     choices: list[list[Deed | None]] = []
     for deed in deeds:
@@ -64,8 +70,25 @@ def allowed(deeds: Sequence[Deed], looks: Sequence[datetime], unsure: Collection
         else:
             choices.append([None, *_at_looks(deed, looks)])
     if prod(map(len, choices)) > MAX_STORIES:
-        return set(Status)
-    return {outcome(deed for deed in story if deed) for story in product(*choices)}
+        yield from Status
+    for story in product(*choices):
+        told = [deed for deed in story if deed]
+        yield from map(outcome, _flapping(told, hold) if hold else [told])
+
+
+def _flapping(story: Sequence[Deed], hold: timedelta) -> Iterator[list[Deed]]:
+    """The story, and what is left of it where flaps were told to nobody."""
+    told = sorted(story, key=lambda deed: deed.at)
+    turns = [deed for deed in told if deed.kind in ("resolve", "reopen")]
+    flaps = [pair for pair in pairwise(turns) if _is_flap(*pair, hold)]
+    for kept in product((True, False), repeat=len(flaps)):
+        gone = [deed for pair, keeps in zip(flaps, kept, strict=True) if not keeps for deed in pair]
+        yield [deed for deed in told if deed not in gone]
+
+
+def _is_flap(ended: Deed, begun: Deed, hold: timedelta) -> bool:
+    at_truthvouch = {ended.side, begun.side} == {Side.TRUTHVOUCH}
+    return at_truthvouch and (ended.kind, begun.kind) == ("resolve", "reopen") and begun.at - ended.at < hold
 
 
 def _at_looks(deed: Deed, looks: Sequence[datetime]) -> list[Deed]:
@@ -73,6 +96,10 @@ def _at_looks(deed: Deed, looks: Sequence[datetime]) -> list[Deed]:
 
 
 def _seen_again(deed: Deed, deeds: Sequence[Deed], looks: Sequence[datetime]) -> list[Deed]:
-    """A look that finds what a lost webhook would have told finds what was done there since, and dates both alike."""
+    """TruthVouch tells no time, so what a look finds counts as done then: a deed whose webhook is still under way at
+    the first look after it, and after a lost one whatever was done there since."""
+    if deed.side is not Side.TRUTHVOUCH:
+        return []
     after_a_lost_one = any(other.lost and other.side is deed.side and other.at <= deed.at for other in deeds)
-    return _at_looks(deed, looks) if deed.side is Side.TRUTHVOUCH and after_a_lost_one else []
+    dated = _at_looks(deed, looks)
+    return dated if after_a_lost_one else dated[:1]

@@ -87,8 +87,8 @@ def the_newest_word_won(world: World, link: Link) -> None:
     if link.shares:
         return
     deeds = deeds_of(world, link)
-    may_be = allowed(deeds, world.looks, [deed for deed in deeds if is_beside_our_own(world, link, deed)])
-    assert link.status in may_be, (may_be, deeds, link)
+    unsure = [deed for deed in deeds if is_beside_our_own(world, link, deed)]
+    assert link.status in allowed(deeds, world.looks, unsure, world.hold), (deeds, link)
 
 
 def deeds_of(world: World, link: Link) -> list[Deed]:

@@ -79,6 +79,8 @@ class World(Rig):
         """What people do around the next calls: before their effect, or after it and before their answer."""
         self.agreed_unlooked: list[tuple[Link, Status, Status | None]] = []
         """How both sides stood when it was quiet, before the bridge looked."""
+        self.hold = timedelta(0)
+        """For how long the rulebook holds a resolve from TruthVouch back."""
         self.discarded: set[str] = set()
         self.disturbances = 0
         super().__init__(data_dir, via)

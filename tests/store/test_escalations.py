@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
+from app.domain.alert import Alert
 from app.domain.escalation import Climb, Course, Move, Rung, State, armed, finished
-from app.domain.link import Clock
-from app.domain.names import AlertId, IncidentId, LinkId
+from app.domain.link import Clock, Link
+from app.domain.names import AlertId, IncidentId, LinkId, Urgency, incident_key
+from app.domain.rulebook import Decision
 from app.store.escalations import StoredClimbs
+from app.store.links import StoredLinks
 from app.store.retention import StoredRetention
 from app.store.schema import escalations
 from tests.store.conftest import Stores
@@ -35,6 +39,7 @@ def test_what_was_written_is_what_is_read(stores: Stores) -> None:
         by="dana",
         drill=True,
         heard=Clock(acknowledged_at=START, unacknowledged_at=START),
+        begun_at=START,
         fired=1,
         skipped=1,
         placed=True,
@@ -80,6 +85,25 @@ def test_the_list_shows_what_is_under_way_or_everything(stores: Stores) -> None:
         assert ["Q2", "Q1"] == [climb.incident_id for climb in CLIMBS.listed(tx, 10)]
         assert ["Q2", "Q1", "Q3"] == [climb.incident_id for climb in CLIMBS.listed(tx, 10, every=True)]
         assert ["Q2"] == [climb.incident_id for climb in CLIMBS.listed(tx, 1, every=True)]
+
+
+def test_links_without_a_climb_are_found_by_what_they_are(stores: Stores) -> None:
+    paged = Decision(Urgency.HIGH, "r", "v", "rule")
+
+    def link(name: str, **facts: Any) -> Link:
+        made = Link(Alert(AlertId(name)), incident_key(AlertId(name)), START, decision=paged)
+        return replace(made, incident_id=IncidentId(f"Q{name}"), **facts)
+
+    links, resolved = StoredLinks(), Clock(resolved_at=START)
+    with stores.bridge.begin() as tx:
+        for one in (
+            link("1"), link("2"), link("3", decision=None), link("4", clock=resolved),
+            link("5", first_seen_at=START - timedelta(seconds=1)), replace(link("6"), incident_id=None),
+        ):  # fmt: skip
+            links.add(tx, one)
+    save(stores, finished(a_climb("Q2"), "cancelled"))
+    with stores.bridge.read() as tx:
+        assert ["Q1"] == [one.incident_id for one in CLIMBS.missing(tx, START)]
 
 
 def test_only_what_is_over_and_needs_no_decision_is_swept(stores: Stores, tmp_path: object) -> None:

@@ -1,10 +1,13 @@
 """Migrations: what they make is what the code expects, and starting together is safe."""
 
+import os
+import stat
 import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +18,7 @@ from app.domain.alert import Alert
 from app.domain.link import Known, Link
 from app.domain.names import AlertId, Status, incident_key
 from app.store import codec
+from app.store.checkup import Checkup
 from app.store.database import open_bridge, open_inbox
 from app.store.migrate import MIGRATIONS, migrate
 from app.store.schema import bridge, inbox_metadata, links
@@ -32,6 +36,67 @@ def test_the_migrations_make_exactly_the_tables_the_code_expects(stores: Stores,
         expected = {column.name: (column.nullable, column.primary_key) for column in table.columns}
         assert expected == {column.name: (column.nullable, column.primary_key) for column in made.tables[name].columns}
         assert _indexed(table, engine) == _indexed(made.tables[name], engine), name
+
+
+def test_the_store_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    umask = os.umask(0o022)
+    try:
+        data, files = _made(tmp_path / "fresh" / "data")
+        there = tmp_path / "there"
+        there.mkdir(mode=0o755)
+        kept, inside = _made(there)
+    finally:
+        os.umask(umask)
+    assert (0o700, {0o600}) == (data, set(files.values()))
+    assert (0o755, {0o600}) == (kept, set(inside.values())), "a folder that is there keeps its mode"
+    assert {"bridge.db", "bridge.db-wal", "inbox.db", "inbox.db-wal"} <= set(files)
+
+
+def _made(data_dir: Path) -> tuple[int, dict[str, int]]:
+    """The modes of a new store's folder and of its databases and their logs, while they are in use."""
+    bridge_engine, inbox_engine = open_bridge(data_dir, None), open_inbox(data_dir, None)
+    migrate(bridge_engine, inbox_engine, data_dir)
+    with bridge_engine.begin() as one, inbox_engine.begin() as other:
+        for connection in (one, other):
+            connection.execute(sa.text("CREATE TABLE probe (number INTEGER)"))
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in data_dir.glob("*.db*")}
+    bridge_engine.dispose()
+    inbox_engine.dispose()
+    return stat.S_IMODE(data_dir.stat().st_mode), modes
+
+
+def test_a_database_that_is_there_is_not_opened_beside_its_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its closing would end the locks that this process holds on it, and two writers would meet."""
+    open_bridge(tmp_path, None).connect().close()
+    really, opened = os.open, []
+
+    def opening(path: Any, *how: Any, **more: Any) -> int:
+        descriptor = really(path, *how, **more)
+        opened.append(Path(path).name)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", opening)
+    open_bridge(tmp_path, None).connect().close()
+    assert "bridge.db" not in opened
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "exposed"),
+    [
+        (0o755, 0o644, True), (0o750, 0o640, True), (0o711, 0o604, True),
+        (0o700, 0o644, False), (0o755, 0o600, False), (0o750, 0o604, False),
+    ],
+)  # fmt: skip
+def test_who_can_read_the_store_is_seen(tmp_path: Path, folder: int, file: int, exposed: bool) -> None:
+    data = tmp_path / "data"
+    _made(data)
+    data.chmod(folder)
+    (data / "inbox.db").chmod(file)
+    checkup = Checkup(data, None)
+    assert ((data / "inbox.db",) if exposed else ()) == checkup.exposed()
+    checkup.close()
 
 
 def _indexed(table: sa.Table, engine: sa.Engine) -> set[tuple[bool, tuple[str, ...]]]:

@@ -206,7 +206,8 @@ def test_older_alerts_are_taken_in_only_on_demand(rarely: World):
 
 def test_a_side_without_a_key_is_skipped_and_said(rarely: World):
     half = reconcile(rarely, "--dry-run", PAGERDUTY_API_KEY="", PAGERDUTY_INTEGRATION_KEY="")
-    assert 0 == half.returncode, half
+    assert 1 == half.returncode, half
+    assert "agree" not in half.stdout
     assert "PAGERDUTY_API_KEY" in half.stderr
     nothing = reconcile(rarely, PAGERDUTY_API_KEY="", TRUTHVOUCH_API_KEY="")
     assert 2 == nothing.returncode, nothing

@@ -1,0 +1,62 @@
+"""What people ask for by an id or by the number that PagerDuty shows them, on both stores."""
+
+import pytest
+
+from app.domain.alert import Alert
+from app.domain.link import Link
+from app.domain.names import AlertId, IncidentId, incident_key
+from app.ports import Page, TimelineEntry
+from app.store.links import StoredLinks
+from app.store.records import StoredRecords
+from tests.fakes import START
+from tests.store.conftest import Stores
+
+records = StoredRecords()
+
+
+def keep(stores: Stores, alert_id: str, incident_id: str, number: int | None, **told: str | int) -> None:
+    alert = Alert(AlertId(alert_id), extra=dict(told))
+    link = Link(alert, incident_key(alert.alert_id), START, incident_id=IncidentId(incident_id), incident_number=number)
+    with stores.bridge.begin() as tx:
+        link_id = StoredLinks().add(tx, link).link_id
+        StoredLinks().write_timeline(tx, [TimelineEntry(START, f"{alert_id}.told", link_id, alert_id)])
+
+
+def found(stores: Stores, wanted: str) -> list[str]:
+    with stores.bridge.read() as tx:
+        told = [row["alert_id"] for row in records.timeline(tx, wanted, Page(10))]
+        assert told == [link.alert.alert_id for link in records.about(tx, wanted)]
+    return told
+
+
+@pytest.fixture
+def kept(stores: Stores) -> Stores:
+    keep(stores, "a2", "Q2", 2)
+    keep(stores, "also-2", "Q2", 2)
+    keep(stores, "a22", "Q22", 22)
+    keep(stores, "a3", "Q3", 3, incident_number=2, text='"incident_number":2,')
+    keep(stores, "7", "Q8", 8)
+    keep(stores, "a7", "Q7", 7)
+    return stores
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("a2", ["a2"]),
+        ("Q2", ["a2", "also-2"]),
+        ("2", ["a2", "also-2"]),
+        ("#2", ["a2", "also-2"]),
+        ("22", ["a22"]),
+        ("7", ["7"]),
+        ("#7", ["a7"]),
+        ("1", []),
+        ("%", []),
+        ("#", []),
+        ("²", []),
+        ("9" * 5000, []),
+        ("2\0", []),
+    ],
+)
+def test_an_id_counts_before_a_number(kept: Stores, wanted: str, expected: list[str]) -> None:
+    assert expected == found(kept, wanted)
