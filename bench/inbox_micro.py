@@ -26,7 +26,7 @@ from flask import Flask, request
 from app.domain.names import Side
 from app.ports import Delivery
 from app.store.database import open_inbox
-from app.store.inbox import insert_statement, row_of
+from app.store.inbox_rows import insert_statement, row_of
 from app.store.inbox_sqlite import SqliteInbox
 from app.store.schema import inbox_metadata
 from app.store.write_turn import WriteTurn

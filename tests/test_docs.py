@@ -1,4 +1,4 @@
-"""docs/what-moves.md says what the code does: every row is read, judged and compared."""
+"""The docs say what the code does: every row of docs/what-moves.md is read, judged and compared."""
 
 import json
 import re
@@ -225,3 +225,12 @@ def test_a_resolve_by_nobody_says_that_it_is_no_verdict() -> None:
     step = judged(of_pagerduty(rows[0]), "open")
     assert "no verdict" in resolution(step.link)
     assert NOW - BEFORE > timedelta(minutes=5)
+
+
+def test_every_test_that_a_promise_names_exists() -> None:
+    named = set(
+        re.findall(r"`(test_[a-z_]+)`", (Path(__file__).parents[1] / "docs" / "survives.md").read_text("utf-8"))
+    )
+    there = {path.stem for path in Path(__file__).parent.rglob("test_*.py")}
+    assert named
+    assert set() == named - there

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from app.ports import StoreUnavailable
-from app.store.inbox import Key, Row
+from app.store.inbox_rows import Key, Row
 
 MAX_ROWS = 32
 """Of one commit; bodies are at most 1 MiB each, so a batch stays below what one statement and one process may hold."""

@@ -14,7 +14,7 @@ import psycopg
 
 from app.ports import Delivery, StoreUnavailable
 from app.store.group_commit import PATIENCE_SECONDS, GroupCommit, UnwritableRow
-from app.store.inbox import Key, Row, insert_statement, row_of
+from app.store.inbox_rows import Key, Row, insert_statement, row_of
 
 CONNECT_SECONDS = 2
 """The least libpq knows. https://www.postgresql.org/docs/current/libpq-connect.html"""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from app.ports import Delivery, StoreUnavailable
 from app.store.group_commit import PATIENCE_SECONDS, GroupCommit, UnwritableRow
-from app.store.inbox import Key, Row, insert_statement, row_of
+from app.store.inbox_rows import Key, Row, insert_statement, row_of
 from app.store.write_turn import WriteTurn
 
 LOCK_SECONDS = 0.75

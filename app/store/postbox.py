@@ -8,7 +8,7 @@ from app.domain.names import Source, instant
 from app.ports import StoreUnavailable, Tx
 from app.store.arrivals import CURSOR
 from app.store.database import Database
-from app.store.inbox import storable_id
+from app.store.inbox_rows import storable_id
 from app.store.marks import StoredMarks
 from app.store.schema import Instant, inbox
 from app.store.vitals import WORKER_SEEN
