@@ -10,6 +10,7 @@
 ``web``             Flask and status codes; a view is a door
 ``sandbox``         simulated partners, which know nothing of the bridge
 ``reporting``       reports as people read them: text, CSV, a page with charts
+``configfile``      all and only ``bridge.yaml``: read, checked, and changed with its comments kept
 ``bootstrap``       the only place that names real adapters
 ``worker``, ``cli`` the process that delivers, and the ``truthvouch`` command
 ``handler``         ``PagerDutyHandler`` for Python developers

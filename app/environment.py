@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from app.errors import ConfigFault, Fault
-from app.yamltree import meant, one_of, told
+from app.errors import ConfigFault, Fault, meant, one_of, told
 
 PREFIXES = ("BRIDGE_", "TRUTHVOUCH_", "PAGERDUTY_")
 SECRETS = (

@@ -3,8 +3,9 @@
 ``BridgeError`` is the family; none of them ever holds a key, a secret or a personal text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 
 class BridgeError(Exception):
@@ -85,3 +86,26 @@ class ConfigFault(BridgeError, ValueError):
         count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
         lines = [f"{source}: {count}", *(f"  {fault}" for fault in self.faults)]
         super().__init__("bad_configuration", "\n".join(lines))
+
+
+def told(value: object) -> str:
+    """A value as a fault quotes it, cut short."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict | list):
+        return "a section" if isinstance(value, dict) else "a list"
+    text = str(value).lower() if isinstance(value, bool) else repr(str(value)) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """What may have been meant by a misspelt word."""
+    candidates = sorted(known)
+    close = get_close_matches(word.lower(), candidates, n=1, cutoff=0.6) or get_close_matches(word, candidates, n=1)
+    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(candidates)}"
+
+
+def one_of(words: Iterable[str]) -> str:
+    """``a, b or c``."""
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last

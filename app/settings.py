@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from app.credentials import Credentials, given_by_file, held_in
+from app.configfile.keys import Credentials, given_by_file, held_in
 from app.domain.names import Via
 from app.domain.rulebook import Rulebook
 from app.environment import Environment, read_secret_file

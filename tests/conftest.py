@@ -19,6 +19,7 @@ from typing import Any
 import hypothesis
 import psycopg
 import pytest
+import structlog
 
 # --------------------------------------------------------------------------------------------- loopback only
 
@@ -90,6 +91,14 @@ class FakeClock:
         """Move on by so many seconds."""
         self.now += timedelta(seconds=seconds)
         return self.now
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nobody_has_configured_the_log() -> Iterator[None]:
+    """Each file begins as a process does, whatever the one before it left behind."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

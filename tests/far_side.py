@@ -96,10 +96,15 @@ def _handler(far_side: Callable[[], FarSide]) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    """With the library's five, callers that come together are made to wait for the kernel's second try."""
+
+
 @contextmanager
 def far_side() -> Iterator[FarSide]:
     """A partner listening on a free loopback port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(lambda: here))
+    server = _Server(("127.0.0.1", 0), _handler(lambda: here))
     server.daemon_threads = True
     here = FarSide(f"http://127.0.0.1:{server.server_address[1]}")
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from app.cli import main
 from app.configfile import load
-from app.credentials import held_in
+from app.configfile.keys import held_in
 from app.settings import Settings
 from tests.system.processes import PYTHON, ROOT
 from tests.system.sandbox import Sandbox

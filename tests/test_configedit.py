@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import yamledit
-from app.configedit import remove, set_values, upsert
-from app.configfile import load, parse
-from app.credentials import held_in
+from app.configfile import lines, load, parse
+from app.configfile.edit import remove, set_values, upsert
+from app.configfile.keys import held_in
+from app.configfile.tree import plain, read
 from app.domain.names import Urgency
 from app.errors import ConfigFault
-from app.yamltree import plain, read
 
 EXAMPLE = (Path(__file__).parents[1] / "docs" / "bridge.example.yaml").read_text("utf-8")
 KEY = "integration-key-marker-0001"
@@ -112,15 +111,15 @@ def test_what_is_put_is_what_is_read_and_comments_stay(text: str, path: str, val
         inner[key] = inner[key] if isinstance(inner.get(key), dict) else {}
         inner = inner[key]
     inner[keys[-1]] = value
-    new = yamledit.put(text, path, value)
+    new = lines.put(text, path, value)
     assert expected == tree(new)
     assert comments(text) == comments(new)
-    assert new == yamledit.put(new, path, value)
+    assert new == lines.put(new, path, value)
 
 
 @given(files(), _paths)
 def test_what_is_taken_out_is_gone_and_comments_stay(text: str, path: str):
-    new = yamledit.put(text, path, None)
+    new = lines.put(text, path, None)
     keys, inner = path.split("."), tree(new)
     for key in keys[:-1]:
         inner = inner.get(key) or {}
@@ -131,12 +130,12 @@ def test_what_is_taken_out_is_gone_and_comments_stay(text: str, path: str):
 @given(files(), st.sampled_from("abc"), _values.filter(no_surrogates))
 def test_an_entry_takes_its_place_and_the_others_keep_theirs(text: str, name: str, value: object):
     before = [one["name"] for one in tree(text).get("rules") or ()]
-    new = yamledit.put_entry(text, "rules", "name", {"name": name, "x": value})
+    new = lines.put_entry(text, "rules", "name", {"name": name, "x": value})
     entries = tree(new)["rules"]
     assert {"name": name, "x": value} in entries
     assert (before if name in before else [*before, name]) == [one["name"] for one in entries]
     assert comments(text) == comments(new)
-    gone = yamledit.take_entry(new, "rules", "name", name)
+    gone = lines.take_entry(new, "rules", "name", name)
     assert [one for one in before if one != name] == [one["name"] for one in tree(gone)["rules"]]
     assert comments(text) == comments(gone)
 

@@ -25,7 +25,7 @@ def configured(form: str | None, level: str = "INFO") -> Iterator[io.StringIO]:
     hooks, level_before, config = (
         (sys.excepthook, threading.excepthook),
         logging.getLogger().level,
-        structlog.get_config(),
+        structlog.get_config() if structlog.is_configured() else None,
     )
     concealed = set(logs._concealed)
     logs.configure(form, level, out)
@@ -36,7 +36,7 @@ def configured(form: str | None, level: str = "INFO") -> Iterator[io.StringIO]:
         root.handlers = [handler for handler in root.handlers if not isinstance(handler, logs._Handler)]
         sys.excepthook, threading.excepthook = hooks
         root.setLevel(level_before)
-        structlog.configure(**config)
+        structlog.configure(**config) if config is not None else structlog.reset_defaults()
         logs._concealed.clear()
         logs._concealed.update(concealed)
         logging.captureWarnings(False)

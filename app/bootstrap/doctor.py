@@ -8,7 +8,7 @@ from functools import partial
 
 from app.bootstrap.rules import Fixed, shadow_of
 from app.bootstrap.subscriptions import rest, service_ids, wanted, watch_over
-from app.credentials import exposed
+from app.configfile.keys import exposed
 from app.domain.names import Side
 from app.domain.outcome import Reply
 from app.domain.rulebook import Rulebook

@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from app import configedit, configfile
+from app import configfile
+from app.configfile import edit
 from app.domain.rulebook import Rule, Rulebook
 
 
 def write_rule(path: Path, name: str, trigger: str, action: Mapping[str, Any]) -> dict[str, Any]:
     """Add or replace the rule of this name."""
     entry = {"name": name, "trigger": trigger, "action": _filled(action)}
-    changed = configedit.upsert(path, "rules", "name", entry)
+    changed = edit.upsert(path, "rules", "name", entry)
     rules = configfile.load(path).rules
     rule = next(rule for rule in rules if rule.name == name)
     return _told(path, changed, {"rule": _rule(rule), "place": rules.index(rule) + 1})
@@ -20,14 +21,14 @@ def write_rule(path: Path, name: str, trigger: str, action: Mapping[str, Any]) -
 def write_severity_map(path: Path, severity_map: Mapping[str, str | None]) -> dict[str, Any]:
     """Lay these severities over those of the file."""
     words = {f"severity_map.{severity}": urgency or "none" for severity, urgency in severity_map.items()}
-    changed = configedit.set_values(path, words)
+    changed = edit.set_values(path, words)
     return _told(path, changed, {"severity_map": _severities(configfile.load(path))})
 
 
 def write_escalation(path: Path, policy_id: str, levels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Set policy and levels; whether urgency is raised stays as it is."""
     entries = [_filled(level) for level in levels]
-    changed = configedit.set_values(path, {"escalation.policy_id": policy_id, "escalation.levels": entries})
+    changed = edit.set_values(path, {"escalation.policy_id": policy_id, "escalation.levels": entries})
     escalation = configfile.load(path).escalation
     in_force = {
         "escalation_policy_id": escalation.policy_id,

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from app import configfile
 from app.bootstrap.common import fingerprint
+from app.configfile.tree import MAX_FILE_BYTES, Node
 from app.domain.cover import unreachable
 from app.domain.names import Via
 from app.domain.rulebook import RuleAction, Rulebook, completed
-from app.errors import ConfigFault, Fault
+from app.errors import ConfigFault, Fault, told
 from app.services.backtest import names_of
 from app.services.shadow import MISSING
 from app.settings import Settings
-from app.yamltree import MAX_FILE_BYTES, Node, told
 
 
 def faults(settings: Settings, path: Path, known_fields: Set[str] | None, now: datetime) -> tuple[Fault, ...]:

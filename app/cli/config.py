@@ -16,7 +16,7 @@ def config() -> None:
 @config.command()
 def check() -> None:
     """Read environment and bridge.yaml as a start would, and tell every fault and everything that is missing."""
-    from app import credentials
+    from app.configfile import keys
 
     settings = read_settings()
     rulebook = check_config(settings)
@@ -25,7 +25,7 @@ def check() -> None:
         click.echo(f"missing   {words}")
     for words in degraded:
         click.echo(f"degraded  {words}")
-    if words := credentials.exposed(settings.config_path):
+    if words := keys.exposed(settings.config_path):
         click.echo(f"exposed   {words}")
     click.echo(f"rulebook  {settings.config_path}: {len(rulebook.rules)} rules, version {rulebook.version}")
     sys.exit(NOT_SO if missing else 0)

@@ -93,17 +93,17 @@ def _asked(option: str, lines: list[str]) -> str:
 
 
 def _write(path: Path, given: dict[str, Any]) -> dict[str, Any]:
-    from app import configedit, credentials
+    from app.configfile import edit, keys
     from app.errors import ConfigFault
 
     try:
         if secrets := given.get("pagerduty.webhook_secrets"):
-            kept = credentials.held_in(path).webhook_secrets
+            kept = keys.held_in(path).webhook_secrets
             given["pagerduty.webhook_secrets"] = list(dict.fromkeys((*secrets, *kept)))
-        changed = configedit.set_values(path, given)
+        changed = edit.set_values(path, given)
     except ConfigFault as fault:
         refuse(f"{fault}\n{path} was left as it is.")
-    return {"file": str(path), "changed": list(changed), "overridden": credentials.overridden(given, os.environ)}
+    return {"file": str(path), "changed": list(changed), "overridden": keys.overridden(given, os.environ)}
 
 
 def _tell_changes(told: Mapping[str, Any]) -> None:

@@ -63,7 +63,7 @@ def add(
     as_json: bool,
 ) -> None:
     """Silence the alerts that match, and tell how many of the last 7 days it would have silenced."""
-    from app import configedit
+    from app.configfile import edit
     from app.errors import ConfigFault
 
     if (lasting is None) == (until is None):
@@ -78,7 +78,7 @@ def add(
     count = _count(settings, silence)
     _confirm(silence, count, yes, as_json)
     try:
-        changed = configedit.upsert(settings.config_path, "silences", "name", _entry(silence))
+        changed = edit.upsert(settings.config_path, "silences", "name", _entry(silence))
     except ConfigFault as fault:
         refuse(str(fault))
     if as_json:
@@ -95,13 +95,13 @@ def add(
 @json_option
 def end(name: str, as_json: bool) -> None:
     """End a silence now: what it silenced and is still open is decided anew, and pages if it deserves it."""
-    from app import configedit
+    from app.configfile import edit
     from app.errors import ConfigFault
 
     settings = read_settings()
     was_in_force = name in {one.name for one in in_force(check_config(settings).silences, datetime.now(UTC))}
     try:
-        changed = configedit.remove(settings.config_path, "silences", "name", name)
+        changed = edit.remove(settings.config_path, "silences", "name", name)
     except ConfigFault as fault:
         refuse(str(fault))
     if as_json:

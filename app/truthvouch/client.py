@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from app import configfile
-from app.credentials import held_in
+from app.configfile.keys import held_in
 from app.domain.names import AlertId, Status
 from app.domain.outcome import Done, Refused
 from app.domain.payload import table_of

@@ -11,9 +11,10 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
-from app.configcalls import calls, dashboard_url
-from app.configtriggers import MAX_NAME_CHARS, check_names, silences, trigger, utc_now
-from app.credentials import PAGERDUTY_KEYS, TRUTHVOUCH_KEYS, credentials, without_secrets
+from app.configfile.far_calls import calls, dashboard_url
+from app.configfile.keys import PAGERDUTY_KEYS, TRUTHVOUCH_KEYS, credentials, without_secrets
+from app.configfile.tree import MAX_FILE_BYTES, Node, plain, read
+from app.configfile.triggers import MAX_NAME_CHARS, check_names, silences, trigger, utc_now
 from app.domain.names import Urgency, Via
 from app.domain.rulebook import (
     DEFAULT_SEVERITY_MAP,
@@ -25,8 +26,7 @@ from app.domain.rulebook import (
     Rulebook,
     Sla,
 )
-from app.errors import ConfigFault, Fault
-from app.yamltree import MAX_FILE_BYTES, Node, plain, read, told
+from app.errors import ConfigFault, Fault, told
 
 MAX_RULES = 500
 MAX_TITLE_CHARS = 1_024

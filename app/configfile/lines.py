@@ -7,8 +7,7 @@ values too, so a change that did not come out as meant is found by reading the n
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from app.errors import ConfigFault, Fault
-from app.yamlplaces import (
+from app.configfile.places import (
     Node,
     Pair,
     after_colon,
@@ -24,8 +23,9 @@ from app.yamlplaces import (
     newline,
     next_line,
 )
-from app.yamltext import INDENT, flow, lines_of, lines_of_item, lines_of_pair
-from app.yamltree import plain, read
+from app.configfile.scalars import INDENT, flow, lines_of, lines_of_item, lines_of_pair
+from app.configfile.tree import plain, read
+from app.errors import ConfigFault, Fault
 
 GONE: Final = object()
 

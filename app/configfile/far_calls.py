@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
+from app.configfile.tree import Node, plain
 from app.domain.rulebook import DEFAULT_DASHBOARD_URL, Call, TruthVouchCalls
-from app.yamltree import Node, plain
 
 
 class Method(StrEnum):

@@ -2,9 +2,10 @@
 
 from datetime import UTC, date, datetime
 
+from app.configfile.tree import Node
 from app.domain.names import instant
 from app.domain.silences import LONGEST, Silence
-from app.yamltree import Node, told
+from app.errors import told
 
 MAX_SILENCES = 200
 MAX_NAME_CHARS = 200

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from app.configfile.tree import MAX_FILE_BYTES, Node, read
 from app.environment import E_MAIL, url_problem
-from app.yamltree import MAX_FILE_BYTES, Node, read
 
 VARIABLES: Mapping[str, str] = {
     "pagerduty.integration_key": "PAGERDUTY_INTEGRATION_KEY",

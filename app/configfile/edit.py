@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from app.configfile import parse
-from app.credentials import is_secret, masked
-from app.errors import ConfigFault, Fault
-from app.yamledit import put, put_entry, take_entry
-from app.yamltree import MAX_FILE_BYTES, plain, read, told
+from app.configfile.keys import is_secret, masked
+from app.configfile.lines import put, put_entry, take_entry
+from app.configfile.reading import parse
+from app.configfile.tree import MAX_FILE_BYTES, plain, read
+from app.errors import ConfigFault, Fault, told
 
 PRIVATE = 0o600
 """The mode of a file that holds credentials."""

@@ -7,11 +7,10 @@ was wrong is noted in ``faults`` with path, line and remedy, so that one reading
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.errors import Fault
+from app.errors import Fault, meant, one_of, told
 
 if TYPE_CHECKING:
     from ruamel.yaml.events import Event
@@ -173,29 +172,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, int):
         return int(value)
     return float(value) if isinstance(value, float) else str(value)
-
-
-def told(value: object) -> str:
-    """A value as a fault quotes it, cut short."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, dict | list):
-        return "a section" if isinstance(value, dict) else "a list"
-    text = str(value).lower() if isinstance(value, bool) else repr(str(value)) if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else text[:59] + "…"
-
-
-def meant(word: str, known: Iterable[str]) -> str:
-    """What may have been meant by a misspelt word."""
-    candidates = sorted(known)
-    close = get_close_matches(word.lower(), candidates, n=1, cutoff=0.6) or get_close_matches(word, candidates, n=1)
-    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(candidates)}"
-
-
-def one_of(words: Iterable[str]) -> str:
-    """``a, b or c``."""
-    *most, last = words
-    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _refused(events: "Iterable[Event]") -> Fault | None:
