@@ -5,12 +5,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from app.store.bell import MAX_PATH_BYTES, PostgresBell, SocketBell, bell_path, open_bell
 from tests.store.test_inbox import ROOT
+from tests.system.waiting import until
 
 ALARM_SECONDS = 10
 NOBODY = "postgresql://postgres@127.0.0.1:9/test"
@@ -159,6 +161,14 @@ def test_every_listener_on_postgresql_hears(notified, postgres_url):
     ringer.close()
 
 
+def _listeners(owner: psycopg.Connection[Any]) -> int:
+    counted = owner.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'truthv%' AND datname = current_database()"
+    ).fetchone()
+    assert counted
+    return int(counted[0])
+
+
 @pytest.mark.postgres
 def test_a_lost_listening_connection_costs_one_wait(notified, postgres_url):
     with psycopg.connect(postgres_url, autocommit=True) as owner:
@@ -166,6 +176,7 @@ def test_a_lost_listening_connection_costs_one_wait(notified, postgres_url):
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name LIKE 'truthv%' AND datname = current_database()"
         )
+        until(lambda: not _listeners(owner), "the server has ended it", 5)
     assert not notified.wait(0.01)
     assert notified.wait(ALARM_SECONDS)  # connected anew: what rang meanwhile is not known, so look
     ringer = PostgresBell(postgres_url)

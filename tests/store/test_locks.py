@@ -4,6 +4,7 @@ from pathlib import Path
 
 from app.store.database import open_bridge
 from app.store.locks import FileSeat, PostgresSeat
+from tests.system.waiting import until
 
 
 def test_one_worker_holds_the_seat_of_a_data_directory(tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ def test_workers_on_postgresql_have_seats_of_their_own_and_one_leads(tmp_path: P
     assert ["worker-0", "worker-1"] == [first.take(), second.take()]
     assert [True, False, True] == [first.leads(), second.leads(), first.leads()]
     first.leave()
-    assert second.leads()
+    until(second.leads, "the server has ended the session that led", 5)
     assert "worker-0" == third.take()
     for seat in (second, third):
         seat.leave()
