@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import TypeAdapter
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -16,8 +15,6 @@ from app.ports import Tx
 from app.store import codec
 from app.store.database import connection
 from app.store.schema import OPEN_LINK, escalations, links
-
-_climb: TypeAdapter[Climb] = TypeAdapter(Climb)
 
 _select = sa.select(escalations.c.state)
 _peek = _select.where(escalations.c.incident_id == sa.bindparam("wanted"))
@@ -74,7 +71,7 @@ class StoredClimbs:
             "due_at": climb.due_at,
             "letter_id": climb.letter_id,
             "changed_at": at,
-            "state": _climb.dump_json(climb, exclude_defaults=True).decode(),
+            "state": codec.dump_climb(climb),
         }
         made = _inserts[connection(tx).dialect.name](escalations).values(incident_id=climb.incident_id, **row)
         connection(tx).execute(made.on_conflict_do_update(index_elements=["incident_id"], set_=row))
@@ -87,9 +84,9 @@ class StoredClimbs:
         """Those that are not finished, or all."""
         query = _list if every else _list.where(escalations.c.finished.is_(False))
         rows = connection(tx).execute(query.limit(limit)).scalars()
-        return tuple(_climb.validate_json(row) for row in rows)
+        return tuple(codec.load_climb(row) for row in rows)
 
 
 def _one(tx: Tx, query: sa.Select[Any], wanted: str | int) -> Climb | None:
     row = connection(tx).execute(query, {"wanted": wanted}).scalar_one_or_none()
-    return None if row is None else _climb.validate_json(row)
+    return None if row is None else codec.load_climb(row)
