@@ -4,8 +4,9 @@ import threading
 from pathlib import Path
 
 from app.domain.names import IncidentId
-from app.services.escalate_round import AT_ONCE, EscalationRound
+from app.services.escalate_round import AT_ONCE, REST_SECONDS, EscalationRound
 from tests.climbing import ClimbingRig
+from tests.system.waiting import until
 
 
 def test_a_slow_incident_delays_no_other_and_is_begun_once(tmp_path: Path) -> None:
@@ -72,9 +73,38 @@ def test_a_climb_that_breaks_is_begun_again(tmp_path: Path) -> None:
 
     look = EscalationRound(rig.database, rig.climbs, escalate, rig.clock)
     for _ in range(2):
-        for _ in range(500):
-            look()
-            if done.acquire(timeout=0.01):
-                break
-        else:
-            raise AssertionError("it was not begun again")
+        look()
+        assert done.acquire(timeout=20)
+        until(lambda: not look._in_hand, "it has broken", 20)
+        rig.clock.move(REST_SECONDS + 1)
+
+
+def test_climbs_that_break_hold_back_no_other_and_rest_between_tries(tmp_path: Path) -> None:
+    rig = ClimbingRig(tmp_path)
+    for number in range(1, AT_ONCE + 2):
+        rig.page(f"a{number}")
+        rig.clock.move(1)
+    rig.clock.move(3600)
+    last, begun, ended = f"Q{AT_ONCE + 1}", list[str](), threading.Semaphore(0)
+    all_in_hand = threading.Event()
+
+    def escalate(incident_id: IncidentId) -> str:
+        all_in_hand.wait(20)
+        begun.append(incident_id)
+        ended.release()
+        if incident_id != last:
+            raise ValueError("unreadable")
+        return "moved"
+
+    look = EscalationRound(rig.database, rig.climbs, escalate, rig.clock)
+    look()
+    all_in_hand.set()
+    assert all(ended.acquire(timeout=20) for _ in range(AT_ONCE))
+    until(lambda: not look._in_hand, "the broken ones have ended", 20)
+    look()
+    assert ended.acquire(timeout=20)
+    assert [last] == begun[AT_ONCE:]
+    until(lambda: not look._in_hand, "the last one has ended", 20)
+    rig.clock.move(REST_SECONDS + 1)
+    look()
+    assert all(ended.acquire(timeout=20) for _ in range(AT_ONCE))
