@@ -1,4 +1,7 @@
-"""The one way in: marks every answer as simulated, remembers every call to a partner, and lets faults strike."""
+"""The one way in: marks every answer as simulated, remembers every call to a partner, and lets faults strike.
+
+A partner's answers carry the date of its own clock.
+"""
 
 import errno
 import io
@@ -9,6 +12,9 @@ import struct
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
+
+from werkzeug.datastructures import Headers
+from werkzeug.http import http_date
 
 from app.sandbox.calls import Call
 from app.sandbox.faults import Fault
@@ -36,12 +42,15 @@ class Gate:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         statuses: list[int] = []
+        partner = partner_of(environ.get("PATH_INFO", "/"))
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             statuses.append(int(status[:3]))
-            return start_response(status, [*headers, SIMULATION], *rest)
+            marked = Headers([*headers, SIMULATION])
+            if partner is not None:
+                marked.setdefault("Date", http_date(self._world.clocks[partner]()))
+            return start_response(status, marked.to_wsgi_list(), *rest)
 
-        partner = partner_of(environ.get("PATH_INFO", "/"))
         if partner is None:
             return self._inner(environ, start)
         return self._as_partner(partner, environ, start, statuses)

@@ -4,12 +4,12 @@ import heapq
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from app.sandbox.parcel import Parcel, arrange, judge, retry_after
+from app.sandbox.parcel import RETRY_AFTER_SECONDS, Parcel, arrange, judge, retry_after
 from app.sandbox.postman import Post
 
 SENDERS = 8
@@ -43,6 +43,10 @@ class Outbox:
         self._post, self._clock = post, clock
         self._changed = threading.Condition()
         self._serial = count()
+        self.retry_seconds: dict[str, Sequence[float]] = {
+            "pagerduty": RETRY_AFTER_SECONDS,
+            "truthvouch": RETRY_AFTER_SECONDS,
+        }
         self.forget()
 
     def forget(self) -> None:
@@ -158,7 +162,8 @@ class Outbox:
         verdict = judge(parcel, status, self._clock())
         if verdict == "again":
             self._tallies[parcel.partner].counts["retried"] += 1
-            self._try_again(lane, parcel, self._clock() + retry_after(parcel.attempts))
+            wait = retry_after(parcel.attempts, self.retry_seconds[parcel.partner])
+            self._try_again(lane, parcel, self._clock() + wait)
         else:
             self._leave(lane, parcel)
             self._settle(parcel, verdict)

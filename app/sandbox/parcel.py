@@ -1,12 +1,12 @@
 """One webhook on its way, and what its partner makes of an answer."""
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 RETRY_AFTER_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Both partners wait minutes and hours; a sandbox must not. The last step repeats until the parcel's time is up."""
+"""Both partners wait minutes and hours; a sandbox must not, unless its settings say so."""
 ORDERS = ("same", "reverse", "shuffled")
 
 
@@ -69,9 +69,9 @@ def judge(parcel: Parcel, status: int | None, now: float) -> str:
     return "again"
 
 
-def retry_after(attempts: int) -> float:
-    """Seconds to wait after this many attempts, 1 or more."""
-    return RETRY_AFTER_SECONDS[min(attempts, len(RETRY_AFTER_SECONDS)) - 1]
+def retry_after(attempts: int, schedule: Sequence[float]) -> float:
+    """Seconds to wait after this many attempts, 1 or more. The last step repeats until the parcel's time is up."""
+    return schedule[min(attempts, len(schedule)) - 1]
 
 
 def arrange(parcels: Iterable[Parcel], order: str, seed: int) -> list[Parcel]:

@@ -10,7 +10,7 @@ from app.sandbox.control import BadOrder, speak_json, words
 from app.sandbox.pagerduty.directory import SERVICES, find_user
 from app.sandbox.pagerduty.incident import Incident, Ref
 from app.sandbox.pagerduty.refusal import Refusal
-from app.sandbox.stamps import epoch
+from app.sandbox.stamps import PartnerClock, epoch
 from app.sandbox.truthvouch.alert import ENVELOPES, SIGNATURES, Alert
 from app.sandbox.truthvouch.organization import VERBS, Conflict, Sending
 from app.sandbox.world import World
@@ -53,7 +53,8 @@ def _reviewers(routes: Blueprint, world: World) -> None:
         wish = words()
         _check_variants(wish)
         with world.lock:
-            alert = world.truthvouch.raise_alert(wish, _instant(world, wish), _sending(wish))
+            at = _instant(world.truthvouch.clock, wish)
+            alert = world.truthvouch.raise_alert(wish, at, _sending(wish))
             return answer({"alert": alert.in_state()}, 201)
 
     @routes.get("/truthvouch/alerts/<path:alert_id>")
@@ -68,8 +69,9 @@ def _reviewers(routes: Blueprint, world: World) -> None:
         with world.lock:
             alert = known(alert_id)
             world.truthvouch.act(
-                alert, action, _instant(world, wish), by, wish.get("reason"), wish.get("text"), _sending(wish)
-            )
+                alert, action, _instant(world.truthvouch.clock, wish), by, wish.get("reason"), wish.get("text"),
+                _sending(wish),
+            )  # fmt: skip
             return answer({"alert": alert.in_state()})
 
 
@@ -84,10 +86,10 @@ def _sending(wish: dict[str, Any]) -> Sending:
     return Sending(max(0, int(wish.get("deliver", 1))), bool(wish.get("hold", False)))
 
 
-def _instant(world: World, wish: dict[str, Any]) -> float:
-    """``at``: when it happened, epoch seconds or ISO 8601; now where nothing is said."""
+def _instant(clock: PartnerClock, wish: dict[str, Any]) -> float:
+    """``at``: when it happened, epoch seconds or ISO 8601; now by the partner's clock where nothing is said."""
     if wish.get("at") is None:
-        return world.clock()
+        return clock()
     at = epoch(wish["at"])
     if at is None:
         raise BadOrder("at must be epoch seconds or an ISO 8601 date")
@@ -115,7 +117,7 @@ def _responders(routes: Blueprint, world: World) -> None:
         with world.lock:
             made = desk.open(
                 str(wish.get("title") or "Opened by hand"), service, str(wish.get("urgency") or "high"),
-                _agent(world, wish), _instant(world, wish), desk.fresh_key(),
+                _agent(world, wish), _instant(world.pagerduty.clock, wish), desk.fresh_key(),
             )  # fmt: skip
             return answer({"incident": world.pagerduty.in_state(made)}, 201)
 
@@ -145,7 +147,7 @@ def _to(status: str) -> Callable[[World, Incident, dict[str, Any]], None]:
     """A change of status; with a ``note``, the note comes just before it, as PagerDuty's own page sends it."""
 
     def change(world: World, incident: Incident, wish: dict[str, Any]) -> None:
-        agent, at, desk = _agent(world, wish), _instant(world, wish), world.pagerduty.desk
+        agent, at, desk = _agent(world, wish), _instant(world.pagerduty.clock, wish), world.pagerduty.desk
         note = wish.get("note")
         if note and (status != "resolved" or incident.is_open):
             desk.annotate(incident, f"Resolution Note: {note}" if status == "resolved" else str(note), agent, at)
@@ -167,11 +169,13 @@ def _reopen(world: World, incident: Incident, wish: dict[str, Any]) -> None:
 
 
 def _note(world: World, incident: Incident, wish: dict[str, Any]) -> None:
-    world.pagerduty.desk.annotate(incident, str(wish.get("note") or ""), _agent(world, wish), _instant(world, wish))
+    world.pagerduty.desk.annotate(
+        incident, str(wish.get("note") or ""), _agent(world, wish), _instant(world.pagerduty.clock, wish)
+    )
 
 
 def _escalate(world: World, incident: Incident, wish: dict[str, Any]) -> None:
-    agent, at = _agent(world, wish), _instant(world, wish)
+    agent, at = _agent(world, wish), _instant(world.pagerduty.clock, wish)
     if wish.get("policy"):
         world.pagerduty.desk.delegate(incident, str(wish["policy"]), agent, at)
         return
@@ -183,7 +187,7 @@ def _merge(world: World, incident: Incident, wish: dict[str, Any]) -> None:
     target = world.pagerduty.desk.get(str(wish.get("into")))
     if target is None:
         raise BadOrder("into must name an incident", 404)
-    world.pagerduty.desk.merge(target, [incident], _agent(world, wish), _instant(world, wish))
+    world.pagerduty.desk.merge(target, [incident], _agent(world, wish), _instant(world.pagerduty.clock, wish))
 
 
 _ACTIONS: dict[str, Callable[[World, Incident, dict[str, Any]], None]] = {

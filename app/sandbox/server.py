@@ -7,6 +7,7 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+from gunicorn.http import wsgi  # type: ignore[import-untyped]
 
 from app.sandbox.site import create_app
 from app.sandbox.world import Setup, World
@@ -49,11 +50,28 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
         Warden(self).run()
 
     def _start_world(self, worker: Any) -> None:
+        wsgi.Response = DatedResponse
         host, port = worker.sockets[0].getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._world.start(url)
         sys.stdout.write(json.dumps({"sandbox": url}) + "\n")
         sys.stdout.flush()
+
+
+class DatedResponse(wsgi.Response):  # type: ignore[misc]  # gunicorn is untyped
+    """gunicorn dates every answer by the machine's clock; a ``Date`` of the application goes before it."""
+
+    _dates: tuple[str, ...] = ()
+
+    def process_headers(self, headers: list[tuple[str, str]]) -> None:
+        """Keep the application's ``Date``, which gunicorn would leave out."""
+        super().process_headers(headers)
+        self._dates = tuple(f"Date: {value}\r\n" for name, value in headers if name.lower() == "date")
+
+    def default_headers(self) -> list[str]:
+        """The status line and gunicorn's own headers."""
+        lines: list[str] = super().default_headers()
+        return [line for line in lines if not (self._dates and line.startswith("Date:"))] + [*self._dates]
 
 
 class Warden(Arbiter):  # type: ignore[misc]  # gunicorn is untyped

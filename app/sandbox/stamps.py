@@ -2,10 +2,34 @@
 
 import secrets
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class PartnerClock:
+    """One partner's own clock: ``real`` time, plus an offset, plus what it gains every hour."""
+
+    def __init__(self, real: Callable[[], float]) -> None:
+        self.real = real
+        self.set(0.0, 0.0)
+
+    def set(self, offset_seconds: float, drift_seconds_per_hour: float) -> None:
+        """How far it is ahead of real time now, and what it gains from now on; negative: behind, loses."""
+        self._setting = (self.real(), offset_seconds, drift_seconds_per_hour)
+
+    def __call__(self) -> float:
+        return self.real() + self._offset()
+
+    def _offset(self) -> float:
+        since, offset, drift = self._setting
+        return offset + drift * (self.real() - since) / 3600
+
+    def as_json(self) -> dict[str, float]:
+        """The words that ``set`` takes; the offset is that of this moment."""
+        return {"offset_seconds": self._offset(), "drift_seconds_per_hour": self._setting[2]}
 
 
 def iso(at: float, milliseconds: bool = False) -> str:

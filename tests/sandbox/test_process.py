@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, RemoteDisconnected
 from typing import Any
 from urllib.error import URLError
@@ -110,6 +111,23 @@ def test_a_fault_really_cuts_the_connection(clean: str, kind: str, fault: type[O
     connection.close()
 
     assert fault is type(caught.value)
+
+
+def test_a_partners_answer_has_one_date_header_and_it_is_of_the_partners_clock(clean: str) -> None:
+    def hours_ahead(path: str) -> float:
+        connection = HTTPConnection(urlsplit(clean).netloc, timeout=5)
+        connection.request("GET", path)
+        [date] = connection.getresponse().headers.get_all("Date") or []
+        connection.close()
+        return round((parsedate_to_datetime(date).timestamp() - time.time()) / 3600, 2)
+
+    _order(clean, "/sandbox/settings", {"clocks": {"pagerduty": {"offset_seconds": 7200}}})
+    try:
+        assert [2, 2, 0, 0] == [
+            hours_ahead(path) for path in ("/users/me", "/none", "/api/v1/alerts", "/sandbox/state")
+        ]
+    finally:
+        _order(clean, "/sandbox/settings", {"clocks": {"pagerduty": {"offset_seconds": 0}}})
 
 
 def test_sigterm_ends_it_at_once_and_cleanly() -> None:

@@ -12,22 +12,22 @@ from app.sandbox.pagerduty.directory import References
 from app.sandbox.pagerduty.events import EventQueue
 from app.sandbox.pagerduty.hooks import Hooks
 from app.sandbox.pagerduty.incident import Incident, in_rest, note_in_rest
-from app.sandbox.stamps import Names
+from app.sandbox.stamps import Names, PartnerClock
 
 
 class Account:
     """Incidents, events, subscriptions and limits of one account."""
 
     def __init__(
-        self, lock: threading.RLock, clock: Callable[[], float], names: Names, outbox: Outbox, later: Later,
+        self, lock: threading.RLock, clock: PartnerClock, names: Names, outbox: Outbox, later: Later,
         secret: str, bridge_url: Callable[[], str],
     ) -> None:  # fmt: skip
-        self.lock = lock
+        self.lock, self.clock = lock, clock
         self.refs = References("http://127.0.0.1")
         self.hooks = Hooks(outbox, clock, names, secret, bridge_url)
         self.desk = Desk(lock, clock, names, self.refs, self.hooks)
         self.events = EventQueue(self.desk, later)
-        self.rest_limit, self.events_limit = Limit(clock), Limit(clock)
+        self.rest_limit, self.events_limit = Limit(clock.real), Limit(clock.real)
 
     def reset(self) -> None:
         """Back to an empty account with its one subscription and no limits."""

@@ -28,6 +28,7 @@ class Desk:
         self, lock: threading.RLock, clock: Callable[[], float], names: Names, refs: References, hooks: Hooks
     ) -> None:
         self.lock, self.clock, self.names, self.refs, self.hooks = lock, clock, names, refs, hooks
+        self.alerts_reopen_with_incident = True
         self.reset()
 
     def reset(self) -> None:
@@ -128,7 +129,7 @@ class Desk:
         if reopens:
             incident.reopened_at, incident.resolved_at = at, None
             for alert in incident.alerts:
-                alert.resolved = False
+                alert.resolved = alert.resolved and not self.alerts_reopen_with_incident
             self._page_level(incident)
         event, entry = ("reopened", "reopen") if reopens else ("unacknowledged", "unacknowledge")
         self._tell(f"incident.{event}", incident, agent, at, entry)

@@ -9,7 +9,7 @@ from typing import Any
 from app.sandbox.outbox import Outbox
 from app.sandbox.parcel import Parcel
 from app.sandbox.signing import pagerduty_headers
-from app.sandbox.stamps import Names, iso
+from app.sandbox.stamps import Names, PartnerClock, iso
 
 TIMEOUT_SECONDS = 5.0
 GIVES_UP_AFTER_SECONDS = 48 * 3600.0
@@ -70,7 +70,7 @@ class Hooks:
     """The subscriptions of the account. One exists from the start and follows the bridge's address."""
 
     def __init__(
-        self, outbox: Outbox, clock: Callable[[], float], names: Names, secret: str, bridge_url: Callable[[], str]
+        self, outbox: Outbox, clock: PartnerClock, names: Names, secret: str, bridge_url: Callable[[], str]
     ) -> None:
         self._outbox, self._clock, self._names = outbox, clock, names
         self._secret, self._bridge_url = secret, bridge_url
@@ -149,7 +149,7 @@ class Hooks:
         }
         return Parcel(
             "pagerduty", event_type, subject, subscription.url, headers, body,
-            lane=f"{subscription.subscription_id}/{subject}", created_at=self._clock(), timeout=TIMEOUT_SECONDS,
+            lane=f"{subscription.subscription_id}/{subject}", created_at=self._clock.real(), timeout=TIMEOUT_SECONDS,
             lives_for=GIVES_UP_AFTER_SECONDS, ordered=True, final_4xx=True,
             on_settled=lambda delivered: self._count_drops(subscription, delivered),
         )  # fmt: skip

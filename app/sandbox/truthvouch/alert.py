@@ -10,6 +10,7 @@ from app.sandbox.stamps import iso
 ORGANIZATION_ID = "org-sandbox"
 ENVELOPES = ("nested", "flat", "flat_with_id")
 SIGNATURES = ("s1", "s2", "s3")
+LIST_ORDERS = ("newest_first", "oldest_first")
 CLOSED = ("resolved", "dismissed")
 DOCUMENTED_FIELDS = ("severity", "type", "message", "fact", "actualFact", "confidenceScore")
 DETECTION_FIELDS = ("excerpt", "model", "direction", "pii_type", "scan_duration_ms")

@@ -36,7 +36,7 @@ def alert_routes(organization: Organization) -> Blueprint:
     def list_alerts() -> Response:
         number, size = _page()
         with organization.lock:
-            found = _newest_first([alert for alert in organization.alerts.values() if _passes(alert)])
+            found = _in_order([a for a in organization.alerts.values() if _passes(a)], organization.list_order)
             chosen = [alert.in_api() for alert in found[(number - 1) * size : number * size]]
         meta = {"page": number, "pageSize": size, "total": len(found), "totalPages": ceil(len(found) / size)}
         return answer({"data": chosen, "meta": meta})
@@ -103,10 +103,10 @@ def _passes(alert: Alert) -> bool:
     return severity in (None, "", alert.facts.get("severity")) and status in (None, "", alert.status)
 
 
-def _newest_first(alerts: list[Alert]) -> list[Alert]:
-    """The later one first, also of two made in the same instant."""
-    alerts.reverse()
-    return sorted(alerts, key=lambda alert: alert.created_at, reverse=True)
+def _in_order(alerts: list[Alert], order: str) -> list[Alert]:
+    """By creation; of two made in the same instant, the one made later counts as newer."""
+    oldest_first = sorted(alerts, key=lambda alert: alert.created_at)
+    return oldest_first if order == "oldest_first" else oldest_first[::-1]
 
 
 def _page() -> tuple[int, int]:

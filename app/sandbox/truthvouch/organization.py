@@ -10,7 +10,7 @@ from app.sandbox.limits import Limit
 from app.sandbox.outbox import Outbox
 from app.sandbox.parcel import Parcel
 from app.sandbox.signing import truthvouch_headers
-from app.sandbox.stamps import Names, iso
+from app.sandbox.stamps import Names, PartnerClock, iso
 from app.sandbox.truthvouch.alert import Alert, Event, event_name, facts_from, webhook
 
 TIMEOUT_SECONDS = 30.0
@@ -45,14 +45,16 @@ class Organization:
     """Keeps the alerts; ``lock`` is held by whoever changes them."""
 
     def __init__(
-        self, lock: threading.RLock, clock: Callable[[], float], names: Names, outbox: Outbox, secret: str,
+        self, lock: threading.RLock, clock: PartnerClock, names: Names, outbox: Outbox, secret: str,
         bridge_url: Callable[[], str],
     ) -> None:  # fmt: skip
         self.lock, self.clock, self.names = lock, clock, names
         self._outbox, self._secret, self._bridge_url = outbox, secret, bridge_url
         self.signature, self.envelope = "s1", "nested"
         self.reopen_is_refused = True
-        self.limit = Limit(clock, DEFAULT_LIMIT)
+        self.tells_api_changes = self.keeps_acknowledges = True
+        self.list_order = "newest_first"
+        self.limit = Limit(clock.real, DEFAULT_LIMIT)
         self.reset()
 
     def reset(self) -> None:
@@ -88,9 +90,12 @@ class Organization:
             return
         if alert.is_closed and (status != "open" or self.reopen_is_refused):
             raise Conflict(f"the alert is {alert.status}, which is terminal")
+        if status in ("acknowledged", "investigating") and not self.keeps_acknowledges:
+            return
         verb = "reopened" if status == "open" else status
         self._move(alert, status, API_USER, resolution)
-        self._tell(alert, verb, self.clock(), API_USER, None, resolution)
+        sending = Sending(deliver=int(self.tells_api_changes))
+        self._tell(alert, verb, self.clock(), API_USER, None, resolution, sending)
 
     def _move(self, alert: Alert, status: str, by: str | None, text: str | None) -> None:
         alert.status, alert.changed_by = status, by
@@ -113,7 +118,7 @@ class Organization:
         return Parcel(
             "truthvouch", event_name(event, envelope), alert.alert_id,
             lambda: f"{self._bridge_url()}/truthvouch/alerts", headers, body, lane=f"truthvouch/{alert.alert_id}",
-            created_at=self.clock(), timeout=TIMEOUT_SECONDS, lives_for=GIVES_UP_AFTER_SECONDS,
+            created_at=self.clock.real(), timeout=TIMEOUT_SECONDS, lives_for=GIVES_UP_AFTER_SECONDS,
             ordered=False, final_4xx=False,
         )  # fmt: skip
 
