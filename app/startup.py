@@ -65,13 +65,20 @@ def main() -> None:
     if words := faults(os.environ):
         sys.stderr.write(words + "\n")
         sys.exit(WRONG_USE)
-    from app.bootstrap import migrate_stores
+    from app import logs
+    from app.bootstrap import SchemaTooNew, migrate_stores
     from app.ports import StoreUnavailable
     from app.settings import Settings
 
     settings = Settings.from_env(os.environ)
+    # What is waited for is logged at once; standard error is for the reason of a refusal, and is kept until the end.
+    logs.configure(settings.log_format, settings.log_level, sys.stdout)
+    sys.excepthook = sys.__excepthook__
     try:
         migrate_stores(settings)
+    except SchemaTooNew as refusal:
+        sys.stderr.write(f"{refusal}\n")
+        sys.exit(WRONG_USE)
     except StoreUnavailable as fault:
         where = "DATABASE_URL" if settings.database_url else f"BRIDGE_DATA_DIR ({settings.data_dir})"
         sys.stderr.write(f"The store cannot be prepared: {fault}\nCheck {where}.\n")

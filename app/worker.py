@@ -46,9 +46,13 @@ class Worker:
         self._leading = False
 
     def run(self, stop: threading.Event) -> None:
-        """Work until told to stop."""
+        """Work until told to stop. Raises ``SchemaTooNew`` when a newer version has upgraded the store."""
         executor_id = self._sit_down(stop)
         if executor_id is None:
+            return
+        # Asked with the seat in hand: while anybody has one, nobody migrates.
+        when_stored(self._bridge.check_schema, stop)
+        if stop.is_set():
             return
         # A thread of its own: a sign of life that all workers share may wait for one that hangs.
         self._keep(self._bridge.seat.beat, "pulse", stop)

@@ -10,8 +10,8 @@ from app.domain.alert import Alert
 from app.domain.incident import AlertFacts, IncidentDraft, IncidentFacts, NoteFacts
 from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId, Side, Source, Status
 from app.domain.outcome import Done, Refused, Reply, Retry
-from app.domain.words import AlertVerb, AlertWord, Reading
-from app.ports import Order, Tx
+from app.domain.words import AlertVerb, AlertWord
+from app.ports import AlertPage, Order, Tx
 
 START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 
@@ -31,6 +31,25 @@ class FakeClock:
 
 
 @dataclass
+class PartnerClock:
+    """A partner's own clock: off from ours, and gaining or losing. It tells milliseconds."""
+
+    ours: FakeClock
+    offset: timedelta = timedelta(0)
+    drift: float = 0.0
+    """Seconds that it gains in a second of ours."""
+
+    def __call__(self) -> datetime:
+        told = self.ours.now + self.offset + self.drift * (self.ours.now - START)
+        return told.replace(microsecond=told.microsecond // 1000 * 1000)
+
+    def move(self, seconds: float) -> datetime:
+        """All clocks move; what this one shows then."""
+        self.ours.move(seconds)
+        return self()
+
+
+@dataclass
 class Faults:
     """What goes wrong next: each entry is used up by one call."""
 
@@ -47,7 +66,7 @@ class FakePagerDuty:
     ``faults``: ``refused`` (never arrived), ``reset`` (arrived, its answer lost), ``429``.
     """
 
-    clock: FakeClock
+    clock: FakeClock | PartnerClock
     incidents: dict[str, IncidentFacts] = field(default_factory=dict)
     notes_on: dict[str, list[NoteFacts]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -157,13 +176,15 @@ class FakeTruthVouch:
     faults: Faults = field(default_factory=Faults)
     """Of changes."""
     created_at: dict[str, datetime] = field(default_factory=dict)
-    """When alerts were raised, if not at the start."""
+    """When alerts were raised, if not at the start, one after the other."""
     looks: list[str] = field(default_factory=list)
     look_faults: Faults = field(default_factory=Faults)
     """Of looks: whatever it says, nobody answers."""
     shows_single: bool = True
     """Whether one alert can be read by its id."""
     page_size: int = 25
+    newest_first: bool = True
+    tells_last_page: bool = True
 
     def set_status(self, alert_id: AlertId, status: Status, resolution: str | None = None) -> Reply[None]:
         self.calls.append((alert_id, status, resolution))
@@ -183,20 +204,22 @@ class FakeTruthVouch:
             return Refused("not_found", 404)
         return Done(AlertFacts(alert_id, self.status[alert_id]))
 
-    def page(self, page: int, status: str | None = None) -> Reply[tuple[tuple[Reading, ...], bool]]:
-        """Newest first, as the order of ``status`` says."""
+    def page(self, page: int, status: str | None = None) -> Reply[AlertPage]:
+        """Newest first or oldest first, as the order of ``status`` says."""
         self.looks.append(f"page {page}")
         if self.look_faults.next():
             return Retry("timeout")
         first = (page - 1) * self.page_size
-        newest = list(reversed(self.status))
-        words = tuple(self._listed(AlertId(alert_id)) for alert_id in newest[first : first + self.page_size])
-        return Done((words, len(newest) > first + self.page_size))
+        listed = list(reversed(self.status)) if self.newest_first else list(self.status)
+        words = tuple(self._listed(AlertId(alert_id)) for alert_id in listed[first : first + self.page_size])
+        last_page = max(-(-len(listed) // self.page_size), 1) if self.tells_last_page else None
+        return Done(AlertPage(words, len(listed) > first + self.page_size, last_page))
 
     def _listed(self, alert_id: AlertId) -> AlertWord:
         verbs = {Status.OPEN: AlertVerb.CREATED, Status.ACKNOWLEDGED: AlertVerb.ACKNOWLEDGED}
         verb = verbs.get(self.status[alert_id], AlertVerb.RESOLVED)
-        alert = Alert(alert_id, severity="critical", created_at=self.created_at.get(alert_id, START))
+        at_the_start = START + timedelta(microseconds=list(self.status).index(alert_id))
+        alert = Alert(alert_id, severity="critical", created_at=self.created_at.get(alert_id, at_the_start))
         return AlertWord(verb, alert, "alert.listed")
 
 

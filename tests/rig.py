@@ -56,7 +56,10 @@ class Rig:
         self.database = Database(bridge)
         self.said: dict[bytes, tuple[Reading, ...]] = {}
         self.escalations = Escalations(StoredClimbs(), self.links, self.rulebook)
-        settle = Settle(self.links, self.engine, lambda: rest, self.clock, arm=self.escalations.attached)
+        settle = Settle(
+            self.links, self.engine, lambda: rest, self.clock,
+            arm=self.escalations.attached, follow=self.escalations.followed,
+        )  # fmt: skip
         reads: dict[Source, Read] = dict.fromkeys(Source, lambda body, _encoding: self.said[bytes(body)])
         arrivals = MarkedArrivals() if url else CursorArrivals(self._inbox)
         hear = Hear(self.links, settle, self.rulebook, lambda: via, self.escalations)

@@ -25,7 +25,8 @@ from app.store.vitals import WORKER_SEEN
 from tests.conftest import FakeClock
 from tests.doors import Doors
 from tests.rig import Rig
-from tests.services.test_wishes import frozen, letters, with_a_dead_note
+from tests.services.rigs import DatedRig
+from tests.services.test_wishes import frozen, letters, with_a_lane_that_waits
 from tests.test_logs import configured
 from tests.web.test_api import Said
 
@@ -66,7 +67,7 @@ def _log_as_before() -> Iterator[None]:
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     """A store where nothing happened yet, and no worker."""
-    rig = Rig(tmp_path)
+    rig = DatedRig(tmp_path)
     rig.said = Said()
     return Shell(rig, tmp_path)
 
@@ -108,17 +109,18 @@ def test_no_dead_letters_are_said_to_be_none(shell: Shell):
 
 
 def test_dead_letters_are_listed_in_columns(shell: Shell):
-    with_a_dead_note(shell.rig)
+    with_a_lane_that_waits(shell.rig)
     unreadable(shell.rig)
     head, *rows = shell.run("dead-letters", "list").stdout.splitlines()
     assert ["ID", "AT", "KIND", "SIDE", "REASON", "ATTEMPTS", "ABOUT"] == head.split()
     at = head.index("REASON")
-    assert ["bad_request (AddNote)", "unknown_0"] == [row[at : head.index("ATTEMPTS")].strip() for row in rows]
+    reasons = [row[at : head.index("ATTEMPTS")].strip() for row in rows]
+    assert ["bad_request (SetIncident acknowledged)", "unknown_0"] == reasons
     assert ["effect", "event"] == [row["kind"] for row in shell.json("dead-letters", "list")]
 
 
 def test_a_dead_letter_is_shown_with_what_waits_behind_it(shell: Shell):
-    number = with_a_dead_note(shell.rig)
+    number = with_a_lane_that_waits(shell.rig)
     shown = dict(line.split(None, 1) for line in shell.run("dead-letters", "show", str(number)).stdout.splitlines())
     assert ("Invalid Input Provided", "SetIncident acknowledged") == (shown["detail"], shown["waits"])
     assert "SetIncident acknowledged" == shell.json("dead-letters", "show", str(number))["waits"]
@@ -146,19 +148,19 @@ def test_wrong_use_ends_with_2(shell: Shell, words: Sequence[str]):
 
 
 def test_without_a_worker_a_replay_is_stored_and_said_to_be(shell: Shell):
-    number = with_a_dead_note(shell.rig)
+    number = with_a_lane_that_waits(shell.rig)
     result = shell.run("dead-letters", "replay", str(number))
     assert 0 == result.exit_code
     assert NO_WORKER in result.stdout
     while shell.rig.intake.take():
         pass
     shell.rig.run()
-    assert 1 == shell.rig.pagerduty.calls.count("note")
+    assert 1 == shell.rig.pagerduty.calls.count("put acknowledged")
 
 
 @pytest.mark.usefixtures("worker")
 def test_a_replay_tells_what_became_of_it(shell: Shell):
-    number = str(with_a_dead_note(shell.rig))
+    number = str(with_a_lane_that_waits(shell.rig))
     (told,) = shell.json("dead-letters", "replay", number)
     assert (number, "done", "replayed") == (told["subject"], told["status"], told["outcome"])
     assert "owed again" in shell.run("dead-letters", "replay", number).stdout
@@ -184,7 +186,7 @@ def test_all_are_replayed_at_once(shell: Shell):
 
 @pytest.mark.usefixtures("worker")
 def test_a_discard_asks_first(shell: Shell):
-    number = str(with_a_dead_note(shell.rig))
+    number = str(with_a_lane_that_waits(shell.rig))
     assert 1 == shell.run("dead-letters", "discard", number, stdin="n\n").exit_code
     assert 1 == shell.run("dead-letters", "discard", number).exit_code
     assert 1 == len(letters(shell.rig))
@@ -268,7 +270,7 @@ def test_the_first_page_of_the_quickstart_is_what_is_printed(shell: Shell):
     quickstart = Path("docs/quickstart.md").read_text("utf-8").partition("## 6.")[2].partition("## 7.")[0]
     sample = quickstart.split("```\n")[-2].splitlines()
     printed = {_shape(line) for line in shell.run("timeline", "a1").stdout.splitlines()}
-    ours = {_shape(line) for line in sample if "own_echo" not in line and "already_so" not in line}
+    ours = {_shape(line) for line in sample if "already_so" not in line}
     assert 7 == len(ours)
     assert {line for line in ours if "annotated" not in line} <= printed
     assert any("incident=Q" in line and "(#1)" in line for line in sample)

@@ -10,16 +10,26 @@ from typing import Any
 import pytest
 
 from app.domain.alert import Alert
-from app.domain.delivery import record
-from app.domain.effects import Effect, OpenIncident, SetAlert, SetIncident, missing, resolution
+from app.domain.delivery import intending, record
+from app.domain.effects import (
+    Circumstances,
+    Effect,
+    OpenIncident,
+    ReadIncident,
+    ReadNote,
+    SetAlert,
+    SetIncident,
+    next_effect,
+    resolution,
+)
 from app.domain.incident import IncidentFacts
-from app.domain.lifecycle import Step, advance
-from app.domain.link import Clock, Known, Link
-from app.domain.looking import CHANGES
+from app.domain.link import Link
 from app.domain.names import AlertId, IncidentId, Side, Status, Urgency, incident_key
 from app.domain.outcome import Done
 from app.domain.rulebook import Decision
-from app.domain.words import AlertWord, Ignored, IncidentVerb, IncidentWord, Reading
+from app.domain.side_state import SideState
+from app.domain.transitions import Outcome, Step, advance, needs_own_incident, with_own_incident
+from app.domain.words import AlertVerb, AlertWord, Ignored, IncidentVerb, IncidentWord, Reading
 from app.pagerduty import inbound as pagerduty
 from app.pagerduty.webhook import VERBS as PAGERDUTY_VERBS
 from app.truthvouch import inbound as truthvouch
@@ -57,6 +67,7 @@ def event_of(row: Row) -> str:
 FROM_PAGERDUTY = table("From PagerDuty to TruthVouch")
 FROM_TRUTHVOUCH = table("From TruthVouch to PagerDuty")
 FOUND = table("Found by looking")
+OUTCOMES = table("Outcomes")
 
 
 def by_event(row: Row) -> str:
@@ -69,7 +80,7 @@ def by_event(row: Row) -> str:
 DELIVERIES = {
     json.loads(body)["event"]["event_type"]: json.loads(body)
     for name, body in PAYLOADS.items()
-    if name != "resolved-by_merge"
+    if name not in ("resolved-by_merge", "annotated-trimmed")
 }
 """One delivery per event type that the contract has a body of."""
 
@@ -80,6 +91,8 @@ def delivery(kind: str, how: str) -> dict[str, Any]:
         body = json.loads(PAYLOADS["resolved-by_merge"])
         body["event"]["data"]["id"] = INCIDENT
         return dict(body)
+    if "cut short" in how:
+        return dict(json.loads(PAYLOADS["annotated-trimmed"]))
     invented = {"event": {"id": "01", "occurred_at": "2026-05-04T09:20:00.000Z", "data": _data(kind)}}
     event = {**DELIVERIES.get(kind, invented)["event"], "event_type": kind}
     if "by a person" in how:
@@ -118,17 +131,23 @@ def a_link(standing: str) -> Link:
     fresh = Link(alert, incident_key(AlertId("a1")), BEFORE)
     if standing == "new":
         return fresh
-    clock = {"acknowledged": Clock(acknowledged_at=BEFORE), "resolved": Clock(resolved_at=BEFORE)}
-    known = Known(Status(standing), BEFORE)
+    status, _, elsewhere = standing.partition(", ")
+    known = SideState(Status(status), BEFORE, BEFORE)
     return replace(
-        fresh, clock=clock.get(standing, Clock()), alert_side=known, incident_side=known, decision=HIGH,
-        incident_id=IncidentId(INCIDENT), open_tried=True,
+        fresh, agreed=Status(status), alert_side=known, incident_side=known, decision=HIGH,
+        incident_id=IncidentId(INCIDENT), open_tried=True, merged=bool(elsewhere),
     )  # fmt: skip
 
 
 def judged(reading: Reading, standing: str) -> Step:
+    """As it is heard; and as a link is written, off an incident that it cannot open again."""
     assert isinstance(reading, AlertWord | IncidentWord)
-    return advance(a_link(standing), reading, NOW, HIGH)
+    step = advance(a_link(standing), reading, NOW, HIGH)
+    return replace(step, link=with_own_incident(step.link)) if needs_own_incident(step.link, [step.link]) else step
+
+
+def missing(link: Link, side: Side) -> Effect | None:
+    return next_effect(link, side, Circumstances(NOW, (link,)))
 
 
 def first_word(cell: str) -> str:
@@ -139,25 +158,28 @@ def done(link: Link, side: Side, effect: Effect) -> Link:
     """After the other side said yes."""
     status = effect.status if isinstance(effect, SetIncident) else Status.OPEN
     facts = IncidentFacts(IncidentId(INCIDENT), status, status_changed_at=NOW, created_at=NOW)
-    return record(link, side, effect, Done(facts if side is Side.PAGERDUTY else None), NOW, 0.5).link
+    asked = intending(link, side, effect, NOW)
+    return record(asked, side, effect, Done(facts if side is Side.PAGERDUTY else None, NOW), NOW, 0.5).link
 
 
 def check(row: Row, reading: Reading, other: Side, gets: str, standing: str) -> Step | None:
     outcome, often = row["Outcome"].strip("`"), first_word(row["How often"])
     if isinstance(reading, Ignored):
-        assert (outcome, "nothing", "–", "–") == (reading.reason, gets, standing, often)
+        assert (outcome, "nothing", "–", "–") == (reading.reason, first_word(gets), standing, often)
         return None
     step = judged(reading, standing)
     assert outcome == step.outcome
     speaker = Side.PAGERDUTY if other is Side.TRUTHVOUCH else Side.TRUTHVOUCH
-    assert None is missing(step.link, speaker), "nothing goes back to the side that spoke"
+    back = ReadIncident if "which is read" in gets else ReadNote if "read in full" in gets else type(None)
+    assert isinstance(missing(step.link, speaker), back), "nothing goes back to the side that spoke"
     effect = missing(step.link, other)
-    if gets in ("nothing", "an"):
-        assert (effect is None) is (gets == "nothing")
-        assert gets == "nothing" or isinstance(effect, OpenIncident)
+    if (word := first_word(gets)) in ("nothing", "an"):
+        assert (effect is None) is (word == "nothing")
+        assert word == "nothing" or isinstance(effect, OpenIncident)
+        assert ("of its own" in gets) is bool(step.link.former_incidents and effect)
     else:
         assert isinstance(effect, SetAlert | SetIncident)
-        assert SAYS[gets] is effect.status
+        assert SAYS[word] is effect.status
     assert (effect is not None) is (often == "once")
     if effect is not None:
         assert isinstance(reading, AlertWord | IncidentWord)
@@ -170,7 +192,7 @@ def check(row: Row, reading: Reading, other: Side, gets: str, standing: str) -> 
 def test_an_event_of_pagerduty_does_what_its_row_says(row: Row) -> None:
     reading = of_pagerduty(row)
     gets = row["What TruthVouch gets"]
-    step = check(row, reading, Side.TRUTHVOUCH, first_word(gets), row["Said of an incident that is"])
+    step = check(row, reading, Side.TRUTHVOUCH, gets, row["Said of an incident that is"])
     if step is None:
         return
     if quoted := re.search(r'"(.+)"', gets):
@@ -182,15 +204,50 @@ def test_an_event_of_pagerduty_does_what_its_row_says(row: Row) -> None:
 @pytest.mark.parametrize("row", FROM_TRUTHVOUCH, ids=by_event)
 def test_an_event_of_truthvouch_does_what_its_row_says(row: Row) -> None:
     gets = row["What PagerDuty gets"]
-    step = check(row, of_truthvouch(row), Side.PAGERDUTY, first_word(gets), row["Said of an alert that is"])
+    step = check(row, of_truthvouch(row), Side.PAGERDUTY, gets, row["Said of an alert that is"])
     assert step is None or ("one note" in gets) is (len(step.link.notes) == 1)
 
 
-@pytest.mark.parametrize("row", FOUND, ids=lambda row: f"{row['Known']} {row['Seen']}")
-def test_a_look_counts_as_its_row_says(row: Row) -> None:
-    words = {"un-acknowledged": "unacknowledged_at", "reopened and acknowledged": "reopened_at acknowledged_at"}
-    expected = words.get(row["Counts as"], row["Counts as"] + "_at").split()
-    assert tuple(expected) == CHANGES[Status(row["Known"]), Status(row["Seen"])]
+def look(side: Side, status: Status, changed: bool) -> AlertWord | IncidentWord:
+    """A read that began now. PagerDuty tells when its status changed last, TruthVouch when it answered."""
+    began = NOW + timedelta(minutes=1)
+    if side is Side.TRUTHVOUCH:
+        return AlertWord(AlertVerb.READ, Alert(AlertId("a1")), "alert.read", began, status=status, read_at=began)
+    at = began if changed else BEFORE
+    return IncidentWord(IncidentVerb.READ, IncidentId(INCIDENT), "incident.read", at, status=status, read_at=began)
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize("row", FOUND, ids=lambda row: f"{row['Known']} {row['Put there']} {row['Seen']}")
+def test_a_look_counts_as_its_row_says(row: Row, side: Side) -> None:
+    other = Side.PAGERDUTY if side is Side.TRUTHVOUCH else Side.TRUTHVOUCH
+    link = a_link(row["Known"])
+    if (was := re.fullmatch("by us, where (.+) was", row["Put there"])) is not None:
+        ours = replace(link.side(side), at=NOW, received_at=NOW, by_us=True, previous=Status(was[1]))
+        link = link.with_side(side, replace(ours, previous_at=BEFORE))
+    outcome = row["Outcome"].strip("`")
+    step = advance(link, look(side, Status(row["Seen"]), changed=outcome == "moved"), NOW + timedelta(minutes=2))
+    assert outcome == step.outcome
+    effects = {"other": missing(step.link, other), "this": missing(step.link, side)}
+    follows = re.fullmatch("the (other) side gets (.+)|(this) side gets (.+) again|nothing", row["What follows"])
+    assert follows, row
+    gets = {follows[1] or follows[3]: SAYS.get(follows[2] or follows[4] or "")}
+    for which, effect in effects.items():
+        assert effect is None or isinstance(effect, SetAlert | SetIncident)
+        assert gets.get(which) is (effect.status if effect else None), which
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_look_says_nothing_of_our_write_for_five_seconds_and_knows_when_it_was_shown(side: Side) -> None:
+    link = a_link("acknowledged")
+    seen = look(side, Status.OPEN, changed=False)
+    assert seen.read_at is not None
+    for ago, outcome in ((4.9, "stale"), (5.0, "not_kept")):
+        wrote_at = seen.read_at - timedelta(seconds=ago)
+        ours = replace(link.side(side), at=wrote_at, received_at=wrote_at, by_us=True, previous=Status.OPEN)
+        assert outcome == advance(link.with_side(side, ours), seen, NOW + timedelta(minutes=2)).outcome
+        shown = link.with_side(side, replace(ours, confirmed=True))
+        assert "moved" == advance(shown, seen, NOW + timedelta(minutes=2)).outcome
 
 
 # ------------------------------------------------------------------------------------------------- nothing is missing
@@ -207,8 +264,15 @@ def test_every_event_type_the_readers_know_has_its_row() -> None:
 
 
 def test_every_pair_of_statuses_has_its_row() -> None:
-    assert set(CHANGES) == {(Status(row["Known"]), Status(row["Seen"])) for row in FOUND}
-    assert len(FOUND) == len(CHANGES)
+    by_somebody = [(row["Known"], row["Seen"]) for row in FOUND if row["Put there"] == "by somebody"]
+    assert sorted(by_somebody) == sorted((known.value, seen.value) for known in Status for seen in Status)
+
+
+def test_every_outcome_has_its_row() -> None:
+    named = [row["Outcome"].strip("`") for row in OUTCOMES]
+    assert sorted(named) == sorted(outcome.value for outcome in Outcome)
+    used = {row["Outcome"].strip("`") for row in (*FROM_PAGERDUTY, *FROM_TRUTHVOUCH, *FOUND)}
+    assert used <= {*named, "not_an_incident", "not_an_alert", "ping"}
 
 
 def test_an_event_type_of_tomorrow_is_remembered_and_moves_nothing() -> None:
@@ -224,7 +288,29 @@ def test_a_resolve_by_nobody_says_that_it_is_no_verdict() -> None:
     assert 1 == len(rows)
     step = judged(of_pagerduty(rows[0]), "open")
     assert "no verdict" in resolution(step.link)
-    assert NOW - BEFORE > timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("by", [None, "a read", "Dana Example"])
+def test_a_note_speaks_only_for_a_person_who_resolves(by: str | None) -> None:
+    about = IncidentId(INCIDENT)
+    noted = advance(a_link("open"), IncidentWord(IncidentVerb.ANNOTATED, about, "", NOW, note="a paraphrase"), NOW)
+    assert ("noted", "a paraphrase") == (noted.outcome, noted.link.last_note)
+    resolved = IncidentWord(IncidentVerb.RESOLVED, about, "incident.resolved", NOW, author=by)
+    found = replace(look(Side.PAGERDUTY, Status.RESOLVED, changed=True), author=None)
+    step = advance(noted.link, found if by == "a read" else resolved, NOW + timedelta(minutes=2))
+    text = resolution(step.link)
+    assert ("a paraphrase" == text) is (by == "Dana Example")
+    assert ("no verdict" in text) is (by != "Dana Example")
+    assert ("was not told" in text) is (by == "a read")
+    later = NOW + timedelta(hours=1)
+    reopened = advance(step.link, IncidentWord(IncidentVerb.REOPENED, about, "incident.reopened", later), later)
+    assert None is reopened.link.last_note, "it belonged to the life before"
+
+
+def test_a_note_of_our_own_is_nobodys() -> None:
+    ours = IncidentWord(IncidentVerb.ANNOTATED, IncidentId(INCIDENT), "", NOW, note="[TruthVouch] resolved by Dana")
+    step = advance(a_link("open"), ours, NOW)
+    assert ("own_note", None) == (step.outcome, step.link.last_note)
 
 
 def test_every_test_that_a_promise_names_exists() -> None:

@@ -152,7 +152,7 @@ def test_every_count_of_the_port_has_its_metric():
     meter.duplicated(Side.TRUTHVOUCH)
     meter.matched(Side.TRUTHVOUCH, 1)
     meter.called("pagerduty-rest", "http_429")
-    meter.dropped(Side.PAGERDUTY, "own_echo")
+    meter.dropped(Side.PAGERDUTY, "not_an_incident")
     meter.parked("effect", "too_late")
     meter.cut("too_slow")
     samples = {
@@ -164,7 +164,7 @@ def test_every_count_of_the_port_has_its_metric():
         ("bridge_duplicates_total", "truthvouch"),
         ("bridge_secret_matched_total", "1", "truthvouch"),
         ("bridge_partner_calls_total", "http_429", "pagerduty-rest"),
-        ("bridge_words_dropped_total", "own_echo", "pagerduty"),
+        ("bridge_words_dropped_total", "not_an_incident", "pagerduty"),
         ("bridge_parked_total", "effect", "too_late"),
         ("bridge_connections_cut_total", "too_slow"),
     ):

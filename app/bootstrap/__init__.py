@@ -7,5 +7,15 @@ makes what single commands need.
 from app.bootstrap.common import live_rulebook, migrate_stores
 from app.bootstrap.web import WebBridge, build_web
 from app.bootstrap.work import Seat, WorkerBridge, build_worker
+from app.store.revision import SchemaTooNew
 
-__all__ = ["Seat", "WebBridge", "WorkerBridge", "build_web", "build_worker", "live_rulebook", "migrate_stores"]
+__all__ = [
+    "SchemaTooNew",
+    "Seat",
+    "WebBridge",
+    "WorkerBridge",
+    "build_web",
+    "build_worker",
+    "live_rulebook",
+    "migrate_stores",
+]

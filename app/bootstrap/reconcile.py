@@ -13,6 +13,7 @@ from app.domain.names import Source
 from app.domain.words import Word
 from app.ports import Asked, Delivery, Round, RulebookSource
 from app.services.reconcile import Reconcile
+from app.services.reconcile_run import Purse
 from app.services.rulebook import LiveRulebook
 from app.settings import Settings
 from app.store import own_mail
@@ -55,6 +56,12 @@ def round_of(
 
     every = settings.reconcile_seconds or math.inf
     return Round("reconcile", every, run, 0.0 if settings.reconcile_seconds else math.inf, asked=asked)
+
+
+def call_quota(rulebook: RulebookSource, database: Database) -> Callable[[], bool]:
+    """Pays for one read of an alert, whoever makes it, out of TruthVouch's hourly quota; False when nothing is left."""
+    allowance = HourlyAllowance(ALLOWANCE, lambda: rulebook.current().reconcile_calls_per_hour)
+    return Purse(database, allowance).take
 
 
 @dataclass(frozen=True)

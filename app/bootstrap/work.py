@@ -12,6 +12,7 @@ from app.settings import Settings
 from app.store.arrivals import CursorArrivals, MarkedArrivals
 from app.store.database import Database, open_bridge, open_inbox
 from app.store.marks import StoredMarks
+from app.store.revision import check
 from app.store.vitals import WORKER_SEEN
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class WorkerBridge:
     """What a worker process is made of."""
 
     seat: Seat
+    check_schema: Callable[[], None]
+    """Raises ``SchemaTooNew`` when a newer version has upgraded the store."""
     launch: Callable[[str], Callable[[], int]]
     """Starts the engine as this executor; the answer takes in one inbox batch and says how many rows."""
     beat: Callable[[datetime], None]
@@ -57,7 +60,7 @@ def build_worker(settings: Settings) -> WorkerBridge:
     from app.bootstrap.escalation import missed_round_of
     from app.bootstrap.escalation import round_of as escalating_round
     from app.bootstrap.partners import budgets, partners
-    from app.bootstrap.reconcile import round_of
+    from app.bootstrap.reconcile import call_quota, round_of
     from app.bootstrap.rules import SilenceWatch
     from app.bootstrap.subscriptions import round_of as watching_round
     from app.bootstrap.upkeep import upkeep
@@ -89,7 +92,7 @@ def build_worker(settings: Settings) -> WorkerBridge:
         engines.append(engine)
         intake = _intake(settings, rulebook, database, engine, asked)
         far = partners(settings, rulebook, budget_of)
-        perform = Perform(far.incidents, far.events, far.alerts, rulebook)
+        perform = Perform(far.incidents, far.events, far.alerts, rulebook, call_quota(rulebook, database))
         doors = Doors(marks, executor_id)
         deliver: Deliver = Deliver(database, StoredLinks(), doors, intake.settle, perform, intake.meter)
         with database.begin() as tx:
@@ -99,6 +102,9 @@ def build_worker(settings: Settings) -> WorkerBridge:
         kept_up.launched(engine, executor_id, intake.settle, intake.meter)
         silences.launched(intake.hear)
         return intake
+
+    def check_schema() -> None:
+        check(sql, "bridge")
 
     def beat(now: datetime) -> None:
         with database.begin() as tx:
@@ -110,7 +116,15 @@ def build_worker(settings: Settings) -> WorkerBridge:
 
     seat = PostgresSeat(sql) if settings.database_url else FileSeat(settings.data_dir)
     rounds = (*kept_up.rounds, silences.round, *escalating, *(found for found in (reconciling, watching) if found))
-    return WorkerBridge(seat, lambda executor_id: launch(executor_id).take, beat, bell(settings), rounds, close)
+    return WorkerBridge(
+        seat,
+        check_schema,
+        lambda executor_id: launch(executor_id).take,
+        beat,
+        bell(settings),
+        rounds,
+        close,
+    )
 
 
 DOORS = ("truthvouch", "pagerduty-rest", "pagerduty-events")
@@ -151,7 +165,9 @@ def _intake(settings: Settings, rulebook: LiveRulebook, database: Database, engi
 
     links = StoredLinks()
     climbing = escalations(rulebook)
-    settle = Settle(links, engine, lambda: bool(settings.pagerduty.api_key), arm=climbing.attached)
+    settle = Settle(
+        links, engine, lambda: bool(settings.pagerduty.api_key), arm=climbing.attached, follow=climbing.followed
+    )
     arrivals = MarkedArrivals() if settings.database_url else CursorArrivals(open_inbox(settings.data_dir, None))
     hear = Hear(links, settle, rulebook, lambda: settings.via(rulebook.current()), climbing)
     hear = replace(hear, shadow=shadow_of(settings, rulebook, metrics.meter().shadowed))

@@ -18,7 +18,7 @@ def links() -> None:
 
 
 @links.command(name="list")
-@click.option("--open", "is_open", is_flag=True, help="Only what is not resolved.")
+@click.option("--open", "is_open", is_flag=True, help="Only what is open on either side.")
 @click.option("--frozen", is_flag=True, help="Only what a ping-pong froze.")
 @click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, 100_000), help="How many at most.")
 @json_option

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from app.cli.base import check_config, read_settings
+from app.cli.base import WRONG_USE, check_config, read_settings
 from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -69,7 +69,7 @@ def worker() -> None:
 
     settings = read_settings()
     check_config(settings)
-    from app.bootstrap import build_worker, migrate_stores
+    from app.bootstrap import SchemaTooNew, build_worker, migrate_stores
     from app.environment import PARENT_FD
     from app.worker import Worker, watch_signals, when_stored
 
@@ -80,9 +80,13 @@ def worker() -> None:
     metrics.join(settings.data_dir)
     stop = threading.Event()
     watch_signals(stop)
-    if PARENT_FD not in os.environ:
-        when_stored(lambda: migrate_stores(settings), stop)
-    Worker(build_worker(settings)).run(stop)
+    try:
+        if PARENT_FD not in os.environ:
+            when_stored(lambda: migrate_stores(settings), stop)
+        Worker(build_worker(settings)).run(stop)
+    except SchemaTooNew as refusal:
+        logs.refuse("start.refused", str(refusal))
+        sys.exit(WRONG_USE)
 
 
 @click.command()

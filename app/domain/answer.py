@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from app.domain.names import instant
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.domain.payload import Fault, clean, decode, table_of
 
@@ -57,7 +58,7 @@ class Failure:
 
 
 def judge(answer: Answer | Failure, ok: Collection[int] = SUCCESS, hide: Iterable[str] = ()) -> Reply[object]:
-    """What came of a call. ``Done`` holds the answer's JSON, None where it had none.
+    """What came of a call. ``Done`` holds the answer's JSON, None where it had none, and the partner's own clock.
 
     401/403 hold the target; 408, 429, 5xx and transport failures are tried again after what the partner asked for
     (``Retry-After``, at 429 also ``ratelimit-reset``; 0 to 3,600 seconds); everything else is final, redirects too.
@@ -80,7 +81,13 @@ def _accepted(answer: Answer) -> Reply[object]:
     if "html" in answer.headers.get("content-type", ""):
         return Retry("unreadable_answer", unclear=answer.writes)
     told = decode(answer.body)
-    return Done(None if isinstance(told, Fault) else told)
+    return Done(None if isinstance(told, Fault) else told, _answered_at(answer))
+
+
+def _answered_at(answer: Answer) -> datetime | None:
+    """The ``Date`` header. https://www.rfc-editor.org/rfc/rfc9110#field.date"""
+    at = instant(answer.headers.get("date"))
+    return at.replace(microsecond=0) if at else None
 
 
 def _refused(answer: Answer, hide: Iterable[str]) -> Refused:

@@ -71,7 +71,8 @@ def worth(past: PastAlert) -> str:
     if any(moment.what == "acknowledged" and _by_a_person(moment) for moment in past.history):
         return ACKNOWLEDGED
     turns = [moment for moment in past.history if moment.what in ("resolved", "reopened")]
-    last = max(turns, key=lambda turn: (turn.at, turn.what == "resolved"), default=None)  # furthest along wins
+    # By our receipt, for the two sides' clocks are not comparable; in the same moment the furthest along wins.
+    last = max(turns, key=lambda turn: (turn.received_at or turn.at, turn.what == "resolved"), default=None)
     if last is None or last.what == "reopened":
         return STILL_OPEN
     return BY_A_PERSON if last.author else BY_ITSELF

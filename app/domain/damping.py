@@ -16,28 +16,32 @@ HELD_RESOLVE = "held resolve"
 """What a lane waits for while it holds a resolve back: anything else may go before it."""
 
 
-def damped(before: Link, link: Link, side: Side, at: datetime) -> Link:
+def damped(before: Link, link: Link, side: Side, now: datetime) -> Link:
     """The link after ``side`` changed what both should be: a resolve begins its hold, a reopen within it is a flap."""
     if link.status is not Status.RESOLVED:
-        return _reopened(before, link, side, at)
+        return _flapped(before, link) if side is Side.TRUTHVOUCH and is_flap(before, link, now) else _not_held(link)
     minutes = link.decision.hold_resolve_minutes if link.decision else 0.0
     held = side is Side.TRUTHVOUCH and minutes > 0
-    return replace(link, hold_until=at + timedelta(minutes=minutes) if held else None)
+    return replace(link, hold_until=now + timedelta(minutes=minutes) if held else None)
 
 
-def _reopened(before: Link, link: Link, side: Side, at: datetime) -> Link:
+def is_flap(before: Link, link: Link, now: datetime) -> bool:
+    """Whether the alert came back while its resolve was still held back from an incident that shows nothing of it."""
+    held = before.status is Status.RESOLVED and before.hold_until is not None and now < before.hold_until
+    unseen = before.incident_side.status not in (None, Status.RESOLVED)
+    return held and unseen and link.alert_side.status is not Status.RESOLVED
+
+
+def _not_held(link: Link) -> Link:
+    return link if link.hold_until is None else replace(link, hold_until=None)
+
+
+def _flapped(before: Link, link: Link) -> Link:
     """Nobody at PagerDuty has seen the resolve, so they are told neither of it nor of its end, and who has the incident
     in hand has it still. TruthVouch, whose alert is open again, is told of that."""
-    ended = replace(link, hold_until=None)
-    if before.hold_until is None or side is Side.PAGERDUTY or not _is_unseen(before) or at >= before.hold_until:
-        return ended
     notes = tuple(note for note in link.notes if note.done or note.held_until != before.hold_until)
-    return replace(ended, clock=link.clock.flapping(before.clock), flaps=link.flaps + 1, notes=notes)
-
-
-def _is_unseen(link: Link) -> bool:
-    """Whether there is an incident that shows nothing of the resolve."""
-    return link.incident_side.status not in (None, Status.RESOLVED)
+    alert = replace(link.alert_side, inherited=True)
+    return replace(link, alert_side=alert, hold_until=None, flaps=link.flaps + 1, notes=notes)
 
 
 def held_seconds(link: Link, side: Side, shared: Sequence[Link], now: datetime) -> float:

@@ -3,33 +3,39 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from app.domain.doubts import beyond_doubt
-from app.domain.echo import may_have_written, wrote
 from app.domain.effects import (
     LOOKS_FOR_AN_ID,
     NO_EFFECT,
     NOT_THERE_YET,
     AddNote,
-    ConfirmResolve,
     Effect,
     LookForIncident,
     OpenIncident,
+    ReadAlert,
+    ReadIncident,
+    ReadNote,
     SetAlert,
     SetIncident,
 )
-from app.domain.incident import IncidentFacts
-from app.domain.lifecycle import advance, with_note
-from app.domain.link import Known, Lane, Link, remembering
-from app.domain.names import IncidentId, Side, Status, Via
+from app.domain.incident import AlertFacts, IncidentFacts, NoteFacts
+from app.domain.link import Lane, Link, Moment, remembering
+from app.domain.names import Side, Status
+from app.domain.observations import Observation, resolved_by_read
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
-from app.domain.retry import HOLD_PROBE_DELAY, SLOW_LOOKS, next_try, patience
+from app.domain.retry import CONFIRM_DELAY, HOLD_PROBE_DELAY, SLOW_LOOKS, next_try, patience
+from app.domain.side_state import PendingWrite, SideState, accepted, born, not_written, writing, written
+from app.domain.transitions import REPEATS, Outcome, advance, assumed, followed, given_up, is_later, seen, with_note
 from app.domain.words import IncidentVerb, IncidentWord
 
-VERB_OF_STATUS = {
-    Status.OPEN: IncidentVerb.TRIGGERED,
-    Status.ACKNOWLEDGED: IncidentVerb.ACKNOWLEDGED,
-    Status.RESOLVED: IncidentVerb.RESOLVED,
-}
+Facts = IncidentFacts | AlertFacts | NoteFacts | None
+"""What an answer may tell."""
+
+NOT_KEPT = "not_kept"
+"""The reason word of a write that a partner took and does not show."""
+
+NOT_READABLE = frozenset({0, 404, 405})
+"""Answers that say that a side cannot be read (0: the quota of reads is spent): TruthVouch documents no call for one
+alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,45 +56,52 @@ class Result:
     """What a dead letter is about, where that is not what was tried last."""
 
 
+def intending(link: Link, side: Side, effect: Effect, now: datetime) -> Link:
+    """The link before the call that an effect makes: what is about to be written is recorded before it is asked, so
+    that after a crash everybody knows that it may have been made."""
+    if not isinstance(effect, SetIncident | SetAlert):
+        return link
+    other = link.side(_other(side)).wants
+    answers, wanted = other in (None, effect.status), effect.status is link.status
+    return link.with_side(side, writing(link.side(side), effect.status, now, answers, wanted))
+
+
+def _other(side: Side) -> Side:
+    return Side.PAGERDUTY if side is Side.TRUTHVOUCH else Side.TRUTHVOUCH
+
+
 def record(
-    link: Link,
-    side: Side,
-    effect: Effect,
-    reply: Reply[IncidentFacts | None],
-    now: datetime,
-    dice: float,
-    began: datetime | None = None,
-) -> Result:
+    link: Link, side: Side, effect: Effect, reply: Reply[Facts], now: datetime, dice: float,
+    began: datetime | None = None, rest: bool = True, survivor: SideState | None = None,
+) -> Result:  # fmt: skip
     """Lay a partner's answer over the link. ``dice`` uniform in 0..1, for jitter; ``began``: when the call was made,
-    None = long enough ago that whatever was heard may have been caused by it."""
-    result = _recorded(link, side, effect, reply, now, dice, began)
-    return replace(result, link=beyond_doubt(result.link, side))
-
-
-def _recorded(
-    link: Link,
-    side: Side,
-    effect: Effect,
-    reply: Reply[IncidentFacts | None],
-    now: datetime,
-    dice: float,
-    began: datetime | None,
-) -> Result:
+    None = now; ``rest``: whether a PagerDuty API key is at hand, so that the effect of an event can be seen;
+    ``survivor``: what is known of the incident that, by the answer, this one was merged into."""
     match reply:
-        case Done(value):
+        case Done(value, at):
             link = link.with_lane(side, replace(link.lane(side), attempt=0, failing="", failing_since=None))
-            return Result(_achieved(link, effect, value, now, began), "done", done_event(effect))
+            if isinstance(value, IncidentFacts) and value.merged_into:
+                return _merged_away(link, effect, value, at, now, survivor)
+            return _achieved(link, side, effect, value, at, now, began or now, dice, rest)
         case Retry():
-            return _retry(link, side, effect, reply, now, dice, began)
+            if not reply.unclear:
+                link = without_call(link, side, effect)
+            return _retry(link, side, effect, reply, now, dice)
         case Held(reason, after_seconds):
+            link = without_call(link, side, effect)
             lane = replace(link.lane(side), attempt=link.lane(side).attempt + 1, failing=reason, failing_since=None)
             after = HOLD_PROBE_DELAY if after_seconds is None else after_seconds
             return Result(link.with_lane(side, lane), "held", "delivery.held", after, reason)
         case Refused():
-            return _refused(link, side, effect, reply, now, dice)
+            return _refused(without_call(link, side, effect), side, effect, reply, now, dice)
 
 
-def may_have_happened(reply: Reply[IncidentFacts | None]) -> bool:
+def without_call(link: Link, side: Side, effect: Effect) -> Link:
+    """The link after a call that surely changed nothing."""
+    return link.with_side(side, not_written(link.side(side))) if isinstance(effect, SetIncident | SetAlert) else link
+
+
+def may_have_happened(reply: Reply[Facts]) -> bool:
     """Whether the partner may have done what was asked: then it is looked for before it is asked again."""
     return isinstance(reply, Done) or (isinstance(reply, Retry) and reply.unclear)
 
@@ -102,40 +115,105 @@ def done_event(effect: Effect) -> str:
             return "incident.found"
         case SetIncident(status):
             return f"incident.{'reopened' if status is Status.OPEN else status}"
-        case ConfirmResolve():
-            return "incident.resolve_seen"
+        case ReadIncident():
+            return "incident.read"
+        case ReadNote(_):
+            return "incident.note_read"
         case AddNote():
             return "incident.annotated"
         case SetAlert(status, _):
             return f"alert.{'reopened' if status is Status.OPEN else status}"
+        case ReadAlert():
+            return "alert.read"
 
 
-def _achieved(link: Link, effect: Effect, facts: IncidentFacts | None, now: datetime, began: datetime | None) -> Link:
+def _achieved(
+    link: Link, side: Side, effect: Effect, facts: Facts, at: datetime | None, now: datetime, began: datetime,
+    dice: float, rest: bool,
+) -> Result:  # fmt: skip
     match effect:
         case OpenIncident() | LookForIncident():
-            return _opened(link, effect, facts, now)
+            assert facts is None or isinstance(facts, IncidentFacts)
+            return _found(link, side, effect, facts, at, now, began, dice)
         case SetIncident(status):
-            return _set_incident(link, status, facts, now, began)
-        case ConfirmResolve():
-            link = replace(link, resolve_unseen=False)
-            return link if facts is None else told_by_reading(link, facts, now)
-        case AddNote(ref, _):
-            notes = tuple(replace(note, done=True) if note.ref == ref else note for note in link.notes)
-            return replace(link, notes=notes)
+            assert facts is None or isinstance(facts, IncidentFacts)
+            return _set_incident(link, effect, status, facts, at, now, began, rest)
         case SetAlert(status, _):
-            return wrote(link, Side.TRUTHVOUCH, status, now, began=began)
+            return Result(_wrote(link, side, status, at, now), "done", done_event(effect))
+        case ReadIncident() | ReadAlert():
+            assert isinstance(facts, IncidentFacts | AlertFacts)
+            return _read(link, side, effect, facts, at, now, began, dice)
+        case ReadNote(note_id):
+            text = facts.content if isinstance(facts, NoteFacts) else f"{link.last_note}…"
+            current = link.note_to_read == note_id
+            return Result(
+                replace(link, note_to_read=None, last_note=text) if current else link, "done", done_event(effect)
+            )
+        case AddNote(ref, _):
+            notes = tuple(replace(note, done=True, content="") if note.ref == ref else note for note in link.notes)
+            return Result(replace(link, notes=notes), "done", done_event(effect))
 
 
-def _opened(link: Link, effect: Effect, facts: IncidentFacts | None, now: datetime) -> Link:
+def _wrote(
+    link: Link, side: Side, status: Status, at: datetime | None, now: datetime, answered_at: datetime | None = None
+) -> Link:
+    """The link after our write was made. Both sides agree on it, if the other one stood there when it was decided.
+    Where one was not kept before, it is looked whether this one is."""
+    state = link.side(side)
+    answers = state.pending.answers if state.pending else link.side(_other(side)).wants in (None, status)
+    made = written(state, status, at, now, answered_at)
+    if made.by_us and state.pending is not None and not state.pending.wanted:
+        made = replace(made, inherited=True)
+    doubtful = made.by_us and not made.confirmed and made.unconfirmed_count > 0
+    wrote = link.with_side(side, replace(made, must_read=True) if doubtful else made)
+    return followed(link, _agreeing(wrote, side, status) if answers else wrote, now)
+
+
+def _agreeing(link: Link, side: Side, status: Status) -> Link:
+    """The link after our write made both sides agree. What may have been made on the other side was decided before, and
+    agrees with nothing any more."""
+    other = link.side(_other(side))
+    if other.pending is not None:
+        link = link.with_side(_other(side), replace(other, pending=replace(other.pending, answers=False)))
+    return replace(link, agreed=status)
+
+
+def _found(
+    link: Link, side: Side, effect: Effect, facts: IncidentFacts | None, at: datetime | None, now: datetime,
+    began: datetime, dice: float,
+) -> Result:  # fmt: skip
+    """The incident was opened, or looked for."""
+    done = done_event(effect)
     if facts is None:  # queued by the Events API, or looked for and not there
-        nothing_to_close = isinstance(effect, LookForIncident) and link.incident_side.status is None
-        if nothing_to_close:  # dated so early that any later word of PagerDuty's counts
-            return replace(link, incident_side=Known(Status.RESOLVED, link.first_seen_at))
-        link = remembering(link, "triggered", Side.PAGERDUTY, now) if isinstance(effect, OpenIncident) else link
-        return replace(link, incident_side=Known(link.incident_side.status or Status.OPEN, now))
-    link = remembering(link, "triggered", Side.PAGERDUTY, facts.created_at or now)
-    known = link.incident_side if link.incident_side.status else Known(Status.OPEN, facts.created_at or now)
-    return told_by_reading(replace(attached(link, facts), incident_side=known), facts, now)
+        state = link.incident_side
+        if isinstance(effect, LookForIncident):
+            gone = SideState(Status.RESOLVED, received_at=now, by_us=True, previous=Status.RESOLVED)
+            hint = replace(link, incident_hint=None)
+            nothing = hint if state.status is not None or not link.paged else replace(hint, incident_side=gone)
+            return Result(followed(link, nothing, now), "done", done)
+        link = _triggered(link, at or now, now)
+        if state.status not in (None, Status.RESOLVED):
+            return Result(link, "done", done)
+        fresh = replace(born(at, now), read_at=now, written=state.written)
+        return Result(replace(link, incident_side=fresh, agreed=Status.OPEN), "done", done)
+    known = link.incident_side
+    attached_link = attached(_triggered(link, facts.created_at or at or now, now), facts)
+    if known.pending is not None and known.status is not None:
+        return _read(attached_link, side, effect, facts, at, now, began, dice)
+    ended = known.by_us and known.previous is not Status.RESOLVED and facts.status is Status.RESOLVED
+    if known.status is None or (known.status is Status.RESOLVED and link.incident_id is None and not ended):
+        # What it has become since its beginning is somebody's doing.
+        fresh = replace(born(facts.created_at or facts.status_changed_at, began), read_at=now)
+        attached_link = replace(attached_link, incident_side=fresh, agreed=Status.OPEN)
+        if facts.status is Status.OPEN and not is_later(facts.status_changed_at, facts.created_at):
+            return Result(followed(link, attached_link, now), "done", done)
+    result = _read(attached_link, side, effect, facts, at, now, began, dice)
+    opened = isinstance(effect, OpenIncident) and facts.status is Status.OPEN
+    return replace(result, event=done, outcome="done", again_after=None) if opened else result
+
+
+def _triggered(link: Link, at: datetime, now: datetime) -> Link:
+    return remembering(link, Moment(at, "triggered", Side.PAGERDUTY, None, now))
 
 
 def attached(link: Link, facts: IncidentFacts) -> Link:
@@ -145,46 +223,119 @@ def attached(link: Link, facts: IncidentFacts) -> Link:
         incident_id=facts.incident_id,
         incident_number=facts.number,
         incident_url=facts.html_url,
+        incident_hint=None,
     )
 
 
 def _set_incident(
-    link: Link, status: Status, facts: IncidentFacts | None, now: datetime, began: datetime | None
-) -> Link:
-    if facts is None or facts.status is status:
-        told_at, kept = facts.status_changed_at if facts else None, facts is not None
-        unseen = facts is None and status is Status.RESOLVED and link.via is Via.EVENTS
-        link = replace(link, resolve_unseen=unseen)
-        exact = told_at is not None
-        return wrote(link, Side.PAGERDUTY, status, told_at or now, exact=exact, kept=kept, began=began)
-    return told_by_reading(link, facts, now)
+    link: Link, effect: Effect, status: Status, facts: IncidentFacts | None, at: datetime | None, now: datetime,
+    began: datetime, rest: bool,
+) -> Result:  # fmt: skip
+    side, state = Side.PAGERDUTY, link.incident_side
+    done = Result(link, "done", done_event(effect))
+    if facts is not None:
+        if facts.status is not status:
+            cleared = link.with_side(side, replace(not_written(state), received_at=None))
+            observation = Observation(facts.status, facts.status_changed_at or at, began)
+            return replace(done, link=seen(cleared, side, observation, now).link)
+        return replace(done, link=_wrote(link, side, status, facts.status_changed_at or at, now, at))
+    if state.status is None:
+        # Nobody knows whether the incident that this ends was ever made: if it is there, it was open.
+        before = PendingWrite(status, now, before=Status.OPEN)
+        return replace(done, link=_wrote(link.with_side(side, replace(state, pending=before)), side, status, at, now))
+    shown = state.pending is not None and state.pending.furthest is not None and state.status is status
+    if not rest or shown:  # what it showed says better since when it stands so than the answer
+        return replace(done, link=_wrote(link, side, status, state.at if shown else at, now))
+    return replace(done, link=link.with_side(side, accepted(state, status, now)))
 
 
-def told_by_reading(link: Link, facts: IncidentFacts, now: datetime) -> Link:
-    """A read that says something new is a word like any other, said when the incident last changed."""
-    at = facts.status_changed_at or now
-    if facts.merged_into:
-        merged = IncidentWord(
-            IncidentVerb.MERGED, facts.incident_id, "incident.read", at, merged_into=facts.merged_into
-        )
-        return advance(link, merged, now).link
-    if facts.status is link.incident_side.status:
-        return link
-    if facts.status is Status.OPEN:
-        return replace(link, incident_side=link.incident_side.told(Status.OPEN, at))
-    word = IncidentWord(VERB_OF_STATUS[facts.status], IncidentId(facts.incident_id), "incident.read", at)
-    return advance(link, word, now).link
+def _read(
+    link: Link, side: Side, effect: Effect, facts: IncidentFacts | AlertFacts, at: datetime | None, now: datetime,
+    began: datetime, dice: float,
+) -> Result:  # fmt: skip
+    """A read by the delivery itself: nothing else of ours is under way there."""
+    done = Result(link, "done", done_event(effect))
+    told_at = facts.status_changed_at or at if isinstance(facts, IncidentFacts) else at
+    seen_there = Observation(facts.status, told_at, began, tells_change=isinstance(facts, IncidentFacts))
+    state = link.side(side)
+    if state.pending is None:
+        step = seen(link, side, seen_there, now)
+        if step.outcome is Outcome.NOT_KEPT:
+            return _not_kept(step.link, side, now, dice)
+        again = CONFIRM_DELAY if step.outcome is Outcome.STALE else None
+        return replace(done, link=_just_read(step.link, side, now), again_after=again)
+    after, made = resolved_by_read(state, seen_there)
+    if made is None:
+        return replace(done, again_after=CONFIRM_DELAY)
+    after = replace(after, read_at=now)
+    return _proven(link, side, after, made, effect, now, dice)
 
 
-def _retry(
-    link: Link,
-    side: Side,
-    effect: Effect,
-    reply: Retry,
-    now: datetime,
-    dice: float,
-    began: datetime | None = None,
+def _just_read(link: Link, side: Side, now: datetime) -> Link:
+    """A read that took long is no reason to read again."""
+    return link.with_side(side, replace(link.side(side), read_at=now))
+
+
+def _proven(link: Link, side: Side, after: SideState, made: bool, effect: Effect, now: datetime, dice: float) -> Result:
+    """A read told whether our write was made."""
+    pending, before = link.side(side).pending, link
+    assert pending is not None
+    link = link.with_side(side, after)
+    if made and pending.answers:
+        link = replace(link, agreed=pending.status)
+    news = after.status is not before.side(side).status and not after.by_us and not after.write_lost
+    if news and after.status is not None:
+        at = after.at or now
+        link = remembering(link, Moment(at, _FOUND[after.status], side, None, now))
+    link = followed(before, link, now)
+    if link.status is Status.RESOLVED and before.status is not Status.RESOLVED and side is Side.PAGERDUTY:
+        state = before.side(side)
+        by = state.hint_by if state.hint is Status.RESOLVED else None
+        link = replace(link, closed_by=by.author if by else None, closed_unseen=by is None)
+    lost = pending.accepted_at is not None or after.write_lost
+    if not made and lost and after.status is not pending.status:
+        return _not_kept(given_up(link, side), side, now, dice)
+    return Result(link, "done", done_event(effect))
+
+
+_FOUND = {Status.OPEN: "reopened", Status.ACKNOWLEDGED: "acknowledged", Status.RESOLVED: "resolved"}
+
+
+def _not_kept(link: Link, side: Side, now: datetime, dice: float) -> Result:
+    """What was taken and is not shown is written again; a resolve ever more slowly."""
+    state = link.side(side)
+    letter = not_kept_letter(link, side)
+    result = Result(link, "not_kept", f"{'alert' if side is Side.TRUTHVOUCH else 'incident'}.not_kept", None, NOT_KEPT)
+    result = replace(result, dead=letter is not None, given_up=letter)
+    if link.status is not Status.RESOLVED or state.unconfirmed_count <= 1:
+        return result
+    lane = replace(link.lane(side), failing=NOT_KEPT)
+    after = next_try(SetIncident(Status.RESOLVED), state.unconfirmed_count, None, dice)
+    return replace(result, link=link.with_lane(side, lane), again_after=after)
+
+
+def not_kept_letter(link: Link, side: Side) -> Effect | None:
+    """What a dead letter is about after a write was not kept too often; None while it was not, or is told already."""
+    if link.side(side).unconfirmed_count != REPEATS + 1:
+        return None
+    return SetAlert(link.status, None) if side is Side.TRUTHVOUCH else SetIncident(link.status)
+
+
+def _merged_away(
+    link: Link, effect: Effect, facts: IncidentFacts, at: datetime | None, now: datetime, survivor: SideState | None
 ) -> Result:
+    """Whatever was asked of it, the incident is not there any more: a merge that nobody has told us of."""
+    if isinstance(effect, OpenIncident | LookForIncident):
+        link = attached(_triggered(link, facts.created_at or at or now, now), facts)
+    merged = IncidentWord(
+        IncidentVerb.MERGED, facts.incident_id, "incident.read", facts.status_changed_at or at,
+        merged_into=facts.merged_into,
+    )  # fmt: skip
+    link = link.with_side(Side.PAGERDUTY, not_written(link.incident_side))
+    return Result(advance(link, merged, now, survivor=survivor).link, "done", done_event(effect))
+
+
+def _retry(link: Link, side: Side, effect: Effect, reply: Retry, now: datetime, dice: float) -> Result:
     lane = link.lane(side)
     since = lane.failing_since or now
     if now - since > patience(effect):
@@ -194,14 +345,22 @@ def _retry(
     attempt = 1 if counted_apart else lane.attempt + 1
     if isinstance(effect, LookForIncident) and _no_incident_came(link, attempt, reply.reason):
         # Replayed, it is looked for once more and then triggered anew.
-        link = replace(link, incident_side=Known())
+        link = replace(link, incident_side=SideState())
         dead = _dead(link, side, OpenIncident(look_first=True), NO_EFFECT)
         return replace(dead, link=replace(dead.link, open_tried=True), given_up=OpenIncident(look_first=True))
     lane = replace(lane, attempt=attempt, failing=reply.reason, failing_since=since)
+    if isinstance(effect, LookForIncident) and reply.reason == NOT_THERE_YET and attempt >= LOOKS_FOR_AN_ID:
+        link = _as_if_seen(link, now)
     after = next_try(effect, lane.attempt, reply.after_seconds, dice)
-    if reply.unclear and isinstance(effect, SetIncident | SetAlert):
-        link = may_have_written(link, side, effect.status, now, began)
     return Result(link.with_lane(side, lane), "retry", "delivery.retried", after, reply.reason)
+
+
+def _as_if_seen(link: Link, now: datetime) -> Link:
+    """Nothing shows what an event did to a matter that is over: its 202 has to do."""
+    pending = link.incident_side.pending
+    if pending is None or link.status is not Status.RESOLVED or pending.status is not Status.RESOLVED:
+        return link
+    return _wrote(link, Side.PAGERDUTY, Status.RESOLVED, None, now)
 
 
 def _no_incident_came(link: Link, attempt: int, reason: str) -> bool:
@@ -215,17 +374,29 @@ def _refused(link: Link, side: Side, effect: Effect, reply: Refused, now: dateti
     if isinstance(effect, SetAlert) and effect.status is not Status.RESOLVED:
         was_resolved = link.alert_side.status is Status.RESOLVED
         link = _giving_up(link, side, effect)
-        if was_resolved and effect.status is Status.OPEN:
+        if was_resolved and link.status is not Status.RESOLVED:
             link = with_note(link, "cannot reopen the alert, left resolved,", "TruthVouch", reply.reason, None)
         return Result(link, "refused", "alert.refused", None, reply.reason)
-    if isinstance(effect, LookForIncident | ConfirmResolve):  # a look that is refused tells nothing
+    if isinstance(effect, ReadAlert | ReadIncident) and reply.status in NOT_READABLE:
+        return Result(_unreadable(link, side, now), "refused", "delivery.unreadable", None, reply.reason)
+    if isinstance(effect, LookForIncident | ReadIncident | ReadAlert):  # a look that is refused tells nothing
         return _retry(link, side, effect, Retry(reply.reason), now, dice)
     return _dead(link, side, effect, reply.reason, reply.detail)
 
 
+def _unreadable(link: Link, side: Side, now: datetime) -> Link:
+    """The link where a side cannot be read: what may have been written is written again, and what came out of order is
+    left to the next read that can be made."""
+    pending = link.side(side).pending
+    if pending is not None:
+        link = link.with_side(side, replace(link.side(side), pending=replace(pending, unreadable=True)))
+    return assumed(link, side, now)
+
+
 def _dead(link: Link, side: Side, effect: Effect, reason: str, detail: str = "") -> Result:
     link = _giving_up(link, side, effect)
-    link = link.with_lane(side, replace(link.lane(side), dead=reason))
+    if not isinstance(effect, AddNote | ReadNote):  # nothing waits for a note
+        link = link.with_lane(side, replace(link.lane(side), dead=reason))
     return Result(link, "dead", "delivery.dead", None, reason, dead=True, detail=detail)
 
 
@@ -234,16 +405,34 @@ def _giving_up(link: Link, side: Side, effect: Effect) -> Link:
     match effect:
         case SetAlert(status, _) | SetIncident(status):
             lane = replace(lane, refused=status)
+            link = without_call(link, side, effect)
         case OpenIncident():
             lane = replace(lane, refused=Status.OPEN)
         case LookForIncident():
-            link = replace(link, open_tried=False)
-        case ConfirmResolve():
-            link = replace(link, resolve_unseen=False)
+            link = replace(link, open_tried=False, incident_hint=None)
+        case ReadIncident() | ReadAlert():
+            state = link.side(side)
+            link = link.with_side(side, replace(state, must_read=False, pending=None))
+        case ReadNote(_):
+            link = replace(link, note_to_read=None)
         case AddNote(ref, _):
             gone = [replace(note, done=True, given_up=True) if note.ref == ref else note for note in link.notes]
             link = replace(link, notes=tuple(gone))
     return link.with_lane(side, lane)
+
+
+def recorded_for(link: Link, other: Link) -> Link:
+    """Another link on the same incident after the write for ``link`` was recorded: the incident stands there for it,
+    too, but for a reason that is not its own."""
+    state = replace(link.incident_side, pending=None, conflict=None)
+    known = other.incident_side
+    if state == replace(known, pending=None, conflict=None) or state.status is None:
+        return other
+    all_over = state.status is Status.RESOLVED and other.status is Status.RESOLVED
+    there = other.alert_side.wants is state.status
+    for_another = state.by_us and not state.restored
+    after = replace(other, incident_side=replace(state, inherited=for_another and not (there or all_over)))
+    return replace(after, agreed=state.status) if there else after
 
 
 def owing(link: Link, side: Side, at: datetime) -> tuple[Link, Lane]:

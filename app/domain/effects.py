@@ -6,9 +6,11 @@ so a crash anywhere is harmless, and a storm of words becomes the one call that 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from app.domain.link import Link, joint_status
 from app.domain.names import Side, Status, Urgency, Via
+from app.domain.side_state import SideState
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,20 @@ class SetIncident:
 
 
 @dataclass(frozen=True, slots=True)
-class ConfirmResolve:
-    """See whether a resolve by event had its effect, and repeat it if not: in a maintenance window it has none."""
+class ReadIncident:
+    """See where the incident stands: what we wrote there may have been made, or an event came out of order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAlert:
+    """See where the alert stands, for the same reasons."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadNote:
+    """Fetch the whole of a note of which a webhook brought a part."""
+
+    note_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,91 +65,160 @@ class SetAlert:
     resolution: str | None
 
 
-Effect = OpenIncident | LookForIncident | SetIncident | ConfirmResolve | AddNote | SetAlert
+Effect = OpenIncident | LookForIncident | SetIncident | ReadIncident | AddNote | ReadNote | SetAlert | ReadAlert
 
 URGENT, SOON, LATER = 1, 3, 6
 """Queue priorities: pages of high urgency, then what ends or calms a page, then the rest."""
 
 
-def missing(
-    link: Link, side: Side, shared: Sequence[Link] = (), *, rest: bool = True, held: bool = False
-) -> Effect | None:
-    """The next thing to do on that side, None when nothing is.
+FRESH = timedelta(seconds=2)
+"""A write that goes back, or an acknowledge, that was decided longer ago than this reads its side first: somebody may
+have done something there meanwhile, and PagerDuty takes an acknowledge of something resolved for a reopen."""
 
-    ``shared``: every link on the same incident, this one included. ``rest``: a PagerDuty API key is at hand.
-    ``held``: the incident's resolve is held back (``damping``), so everything else goes before it.
-    """
-    effect = wanting(link, side, shared, rest=rest, held=held)
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a delivery has to know besides its link."""
+
+    now: datetime
+    shared: Sequence[Link] = ()
+    """Every link on the same incident, this one included."""
+    rest: bool = True
+    """Whether a PagerDuty API key is at hand."""
+    held: bool = False
+    """The incident's resolve is held back (``damping``), so everything else goes before it."""
+
+
+def next_effect(link: Link, side: Side, at: Circumstances) -> Effect | None:
+    """The next thing to do on that side, None when nothing is."""
+    effect = desired_effect(link, side, at)
     return None if effect is not None and _waits(link, side, effect) else effect
 
 
-def wanting(
-    link: Link, side: Side, shared: Sequence[Link] = (), *, rest: bool = True, held: bool = False
-) -> Effect | None:
-    """As ``missing``, but also what waits behind a dead letter."""
+def desired_effect(link: Link, side: Side, at: Circumstances) -> Effect | None:
+    """As ``next_effect``, but also what waits behind a dead letter."""
     if side is Side.TRUTHVOUCH:
-        return _missing_at_truthvouch(link)
-    return _missing_at_pagerduty(link, list(shared) or [link], rest, held)
+        return _at_truthvouch(link, at)
+    return _at_pagerduty(link, at)
 
 
 def _waits(link: Link, side: Side, effect: Effect) -> bool:
-    """The rest of a lane waits behind its dead letter, but neither what wakes somebody nor what ends a matter: every
-    trigger is owed a resolve, and no page waits for a note."""
-    return bool(link.lane(side).dead) and not (is_urgent(effect) or _ends(link, effect))
+    """Acknowledges and notes wait behind a dead letter, but neither what wakes somebody nor what ends a matter: every
+    trigger is owed a resolve, and no page waits. Nor does a read wait, which may be all that those wait for. (A refused
+    note is no such letter: nothing waits behind it.)"""
+    passes = isinstance(effect, ReadIncident | ReadAlert) or is_urgent(effect) or _ends(link, effect)
+    return bool(link.lane(side).dead) and not passes
 
 
 def _ends(link: Link, effect: Effect) -> bool:
     if isinstance(effect, SetIncident | SetAlert):
         return effect.status is Status.RESOLVED
-    return link.status is Status.RESOLVED and isinstance(effect, LookForIncident | ConfirmResolve)
+    return link.status is Status.RESOLVED and isinstance(effect, LookForIncident)
 
 
-def _missing_at_truthvouch(link: Link) -> Effect | None:
-    wanted = link.status
-    if link.frozen_at and wanted is not Status.RESOLVED:
+def _at_truthvouch(link: Link, at: Circumstances) -> Effect | None:
+    wanted, state = link.status, link.alert_side
+    if state.status is None:
         return None
-    if link.alert_side.status in (None, wanted) or link.truthvouch.refused is wanted:
+    if _is_to_be_read(state, wanted):
+        return ReadAlert()
+    if state.status is wanted and state.pending is None:
         return None
+    if _is_refused(link, Side.TRUTHVOUCH, wanted) or (link.frozen_at and wanted is not Status.RESOLVED):
+        return None
+    if _is_stale(link, Side.TRUTHVOUCH, wanted, at.now):
+        return ReadAlert()
     return SetAlert(wanted, resolution(link) if wanted is Status.RESOLVED else None)
 
 
-def _missing_at_pagerduty(link: Link, shared: Sequence[Link], rest: bool, held: bool) -> Effect | None:
+def _is_to_be_read(state: SideState, wanted: Status) -> bool:
+    """Whether a write of ours may have been made, or an event came whose place nobody knows. What is furthest along
+    needs no look: it may be said at any time."""
+    pending = state.pending
+    if pending is None:
+        return state.must_read
+    to_resolve = wanted is Status.RESOLVED and Status.RESOLVED not in (pending.status, state.status)
+    return not pending.unreadable and not to_resolve
+
+
+def _is_refused(link: Link, side: Side, wanted: Status) -> bool:
+    """A final no to this status. While TruthVouch shows *resolved* and refused to open it, neither is tried there."""
+    refused = link.lane(side).refused
+    closed = side is Side.TRUTHVOUCH and link.alert_side.status is Status.RESOLVED
+    return refused is wanted or (closed and refused is not None and wanted is not Status.RESOLVED)
+
+
+def _is_stale(link: Link, side: Side, wanted: Status, now: datetime) -> bool:
+    """What no delivery is owed for yet is decided now."""
+    since, unreadable = link.lane(side).since, link.side(side).pending is not None
+    if wanted is Status.RESOLVED or unreadable or since is None:
+        return False
+    return now - max(since, link.side(side).read_at or since) > FRESH
+
+
+def _at_pagerduty(link: Link, at: Circumstances) -> Effect | None:
     if not link.paged:
-        return None
+        return LookForIncident() if link.incident_hint and at.rest and link.incident_side.status is None else None
     if link.incident_side.status is None:
-        return _missing_incident(link)
+        return _missing_incident(link, at.rest)
     if link.via is Via.REST and link.incident_id is None and link.status is not Status.RESOLVED:
         return OpenIncident(look_first=True)  # nothing was there to close; now there has to be something
-    change = _missing_change(link, shared)
+    shared = list(at.shared) or [link]
+    if link.incident_hint and link.incident_id is None and at.rest:
+        return LookForIncident()
+    change = _incident_change(link, shared, at)
+    if isinstance(change, ReadIncident) and link.incident_side.pending and link.incident_side.pending.accepted_at:
+        return _besides(link, at.rest, at.held) or change  # its webhook usually tells before there is anything to read
     # Behind a dead letter nothing but the resolve may go: then it is all there is to wait for.
-    held = held and change == SetIncident(Status.RESOLVED) and not link.pagerduty.dead
-    return change if change and not held else _missing_besides(link, rest, held) or change
+    held = at.held and change == SetIncident(Status.RESOLVED) and not link.pagerduty.dead
+    return change if change and not held else _besides(link, at.rest, held) or change
 
 
-def _missing_change(link: Link, shared: Sequence[Link]) -> SetIncident | None:
-    wanted = _next_step(link, _wanted_incident_status(link, shared))
-    if wanted in (None, link.incident_side.status, link.pagerduty.refused) or _is_frozen(shared, wanted):
+def _incident_change(link: Link, shared: Sequence[Link], at: Circumstances) -> Effect | None:
+    state, readable = link.incident_side, at.rest and link.incident_id is not None
+    wanted = _wanted_incident_status(link, shared, at.rest)
+    if readable and _is_to_be_read(state, wanted or Status.OPEN):
+        return ReadIncident()
+    if wanted is None:
         return None
-    return SetIncident(wanted)
+    pending = state.pending
+    if (
+        pending is not None
+        and pending.accepted_at
+        and pending.status is wanted
+        and link.incident_id is None
+        and at.rest
+    ):
+        return LookForIncident()  # its effect is to be seen, and what it had it on is not known yet
+    if state.status is wanted and state.pending is None:
+        return None
+    step = _next_step(link, wanted)
+    if any(_is_refused(link, Side.PAGERDUTY, one) for one in (wanted, step)) or _is_frozen(shared, wanted):
+        return None
+    if readable and _is_stale(link, Side.PAGERDUTY, wanted, at.now):
+        return ReadIncident()
+    return SetIncident(step)
 
 
-def _missing_besides(link: Link, rest: bool, held: bool) -> Effect | None:
+def _besides(link: Link, rest: bool, held: bool) -> Effect | None:
     """The incident's id and its notes. A note about a resolve that is held back waits with it."""
     if rest and link.incident_id is None and link.via is Via.EVENTS and not _given_up_looking(link):
         return LookForIncident()
     if rest and link.incident_id is not None:
+        if link.note_to_read:
+            return ReadNote(link.note_to_read)
         held_until = link.hold_until if held else None
         owed = (note for note in link.notes if not note.done and not (held_until and note.held_until == held_until))
-        note = next((AddNote(note.ref, note.content) for note in owed), None)
-        unseen = link.resolve_unseen and link.incident_side.status is Status.RESOLVED
-        return note or (ConfirmResolve() if unseen else None)
+        return next((AddNote(note.ref, note.content) for note in owed), None)
     return None
 
 
-def _missing_incident(link: Link) -> Effect | None:
+def _missing_incident(link: Link, rest: bool) -> Effect | None:
     if link.status is Status.RESOLVED:
         return _what_closes_an_unclear_create(link)
-    return None if link.pagerduty.refused is Status.OPEN else OpenIncident(look_first=link.open_tried)
+    if link.pagerduty.refused is Status.OPEN:
+        return LookForIncident() if link.incident_hint and rest else None
+    return OpenIncident(look_first=link.open_tried)
 
 
 def _what_closes_an_unclear_create(link: Link) -> Effect | None:
@@ -145,20 +228,25 @@ def _what_closes_an_unclear_create(link: Link) -> Effect | None:
     return SetIncident(Status.RESOLVED) if link.via is Via.EVENTS else LookForIncident()
 
 
-def _wanted_incident_status(link: Link, shared: Sequence[Link]) -> Status | None:
-    """None: an incident a person made by hand, which we only annotate."""
+def _wanted_incident_status(link: Link, shared: Sequence[Link], rest: bool) -> Status | None:
+    """None: an incident a person made by hand, which we only annotate; or one of which another link has yet to read
+    what people made of it, and does what follows then."""
     if link.merged and all(other.merged for other in shared):
         return None
-    return joint_status(shared)
+    if not link.shares:
+        return link.status
+    wanted, others = joint_status(shared), [other for other in shared if other.link_id != link.link_id]
+    unread = rest and any(other.incident_side.must_read and not other.pagerduty.dead for other in others)
+    return None if unread and wanted is not Status.RESOLVED else wanted
 
 
-def _next_step(link: Link, wanted: Status | None) -> Status | None:
+def _next_step(link: Link, wanted: Status) -> Status:
     """An event cannot acknowledge what is resolved (PagerDuty takes it and does nothing): that is opened first."""
     closed = link.incident_side.status is Status.RESOLVED
     return Status.OPEN if link.by_event and closed and wanted is Status.ACKNOWLEDGED else wanted
 
 
-def _is_frozen(shared: Sequence[Link], wanted: Status | None) -> bool:
+def _is_frozen(shared: Sequence[Link], wanted: Status) -> bool:
     return wanted is not Status.RESOLVED and any(link.frozen_at for link in shared)
 
 
@@ -189,7 +277,7 @@ def is_urgent(effect: Effect) -> bool:
 
 def door(link: Link, effect: Effect) -> str:
     """Which of the partners' doors, each with its own credential, an effect goes through."""
-    if isinstance(effect, SetAlert):
+    if isinstance(effect, SetAlert | ReadAlert):
         return Side.TRUTHVOUCH.value
     by_event = isinstance(effect, OpenIncident | SetIncident) and link.by_event
     return f"{Side.PAGERDUTY}-{Via.EVENTS if by_event else Via.REST}"
@@ -206,9 +294,10 @@ def priority(link: Link, side: Side) -> int:
 
 
 def resolution(link: Link) -> str:
-    """The text TruthVouch gets with a resolve: the person's own note, else who closed it and what that is worth."""
-    if link.last_note:
-        return link.last_note
+    """The text TruthVouch gets with a resolve: the note of the person who resolved it, else who closed it and what that
+    is worth. Nobody's older note speaks for a timeout."""
     if link.closed_by:
-        return f"Resolved in PagerDuty by {link.closed_by}."
+        return link.last_note or f"Resolved in PagerDuty by {link.closed_by}."
+    if link.closed_unseen:
+        return "Resolved in PagerDuty; who did it was not told, so this is no verdict on the alert."
     return "Resolved in PagerDuty automatically (timeout or integration); this is no verdict on the alert."

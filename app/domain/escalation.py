@@ -1,20 +1,21 @@
-"""A *climb*: one incident on its way up our own escalation, and what every word does to it.
+"""A *climb*: one incident on its way up our own escalation, and what happens to it when the incident changes.
 
-The clock of a climb runs while nobody acknowledged; the words that stop and start it are the registers of
-``link.Clock``, so neither their order nor hearing one twice matters. What a move is and when it is made stands in
-``escalation_step``, what an answer means in ``escalation_answer``. The picture is in docs/escalation.md and changes
+Its timers run on our receipt. Where the incident stands is what its links say: their state machine has settled order,
+echoes and clocks. What no link knows is kept here, by PagerDuty's own clock. What a move is and when it is made stands
+in ``escalation_step``, what an answer means in ``escalation_answer``. The picture is in docs/escalation.md and changes
 with these files.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from app.domain.lifecycle import said_at
-from app.domain.link import Clock
 from app.domain.names import AlertId, IncidentId, LinkId, Status
+from app.domain.observations import observed
 from app.domain.rulebook import Escalation
+from app.domain.side_state import SETTLING, Applied, Order, Said, SideState, compare, said, usable
+from app.domain.transitions import INCIDENT_MOVES, observation_of
 from app.domain.words import IncidentVerb, IncidentWord
 
 LOOK_AGAIN = timedelta(minutes=5)
@@ -77,10 +78,14 @@ class Climb:
     by: str = ""
     """Who asked for it; empty: the rulebook."""
     drill: bool = False
-    heard: Clock = field(default_factory=Clock)
-    """The newest words about the incident, or its alert."""
+    links_status: Status = Status.OPEN
+    """What its links said last (``joint_status``); *open* where none knows the incident."""
+    life: int = 0
+    """Which life of its link it belongs to: a later one was reopened after a resolve."""
+    incident_side: SideState = field(default_factory=SideState)
+    """What the incident itself showed and no link knows of."""
     begun_at: datetime | None = None
-    """When it was armed or last began anew: what was resolved and reopened before is history."""
+    """When it was armed or last began anew, by our clock."""
     state: State = State.RUNNING
     reason: str = ""
     """Why it does not run: ``acknowledged``, ``resolved``, ``exhausted``, ``low_urgency``, ``nobody_on_call``, ..."""
@@ -106,6 +111,11 @@ class Climb:
     """The open dead letter that this climb became."""
 
     @property
+    def status(self) -> Status:
+        """Where the incident stands: what its links say, or what it showed itself if that is further along."""
+        return max(self.links_status, self.incident_side.status or Status.OPEN, key=lambda status: status.rung)
+
+    @property
     def next_level(self) -> int | None:
         """The level that has its turn next, from 1; None after the last."""
         return self.fired + 1 if self.fired < len(self.course.rungs) else None
@@ -119,7 +129,7 @@ def course_of(escalation: Escalation) -> Course | None:
 
 def armed(climb: Climb) -> Climb:
     """A fresh climb as what is already known of its incident wants it: running, paused or over."""
-    return _standing(replace(climb, begun_at=climb.begun_at or climb.clock_at))
+    return _standing(replace(climb, begun_at=climb.begun_at or climb.clock_at), climb.clock_at)
 
 
 def level_at(climb: Climb) -> datetime | None:
@@ -139,119 +149,109 @@ def running(climb: Climb) -> Climb:
 def paused(climb: Climb, since: datetime) -> Climb:
     """The climb while somebody has the incident in hand."""
     look_at = since + LOOK_AGAIN if climb.link_id is None else None
-    return _untried(replace(climb, state=State.PAUSED, reason="acknowledged", due_at=look_at))
+    return untried(replace(climb, state=State.PAUSED, reason="acknowledged", due_at=look_at))
 
 
 def finished(climb: Climb, reason: str) -> Climb:
     """The climb at its end."""
-    return _untried(replace(climb, state=State.FINISHED, reason=reason, due_at=None))
+    return untried(replace(climb, state=State.FINISHED, reason=reason, due_at=None))
 
 
-def _untried(climb: Climb) -> Climb:
+def untried(climb: Climb) -> Climb:
+    """The climb after something went well."""
     return replace(climb, attempt=0, failing="", failing_since=None)
 
 
-def _standing(climb: Climb) -> Climb:
-    match climb.heard.status:
+def _standing(climb: Climb, now: datetime) -> Climb:
+    match climb.status:
         case Status.RESOLVED:
             return finished(climb, "resolved")
         case Status.ACKNOWLEDGED:
-            return paused(climb, climb.heard.acknowledged_at or climb.clock_at)
+            return paused(climb, now)
         case Status.OPEN:
             return running(climb)
 
 
-# ------------------------------------------------------------------------------------------------------- words
+# ------------------------------------------------------------------------------------------------------- events
 
-REGISTERS: Mapping[IncidentVerb, str | None] = {
-    IncidentVerb.TRIGGERED: None,
-    IncidentVerb.ACKNOWLEDGED: "acknowledged_at",
-    IncidentVerb.UNACKNOWLEDGED: "unacknowledged_at",
-    IncidentVerb.RESOLVED: "resolved_at",
-    IncidentVerb.REOPENED: "reopened_at",
-    IncidentVerb.MERGED: None,
-    IncidentVerb.ANNOTATED: None,
-    IncidentVerb.READ: None,
-    IncidentVerb.MENTIONED: None,
+STILL = frozenset({IncidentVerb.TRIGGERED, IncidentVerb.ANNOTATED, IncidentVerb.MENTIONED})
+"""The events of an incident that move no climb."""
+
+STATES: Mapping[Status, State] = {
+    Status.OPEN: State.RUNNING,
+    Status.ACKNOWLEDGED: State.PAUSED,
+    Status.RESOLVED: State.FINISHED,
 }
-"""What a word moves. A look moves what it shows to be new (``_shown``); a merge ends the climb."""
+"""How a climb stands that is not over for another reason."""
 
 
 def heard(climb: Climb, word: IncidentWord, now: datetime, course: Course | None = None) -> Climb:
-    """The climb after a word about its incident. ``course``: the rulebook's of today, for a climb that begins anew."""
+    """The climb after an event or a read of its incident of which no link knows. ``course``: the rulebook's of today,
+    for a climb that begins anew. What cannot be put in order is read soon; until then it counts if it goes forward."""
     if word.verb is IncidentVerb.MERGED:
         return finished(climb, "merged") if climb.state is not State.FINISHED else climb
-    register = _shown(climb.heard, word.status) if word.verb is IncidentVerb.READ else REGISTERS[word.verb]
-    return climb if register is None else told(climb, climb.heard.hearing(register, said_at(word, now)), course)
-
-
-def _shown(known: Clock, status: Status | None) -> str | None:
-    if status is None or status is known.status:
-        return None
-    if status is Status.OPEN:
-        return "reopened_at" if known.status is Status.RESOLVED else "unacknowledged_at"
-    return "acknowledged_at" if status is Status.ACKNOWLEDGED else "resolved_at"
-
-
-def told(climb: Climb, clock: Clock, course: Course | None = None) -> Climb:
-    """The climb after its incident's clock moved to ``clock``; the same clock changes nothing.
-
-    A reopen that undoes a resolve begins anew at level 1, whatever ended the climb before; another one (its own echo,
-    or said again) does not. An un-acknowledge starts the clock again for the next level that has not had its turn. What
-    is over for another reason stays over.
-    """
-    before, climb = climb, replace(climb, heard=clock)
-    if _begins_anew(before, clock):
-        return _anew(climb, course)
-    if clock.status is before.heard.status or before.state is State.FINISHED:
+    if word.verb in STILL:
         return climb
-    opened = max(filter(None, (clock.unacknowledged_at, clock.reopened_at)), default=None)
-    since = opened if clock.status is Status.OPEN else None
-    return _standing(replace(climb, clock_at=since or climb.clock_at))
+    known, move = climb.incident_side, INCIDENT_MOVES[word.verb]
+    if move.status is not None:
+        side, outcome = said(known, Said(move.status, word.at, now, move.goes_back), readable=True)
+        side = replace(side, status=move.status) if outcome is Applied.HINT and not move.goes_back else side
+    else:
+        side, _ = observed(known, observation_of(word, now)) if word.status else (known, None)
+    after = applied(climb, replace(climb, incident_side=side), now, course, anew=implies_a_resolve(known, word, now))
+    return replace(after, due_at=now + SETTLING) if side.must_read and after.status is not Status.OPEN else after
 
 
-def _begins_anew(climb: Climb, clock: Clock) -> bool:
-    """Whether the incident was resolved and reopened since this climb began, in whatever order the two were told."""
-    if clock.status is Status.RESOLVED:
+def by_itself(climb: Climb) -> Climb:
+    """The climb of an incident for which its links do not speak, or do not any more: it stands as they said last."""
+    if climb.incident_side.status is not None or climb.links_status is Status.OPEN:
+        return climb
+    return replace(climb, links_status=Status.OPEN, incident_side=SideState(climb.links_status))
+
+
+def implies_a_resolve(known: SideState, word: IncidentWord, now: datetime) -> bool:
+    """Whether this is a reopen of what was not resolved as far as is ``known``, and is later: a resolve came between of
+    which nobody told. The echo of our own reopen is none."""
+    if word.verb is not IncidentVerb.REOPENED or known.status in (None, Status.RESOLVED):
         return False
-    resolved, begun = clock.resolved_at, climb.begun_at or climb.clock_at
-    return climb.heard.status is Status.RESOLVED or (resolved is not None and resolved > begun)
+    our_own = known.by_us and not known.confirmed and known.previous is Status.RESOLVED
+    return not our_own and compare(usable(word.at, now), known.at) is Order.NEWER
 
 
-def followed(climb: Climb, clock: Clock, course: Course | None = None) -> Climb:
-    """The climb after its alert moved: ``clock`` is the link's, which knows what both sides said. What is said at
+def followed(
+    climb: Climb, status: Status, life: int, now: datetime, course: Course | None = None, anew: bool = False
+) -> Climb:
+    """The climb after its links may have moved: what they say now, and the life of its own link. What is said at
     TruthVouch counts before PagerDuty has been told, and may be taken back before that."""
-    known = climb.heard
-    for register in fields(clock):
-        at: datetime | None = getattr(clock, register.name)
-        known = known.hearing(register.name, at) if at else known
-    return told(climb, known, course)
+    after = replace(climb, links_status=status, life=life)
+    return applied(climb, after, now, course, anew or life > climb.life)
 
 
-def flapped(climb: Climb, clock: Clock, course: Course | None = None) -> Climb:
+def flapped(climb: Climb, status: Status, life: int, now: datetime, course: Course | None = None) -> Climb:
     """The climb after its alert was reopened while the resolve before was still held back: nobody at PagerDuty has seen
     either, so it goes on where it was. A level whose time came meanwhile is due now."""
-    after = followed(replace(climb, begun_at=clock.reopened_at or climb.begun_at), clock, course)
+    after = followed(replace(climb, life=life), status, life, now, course)
     due = after.clock_at if after.skipped else level_at(after)
     if after.state is not State.RUNNING or after.due_at is None or due is None:
         return after
     return replace(after, due_at=min(after.due_at, due))
 
 
-def _anew(climb: Climb, course: Course | None) -> Climb:
-    since = climb.heard.reopened_at or climb.clock_at
-    if climb.heard.unacknowledged_at and climb.heard.unacknowledged_at > since:
-        since = climb.heard.unacknowledged_at
-    return _standing(
-        Climb(
-            climb.incident_id,
-            course if course and not climb.by else climb.course,
-            since,
-            climb.link_id,
-            climb.alert_id,
-            climb.by,
-            climb.drill,
-            climb.heard,
-            since,
-        )
-    )
+def applied(before: Climb, after: Climb, now: datetime, course: Course | None = None, anew: bool = False) -> Climb:
+    """``before`` with the news that ``after`` has. A reopen that undoes a resolve begins anew at level 1, whatever
+    ended the climb before; an un-acknowledge starts the clock again for the next level that has not had its turn. What
+    is over for another reason stays over."""
+    if after.link_id is not None and (after.incident_side.status or Status.OPEN).rung <= after.links_status.rung:
+        after = replace(after, incident_side=SideState())
+    if after.status is not Status.RESOLVED and (anew or before.status is Status.RESOLVED):
+        return _anew(after, now, course)
+    if after.state in (State.FINISHED, STATES[after.status]):
+        return after
+    return _standing(replace(after, clock_at=now) if after.status is Status.OPEN else after, now)
+
+
+def _anew(climb: Climb, now: datetime, course: Course | None) -> Climb:
+    course = course if course and not climb.by else climb.course
+    known = replace(climb, course=course, clock_at=now, begun_at=now, move=None, letter_id=None)
+    fresh = replace(known, fired=0, skipped=0, placed=False, at_level=1, at_policy=None)
+    return _standing(untried(replace(fresh, state=State.RUNNING, reason="", due_at=None)), now)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from app.domain.effects import OpenIncident
-from app.domain.escalation import Climb, Move, State, armed, finished, level_at, running
+from app.domain.escalation import Climb, Move, State, armed, finished, level_at, running, untried
 from app.domain.outcome import BUDGET_SPENT, NOT_ASKED, Held, Refused, Retry
 from app.domain.retry import HOLD_PROBE_DELAY, KEEP_TRYING, next_try, turned_away
 
@@ -29,7 +29,8 @@ def moved(climb: Climb, move: Move, at: datetime) -> Climb:
     due = level_at(climb)
     on_time = due is not None and not climb.skipped and at - due <= PUNCTUAL
     after = replace(
-        _well(climb),
+        untried(climb),
+        move=None,
         fired=move.level,
         skipped=0,
         placed=True,
@@ -42,13 +43,8 @@ def moved(climb: Climb, move: Move, at: datetime) -> Climb:
 
 def skipped(climb: Climb, move: Move, at: datetime, reason: str) -> Climb:
     """The climb after a level with nobody on call: the next one is due now."""
-    after = replace(_well(climb), fired=move.level, skipped=climb.skipped + 1, due_at=at)
+    after = replace(untried(climb), move=None, fired=move.level, skipped=climb.skipped + 1, due_at=at)
     return after if after.next_level is not None else finished(after, reason)
-
-
-def asking(climb: Climb, move: Move) -> Climb:
-    """The climb that is about to ask for this move."""
-    return replace(climb, move=move)
 
 
 def set_back(climb: Climb, reply: Retry | Held | Refused, now: datetime, dice: float) -> Setback:
@@ -89,7 +85,3 @@ def _later(climb: Climb, now: datetime, after: float) -> Climb:
 
 def _given_up(climb: Climb, reason: str, detail: str) -> Setback:
     return Setback(finished(climb, reason), "refused", reason, detail)
-
-
-def _well(climb: Climb) -> Climb:
-    return replace(climb, move=None, attempt=0, failing="", failing_since=None)

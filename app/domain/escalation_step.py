@@ -1,14 +1,14 @@
 """What a climb does when its time is up: a pure function of what PagerDuty shows at that moment."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.domain.account import OnCall, PolicyFacts
-from app.domain.escalation import Climb, Move, State, finished, paused, told
+from app.domain.escalation import Climb, Move, State, applied, finished, paused
 from app.domain.incident import IncidentFacts
-from app.domain.link import Clock
 from app.domain.names import Status, Urgency
+from app.domain.side_state import SideState, usable
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,40 +25,21 @@ class Skip:
     move: Move
 
 
-def looked(climb: Climb, facts: IncidentFacts, ours: Clock | None, now: datetime) -> Climb:
-    """The climb after its incident was read, and what its alerts say (``ours``) was looked up.
-
-    The alert may be ahead: an acknowledge from TruthVouch that is still on its way to PagerDuty counts already.
-    """
+def looked(climb: Climb, facts: IncidentFacts, ours: Status | None, now: datetime) -> Climb:
+    """The climb after its incident was read. That decides, unless what its links say (``ours``; None = as last) is
+    further along: an acknowledge from TruthVouch that is still on its way to PagerDuty counts already."""
     if facts.merged_into:
         return finished(climb, "merged")
-    clock = _shown(climb.heard, facts, now)
-    if ours is not None and ours.status.rung > clock.status.rung:
-        at = ours.resolved_at if ours.status is Status.RESOLVED else ours.acknowledged_at
-        clock = _at_least(clock, ours.status, at or now, now)
-    climb = told(climb, clock)
-    return paused(climb, now) if climb.state is State.PAUSED else climb
+    side = SideState(facts.status, usable(facts.status_changed_at, now), now)
+    after = applied(climb, replace(climb, links_status=ours or climb.links_status, incident_side=side), now)
+    if after.state is State.RUNNING:
+        return after
+    return paused(after, now) if after.state is State.PAUSED else finished(after, after.reason)
 
 
 def is_low(climb: Climb, facts: IncidentFacts) -> bool:
     """Whether PagerDuty would escalate nothing: https://support.pagerduty.com/main/docs/configurable-service-settings"""
     return climb.state is State.RUNNING and facts.urgency == Urgency.LOW.value
-
-
-def _shown(known: Clock, facts: IncidentFacts, now: datetime) -> Clock:
-    """What a look adds to the words that were heard: PagerDuty's own state is the newest word there is."""
-    at = facts.status_changed_at or now
-    if facts.status is not Status.OPEN:
-        return _at_least(known, facts.status, at, now)
-    if known.status is Status.OPEN:
-        return known
-    return known.hearing("reopened_at" if known.status is Status.RESOLVED else "unacknowledged_at", at)
-
-
-def _at_least(known: Clock, status: Status, at: datetime, now: datetime) -> Clock:
-    register = "resolved_at" if status is Status.RESOLVED else "acknowledged_at"
-    clock = known.hearing(register, at)
-    return clock if clock.status.rung >= status.rung else known.hearing(register, now)
 
 
 # ------------------------------------------------------------------------------------------------------- moves

@@ -7,115 +7,10 @@ from datetime import datetime
 from app.domain.alert import Alert
 from app.domain.names import IncidentId, IncidentKey, LinkId, Side, Status, Via
 from app.domain.rulebook import Decision
+from app.domain.side_state import SideState
 
 NOT_STORED = LinkId(0)
 """The number of a link that has none yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The newest word of each kind, from either side, by the events' own time.
-
-    Four maxima: the order in which words arrive cannot matter, and hearing one twice changes nothing.
-    """
-
-    acknowledged_at: datetime | None = None
-    unacknowledged_at: datetime | None = None
-    resolved_at: datetime | None = None
-    reopened_at: datetime | None = None
-    flapped_at: datetime | None = None
-    """The newest reopen that undid nothing PagerDuty had seen: what people said there before the flap stands."""
-    begun_at: datetime | None = None
-    """The reopen that counted until that flap, None = there was none: acknowledges from before it are undone."""
-
-    @property
-    def status(self) -> Status:
-        """What both sides should be. In the same moment the furthest along wins; going back needs a newer word."""
-        if self.resolved_at and not _later(self.reopened_at, self.resolved_at):
-            return Status.RESOLVED
-        acknowledged = self.acknowledged_at and not _later(self._undone_until, self.acknowledged_at)
-        if acknowledged and not _later(self.unacknowledged_at, self.acknowledged_at):
-            return Status.ACKNOWLEDGED
-        return Status.OPEN
-
-    def hearing(self, register: str, at: datetime) -> "Clock":
-        """This clock after a word of that kind; an older word moves nothing."""
-        known: datetime | None = getattr(self, register)
-        return self if known is not None and at <= known else replace(self, **{register: at})
-
-    def flapping(self, before: "Clock") -> "Clock":
-        """This clock, whose newest reopen is a flap: it takes back nothing but the resolve. ``before``: without it."""
-        return replace(self, flapped_at=self.reopened_at, begun_at=before._undone_until)
-
-    @property
-    def _undone_until(self) -> datetime | None:
-        """Up to when acknowledges are undone by a reopen."""
-        flapped = self.flapped_at is not None and self.flapped_at == self.reopened_at
-        return self.begun_at if flapped else self.reopened_at
-
-
-def _later(a: datetime | None, b: datetime | None) -> bool:
-    return a is not None and (b is None or a > b)
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What we last knew of one side. ``status`` None: there is nothing there yet."""
-
-    status: Status | None = None
-    at: datetime | None = None
-    ours: bool = False
-    """Our own write put it there: a word that says the same at that time is its echo."""
-    kept: bool = False
-    """The side itself has shown it since: whatever it says next is somebody's doing, not a write that got lost."""
-    was: Status | None = None
-    """What the side last showed before our own write: only a side that shows just this may have lost the write."""
-
-    def told(self, status: Status, at: datetime) -> "Known":
-        """After the side itself spoke. An older word changes nothing; in the same moment the furthest along wins."""
-        if self.at is not None and (at, status.rung) < (self.at, self.status.rung if self.status else 0):
-            return self
-        return Known(status, at)
-
-    def written(self, status: Status, at: datetime, *, kept: bool = False) -> "Known":
-        """After the side said yes to our own write. ``kept``: its answer showed the new status."""
-        return Known(status, at, ours=True, kept=kept, was=self.was if self.ours and not self.kept else self.status)
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One change we made to one side, remembered until its echo cannot come any more."""
-
-    side: Side
-    status: Status
-    at: datetime
-    was: Status | None = None
-    """What stood there before."""
-    exact: bool = False
-    """The side itself told the time."""
-    echo_at: datetime | None = None
-    """The time of the word that was taken for its echo."""
-    unclear: bool = False
-    """Its answer was lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """A word heard while a write of ours was on its way to the same side: that write may turn out to have caused it."""
-
-    side: Side
-    what: str
-    """The verb, as the link's history has it."""
-    register: str
-    says: Status
-    at: datetime
-    """When it was said, by the side's clock."""
-    heard_at: datetime
-    """When it came, by ours."""
-    was: Known
-    """What was known of the side before it."""
-    before: datetime | None = None
-    """What the register held before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +32,6 @@ class Lane:
     """The partner said a final no to this status: not asked again until something else is wanted."""
     dead: str = ""
     """Reason word of the dead letter that the rest of this lane waits behind; empty when there is none."""
-    unkept: int = 0
-    """How often the partner said yes and a later look showed that it had not kept it."""
     waits_for: str = ""
     """What the delayed delivery will do when it is due; empty when none is delayed."""
     due_at: datetime | None = None
@@ -163,10 +56,13 @@ class Moment:
     """Something that happened to an alert or its incident, at the time the side itself gives. For reports."""
 
     at: datetime
+    """By the side's own clock; our receipt where it told none."""
     what: str
     """``triggered``, ``acknowledged``, ``unacknowledged``, ``resolved``, ``reopened``, ``merged``, ``escalated``."""
     side: Side
     author: str | None = None
+    received_at: datetime | None = None
+    """When we learned it, by our clock: what durations between the two sides are measured by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +70,10 @@ class Flip:
     """A change of what both sides should be, and the side that caused it."""
 
     at: datetime
+    """By our clock."""
     side: Side
+    own_at: datetime | None = None
+    """By the side's own, where it told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +84,12 @@ class Link:
     incident_key: IncidentKey
     first_seen_at: datetime
     link_id: LinkId = NOT_STORED
-    clock: Clock = Clock()
-    alert_side: Known = Known()
-    incident_side: Known = Known()
+    agreed: Status = Status.OPEN
+    """Where both sides stood when they last agreed: a side that stands elsewhere has changed since."""
+    alert_side: SideState = field(default_factory=SideState)
+    incident_side: SideState = field(default_factory=SideState)
+    life: int = 0
+    """How often it was reopened: a note, and the reference of one, belong to the life they were written in."""
     decision: Decision | None = None
     """None until a word that may open an incident came."""
     via: Via = Via.REST
@@ -196,6 +98,10 @@ class Link:
     incident_url: str | None = None
     open_tried: bool = False
     """A create may have reached PagerDuty: look before creating again."""
+    incident_hint: IncidentId | None = None
+    """A webhook says that this is our incident. It is read before it is believed."""
+    former_incidents: tuple[IncidentId, ...] = ()
+    """Incidents it was on before, newest last: they are found by its key, and are not its own any more."""
     merged: bool = False
     """The incident is not the one we opened: ours was merged into it."""
     guests: bool = False
@@ -203,24 +109,25 @@ class Link:
     closed_by: str | None = None
     """Who resolved it, in words fit for the other side; None when nobody was named."""
     closing_text: str | None = None
+    closed_unseen: bool = False
+    """A read found it resolved: who did it was not told."""
     last_note: str | None = None
-    """The newest note a person left on the incident: becomes the alert's resolution."""
+    """The newest note a person left on the incident in this life: becomes the alert's resolution."""
+    note_to_read: str | None = None
+    """The id of that note where its event brought only a part of it."""
     notes: tuple[Note, ...] = ()
-    writes: tuple[Write, ...] = ()
-    """Our newest changes, whose echoes may still come."""
-    doubts: tuple[Doubt, ...] = ()
-    """Words heard during calls that have not been answered yet: see ``domain/doubts.py``."""
+    notes_dropped: int = 0
+    """How many notes that waited to be written had to make room for newer ones."""
     history: tuple[Moment, ...] = ()
-    """What happened, oldest first, each once; kept as long as the link, which is for ever. Our own writes are not in
-    it, except the trigger."""
+    """What happened, each once, kept as long as the link. Our own writes are not in it, except the trigger."""
+    history_dropped: int = 0
+    """How many moments had to make room for newer ones."""
     verdict: str | None = None
     """``false_alert`` or ``true_alert``, where a person said so: see ``domain/verdict.py``."""
     flaps: int = 0
     """How often a reopen came while the resolve before it was still held back (``hold_resolve_minutes``)."""
     hold_until: datetime | None = None
     """Until when TruthVouch's resolve is held back from PagerDuty; None when it is not: see ``domain/damping.py``."""
-    resolve_unseen: bool = False
-    """The Events API took a resolve and nobody has seen its effect yet: in a maintenance window it has none."""
     flips: tuple[Flip, ...] = ()
     """The newest changes, as many as a freeze needs."""
     frozen_at: datetime | None = None
@@ -230,8 +137,24 @@ class Link:
 
     @property
     def status(self) -> Status:
-        """What both sides should be."""
-        return self.clock.status
+        """What both sides should be: the side that has changed since both agreed is carried over; if both have, the
+        furthest along is. The table is drawn in docs/architecture.md and changes with this."""
+        alert, incident = self.alert_side.wants or self.agreed, self.incident_side.wants or self.agreed
+        match self.alert_side.differs_from(self.agreed), self.incident_side.differs_from(self.agreed):
+            case False, False:
+                return self.agreed
+            case True, False:
+                return alert
+            case False, True:
+                return incident
+            case _:
+                return max(alert, incident, key=lambda status: status.rung)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is resolved on both sides, or on the only one there is."""
+        sides = (self.alert_side.status, self.incident_side.status)
+        return self.status is Status.RESOLVED and all(status in (None, Status.RESOLVED) for status in sides)
 
     @property
     def deserves(self) -> bool:
@@ -245,8 +168,21 @@ class Link:
 
     @property
     def by_event(self) -> bool:
-        """Whether its incident is moved by event: only what an event opened can be, and by the key of one alert."""
-        return self.via is Via.EVENTS and self.deserves and not self.shares
+        """Whether its incident is moved by event: only what an event opened can be, and by the key of one alert. Once
+        it was reopened, or events had no effect, and its id is known, REST does it: PagerDuty's own alert behind an
+        incident may stay resolved when that is reopened, and events about it do nothing then."""
+        by_rest = self.incident_id is not None and (
+            self.life > 0 or self.incident_side.unconfirmed_count >= REPEATS_BY_EVENT
+        )
+        return self.via is Via.EVENTS and self.deserves and not self.shares and not by_rest
+
+    def side(self, side: Side) -> SideState:
+        """What is known of that side."""
+        return self.alert_side if side is Side.TRUTHVOUCH else self.incident_side
+
+    def with_side(self, side: Side, state: SideState) -> "Link":
+        """This link with that side's state changed."""
+        return replace(self, alert_side=state) if side is Side.TRUTHVOUCH else replace(self, incident_side=state)
 
     @property
     def shares(self) -> bool:
@@ -262,29 +198,60 @@ class Link:
         return replace(self, truthvouch=lane) if side is Side.TRUTHVOUCH else replace(self, pagerduty=lane)
 
 
+REPEATS_BY_EVENT = 3
+"""So often an event without effect is repeated before REST is asked."""
+
 HISTORY_LIMIT = 500
-"""Moments of one link: a ping-pong must not let it grow for ever."""
+"""Moments of one link: one that flaps must not let it grow for ever."""
+MAX_NOTES = 60
+"""Notes of one link, written or not."""
+MAX_NOTE_CHARS = 200_000
+"""What the notes that wait to be written may hold together."""
 
 
-def remembering(link: Link, what: str, side: Side, at: datetime, author: str | None = None) -> Link:
-    """The link with one more moment, in its place among the others; one it has already changes nothing.
+def remembering(link: Link, moment: Moment) -> Link:
+    """The link with one more moment, before the later ones of its side; one it has already changes nothing.
 
-    It is triggered once, however many tell it: a link has one incident.
+    It is triggered once, however many tell it: a link has one incident at a time. A history that is full drops its
+    oldest moment but that one.
     """
-    once = what == "triggered"
-    known = any(moment.what == what and (once or (moment.at, moment.side) == (at, side)) for moment in link.history)
-    if known or len(link.history) >= HISTORY_LIMIT:
+    once = moment.what == "triggered"
+    key = (moment.what, moment.at, moment.side)
+    if any(known.what == "triggered" if once else (known.what, known.at, known.side) == key for known in link.history):
         return link
-    history = sorted((*link.history, Moment(at, what, side, author)), key=lambda moment: (moment.at, moment.what))
-    return replace(link, history=tuple(history))
+    later = (n for n, known in enumerate(link.history) if known.side is moment.side and known.at > moment.at)
+    place = next(later, len(link.history))
+    history = (*link.history[:place], moment, *link.history[place:])
+    if len(history) <= HISTORY_LIMIT:
+        return replace(link, history=history)
+    oldest = next(n for n, known in enumerate(history) if known.what != "triggered")
+    return replace(link, history=history[:oldest] + history[oldest + 1 :], history_dropped=link.history_dropped + 1)
+
+
+def with_notes(link: Link, notes: Sequence[Note]) -> Link:
+    """The link with these notes, as far as it keeps them: of those that are written the reference alone, and the newest
+    of the others."""
+    kept = [replace(note, content="") if note.done and not note.given_up else note for note in notes][-MAX_NOTES:]
+    while len(kept) > 1 and sum(len(note.content) for note in kept) > MAX_NOTE_CHARS:
+        kept.pop(next(n for n, note in enumerate(kept) if note.content))
+    waiting = sum(not note.done for note in notes) - sum(not note.done for note in kept)
+    return replace(link, notes=tuple(kept), notes_dropped=link.notes_dropped + waiting)
 
 
 def joint_status(links: Sequence[Link]) -> Status:
     """What an incident shared by several links (after a merge) should be.
 
-    Acknowledged with the first, resolved with the last of them.
+    Acknowledged with the first new acknowledge, resolved with the last of them. What an alert was before it came to
+    this incident changes nothing there; nor does it go back while somebody has one of its alerts in hand.
     """
     statuses = {link.status for link in links}
     if statuses == {Status.RESOLVED}:
         return Status.RESOLVED
-    return Status.ACKNOWLEDGED if Status.ACKNOWLEDGED in statuses else Status.OPEN
+    standing = next((link.incident_side.status for link in links if link.incident_side.status), Status.OPEN)
+    asked = {link.status for link in links if link.status not in (link.agreed, Status.RESOLVED)}
+    asked |= {link.status for link in links if link.status is not Status.RESOLVED and standing is Status.RESOLVED}
+    if not asked:
+        return standing
+    if Status.ACKNOWLEDGED in asked:
+        return Status.ACKNOWLEDGED
+    return Status.ACKNOWLEDGED if Status.ACKNOWLEDGED in statuses and standing is not Status.RESOLVED else Status.OPEN

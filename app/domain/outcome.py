@@ -1,8 +1,10 @@
 """What can come of a call to a partner, in words. Nothing here is an exception."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, TypeVar
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 BUDGET_SPENT = "budget_spent"
@@ -20,6 +22,12 @@ class Done(Generic[T_co]):
     """The partner said yes (an allow-listed status) and this is what it told."""
 
     value: T_co
+    at: datetime | None = None
+    """The partner's own clock when it answered: the HTTP ``Date`` header, in whole seconds; None where it sent none."""
+
+    def with_value(self, value: T) -> "Done[T]":
+        """The same answer, read as another value."""
+        return Done(value, self.at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeGuard
 
-from app.domain.effects import ConfirmResolve, Effect, LookForIncident, OpenIncident
+from app.domain.effects import Effect, LookForIncident, OpenIncident, ReadAlert, ReadIncident, ReadNote
 from app.domain.outcome import NOT_ASKED, Done, Held, Refused, Reply
 from app.domain.retry import HOLD_PROBE_DELAY
 
@@ -137,4 +137,4 @@ def _writes(effect: Effect) -> bool:
     """Whether a yes to it is a yes to a write; one that looks first may have found it done."""
     if isinstance(effect, OpenIncident):
         return not effect.look_first
-    return not isinstance(effect, LookForIncident | ConfirmResolve)
+    return not isinstance(effect, LookForIncident | ReadIncident | ReadAlert | ReadNote)

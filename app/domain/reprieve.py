@@ -9,12 +9,11 @@ from dataclasses import replace
 
 from app.domain.effects import NO_EFFECT
 from app.domain.link import Lane, Link
-from app.domain.names import Side, Status, Via
+from app.domain.names import Side, Status
 
 GIVEN_UP_AS_OPEN = "OpenIncident"
 NOTE = "AddNote"
 LOOK = "LookForIncident"
-PROOF = "ConfirmResolve"
 
 
 def asked_again(link: Link, side: Side, effect: str = "", others: Sequence[str] = ()) -> Link:
@@ -27,7 +26,8 @@ def asked_again(link: Link, side: Side, effect: str = "", others: Sequence[str] 
     link = _with_notes(link, done=False) if notes else link
     lane = link.lane(side)
     if not effect or lane.refused is _status_of(effect):
-        lane = replace(lane, refused=None, unkept=0)
+        lane = replace(lane, refused=None)
+        link = link.with_side(side, replace(link.side(side), unconfirmed_count=0))
     link = link.with_lane(side, lane)
     return _behind(_looking_again(link, effect) if side is Side.PAGERDUTY else link, side, others)
 
@@ -39,14 +39,8 @@ def let_go(link: Link, side: Side, effect: str = "", others: Sequence[str] = ())
 
 
 def _looking_again(link: Link, effect: str) -> Link:
-    """Looks that were given up are owed again: nobody knows yet whether there is an incident that has to be closed, or
-    whether a resolve by event had its effect."""
-    unproven = link.via is Via.EVENTS and link.incident_side.status is Status.RESOLVED
-    return replace(
-        link,
-        open_tried=link.open_tried or effect in ("", LOOK),
-        resolve_unseen=link.resolve_unseen or (effect in ("", PROOF) and unproven),
-    )
+    """A look that was given up is owed again: nobody knows yet whether there is an incident that has to be closed."""
+    return replace(link, open_tried=link.open_tried or effect in ("", LOOK))
 
 
 def _with_notes(link: Link, done: bool) -> Link:

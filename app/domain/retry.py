@@ -6,10 +6,11 @@ from math import isnan
 
 from app.domain.effects import (
     LOOKS_FOR_AN_ID,
-    ConfirmResolve,
     Effect,
     LookForIncident,
     OpenIncident,
+    ReadAlert,
+    ReadIncident,
     SetAlert,
     SetIncident,
 )
@@ -29,7 +30,7 @@ SLOW_LOOKS: Sequence[float] = (30, 60, 120, 240)
 suppressing event rule swallowed the trigger."""
 
 CONFIRM_DELAY = 3.0
-"""Seconds until it is looked whether a resolve by event had its effect; its webhook usually tells sooner."""
+"""Seconds until it is read whether an event had its effect; its webhook usually tells sooner."""
 
 HOLD_PROBE_DELAY = 15.0
 """Seconds between probes of a target whose credentials are refused: at least every 15."""
@@ -81,7 +82,7 @@ def _planned(effect: Effect, attempt: int) -> float:
 def patience(effect: Effect) -> timedelta:
     """How long a retryable effect is tried before it becomes a dead letter."""
     resolves = isinstance(effect, SetIncident | SetAlert) and effect.status is Status.RESOLVED
-    pages = resolves or isinstance(effect, OpenIncident | LookForIncident | ConfirmResolve)
+    pages = resolves or isinstance(effect, OpenIncident | LookForIncident | ReadIncident | ReadAlert)
     return KEEP_TRYING_PAGES if pages else KEEP_TRYING
 
 
@@ -94,7 +95,9 @@ RANKS: Mapping[str, int] = {
     "SetAlert acknowledged": 1,
     "SetAlert open": 1,
     "LookForIncident": 2,
-    "ConfirmResolve": 2,
+    "ReadIncident": 2,
+    "ReadAlert": 2,
+    "ReadNote": 3,
     "AddNote": 3,
 }
 """What may wait for what, the first the most urgent: who is woken or let sleep, other statuses, looks, notes."""

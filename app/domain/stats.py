@@ -126,6 +126,9 @@ class Stats:
     by_hour: tuple[tuple[int, ...], ...]
     """Seven weekdays from Monday on, of 24 hours each, by the clocks of the time zone."""
     capacity: Capacity
+    history_incomplete: int = 0
+    """Alerts that count for anything here, and whose oldest moments had to make room: of them an acknowledge, a reopen
+    or an escalation may be missing. The trigger never is."""
 
     @property
     def alerts_per_incident(self) -> float | None:
@@ -158,6 +161,7 @@ def _added_up(tally: Tally) -> Stats:
         by_day=tally.by_day(),
         by_hour=tally.by_hour(),
         capacity=tally.capacity(),
+        history_incomplete=tally.incomplete,
     )
 
 

@@ -38,9 +38,11 @@ class Compared:
 WHY: Mapping[str, str] = {
     "incidents": "PagerDuty counts every incident of the service, whoever opened it; the bridge those of its alerts.",
     "acknowledged": "An acknowledge in TruthVouch counts here at once, at PagerDuty when it is carried there.",
-    "escalations": "PagerDuty counts every level that timed out; the bridge those that it made or was told of.",
-    "mtta_minutes": "PagerDuty takes its own acknowledges, in whole seconds; the bridge the first of either side.",
-    "mttr_minutes": "For PagerDuty a merge ends an incident; for the bridge it goes on in the surviving one.",
+    "escalations": "PagerDuty counts every level that timed out; the bridge those that it made.",
+    "mtta_minutes": "PagerDuty takes its own acknowledges, in whole seconds; the bridge the first of either side, "
+    "those of TruthVouch by when they were received.",
+    "mttr_minutes": "For PagerDuty a merge ends an incident; for the bridge it goes on in the surviving one. A resolve "
+    "in TruthVouch counts here when it was received, at PagerDuty when it is carried there.",
 }
 LAGGING = "PagerDuty's analytics are up to 24 hours behind, and the period reaches into the last 24 hours."
 

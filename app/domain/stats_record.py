@@ -1,10 +1,20 @@
-"""What statistics keep of one link, and where its matter stood at an instant."""
+"""What statistics keep of one link, and where its matter stood at an instant.
 
-from collections.abc import Mapping
+The clocks of the two sides are never compared, with each other or with ours. Moments of one side are ordered and
+measured by the times of that side; where two sides meet, by when the bridge received each. The period in which a moment
+counts is that of its own time.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from heapq import merge
+from itertools import accumulate
 
 from app.domain.link import Link, Moment
+from app.domain.names import EARLIEST
+from app.domain.side_state import usable
 
 UNKNOWN = "unknown"
 """A severity, rule or service that nobody told."""
@@ -13,10 +23,12 @@ NOBODY_NAMED = "nobody named"
 
 TRIGGERED, ACKNOWLEDGED, RESOLVED = "triggered", "acknowledged", "resolved"
 """Where an incident stands, in PagerDuty's words."""
+ESCALATED = "escalated"
+"""The one moment that the bridge itself makes, and times by its own clock."""
 
 _ORDER: Mapping[str, int] = {"triggered": 0, "reopened": 1, "unacknowledged": 2, "acknowledged": 4, "resolved": 5}
 _OTHERS = 3
-"""In the same moment the furthest along comes last, so it wins, as it does in the link's own clock."""
+"""In the same moment the furthest along comes last, so it wins, as it does for the link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +48,24 @@ class Record:
     verdict: str | None = None
     flaps: int = 0
     moments: tuple[Moment, ...] = ()
+    incomplete: bool = False
+    """Its oldest moments but the trigger had to make room for newer ones."""
 
     @property
-    def triggered_at(self) -> datetime | None:
+    def trigger(self) -> Moment | None:
         """When its incident was opened; None: it has none."""
-        return next((moment.at for moment in self.moments if moment.what == TRIGGERED), None)
+        return next((moment for moment in self.moments if moment.what == TRIGGERED), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
     """An incident as it stood at one instant, with all that had happened until then."""
 
-    triggered_at: datetime
+    trigger: Moment
     status: str = TRIGGERED
-    acknowledged_at: datetime | None = None
+    acknowledge: Moment | None = None
     """The first acknowledge by either side while the matter was open."""
-    acknowledged_by: str | None = None
-    resolved_at: datetime | None = None
+    resolve: Moment | None = None
     """The resolve that ended the matter for good, as far as one could know then; None: it was open."""
     reopened: int = 0
     escalated: int = 0
@@ -61,25 +74,61 @@ class Course:
     merged: bool = False
 
     @property
+    def triggered_at(self) -> datetime:
+        """By the clock of its side, as the other instants are: they place a moment, and are not for subtracting."""
+        return self.trigger.at
+
+    @property
+    def acknowledged_at(self) -> datetime | None:
+        """None: nobody had acknowledged."""
+        return self.acknowledge.at if self.acknowledge else None
+
+    @property
+    def acknowledged_by(self) -> str | None:
+        """None: nobody had acknowledged, or nobody was named."""
+        return self.acknowledge.author if self.acknowledge else None
+
+    @property
+    def resolved_at(self) -> datetime | None:
+        """None: it was open."""
+        return self.resolve.at if self.resolve else None
+
+    @property
     def minutes_to_acknowledge(self) -> float | None:
-        """None: nobody had acknowledged. Never negative: the clocks of two sides differ."""
-        return self._minutes(self.acknowledged_at)
+        """None: nobody had acknowledged. Never negative."""
+        return minutes_between(self.trigger, self.acknowledge) if self.acknowledge else None
 
     @property
     def minutes_to_resolve(self) -> float | None:
         """None: it was open. Never negative."""
-        return self._minutes(self.resolved_at)
+        return minutes_between(self.trigger, self.resolve) if self.resolve else None
 
-    def _minutes(self, at: datetime | None) -> float | None:
-        return None if at is None else max((at - self.triggered_at).total_seconds() / 60, 0.0)
+    def minutes_until(self, now: datetime) -> float:
+        """How long it had been there at ``now``, which is by our clock. Never negative."""
+        return _minutes(now - received(self.trigger))
+
+
+def minutes_between(begin: Moment, end: Moment) -> float:
+    """By the times of their side; by our receipts where they lie on two sides. Never negative."""
+    same_side = begin.side is end.side
+    return _minutes(end.at - begin.at if same_side else received(end) - received(begin))
+
+
+def received(moment: Moment) -> datetime:
+    """When the bridge learned it, by our clock. Moments that older versions stored have their own time alone."""
+    return moment.received_at or moment.at
+
+
+def _minutes(took: timedelta) -> float:
+    return max(took.total_seconds() / 60, 0.0)
 
 
 def record_of(link: Link, default_service: str | None = None) -> Record:
     """What statistics keep of this link. ``default_service`` stands where the decision names none."""
-    decision, told = link.decision, link.alert.created_at
+    decision, made_at, seen_at = link.decision, link.alert.created_at, link.first_seen_at
     return Record(
         alert_id=link.alert.alert_id,
-        raised_at=told if told and told < link.first_seen_at else link.first_seen_at,
+        raised_at=made_at if made_at and EARLIEST <= made_at < seen_at else seen_at,
         severity=(link.alert.severity or UNKNOWN).lower(),
         rule=decision.rule if decision else UNKNOWN,
         reason=decision.reason if decision else None,
@@ -87,20 +136,58 @@ def record_of(link: Link, default_service: str | None = None) -> Record:
         service_id=(decision.service_id if decision else None) or default_service or UNKNOWN,
         verdict=link.verdict,
         flaps=link.flaps,
-        moments=link.history,
+        moments=tuple(_timed(moment, seen_at) for moment in link.history),
+        incomplete=link.history_dropped > 0,
     )
+
+
+def _timed(moment: Moment, seen_at: datetime) -> Moment:
+    """The moment at a time that can be true: older versions stored what clocks told that were never set."""
+    if moment.received_at is not None:
+        at = usable(moment.at, moment.received_at) or moment.received_at
+    else:
+        at = moment.at if moment.at >= EARLIEST else seen_at
+    return moment if at == moment.at else replace(moment, at=at)
 
 
 def course(record: Record, as_of: datetime) -> Course | None:
     """The incident as it stood at ``as_of`` (included); None if it had not been triggered by then."""
-    triggered_at = record.triggered_at
-    if triggered_at is None or triggered_at > as_of:
+    trigger = record.trigger
+    if trigger is None or not _happened(trigger, as_of):
         return None
-    stood = Course(triggered_at)
-    for moment in sorted(record.moments, key=lambda one: (one.at, _ORDER.get(one.what, _OTHERS))):
-        if moment.at <= as_of:
-            stood = _after(stood, moment)
+    stood = Course(trigger)
+    for moment in in_order(moment for moment in record.moments if _happened(moment, as_of)):
+        stood = _after(stood, moment)
     return stood
+
+
+def _happened(moment: Moment, as_of: datetime) -> bool:
+    """By then, as its side tells; what the bridge knew by then had happened, however far ahead that side's clock is."""
+    return moment.at <= as_of or received(moment) <= as_of
+
+
+def in_order(moments: Iterable[Moment]) -> Iterable[Moment]:
+    """The moments as they happened: those of one clock by its own times, and between clocks by when each was known.
+
+    Each was known when it was received, or a later one of its clock: a webhook may come late.
+    """
+    clocks = defaultdict[str, list[Moment]](list)
+    for moment in moments:
+        clocks["" if moment.what == ESCALATED else moment.side.value].append(moment)
+    streams = (_known_from(clock, clocks[clock]) for clock in sorted(clocks))
+    return (moment for _, moment in merge(*streams, key=lambda known: known[0]))
+
+
+def _known_from(clock: str, moments: Iterable[Moment]) -> Iterable[tuple[tuple[datetime, int, str], Moment]]:
+    """The moments of one clock in their order, each with its place among those of the others."""
+    ordered = sorted(moments, key=lambda one: (one.at, _rank(one)))
+    receipts = [received(one) if clock else one.at for one in ordered]
+    known = list(accumulate(reversed(receipts), min))[::-1]
+    return [((at, _rank(one), clock), one) for at, one in zip(known, ordered, strict=True)]
+
+
+def _rank(moment: Moment) -> int:
+    return _ORDER.get(moment.what, _OTHERS)
 
 
 def _after(stood: Course, moment: Moment) -> Course:
@@ -110,14 +197,13 @@ def _after(stood: Course, moment: Moment) -> Course:
         case "acknowledged" if is_open:
             helped = stood.acknowledged_after_escalation or stood.escalated > 0
             seen = replace(stood, status=ACKNOWLEDGED, acknowledged_after_escalation=helped)
-            first = stood.acknowledged_at is None
-            return replace(seen, acknowledged_at=moment.at, acknowledged_by=moment.author) if first else seen
+            return seen if seen.acknowledge else replace(seen, acknowledge=moment)
         case "unacknowledged" if is_open:
             return replace(stood, status=TRIGGERED)
         case "resolved" if is_open:
-            return replace(stood, status=RESOLVED, resolved_at=moment.at)
+            return replace(stood, status=RESOLVED, resolve=moment)
         case "reopened" if not is_open:
-            return replace(stood, status=TRIGGERED, resolved_at=None, reopened=stood.reopened + 1)
+            return replace(stood, status=TRIGGERED, resolve=None, reopened=stood.reopened + 1)
         case "escalated":
             return replace(stood, escalated=stood.escalated + 1)
         case "merged":

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from app.domain.rulebook import Sla
 from app.domain.stats_record import Course
@@ -43,7 +43,7 @@ def judged(stood: Course, target: str, minutes: float, as_of: datetime) -> str:
     done = stood.minutes_to_resolve if target == RESOLVE else _answered(stood)
     if done is not None:
         return KEPT if done <= minutes else BROKEN
-    return RUNNING if as_of - stood.triggered_at <= timedelta(minutes=minutes) else BROKEN
+    return RUNNING if stood.minutes_until(as_of) <= minutes else BROKEN
 
 
 def _answered(stood: Course) -> float | None:

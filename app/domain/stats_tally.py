@@ -72,8 +72,10 @@ class Tally:
         """``weeks``: Mondays of the weeks that the capacity is told of, one after the other."""
         self.period, self.as_of, self.weeks, self.targets = period, as_of, weeks, targets(sla)
         self._since, self._until = period.since, period.until  # asked of every record
+        self._weeks_since = midnight(weeks[0], period.zone) if weeks else None
         self.all, self.groups = Pile(), {by: defaultdict[str, Pile](Pile) for by in self._names(None)}
         self.flaps = 0
+        self.incomplete = 0  # alerts that count for anything here, and whose oldest moments are gone
         self.alerts: Counter[str] = Counter()
         self.suppressed: Counter[str] = Counter()
         self._sla: Counter[tuple[str, str, str]] = Counter()
@@ -85,13 +87,16 @@ class Tally:
     def take(self, record: Record) -> None:
         """One more record, whether it matters or not."""
         stood = course(record, self.as_of)
-        if self._since <= record.raised_at < self._until and record.raised_at <= self.as_of:
+        counts = self._since <= record.raised_at < self._until and record.raised_at <= self.as_of
+        if counts:
             self._take_alert(record, stood)
-        if stood is None:
-            return
-        if self._since <= stood.triggered_at < self._until:
-            self._take_incident(record, stood)
-        self._take_week(stood)
+        if stood is not None:
+            if self._since <= stood.triggered_at < self._until:
+                self._take_incident(record, stood)
+                counts = True
+            counts = self._take_week(stood) or counts
+        if counts and record.incomplete:
+            self.incomplete += 1
 
     def _take_alert(self, record: Record, stood: Course | None) -> None:
         undecided, unwanted = record.reason is None, record.urgency is None
@@ -118,13 +123,17 @@ class Tally:
         urgency = told.urgency or UNKNOWN
         return {"rule": told.rule, "severity": told.severity, "service": told.service_id, "urgency": urgency}
 
-    def _take_week(self, stood: Course) -> None:
+    def _take_week(self, stood: Course) -> bool:
+        """Whether it was triggered in one of the weeks."""
+        if self._weeks_since is None or not self._weeks_since <= stood.triggered_at <= self.as_of:
+            return False
         monday = monday_of(stood.triggered_at.astimezone(self.period.zone).date())
         if monday not in self.weeks:
-            return
+            return False
         self._weekly[monday] += 1
         if stood.acknowledged_at is not None:
             self._responders[stood.acknowledged_by or NOBODY_NAMED][monday] += 1
+        return True
 
     # ------------------------------------------------------------------------------------------- what came of it
 
@@ -147,9 +156,11 @@ class Tally:
         )
 
     def by_day(self) -> dict[date, Mapping[str, int]]:
-        """Every day of the period that had begun at ``as_of``, also those without incidents."""
-        zone = self.period.zone
-        return {day: dict(self._days[day]) for day in self.period.days() if midnight(day, zone) <= self.as_of}
+        """Every day of the period that had begun at ``as_of``, also those without incidents. By PagerDuty's clock the
+        next one may have begun already: then it is there if it has an incident."""
+        zone, seen = self.period.zone, self._days.keys()
+        days = (day for day in self.period.days() if day in seen or midnight(day, zone) <= self.as_of)
+        return {day: dict(self._days.get(day, {})) for day in days}
 
     def by_hour(self) -> tuple[tuple[int, ...], ...]:
         """Monday to Sunday, hour by hour."""

@@ -62,6 +62,8 @@ class AlertWord:
     """For READ: where it stands."""
     read_at: datetime | None = None
     """For READ: when the look began. What we learned or did since is newer."""
+    time_unread: bool = False
+    """It came with a time that was not understood; ``at`` is None then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,12 @@ class IncidentWord:
     """For READ: where it stands; ``at`` is when that last changed."""
     read_at: datetime | None = None
     """For READ: when the look began. What we learned or did since is newer."""
+    note_id: str | None = None
+    """PagerDuty's id of ``note``; None where it did not say."""
+    trimmed: bool = False
+    """PagerDuty cut ``note`` short; the whole of it is among the incident's notes."""
+    time_unread: bool = False
+    """It came with a time that was not understood; ``at`` is None then."""
 
 
 @dataclass(frozen=True, slots=True)

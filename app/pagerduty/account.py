@@ -30,7 +30,7 @@ class AccountApi:
     def accepts_key(self) -> Reply[None]:
         """``GET /abilities``: small, and open to every kind of key."""
         reply = self._ask("GET", "/abilities")
-        return Done(None) if isinstance(reply, Done) else reply
+        return reply.with_value(None) if isinstance(reply, Done) else reply
 
     def service(self, service_id: str) -> Reply[ServiceFacts]:
         """``GET /services/{id}``."""
@@ -54,7 +54,7 @@ class AccountApi:
         if not isinstance(told, list):
             return Retry("unreadable_answer")
         entries = [entry for entry in map(_on_call, told) if entry and entry.policy_id == policy_id]
-        return Done(tuple(sorted(entries, key=lambda entry: entry.level)))
+        return reply.with_value(tuple(sorted(entries, key=lambda entry: entry.level)))
 
     def user(self, user_id: str) -> Reply[UserFacts]:
         """``GET /users/{id}``."""
@@ -69,7 +69,7 @@ class AccountApi:
         if not isinstance(told, list):
             return Retry("unreadable_answer")
         users = filter(None, map(_user, told))
-        return Done(next((user for user in users if user.email.casefold() == email.casefold()), None))
+        return reply.with_value(next((user for user in users if user.email.casefold() == email.casefold()), None))
 
     def abilities(self) -> Reply[frozenset[str]]:
         """``GET /abilities``: what the account's plan includes, ``coordinated_responding`` for example."""
@@ -77,7 +77,7 @@ class AccountApi:
         if not isinstance(reply, Done):
             return reply
         told = table_of(reply.value).get("abilities")
-        return Done(frozenset(map(str, told))) if isinstance(told, list) else Retry("unreadable_answer")
+        return reply.with_value(frozenset(map(str, told))) if isinstance(told, list) else Retry("unreadable_answer")
 
     def priorities(self) -> Reply[tuple[str, ...]]:
         """``GET /priorities``: their names, the highest first; an account without priorities has none."""
@@ -89,14 +89,14 @@ class AccountApi:
         told = table_of(reply.value).get("priorities")
         if not isinstance(told, list):
             return Retry("unreadable_answer")
-        return Done(tuple(text_of(table_of(one).get("name"), 200) or "" for one in told))
+        return reply.with_value(tuple(text_of(table_of(one).get("name"), 200) or "" for one in told))
 
     def _one(self, path: str, name: str, read: Callable[[object], T | None]) -> Reply[T]:
         reply = self._ask("GET", path)
         if not isinstance(reply, Done):
             return reply
         facts = read(table_of(reply.value).get(name))
-        return Retry("unreadable_answer") if facts is None else Done(facts)
+        return Retry("unreadable_answer") if facts is None else reply.with_value(facts)
 
 
 def _policy(told: object) -> PolicyFacts | None:

@@ -39,7 +39,9 @@ class AnalyticsApi:
         if not isinstance(reply, Done):
             return reply
         told = table_of(reply.value).get("data")
-        return Done(tuple(filter(None, map(_metrics, told)))) if isinstance(told, list) else Retry("unreadable_answer")
+        if not isinstance(told, list):
+            return Retry("unreadable_answer")
+        return reply.with_value(tuple(filter(None, map(_metrics, told))))
 
 
 def _metrics(told: object) -> ServiceMetrics | None:

@@ -78,4 +78,4 @@ class EventsApi:
         if isinstance(answer, Held):
             return answer
         reply = judge(answer, ok=QUEUED, hide=(event["routing_key"],))
-        return Done(None) if isinstance(reply, Done) else reply
+        return reply.with_value(None) if isinstance(reply, Done) else reply

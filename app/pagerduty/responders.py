@@ -52,7 +52,7 @@ class RespondersApi:
         if not isinstance(reply, Done):
             return reply
         facts = wire.incident_facts(table_of(reply.value).get("incident"))
-        return Retry("unreadable_answer", unclear=True) if facts is None else Done(facts)
+        return Retry("unreadable_answer", unclear=True) if facts is None else reply.with_value(facts)
 
     def request(
         self,
@@ -88,7 +88,9 @@ class RespondersApi:
         if not isinstance(reply, Done):
             return reply
         entries = table_of(reply.value).get("log_entries")
-        return Done(tuple(map(_log, entries))) if isinstance(entries, list) else Retry("unreadable_answer")
+        if not isinstance(entries, list):
+            return Retry("unreadable_answer")
+        return reply.with_value(tuple(map(_log, entries)))
 
 
 def _log(told: object) -> LogFacts:
@@ -100,7 +102,7 @@ def _log(told: object) -> LogFacts:
 
 
 def _nothing(reply: Reply[object]) -> Reply[None]:
-    return Done(None) if isinstance(reply, Done) else reply
+    return reply.with_value(None) if isinstance(reply, Done) else reply
 
 
 def _path(incident_id: IncidentId) -> str:

@@ -84,7 +84,7 @@ class RestApi:
             raise ValueError("without services every open incident of the account is meant")
         reply = self._read("/incidents", _open_incidents(services, offset))
         page = _told(reply, "incidents", _listed)
-        return Done((page.value, _has_more(reply))) if isinstance(page, Done) else page
+        return page.with_value((page.value, _has_more(reply))) if isinstance(page, Done) else page
 
     def get(self, incident_id: IncidentId) -> Reply[IncidentFacts]:
         """``GET /incidents/{id}``."""
@@ -166,7 +166,7 @@ def _told(reply: Reply[object], name: str, read: Callable[[object], T | None], u
     if not isinstance(reply, Done):
         return reply
     facts = read(table_of(reply.value).get(name))
-    return Retry("unreadable_answer", unclear=unclear) if facts is None else Done(facts)
+    return Retry("unreadable_answer", unclear=unclear) if facts is None else reply.with_value(facts)
 
 
 def _path(incident_id: IncidentId) -> str:

@@ -57,7 +57,7 @@ class SubscriptionsApi:
                 return Retry("unreadable_answer")
             found += tuple(filter(None, map(_subscription, shown)))
             if told.get("more") is not True:
-                return Done(found)
+                return reply.with_value(found)
         return Retry("unreadable_answer")
 
     def create(self, url: str, events: Sequence[str], scope: Scope) -> Reply[Created]:
@@ -74,7 +74,9 @@ class SubscriptionsApi:
             return reply
         told = table_of(reply.value).get("webhook_subscription")
         made, secret = _subscription(told), text_of(table_of(table_of(told).get("delivery_method")).get("secret"))
-        return Done(Created(made, secret)) if made and secret else Retry("unreadable_answer", unclear=True)
+        if not made or not secret:
+            return Retry("unreadable_answer", unclear=True)
+        return reply.with_value(Created(made, secret))
 
     def update(self, subscription_id: str, events: Sequence[str]) -> Reply[Subscription]:
         """``PUT /webhook_subscriptions/{id}``."""
@@ -83,7 +85,7 @@ class SubscriptionsApi:
         if not isinstance(reply, Done):
             return reply
         made = _subscription(table_of(reply.value).get("webhook_subscription"))
-        return Retry("unreadable_answer", unclear=True) if made is None else Done(made)
+        return Retry("unreadable_answer", unclear=True) if made is None else reply.with_value(made)
 
     def enable(self, subscription_id: str) -> Reply[None]:
         """``POST /webhook_subscriptions/{id}/enable``."""
@@ -95,7 +97,7 @@ class SubscriptionsApi:
 
     def _do(self, subscription_id: str, action: str) -> Reply[None]:
         reply = self._ask("POST", f"{_path(subscription_id)}/{action}")
-        return Done(None) if isinstance(reply, Done) else reply
+        return reply.with_value(None) if isinstance(reply, Done) else reply
 
 
 def _path(subscription_id: str) -> str:

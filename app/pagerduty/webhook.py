@@ -7,7 +7,7 @@ page shows (``{"type": "incident.acknowledged", "data": {"incident": {...}}}``).
 from collections.abc import Mapping
 from typing import Any
 
-from app.domain.names import IncidentId, IncidentKey, instant
+from app.domain.names import IncidentId, IncidentKey, first_instant
 from app.domain.payload import MAX_EXACT_INT, MAX_ID_CHARS, id_of, table_of, text_of
 from app.domain.words import Ignored, IncidentVerb, IncidentWord, Reading, Unreadable
 
@@ -58,12 +58,14 @@ def reading(event: Mapping[str, object]) -> Reading:
 def _word(kind: str, subject: IncidentId, event: Mapping[str, object]) -> IncidentWord:
     incident, agent = _incident(event), table_of(event.get("agent"))
     verb = VERBS.get(kind, IncidentVerb.MENTIONED)
+    is_note = verb is IncidentVerb.ANNOTATED
+    at, time_unread = first_instant(event.get("occurred_at"), event.get("timestamp"))
     is_merge = verb is IncidentVerb.RESOLVED and is_merged(incident)
     return IncidentWord(
         verb=IncidentVerb.MERGED if is_merge else verb,
         incident_id=subject,
         event=kind,
-        at=instant(event.get("occurred_at")) or instant(event.get("timestamp")),
+        at=at,
         incident_key=_key(incident.get("incident_key")),
         merged_into=merge_target(incident) if is_merge else None,
         number=number_of(incident.get("number")),
@@ -71,8 +73,11 @@ def _word(kind: str, subject: IncidentId, event: Mapping[str, object]) -> Incide
         urgency=text_of(incident.get("urgency"), MAX_NAME_CHARS),
         author=_person(agent),
         author_kind=text_of(agent.get("type"), MAX_NAME_CHARS),
-        note=_note(event) if verb is IncidentVerb.ANNOTATED else None,
+        note=_note(event) if is_note else None,
         alert_id_hint=_alert_id_hint(incident),
+        note_id=_note_id(event) if is_note else None,
+        trimmed=is_note and table_of(event.get("data")).get("trimmed") is True,
+        time_unread=time_unread,
     )
 
 
@@ -122,6 +127,12 @@ def _person(agent: Mapping[str, object]) -> str | None:
 def _note(event: Mapping[str, object]) -> str | None:
     content = text_of(table_of(event.get("data")).get("content"))
     return content.removeprefix(RESOLUTION_NOTE_PREFIX) if content else None
+
+
+def _note_id(event: Mapping[str, object]) -> str | None:
+    """The note's own id: where ``data`` is the incident itself, its ``id`` is the incident's."""
+    data = table_of(event.get("data"))
+    return _usable_id(data.get("id")) if isinstance(data.get("incident"), dict) else None
 
 
 def _alert_id_hint(incident: Mapping[str, object]) -> str | None:

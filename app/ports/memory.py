@@ -53,6 +53,10 @@ class Letter:
 class Links(Protocol):
     """Links, the words that could not be matched yet, the time line and the dead letters; one transaction each call."""
 
+    def batch(self, tx: Tx) -> AbstractContextManager[None]:
+        """Inside, every link is read once and written once, at the end."""
+        ...
+
     def by_alert(self, tx: Tx, alert_id: AlertId) -> Link | None:
         """The link of this alert, locked for the rest of the transaction."""
         ...
@@ -88,6 +92,14 @@ class Links(Protocol):
     def write_timeline(self, tx: Tx, entries: Sequence[TimelineEntry]) -> None: ...
 
     def add_letter(self, tx: Tx, letter: Letter) -> int: ...
+
+    def close_letters(self, tx: Tx, link_id: LinkId, side: Side, effect: str, at: datetime) -> int:
+        """Close the open dead letters about this effect, which was done after all; the answer is how many."""
+        ...
+
+    def open_letters(self, tx: Tx, link_id: LinkId, side: Side) -> tuple[str, ...]:
+        """The reasons of the open letters behind which that link and side waits, oldest first."""
+        ...
 
 
 class OpenLinks(Protocol):
@@ -125,7 +137,8 @@ class Letters(Protocol):
         ...
 
     def others_of_lane(self, tx: Tx, letter: Letter) -> tuple[str, ...]:
-        """The reasons of the other open letters about the same link and side, oldest first. The link is locked."""
+        """The reasons of the other open letters behind which that link and side waits, oldest first; a note's is none.
+        The link is locked."""
         ...
 
     def close(self, tx: Tx, letter_id: int, outcome: str, at: datetime, by: str) -> None: ...

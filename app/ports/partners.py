@@ -1,6 +1,7 @@
 """The far sides: one call each, no retries inside."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -54,6 +55,16 @@ class Events(Protocol):
     def resolve(self, key: IncidentKey, service_id: str | None = None) -> Reply[None]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class AlertPage:
+    """One page of TruthVouch's list of alerts, in TruthVouch's order, which no document tells."""
+
+    readings: tuple[Reading, ...]
+    has_next: bool
+    last_page: int | None = None
+    """The number of the list's last page; None where TruthVouch does not say."""
+
+
 class Alerts(Protocol):
     """TruthVouch's alert API."""
 
@@ -63,6 +74,6 @@ class Alerts(Protocol):
 
     def get(self, alert_id: AlertId) -> Reply[AlertFacts]: ...
 
-    def page(self, page: int, status: str | None = None) -> Reply[tuple[tuple[Reading, ...], bool]]:
-        """One page of ``GET /alerts`` as words, and whether there is a next page. Pages count from 1."""
+    def page(self, page: int, status: str | None = None) -> Reply[AlertPage]:
+        """One page of ``GET /alerts`` as events. Pages count from 1."""
         ...

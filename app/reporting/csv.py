@@ -9,8 +9,8 @@ from app.reporting.words import here
 
 COLUMNS = (
     "incident_number", "incident_id", "title", "status", "urgency", "service_id", "severity", "rule", "triggered_at",
-    "acknowledged_at", "acknowledged_by", "resolved_at", "duration_minutes", "escalated", "reopened", "merged",
-    "verdict", "alert_id", "url",
+    "acknowledged_at", "acknowledged_by", "acknowledged_after_minutes", "resolved_at", "duration_minutes", "escalated",
+    "reopened", "merged", "history_incomplete", "verdict", "alert_id", "url",
 )  # fmt: skip
 INSTANTS = frozenset({"triggered_at", "acknowledged_at", "resolved_at"})
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -28,8 +28,10 @@ def numbers(stats: Mapping[str, Any]) -> str:
 
 
 def _cell(one: Mapping[str, Any], name: str, zone: str) -> Any:
-    at = here(one[name], zone) if name in INSTANTS else None
-    return at.isoformat() if at else one[name]
+    if name not in INSTANTS:
+        return one[name]
+    at = here(one[name], zone)
+    return at.isoformat() if at else None
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

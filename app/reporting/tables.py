@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from app.reporting.words import NOTHING, STEP_NAMES, here, minutes, number, rate, share, trend
@@ -177,17 +176,12 @@ def _incident(one: Told, zone: str) -> tuple[str, ...]:
         "merged": one["merged"],
         "false alert": one["verdict"] == "false_alert",
         "confirmed": one["verdict"] == "true_alert",
+        "history incomplete": one["history_incomplete"],
     }
-    took = minutes_between(one["triggered_at"], one["acknowledged_at"])
+    took, triggered_at = one["acknowledged_after_minutes"], here(one["triggered_at"], zone)
     lasted = minutes(one["duration_minutes"]) + ("" if one["resolved_at"] else " so far")
     known = f"#{one['incident_number']}" if one["incident_number"] is not None else NOTHING
     said = ", ".join(word for word, holds in marks.items() if holds)
-    facts = (one["status"], one["urgency"], one["severity"], f"{here(one['triggered_at'], zone):%Y-%m-%d %H:%M}")
+    triggered = f"{triggered_at:%Y-%m-%d %H:%M}" if triggered_at else NOTHING
+    facts = (one["status"], one["urgency"], one["severity"], triggered)
     return (known, one["title"], *facts, minutes(took), lasted, said)
-
-
-def minutes_between(begin: str, end: str | None) -> float | None:
-    """From one instant to the other, never negative; None while there is no other."""
-    if end is None:
-        return None
-    return max((datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds() / 60, 0.0)

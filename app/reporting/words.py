@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from app.domain.names import EARLIEST
+
 NOTHING = "–"
 """Where there is no number: nothing qualified."""
 TRENDS: Mapping[str, str] = {
@@ -15,6 +17,10 @@ TRENDS: Mapping[str, str] = {
 }
 STEP_NAMES = ("up to 5 min", "5–15 min", "15–60 min", "1–4 h", "4–24 h", "over 24 h")
 """The steps of ``time_steps``, one more than its bounds."""
+MISSING = "older acknowledges, resolves, reopens and escalations of theirs are not in these numbers."
+"""What a history without its oldest moments means."""
+LATEST = datetime(3000, 1, 1, tzinfo=UTC)
+"""Nothing has happened by then."""
 
 
 def minutes(value: float | None) -> str:
@@ -54,9 +60,11 @@ def instant(text: str | None) -> str:
 
 
 def here(text: str | None, time_zone: str) -> datetime | None:
-    """An instant by the clocks of the report's time zone."""
+    """An instant by the clocks of the report's time zone; None where there is none, or one that no clock ever showed:
+    the years 0001 and 9999 are how programs write that, and have no time in every zone."""
     zone = UTC if time_zone.upper() == "UTC" else ZoneInfo(time_zone)
-    return None if text is None else datetime.fromisoformat(text).astimezone(zone)
+    at = None if text is None else datetime.fromisoformat(text)
+    return at.astimezone(zone) if at and EARLIEST <= at < LATEST else None
 
 
 def trend(load: Mapping[str, Any]) -> str:
@@ -76,13 +84,17 @@ def span(told: Mapping[str, Any]) -> str:
 
 
 def remarks(told: Mapping[str, Any]) -> list[str]:
-    """What a reader has to know about the record before the numbers."""
+    """What a reader has to know about the record before the numbers. ``told``: statistics, or a report with them."""
     began = told["period"]["record_since"]
     if began is None:
         return ["The record is empty: the bridge has not seen any alert yet."]
+    remarks = []
     if began > told["period"]["since"]:
-        return [f"The record begins on {instant(began)} UTC: of what was before, nothing is known."]
-    return []
+        remarks.append(f"The record begins on {instant(began)} UTC: of what was before, nothing is known.")
+    if count := told.get("stats", told)["history_incomplete"]:
+        alerts = "1 alert" if count == 1 else f"{count:,} alerts"
+        remarks.append(f"History incomplete for {alerts}: {MISSING}")
+    return remarks
 
 
 def _day(day: date) -> str:

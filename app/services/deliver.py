@@ -11,13 +11,35 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from app.domain.damping import is_held
-from app.domain.delivery import Result, attached, may_have_happened, record, settled
-from app.domain.effects import ConfirmResolve, Effect, OpenIncident, door
+from app.domain.delivery import (
+    NOT_KEPT,
+    Facts,
+    Result,
+    attached,
+    intending,
+    may_have_happened,
+    record,
+    recorded_for,
+    settled,
+    without_call,
+)
+from app.domain.effects import (
+    Effect,
+    LookForIncident,
+    OpenIncident,
+    ReadAlert,
+    ReadIncident,
+    SetAlert,
+    SetIncident,
+    door,
+)
 from app.domain.incident import IncidentFacts
-from app.domain.link import Known, Link
+from app.domain.link import Link
 from app.domain.names import LinkId, Side, Status
 from app.domain.outcome import BUDGET_SPENT, NOT_ASKED, Done, Held, Reply, Retry
 from app.domain.retry import CONFIRM_DELAY, named, overtakes, turned_away
+from app.domain.side_state import SideState
+from app.domain.transitions import REPEATS
 from app.ports import Letter, Links, Meter, StoreUnavailable, Transactions, Tx
 from app.services.doors import Doors
 from app.services.settle import Settle, line, untried
@@ -27,7 +49,7 @@ log = structlog.get_logger()
 STEPS_PER_DELIVERY = 8
 """Effects done in one go before others get their turn."""
 
-Perform = Callable[[Link, Effect], Reply[IncidentFacts | None]]
+Perform = Callable[[Link, Effect], Reply[Facts]]
 
 
 @dataclass
@@ -53,8 +75,14 @@ class Deliver:
             if step is None:
                 return "done"
             link, effect = step
+            reply: Reply[Facts] | None = self.doors.ask(door(link, effect), link.link_id, effect, self.dice())
+            if reply is None:
+                step = self._intend(link_id, side, seq, link, effect)
+                if step is None or step[1] != effect:
+                    continue
+                link = step[0]
             began = self.clock()
-            reply = self._guarded(link, side, effect)
+            reply = reply or self._call(link, side, effect)
             tried = link.open_tried or (isinstance(effect, OpenIncident) and may_have_happened(reply))
             step, word = self._record(link_id, side, seq, effect, reply, tried, began)
             if word:
@@ -92,10 +120,26 @@ class Deliver:
         saved = self.settle.save(tx, link if effect is not None else settled(link, side), since)
         return None if effect is None else (saved, effect)
 
-    def _guarded(self, link: Link, side: Side, effect: Effect) -> Reply[IncidentFacts | None]:
-        shut = self.doors.ask(door(link, effect), link.link_id, effect, self.dice())
-        if shut is not None:
-            return shut
+    def _intend(self, link_id: LinkId, side: Side, seq: int, link: Link, effect: Effect) -> tuple[Link, Effect] | None:
+        """Write down that a status is about to be written, before it is: whoever reads or hears of that side knows then
+        that the call may have been made. The answer is what to do now, which is something else if the link says so.
+
+        A page has no such record of its own: the engine's durable claim is one, and nothing may delay it.
+        """
+        if not isinstance(effect, SetIncident | SetAlert):
+            return link, effect
+        with self.transactions.begin() as tx:
+            current = self.links.get(tx, link_id)
+            if not _is_due(current, side, seq):
+                return None
+            current = replace(current, open_tried=current.open_tried or link.open_tried)
+            if self.settle.missing(tx, current, side)[0] != effect:
+                return self._next(tx, current, side, self.clock())
+            intended = intending(current, side, effect, self.clock())
+            self.links.save(tx, intended)
+        return intended, effect
+
+    def _call(self, link: Link, side: Side, effect: Effect) -> Reply[Facts]:
         try:
             return self.perform(link, effect)
         except StoreUnavailable:  # nobody was called, and nothing could be written down either
@@ -110,7 +154,7 @@ class Deliver:
         side: Side,
         seq: int,
         effect: Effect,
-        reply: Reply[IncidentFacts | None],
+        reply: Reply[Facts],
         tried: bool,
         began: datetime | None = None,
     ) -> tuple[tuple[Link, Effect] | None, str]:
@@ -127,16 +171,21 @@ class Deliver:
                 self._opened_late(tx, before, effect, reply, now)
                 return None, "overtaken"
             before = replace(before, open_tried=before.open_tried or tried)
-            result = self._result(before, side, effect, reply, through, now, began)
+            result = self._result(before, side, effect, reply, through, now, began, self._survivor(tx, reply))
             since = lane.since or now
             self._write_down(tx, result, side, result.given_up or effect, now)
-            link = self.settle.attached(tx, before, result.link, now)
+            link = self._shared(tx, before, result, side, effect, now)
+            link = self.settle.attached(tx, before, link, now)
+            self.settle.followed(tx, before, link, now)
             owed = self._missing(tx, link, side)
-            if isinstance(owed, ConfirmResolve) and not isinstance(effect, ConfirmResolve):
-                # Its webhook usually tells before there is anything to look at.
+            reads = isinstance(owed, ReadIncident | ReadAlert | LookForIncident)
+            if result.outcome == "done" and not reads:
+                result = replace(result, again_after=None)  # only what is read again has to wait
+            elif isinstance(owed, ReadIncident) and isinstance(effect, SetIncident) and result.outcome == "done":
                 result = replace(result, again_after=CONFIRM_DELAY)
             later, failed = result.again_after, result.outcome in ("retry", "held")
-            if failed and owed is not None and overtakes(owed, named(effect)):
+            waits = owed if result.outcome == NOT_KEPT and owed else effect  # what was not kept is what waits
+            if later is not None and owed is not None and overtakes(owed, named(waits)):
                 link, later = link.with_lane(side, untried(link.lane(side))), None
             if later is None:
                 step = self._next(tx, link, side, since)
@@ -147,16 +196,38 @@ class Deliver:
         self._tell(result, side, result.given_up or effect, since, now)
         return step, result.outcome if later is not None else ""
 
-    def _opened_late(
-        self, tx: Tx, link: Link, effect: Effect, reply: Reply[IncidentFacts | None], now: datetime
-    ) -> None:
+    def _survivor(self, tx: Tx, reply: Reply[Facts]) -> SideState | None:
+        """What is known of the incident that, by this answer, the link's own was merged into."""
+        facts = reply.value if isinstance(reply, Done) else None
+        merged_into = facts.merged_into if isinstance(facts, IncidentFacts) else None
+        return self.settle.survivor(tx, merged_into) if merged_into else None
+
+    def _shared(self, tx: Tx, before: Link, result: Result, side: Side, effect: Effect, now: datetime) -> Link:
+        """A write to an incident that several links are on is recorded in all of them; and what an operator was to
+        decide about, and has come about, is no dead letter any more."""
+        link, done = result.link, result.outcome == "done"
+        troubled = before.lane(side).dead and before.side(side).unconfirmed_count <= REPEATS
+        if done and troubled and self.links.close_letters(tx, link.link_id, side, named(effect), now):
+            left = self.links.open_letters(tx, link.link_id, side)
+            link = link.with_lane(side, replace(link.lane(side), dead=left[-1] if left else ""))
+        written = done and isinstance(effect, SetIncident) and link.incident_id == before.incident_id
+        if not written or not link.shares:
+            return link
+        for other in self.links.by_incident(tx, link.incident_id) if link.incident_id else ():
+            if other.link_id != link.link_id and (after := recorded_for(link, other)) != other:
+                self.settle.save(tx, after, now)
+        return link
+
+    def _opened_late(self, tx: Tx, link: Link, effect: Effect, reply: Reply[Facts], now: datetime) -> None:
         """A create whose delivery another took over may have opened the incident: then its resolve is owed as well."""
         if not isinstance(effect, OpenIncident) or not may_have_happened(reply):
             return
         late = replace(link, open_tried=True)
         if link.incident_id is None:
-            late = replace(late, incident_side=Known(Status.OPEN, now) if isinstance(reply, Done) else Known())
-            late = attached(late, reply.value) if isinstance(reply, Done) and reply.value else late
+            opened = SideState(Status.OPEN, received_at=now) if isinstance(reply, Done) else SideState()
+            late = replace(late, incident_side=opened)
+            facts = reply.value if isinstance(reply, Done) else None
+            late = attached(late, facts) if isinstance(facts, IncidentFacts) else late
         self.settle.save(tx, self.settle.attached(tx, link, late, now), now)
         told = line(late, "incident.opened_late", now, {"side": Side.PAGERDUTY.value})
         self.links.write_timeline(tx, [told])
@@ -166,17 +237,18 @@ class Deliver:
         link: Link,
         side: Side,
         effect: Effect,
-        reply: Reply[IncidentFacts | None],
+        reply: Reply[Facts],
         through: str,
         now: datetime,
         began: datetime | None,
+        survivor: SideState | None,
     ) -> Result:
         """What the reply means. Where nobody was asked, nothing was tried: the link stays as it is."""
         if isinstance(reply, Held) and reply.reason in NOT_ASKED:
             after = reply.after_seconds or 0.0
             after = turned_away(after, self.dice()) if reply.reason == BUDGET_SPENT else after
-            return Result(link, "held", "delivery.waited", after, reply.reason)
-        result = record(link, side, effect, reply, now, self.dice(), began)
+            return Result(without_call(link, side, effect), "held", "delivery.waited", after, reply.reason)
+        result = record(link, side, effect, reply, now, self.dice(), began, self.settle.rest(), survivor)
         soon = self.doors.soon(through, effect, reply, self.dice())
         if soon is not None and result.again_after is not None:
             result = replace(result, again_after=min(result.again_after, soon))

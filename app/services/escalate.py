@@ -18,13 +18,12 @@ from app.domain.damping import held_seconds
 from app.domain.escalation import Climb, Move, State, finished
 from app.domain.escalation_step import Skip, has_arrived, is_beyond, is_low, looked, next_move, policy_of
 from app.domain.incident import IncidentFacts
-from app.domain.link import Clock
-from app.domain.names import IncidentId, Side, Urgency
+from app.domain.names import IncidentId, Side, Status, Urgency
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.ports import Climbs, Links, Meter, StoreUnavailable, Transactions
 from app.ports.escalations import Moves, Policies, Standing
 from app.services.escalate_record import OVERTAKEN, RAISED, Record
-from app.services.escalations import clock_of
+from app.services.escalations import status_of
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -73,7 +72,7 @@ class Escalate:
                 return outcome
         return outcome
 
-    def _turn(self, climb: Climb, ours: Clock | None, held: float, raised: bool) -> str:
+    def _turn(self, climb: Climb, ours: Status | None, held: float, raised: bool) -> str:
         try:
             return self._look(climb, ours, held, raised)
         except StoreUnavailable:
@@ -87,17 +86,17 @@ class Escalate:
         """What writes down."""
         return Record(self.transactions, self.climbs, self.links, self.meter)
 
-    def _due(self, incident_id: IncidentId) -> tuple[Climb, Clock | None, float] | None:
-        """The climb, what its alerts say, and for how many seconds their resolve is still held back."""
+    def _due(self, incident_id: IncidentId) -> tuple[Climb, Status | None, float] | None:
+        """The climb, what its links say, and for how many seconds their resolve is still held back."""
         with self.transactions.read() as tx:
             climb, now = self.climbs.peek(tx, incident_id), self.clock()
             if climb is None or climb.due_at is None or climb.due_at > now:
                 return None
             links = self.links.by_incident(tx, incident_id)
             held = held_seconds(links[0], Side.PAGERDUTY, links, now) if links else 0.0
-            return climb, None if held else clock_of(links), held
+            return climb, status_of(links) if links and not held else None, held
 
-    def _look(self, climb: Climb, ours: Clock | None, held: float, raised: bool) -> str:
+    def _look(self, climb: Climb, ours: Status | None, held: float, raised: bool) -> str:
         """One look, and at most one move. While the alert's resolve is held back nobody is moved, and nothing is over:
         it may come back."""
         if self.desk is None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from app.domain.escalation import Climb, State
+from app.domain.escalation import State
 from app.domain.incident import IncidentDraft, IncidentFacts
 from app.domain.names import IncidentId, IncidentKey, Status, Urgency
 from app.domain.outcome import Done, Refused, Retry
@@ -150,15 +150,11 @@ class Drill:
             for row in self.overview.timeline(incident_id, Page(PAGE, last)):
                 last = row["id"]
                 told(row["event"], {"at": row["at"], **row["facts"]})
-            if climb is not None and (outcome := _ended(climb)):
-                return outcome
+            if climb is not None and climb.state is not State.RUNNING:
+                return climb.reason
             if self.clock() > until:
                 return "late"
             self.pause(LOOK_SECONDS)
-
-
-def _ended(climb: Climb) -> str:
-    return climb.reason if climb.state is not State.RUNNING else ""
 
 
 def _draft(scene: Scene) -> IncidentDraft:

@@ -12,8 +12,8 @@ from typing import Any
 import structlog
 
 from app.domain.escalation import Climb, Move, finished, level_at
-from app.domain.escalation_answer import Setback, asking, moved, set_back, skipped
-from app.domain.link import remembering
+from app.domain.escalation_answer import Setback, moved, set_back, skipped
+from app.domain.link import Moment, remembering
 from app.domain.names import IncidentId, Side
 from app.domain.outcome import Held, Refused, Retry
 from app.ports import Climbs, Letter, Links, Meter, Transactions, Tx
@@ -36,9 +36,10 @@ class Record:
 
     def stopped(self, before: Climb, after: Climb, now: datetime) -> str:
         """Nothing is moved, and the climb says why; or it waits for another moment."""
-        if not self._swap(before, after, now, "escalation.stopped" if after.reason else "", coming(after)):
+        stops = after.reason not in ("", before.reason)
+        if not self._swap(before, after, now, "escalation.stopped" if stops else "", coming(after)):
             return OVERTAKEN
-        if after.reason:
+        if stops:
             self.meter.escalated(after.reason)
             log.info("escalation.stopped", **_about(after), because=after.reason)
         return after.reason or "waits"
@@ -64,7 +65,7 @@ class Record:
 
     def intent(self, before: Climb, climb: Climb, move: Move, now: datetime) -> Climb | None:
         """Commit what is about to be asked, before it is asked; None when somebody was faster."""
-        after = asking(climb, move)
+        after = replace(climb, move=move)
         return after if self._swap(before, after, now) else None
 
     def moved(self, incident_id: IncidentId, move: Move, at: datetime, now: datetime, found: bool = False) -> str:
@@ -76,8 +77,9 @@ class Record:
                 return OVERTAKEN
             after = moved(before, move, at)
             self.climbs.save(tx, after, now)
+            done = Moment(at, "escalated", Side.PAGERDUTY, received_at=now)
             for link in links:
-                self.links.save(tx, remembering(link, "escalated", Side.PAGERDUTY, at))
+                self.links.save(tx, remembering(link, done))
             facts = _where(move) | {"late_seconds": _late(before, at)} | ({"found": True} if found else {})
             self.links.write_timeline(tx, [line(after, "incident.escalated", at, facts)])
         self.meter.escalated("moved")

@@ -10,31 +10,34 @@ from typing import Any
 
 from app.domain.damping import held_seconds
 from app.domain.escalation import (
-    REGISTERS,
+    STILL,
     Climb,
     Course,
     State,
+    applied,
     armed,
+    by_itself,
     course_of,
     finished,
     flapped,
     followed,
     heard,
+    implies_a_resolve,
     level_at,
 )
 from app.domain.escalation_answer import asked_again
-from app.domain.link import Clock, Link, joint_status
+from app.domain.link import Link, joint_status
 from app.domain.names import IncidentId, Side, Status
-from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Wish
+from app.domain.words import IncidentVerb, IncidentWord, Wish
 from app.ports import Climbs, Letter, Links, RulebookSource, TimelineEntry, Tx
-from app.services.escalate_wish import SOMEBODY, Asked, read
+from app.services.escalate_wish import SOMEBODY, read
 
 Entries = list[TimelineEntry]
 
 
 @dataclass(frozen=True)
 class Escalations:
-    """Arms, hears and obeys. Whoever calls has locked the incident's links, or does not need them."""
+    """Arms, follows and obeys. Whoever calls has locked the incident's links, or does not need them."""
 
     climbs: Climbs
     links: Links
@@ -43,14 +46,15 @@ class Escalations:
     def attached(self, tx: Tx, before: Link, link: Link, now: datetime) -> None:
         """A link learned its incident, so PagerDuty has confirmed it: the clock starts. Not for a merge: the surviving
         incident has a clock of its own, or deserves none."""
-        course, incident_id = self._course(), link.incident_id
+        incident_id = link.incident_id
         if incident_id is None or before.incident_id is not None or link.merged or not link.paged:
             return
         known = self.climbs.find(tx, incident_id)
-        if known is not None:
-            self.climbs.save(tx, _of_link(known, link), now)
-        elif course is not None:
-            self._arm(tx, _of_link(Climb(incident_id, course, now, heard=link.clock), link), now)
+        if known is None:
+            self._arm_by_rule(tx, incident_id, [link], now)
+        else:
+            after = applied(known, _of_links(known, [link]), now)
+            self.links.write_timeline(tx, self._saved(tx, known, after, now))
 
     def has_levels(self) -> bool:
         """Whether anything is escalated by rule today."""
@@ -58,53 +62,70 @@ class Escalations:
 
     def found(self, tx: Tx, incident_id: IncidentId, now: datetime) -> bool:
         """An open incident has been found without a climb; whether it was armed. Its clock starts now."""
-        course = self._course()
         ours = [link for link in self.links.by_incident(tx, incident_id) if deserves_one(link)]
-        if course is None or not ours or self.climbs.find(tx, incident_id) is not None:
-            return False
-        clock = clock_of(ours) or ours[0].clock
-        self._arm(tx, _of_link(Climb(incident_id, course, now, heard=clock), ours[0]), now)
-        return True
+        return self.climbs.find(tx, incident_id) is None and self._arm_by_rule(tx, incident_id, ours, now)
 
-    def heard(self, tx: Tx, word: IncidentWord, links: Sequence[Link], now: datetime) -> Entries:
-        """A word about an incident, whether any link knows it or not; the answer goes into the time line."""
-        moves = REGISTERS[word.verb] is not None or word.verb in (IncidentVerb.READ, IncidentVerb.MERGED)
-        climb = self.climbs.find(tx, word.incident_id) if moves else None
+    def heard(
+        self, tx: Tx, word: IncidentWord, before: Sequence[Link], links: Sequence[Link], now: datetime
+    ) -> Entries:
+        """An event or a read of an incident was applied to the links that know it, if any; the answer goes into the
+        time line. An old matter that is reopened, and whose climb is kept no more, begins anew."""
+        if word.verb in STILL:
+            return []
+        changed = [pair for pair in zip(before, links, strict=True) if pair[1].incident_id == word.incident_id]
+        climb = self.climbs.find(tx, word.incident_id)
+        if climb is not None:
+            return self._saved(tx, climb, self._after(climb, word, changed, now), now, word.author)
+        if word.verb is IncidentVerb.REOPENED:
+            ours = [link for _, link in changed if deserves_one(link)]
+            self._arm_by_rule(tx, word.incident_id, ours, now)
+        return []
+
+    def _after(self, climb: Climb, word: IncidentWord, changed: Sequence[tuple[Link, Link]], now: datetime) -> Climb:
+        """What the links say counts, unless there are none, or their resolve is held back."""
+        course, links = self._course(), [link for _, link in changed]
+        if not links or word.verb is IncidentVerb.MERGED or held_seconds(links[0], Side.PAGERDUTY, links, now):
+            return heard(by_itself(climb), word, now, course)
+        life = _life(climb, links)
+        anew = any(implies_a_resolve(before.incident_side, word, now) for before, _ in changed)
+        known = climb if len(links) == 1 else replace(climb, life=life)  # of several, one may come back alone
+        after = followed(known, status_of(links), life, now, course, anew)
+        # What a read showed and no link knows of: only the incident itself can take that back.
+        return heard(after, word, now, course) if after.incident_side.status is not None else after
+
+    def followed(self, tx: Tx, before: Link, link: Link, now: datetime, author: str | None = None) -> Entries:
+        """A link may have changed, but not by an event of its incident: by one of its alert, a delivery, an operator.
+
+        An incident of several alerts is judged when it is due, and so is a resolve that is held back.
+        """
+        if _marks(before) == _marks(link):
+            return []
+        held = held_seconds(link, Side.PAGERDUTY, (link,), now)
+        climb = self.climbs.find(tx, link.incident_id) if link.incident_id and not held else None
         if climb is None:
-            return self._reopened(tx, word, links, now)
-        after = heard(climb, word, now, self._course())
-        if after == climb:
+            return []
+        if link.shares:
+            after = replace(climb, due_at=now) if climb.state is State.PAUSED else climb
+        else:
+            follow = flapped if link.flaps > before.flaps else followed
+            after = follow(climb, link.status, _life(climb, [link]), now, self._course())
+        return self._saved(tx, climb, after, now, author)
+
+    def _saved(self, tx: Tx, before: Climb, after: Climb, now: datetime, author: str | None = None) -> Entries:
+        if after == before:
             return []
         self.climbs.save(tx, after, now)
-        return _told(climb, after, now, word.author)
-
-    def followed(self, tx: Tx, word: AlertWord, links: Sequence[Link], now: datetime, flap: bool = False) -> Entries:
-        """A word about an alert; ``links``: its link. An incident of several alerts is judged when it is due, and so is
-        a resolve that is held back. ``flap``: the word is a reopen that took such a resolve back."""
-        entries: Entries = []
-        for link in links:
-            moves = word.verb not in (AlertVerb.CREATED, AlertVerb.MENTIONED) and not link.shares
-            moves = moves and not held_seconds(link, Side.PAGERDUTY, (link,), now)
-            climb = self.climbs.find(tx, link.incident_id) if moves and link.incident_id else None
-            if climb is None:
-                continue
-            after = (flapped if flap else followed)(climb, link.clock, self._course())
-            if after != climb:
-                self.climbs.save(tx, after, now)
-                entries += _told(replace(climb, begun_at=after.begun_at) if flap else climb, after, now, word.author)
-        return entries
+        return _told(before, after, now, author)
 
     def _course(self) -> Course | None:
         return course_of(self.rulebook.current().escalation)
 
-    def _reopened(self, tx: Tx, word: IncidentWord, links: Sequence[Link], now: datetime) -> Entries:
-        """An old matter, whose climb is kept no more, begins anew."""
-        course, ours = self._course(), [link for link in links if link.paged]
-        if word.verb is not IncidentVerb.REOPENED or course is None or not ours or ours[0].merged:
-            return []
-        since = ours[0].clock.reopened_at or now
-        self._arm(tx, _of_link(Climb(word.incident_id, course, since, heard=ours[0].clock), ours[0]), now)
-        return []
+    def _arm_by_rule(self, tx: Tx, incident_id: IncidentId, ours: Sequence[Link], now: datetime) -> bool:
+        course = self._course()
+        if course is None or not ours:
+            return False
+        self._arm(tx, _of_links(Climb(incident_id, course, now), ours), now)
+        return True
 
     def _arm(self, tx: Tx, climb: Climb, now: datetime) -> None:
         climb = armed(climb)
@@ -122,7 +143,8 @@ class Escalations:
         known = self.climbs.find(tx, incident_id)
         if asked.course is None:
             return self._cancel(tx, known, wish, at)
-        self._arm(tx, _wished(wish, asked, asked.course, links, at), at)
+        climb = Climb(incident_id, asked.course, at, by=wish.by or SOMEBODY, drill=asked.drill)
+        self._arm(tx, _of_links(climb, links) if links else climb, at)
         return "armed"
 
     def _cancel(self, tx: Tx, climb: Climb | None, wish: Wish, at: datetime) -> str:
@@ -146,14 +168,10 @@ class Escalations:
         return outcome
 
 
-def _wished(wish: Wish, asked: Asked, course: Course, links: Sequence[Link], at: datetime) -> Climb:
-    clock = links[0].clock if len(links) == 1 else Clock()
-    climb = Climb(IncidentId(wish.subject), course, at, by=wish.by or SOMEBODY, drill=asked.drill, heard=clock)
-    return _of_link(climb, links[0]) if links else climb
-
-
-def _of_link(climb: Climb, link: Link) -> Climb:
-    return replace(climb, link_id=link.link_id or None, alert_id=link.alert.alert_id)
+def _of_links(climb: Climb, links: Sequence[Link]) -> Climb:
+    """The climb as theirs, knowing what they say."""
+    own, status = links[0], status_of(links)
+    return replace(climb, link_id=own.link_id or None, alert_id=own.alert.alert_id, links_status=status, life=own.life)
 
 
 def deserves_one(link: Link) -> bool:
@@ -161,10 +179,18 @@ def deserves_one(link: Link) -> bool:
     return link.paged and not link.merged and link.incident_id is not None and link.status is not Status.RESOLVED
 
 
-def clock_of(links: Sequence[Link]) -> Clock | None:
-    """What the alerts on an incident say of it: acknowledged with the first, resolved with the last of them."""
-    status = joint_status(links) if links else None
-    return next((link.clock for link in links if link.status is status), None)
+def status_of(links: Sequence[Link]) -> Status:
+    """What the links on an incident say of it."""
+    return links[0].status if len(links) == 1 and not links[0].shares else joint_status(links)
+
+
+def _life(climb: Climb, links: Sequence[Link]) -> int:
+    return next((link.life for link in links if link.link_id == climb.link_id), climb.life)
+
+
+def _marks(link: Link) -> tuple[object, ...]:
+    """What a climb goes by; the incident's own status ends a hold."""
+    return link.status, link.life, link.flaps, link.incident_side.status
 
 
 # ------------------------------------------------------------------------------------------------- the time line

@@ -5,19 +5,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from app.domain.lifecycle import Step, advance
-from app.domain.link import Known, Link
-from app.domain.names import AlertId, Status, Via, incident_key
+from app.domain.delivery import NOT_KEPT, not_kept_letter
+from app.domain.link import Link
+from app.domain.names import AlertId, Side, Status, Via, incident_key
 from app.domain.redaction import fit_to_leave
+from app.domain.retry import named
 from app.domain.rules import decide
+from app.domain.side_state import SideState
+from app.domain.transitions import Outcome, Step, adopting, advance, hinted
 from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Word
-from app.ports import Links, Order, RulebookSource, TimelineEntry, Tx
+from app.ports import Letter, Links, Order, RulebookSource, TimelineEntry, Tx
 from app.services.escalations import Escalations
 from app.services.settle import Settle, line
 from app.services.shadow import DIFFERS, Shadow
 
 IGNORED = "event.ignored"
-NO_NEWS = frozenset({"already_so", "under_way", "older_word", "timeline_only"})
+NO_NEWS = frozenset({Outcome.ALREADY_SO, Outcome.UNDER_WAY, Outcome.STALE, Outcome.TIMELINE_ONLY})
 """What a look mostly finds: not worth a line every few minutes."""
 
 
@@ -43,7 +46,7 @@ class Hear:
 
     def __call__(self, tx: Tx, word: Word, at: datetime, inbox_id: int, gathered: Gathered) -> dict[str, Any]:
         """Hear one word that was accepted ``at``; the answer is the log line about it."""
-        found = self._links_of(tx, word, at)
+        found = self._links_of(tx, word, at, gathered)
         if not found:
             self._pass_by_escalations(tx, word, found, found, at, gathered)
             return self._unmatched(tx, word, at, inbox_id)
@@ -58,18 +61,30 @@ class Hear:
         if isinstance(word, AlertWord) and word.verb is AlertVerb.CREATED:
             decision = decide(self.rulebook.current(), link.alert.updated_by(word.alert), self.settle.clock())
         heard = fit_to_leave(word, self.rulebook.current().redaction)
-        step = advance(link, heard, at, decision, self._survivor(tx, word))
+        readable = isinstance(word, AlertWord) or self.settle.rest()
+        step = advance(link, heard, at, decision, self._survivor(tx, word), readable)
         judged = self.settle.attached(tx, link, step.link, at)
         saved, orders = self.settle.write(tx, judged, at)
         gathered.orders += orders
         gathered.entries += [*_about_a_hold(link, saved, at), *self._shadowed(link, saved, at)]
-        if step.outcome == "frozen":
+        gathered.entries += _about_bounds(link, saved, at)
+        self._give_up(tx, saved, step.outcome, word, at)
+        if step.outcome is Outcome.FROZEN:
             facts = {
                 "because": "ten changes within a minute, the sides taking turns",
                 "end_it": "truthvouch links thaw",
             }
             gathered.entries.append(line(saved, "link.frozen", at, facts))
         return Step(saved, step.outcome)
+
+    def _give_up(self, tx: Tx, link: Link, outcome: Outcome, word: Word, at: datetime) -> None:
+        """A write that a side did not keep once too often becomes a dead letter."""
+        side = Side.TRUTHVOUCH if isinstance(word, AlertWord) else Side.PAGERDUTY
+        effect = not_kept_letter(link, side) if outcome is Outcome.NOT_KEPT else None
+        if effect is not None:
+            count = link.side(side).unconfirmed_count
+            letter = Letter(0, "effect", NOT_KEPT, at, count, "", link.link_id, side, effect=named(effect))
+            self.links.add_letter(tx, letter)
 
     def _shadowed(self, before: Link, link: Link, at: datetime) -> list[TimelineEntry]:
         """What the draft would have decided, where this word was decided and the draft says otherwise."""
@@ -85,12 +100,12 @@ class Hear:
         if self.escalations is None:
             return
         if isinstance(word, IncidentWord):
-            gathered.entries += self.escalations.heard(tx, word, links, at)
-        else:
-            flap = any(link.flaps > known.flaps for known, link in zip(before, links, strict=True))
-            gathered.entries += self.escalations.followed(tx, word, links, at, flap)
+            gathered.entries += self.escalations.heard(tx, word, before, links, at)
+            return
+        for known, link in zip(before, links, strict=True):
+            gathered.entries += self.escalations.followed(tx, known, link, at, word.author)
 
-    def _links_of(self, tx: Tx, word: Word, at: datetime) -> Sequence[Link]:
+    def _links_of(self, tx: Tx, word: Word, at: datetime, gathered: Gathered) -> Sequence[Link]:
         if isinstance(word, AlertWord):
             known_alert = self.links.by_alert(tx, word.alert.alert_id)
             if known_alert is None and word.verb is AlertVerb.READ:
@@ -102,21 +117,35 @@ class Hear:
         by_key = self.links.by_key(tx, word.incident_key) if word.incident_key else None
         if by_key is None and word.alert_id_hint:
             by_key = self.links.by_key(tx, incident_key(AlertId(word.alert_id_hint)))
-        return [by_key] if by_key is not None and not _another_incident(by_key, word) else []
+        if by_key is None or by_key.incident_id is not None:
+            return []  # after a resolve the key is free again: this is another incident than the one we opened
+        if word.verb is IncidentVerb.READ:
+            return [by_key]
+        if word.alert_id_hint and not word.incident_key and not by_key.deserves:
+            # Somebody's own incident about an alert that pages nobody: no page can be kept from being made.
+            return [adopting(by_key, word.incident_id)]
+        self._hint(tx, by_key, word, at, gathered)
+        return []
+
+    def _hint(self, tx: Tx, link: Link, word: IncidentWord, at: datetime, gathered: Gathered) -> None:
+        """A webhook is no proof: what it says is kept until our own answer or read shows that the incident is ours."""
+        told = hinted(link, word.incident_id)
+        if told != link:
+            _, orders = self.settle.write(tx, told, at)
+            gathered.orders += orders
 
     def _new_link(self, word: AlertWord, at: datetime) -> Link:
         """An alert found by looking may have been paged before, by a bridge that lost its store: look for the page."""
         alert, found = word.alert, word.read_at is not None
         return Link(alert, incident_key(alert.alert_id), first_seen_at=at, via=self.via(), open_tried=found)
 
-    def _survivor(self, tx: Tx, word: Word) -> Known | None:
+    def _survivor(self, tx: Tx, word: Word) -> SideState | None:
         """What is known of the incident that another was merged into, which from now on has guests."""
         if not isinstance(word, IncidentWord) or word.merged_into is None:
             return None
-        ours = self.links.by_incident(tx, word.merged_into)
-        for link in ours:
+        for link in self.links.by_incident(tx, word.merged_into):
             self.links.save(tx, replace(link, guests=True))
-        return ours[0].incident_side if ours else None
+        return self.settle.survivor(tx, word.merged_into)
 
     def _unmatched(self, tx: Tx, word: Word, at: datetime, inbox_id: int) -> dict[str, Any]:
         if isinstance(word, AlertWord):
@@ -144,17 +173,24 @@ def _about_a_hold(before: Link, link: Link, at: datetime) -> list[TimelineEntry]
     return [line(link, "incident.resolve_held", at, facts)]
 
 
+def _about_bounds(before: Link, link: Link, at: datetime) -> list[TimelineEntry]:
+    """What a link that says too much lets go."""
+    lines = []
+    if link.history_dropped and not before.history_dropped:
+        lines.append(
+            line(link, "link.history_full", at, {"kept": len(link.history), "dropped": "the oldest, from now on"})
+        )
+    if link.notes_dropped > before.notes_dropped:
+        lines.append(line(link, "link.note_dropped", at, {"notes": link.notes_dropped - before.notes_dropped}))
+    return lines
+
+
 def _is_look(word: Word) -> bool:
     return word.verb in (AlertVerb.READ, IncidentVerb.READ)
 
 
-def _another_incident(link: Link, word: IncidentWord) -> bool:
-    """An incident that carries our key but is not the one we opened: after a resolve the key is free again."""
-    return link.incident_id is not None and link.incident_id != word.incident_id
-
-
 def _facts(step: Step, word: Word) -> dict[str, Any]:
-    facts: dict[str, Any] = {"outcome": step.outcome, "status": step.link.status.value}
+    facts: dict[str, Any] = {"outcome": step.outcome.value, "status": step.link.status.value}
     decision = step.link.decision
     if isinstance(word, AlertWord) and word.verb is AlertVerb.CREATED and decision is not None:
         facts |= {"rule": decision.rule, "rulebook": decision.version, "reason": decision.reason}
@@ -167,5 +203,5 @@ def _facts(step: Step, word: Word) -> dict[str, Any]:
 def _told(step: Step, word: Word) -> dict[str, Any]:
     side = "alert" if isinstance(word, AlertWord) else "incident"
     link = step.link
-    said = {"event": f"{side}.judged", "word": word.event, "outcome": step.outcome, "link_id": link.link_id}
+    said = {"event": f"{side}.judged", "word": word.event, "outcome": step.outcome.value, "link_id": link.link_id}
     return said | {"alert_id": link.alert.alert_id, "incident_id": link.incident_id, "status": link.status.value}

@@ -28,6 +28,9 @@ BROKEN_BATCHES = 3
 
 PARKED = "event.parked"
 
+TIME_UNREAD = "time_not_understood"
+"""The reason word of an event whose time is there and cannot be read: it counts as told without one."""
+
 Clock = Callable[[], datetime]
 
 
@@ -81,9 +84,10 @@ class Intake:
         gathered = Gathered()
         with self.transactions.begin() as tx:
             rows = self.arrivals.next_rows(tx, limit)
-            for row in rows:
-                lines += self._apply_row(tx, row, gathered)
             if rows:
+                with self.links.batch(tx):
+                    for row in rows:
+                        lines += self._apply_row(tx, row, gathered)
                 self._write_down(tx, gathered)
                 self.arrivals.mark_taken(tx, rows, self.clock())
         for said in lines:
@@ -102,6 +106,8 @@ class Intake:
             self.meter.parked("event", said["reason"])
         elif said["event"] == IGNORED:
             self.meter.dropped(Source(said["source"]), said["reason"])
+        if TIME_UNREAD in said:
+            self.meter.dropped(Source(said[TIME_UNREAD]), TIME_UNREAD)
 
     def _apply_row(self, tx: Tx, row: InboxRow, gathered: Gathered) -> list[dict[str, Any]]:
         delivery = row.delivery
@@ -122,7 +128,8 @@ class Intake:
             return {"event": IGNORED, "reason": reading.reason, "source": source}
         if isinstance(reading, Wish):
             return self.grant(tx, reading, received_at, gathered)
-        return self.hear(tx, reading, received_at, row.inbox_id, gathered)
+        said = self.hear(tx, reading, received_at, row.inbox_id, gathered)
+        return said | {TIME_UNREAD: source} if reading.time_unread else said
 
     def _letter(self, tx: Tx, row: InboxRow, reason: str, detail: str) -> None:
         # A wish or a finding of ours has no side.

@@ -6,11 +6,13 @@ added to it. Instants are ``datetime``; the edges write them down.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from app.domain.effects import Effect, missing, wanting
+from app.domain.effects import Circumstances, Effect, desired_effect, next_effect
 from app.domain.escalation import Climb
-from app.domain.link import Known, Lane, Link
+from app.domain.link import Lane, Link
 from app.domain.names import AlertId, IncidentId, LinkId, Side
+from app.domain.side_state import SideState
 from app.ports import Page, Records, Row, Transactions, Tx
 
 
@@ -104,14 +106,17 @@ class Overview:
 
     def _lane(self, tx: Tx, link: Link, side: Side) -> Row:
         lane = link.lane(side)
-        does = missing(link, side, self._shared(tx, link, side), rest=self.rest())
+        does = next_effect(link, side, self._circumstances(tx, link, side))
         return _lane(lane) | {"next": _named(does), "waits": self._waits(tx, link, side)}
 
     def _waits(self, tx: Tx, link: Link, side: Side) -> str | None:
         """What would be done next, were it not for the dead letter of this lane."""
-        shared = self._shared(tx, link, side)
-        held_back = missing(link, side, shared, rest=self.rest()) is None
-        return _named(wanting(link, side, shared, rest=self.rest())) if held_back else None
+        at = self._circumstances(tx, link, side)
+        held_back = next_effect(link, side, at) is None
+        return _named(desired_effect(link, side, at)) if held_back else None
+
+    def _circumstances(self, tx: Tx, link: Link, side: Side) -> Circumstances:
+        return Circumstances(datetime.now(UTC), self._shared(tx, link, side), self.rest())
 
     def _shared(self, tx: Tx, link: Link, side: Side) -> Sequence[Link]:
         if side is Side.TRUTHVOUCH or link.incident_id is None or not link.shares:
@@ -119,8 +124,8 @@ class Overview:
         return self.records.on_incident(tx, link.incident_id)
 
 
-def _side(known: Known) -> dict[str, object]:
-    return {"status": known.status.value if known.status else None, "at": known.at, "ours": known.ours}
+def _side(state: SideState) -> dict[str, object]:
+    return {"status": state.status.value if state.status else None, "at": state.at, "by_us": state.by_us}
 
 
 def _lane(lane: Lane) -> dict[str, object]:

@@ -1,18 +1,22 @@
 """Turns one effect into the partner calls it takes, each of them safe to repeat."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
 
+from app.domain.delivery import Facts
 from app.domain.draft import draft
 from app.domain.effects import (
     LOOKS_FOR_AN_ID,
     NOT_THERE_YET,
     AddNote,
-    ConfirmResolve,
     Effect,
     LookForIncident,
     OpenIncident,
+    ReadAlert,
+    ReadIncident,
+    ReadNote,
     SetAlert,
     SetIncident,
 )
@@ -26,10 +30,6 @@ T = TypeVar("T")
 
 KEY_IS_TAKEN = 2002
 """``POST /incidents``: "Open incident with matching dedup key already exists on this service"."""
-
-REPEATS_BY_EVENT = 4
-"""How often a resolve without effect is repeated by event alone. Then the REST API closes the incident: the event may
-go to another integration key than the trigger did, where nobody knows of the matter."""
 
 LOOKS_BEFORE_A_PAGE = 2
 """How often a look by REST may fail before a page by event goes out without it."""
@@ -46,8 +46,10 @@ class Perform:
     events: Events | None
     alerts: Alerts | None
     rulebook: RulebookSource
+    may_read: Callable[[], bool] = lambda: True
+    """Pays for one read of an alert out of TruthVouch's hourly quota; False when nothing is left."""
 
-    def __call__(self, link: Link, effect: Effect) -> Reply[IncidentFacts | None]:
+    def __call__(self, link: Link, effect: Effect) -> Reply[Facts]:
         """Do it; the answer in words. ``Done(None)`` where the partner tells no facts."""
         match effect:
             case SetAlert(status, resolution):
@@ -60,8 +62,12 @@ class Perform:
                 return self._look(link)
             case SetIncident(status):
                 return self._set(link, status)
-            case ConfirmResolve():
-                return self._confirm(link)
+            case ReadIncident():
+                return self._read_incident(link)
+            case ReadAlert():
+                return self._read_alert(link)
+            case ReadNote(note_id):
+                return self._read_note(link, note_id)
             case AddNote(ref, content):
                 return self._note(link, ref, content)
 
@@ -92,7 +98,7 @@ class Perform:
         if not isinstance(reply, Done):
             return _later(reply)
         still_open = [facts for facts in reply.value if facts.status is not Status.RESOLVED]
-        return Done(still_open[0]) if still_open else Retry("key_taken_not_found", unclear=True)
+        return Done(still_open[0], reply.at) if still_open else Retry("key_taken_not_found", unclear=True)
 
     def _look(self, link: Link) -> Reply[IncidentFacts | None]:
         if self.incidents is None:
@@ -108,11 +114,13 @@ class Perform:
         reply = incidents.find(link.incident_key, link.first_seen_at - LOOK_BACK)
         if not isinstance(reply, Done):
             return _later(reply)
-        still_open = [facts for facts in reply.value if facts.status is not Status.RESOLVED]
-        return Done(next(iter(still_open or reply.value), None))
+        found = [facts for facts in reply.value if facts.incident_id not in link.former_incidents]
+        still_open = [facts for facts in found if facts.status is not Status.RESOLVED]
+        return Done(next(iter(still_open or found), None), reply.at)
 
     def _set(self, link: Link, status: Status) -> Reply[IncidentFacts | None]:
-        if link.by_event and self.events is not None:
+        may_be = link.via is Via.EVENTS and link.deserves and not link.shares
+        if self.events is not None and (link.by_event or (may_be and self.incidents is None)):
             service = link.decision.service_id if link.decision else None
             if status is Status.RESOLVED:
                 return self.events.resolve(link.incident_key, service)
@@ -142,24 +150,26 @@ class Perform:
             return self._create(link)
         return found if facts.merged_into else incidents.set_status(facts.incident_id, Status.OPEN)
 
-    def _confirm(self, link: Link) -> Reply[IncidentFacts | None]:
-        """In a maintenance window PagerDuty takes events and does nothing with them, so the resolve is repeated."""
+    def _read_incident(self, link: Link) -> Reply[Facts]:
         if self.incidents is None or link.incident_id is None:
             return Held("no_pagerduty_api_key")
-        seen = self.incidents.get(link.incident_id)
-        if not isinstance(seen, Done):
-            return _later(seen)
-        ours, theirs = link.incident_side.at, seen.value.status_changed_at
-        somebody_since = ours is not None and theirs is not None and theirs > ours
-        if seen.value.status is Status.RESOLVED or seen.value.merged_into or somebody_since:
-            return Done(seen.value)
-        again = self._set(link, Status.RESOLVED)
-        if isinstance(again, Done) and link.pagerduty.attempt < REPEATS_BY_EVENT:
-            return Retry("resolve_had_no_effect")
-        by_rest = self.incidents.set_status(link.incident_id, Status.RESOLVED, link.closing_text)
-        if isinstance(by_rest, Done):
-            return by_rest
-        return Retry("resolve_had_no_effect") if isinstance(again, Done) else again
+        return self.incidents.get(link.incident_id)
+
+    def _read_alert(self, link: Link) -> Reply[Facts]:
+        """Within TruthVouch's hourly quota of reads; ``Refused`` where that is spent, or where it has no such call."""
+        if self.alerts is None:
+            return Held("no_truthvouch_api_key")
+        return self.alerts.get(link.alert.alert_id) if self.may_read() else Refused("quota_spent", 0)
+
+    def _read_note(self, link: Link, note_id: str) -> Reply[Facts]:
+        """``Done(None)`` where the note is not among the incident's any more."""
+        if self.incidents is None or link.incident_id is None:
+            return Held("no_pagerduty_api_key")
+        there = self.incidents.notes(link.incident_id)
+        if not isinstance(there, Done):
+            return there
+        found = next((note for note in there.value if note.note_id == note_id), None)
+        return Done(found)
 
     def _note(self, link: Link, ref: str, content: str) -> Reply[IncidentFacts | None]:
         """Exactly once: the note's ref is looked for before it is written."""

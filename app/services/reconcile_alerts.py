@@ -1,32 +1,31 @@
-"""Reads TruthVouch back: the newest pages of its list, then every open link's alert that was not in them.
+"""Reads TruthVouch back: the pages of its list that hold the newest alerts, then every open link's alert that was not
+in them. ``reconcile_walk`` says which pages those are.
 
 All of it within an hourly budget of calls. When that runs out, the next run goes on where this one stopped.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import count
 
 from app.domain.link import Link
-from app.domain.names import AlertId, Side, Status, instant
+from app.domain.names import Side, Status, instant
 from app.domain.outcome import Done
 from app.domain.words import AlertWord
-from app.ports import Alerts
+from app.ports import AlertPage, Alerts
 from app.services.reconcile_news import listed_alert, of_alert, seen_alert
 from app.services.reconcile_run import AFTER, Purse, Run, Shelf, has_no_such_call, why
+from app.services.reconcile_walk import ListWalk, Order, Resume, as_text, resume_from
 
 NAME = {True: "truthvouch.paged", False: "truthvouch.unpaged"}
 """Where the single reads of links with and without an incident stopped."""
 LINKS_FIRST = "reconcile.links_first"
 """Mark: the newest pages used up what was left last time."""
 NEXT_PAGE = "reconcile.truthvouch.page"
-"""Mark: where the walk through the list, in place of single reads, goes on."""
+"""Mark: at which page the walk through the list, in place of single reads, goes on, and in which order the list was."""
 LISTED = "reconcile.truthvouch.listed"
 """Mark: when the last walk through the newest pages began that came to its own end: what is older has been read."""
 HALF = "reconcile.truthvouch.half"
-"""Mark: when the walk began that broke off, and at which page."""
-OVERLAP = timedelta(minutes=5)
-"""Alerts may appear in the list a little after their own time."""
+"""Mark: when the walk began that broke off, at which page, and in which order the list was."""
 MISSES = 2
 """So many alerts that cannot be read one by one, and none that can: TruthVouch has no such call."""
 LOOK_BACK = timedelta(days=1)
@@ -46,13 +45,13 @@ class LookAtAlerts:
         links_first = self.shelf.mark(LINKS_FIRST) is not None
         if links_first:
             self._singly(run, True, max(1, self.purse.left() // 2))
-        page = self._newest(run)
-        if page is None or not self._singly(run, True, self.purse.left()):
+        walk = self._newest(run)
+        if walk is None or not self._singly(run, True, self.purse.left(), walk):
             self._next_time(run, not links_first)
             return
         # Links without an incident owe nobody anything: they get what the others leave.
         self._next_time(run, False)
-        self._singly(run, False, self.purse.left() // 2)
+        self._singly(run, False, self.purse.left() // 2, walk)
 
     def _next_time(self, run: Run, links_first: bool) -> None:
         """Whose turn it is then; a run that could not ask anything leaves that as it is."""
@@ -61,49 +60,37 @@ class LookAtAlerts:
 
     # ------------------------------------------------------------ the list
 
-    def _newest(self, run: Run) -> int | None:
+    def _newest(self, run: Run) -> ListWalk | None:
         """Read pages until one holds nothing new and nothing from after the last walk that came to its own end.
 
-        The number of the last page; None when the list could not be read.
+        The walk; None when the list could not be read.
         """
-        began, half = run.clock(), self._half()
+        began = run.clock()
         back_to = instant(self.shelf.mark(LISTED)) or run.horizon
-        number, walked = 1, set[AlertId]()
-        while True:
+        walk = ListWalk(back_to, resume_from(self.shelf.mark(HALF)))
+        while (number := walk.next_page()) is not None:
             page = self._page(run, number)
             if page is None:
-                self._broke_off(run, half or (began, number))
+                self._broke_off(run, walk, began, number)
                 return None
-            words, more = page
-            run.last_page = number
-            fresh = {word.alert.alert_id for word in words} - walked
-            walked |= fresh
-            missed = self._compare(run, words) or self._is_within(run, words)
-            if half and number < half[1] and not missed and not _reaches(words, half[0]):
-                number, half = half[1], None  # what came since is read: on from where the last walk broke off
-            elif more and fresh and (missed or _reaches(words, half[0] if half else back_to)):
-                number += 1
-            else:
-                self._came_to_its_end(run, began)
-                return number
+            events, answer = page
+            must_continue = self._compare(run, events) or self._is_within(run, events)
+            _add(walk, number, events, answer, must_continue)
+        self._came_to_its_end(run, began)
+        return walk
 
-    def _half(self) -> tuple[datetime, int] | None:
-        """When the walk began that broke off last, and at which page it did."""
-        began, _, page = (self.shelf.mark(HALF) or "").partition(" ")
-        at = instant(began)
-        return (at, int(page)) if at is not None and page.isdigit() else None
-
-    def _broke_off(self, run: Run, half: tuple[datetime, int]) -> None:
-        if not run.dry and half[1] > 1:
-            self.shelf.remember(HALF, f"{half[0].isoformat()} {half[1]}")
+    def _broke_off(self, run: Run, walk: ListWalk, began: datetime, number: int) -> None:
+        """A walk that did not get to where the last one broke off leaves that mark as it is."""
+        if not run.dry and walk.resume is None and number > 1:
+            self.shelf.remember(HALF, as_text(began, number, walk.order))
 
     def _came_to_its_end(self, run: Run, began: datetime) -> None:
         if not run.dry:
             self.shelf.remember(LISTED, began.isoformat())
             self.shelf.remember(HALF, None)
 
-    def _page(self, run: Run, number: int) -> tuple[tuple[AlertWord, ...], bool] | None:
-        """One page as looks, and whether there are more; None when there is no budget or no answer."""
+    def _page(self, run: Run, number: int) -> tuple[tuple[AlertWord, ...], AlertPage] | None:
+        """The observations on one page, and the page; None when there is no quota left or no answer."""
         if not self.purse.take():
             run.cut_short(SPENT)
             return None
@@ -113,12 +100,12 @@ class LookAtAlerts:
         if not isinstance(reply, Done):
             run.cut_short(f"TruthVouch: its alerts could not be listed ({why(reply)})")
             return None
-        readings, more = reply.value
-        words = tuple(listed_alert(word, read_at) for word in readings if isinstance(word, AlertWord))
-        unreadable = len(readings) - len(words)
+        page = reply.value
+        words = tuple(listed_alert(word, read_at, reply.at) for word in page.readings if isinstance(word, AlertWord))
+        unreadable = len(page.readings) - len(words)
         if unreadable:
             run.unread[Side.TRUTHVOUCH, "unreadable"] += unreadable
-        return words, more
+        return words, page
 
     def _compare(self, run: Run, words: tuple[AlertWord, ...]) -> bool:
         """Judge a page; True when it held an alert that nobody had told us of."""
@@ -142,12 +129,12 @@ class LookAtAlerts:
 
     # ------------------------------------------------------------ one by one
 
-    def _singly(self, run: Run, paged: bool, at_most: int) -> bool:
+    def _singly(self, run: Run, paged: bool, at_most: int, walk: ListWalk | None = None) -> bool:
         """Read alerts the pages did not hold; False when not all could be."""
         last = hits = misses = 0
         for done, link in enumerate(self.shelf.in_turn(NAME[paged], paged), 1):
             run.told(Side.TRUTHVOUCH, done, run.links)
-            if link.alert.alert_id not in run.seen_alerts and not link.truthvouch.outstanding:
+            if link.alert.alert_id not in run.seen_alerts and link.alert_side.pending is None:
                 if at_most < 1 or not self.purse.take():
                     return self._stop(run, paged, last, SPENT)
                 at_most -= 1
@@ -156,7 +143,7 @@ class LookAtAlerts:
                     return self._stop(run, paged, last, "TruthVouch does not answer: the rest is read next time")
                 hits, misses = hits + found, misses + (not found)
                 if not hits and misses >= MISSES:
-                    return self._by_list(run, paged)
+                    return self._by_list(run, paged, walk or ListWalk(run.horizon))
             last = link.link_id
         self._go_on_after(run, paged, None)
         return True
@@ -169,7 +156,9 @@ class LookAtAlerts:
         if isinstance(reply, Done):
             run.seen_alerts.add(link.alert.alert_id)
             now = self.shelf.of_alerts([link.alert.alert_id]).get(link.alert.alert_id)
-            run.heard(of_alert(now, seen_alert(link.alert.alert_id, reply.value.status, read_at), run.horizon))
+            run.heard(
+                of_alert(now, seen_alert(link.alert.alert_id, reply.value.status, read_at, reply.at), run.horizon)
+            )
             return True
         if has_no_such_call(reply):
             return False
@@ -187,32 +176,39 @@ class LookAtAlerts:
 
     # ------------------------------------------------------------ the list in place of single reads
 
-    def _by_list(self, run: Run, paged: bool) -> bool:
-        """TruthVouch shows no single alerts: walk its list back to the oldest alert that is still to be seen."""
+    def _by_list(self, run: Run, paged: bool, walk: ListWalk) -> bool:
+        """TruthVouch shows no single alerts: walk its list further, back to the oldest alert still to be seen."""
         wanted = {link.alert.alert_id: _age(link) for link in self.shelf.open_links(paged=paged)}
-        for number in count(max(int(self.shelf.mark(NEXT_PAGE) or 1), run.last_page + 1)):
-            left = [at for alert_id, at in wanted.items() if alert_id not in run.seen_alerts]
-            if not left:
+        walk.resume = self._stopped_at()
+        while left := [at for alert_id, at in wanted.items() if alert_id not in run.seen_alerts]:
+            walk.back_to = min(left) - LOOK_BACK
+            number = walk.next_page()
+            if number is None:
                 break
             page = self._page(run, number)
             if page is None:
-                return self._go_on_at(run, number, False)
-            words, more = page
-            fresh = {word.alert.alert_id for word in words} - run.seen_alerts
-            self._compare(run, words)
-            if not (more and fresh) or _is_older(words, min(left) - LOOK_BACK):
-                break
+                return self._go_on_at(run, f"{number} {walk.order}", False)
+            events, answer = page
+            self._compare(run, events)
+            _add(walk, number, events, answer)
         return self._go_on_at(run, None, True)
 
-    def _go_on_at(self, run: Run, number: int | None, done: bool) -> bool:
+    def _stopped_at(self) -> Resume | None:
+        """Earlier versions wrote the number alone, of a list that is newest first."""
+        number, _, order = (self.shelf.mark(NEXT_PAGE) or "").partition(" ")
+        return Resume(int(number), Order(order or Order.NEWEST_FIRST)) if number else None
+
+    def _go_on_at(self, run: Run, place: str | None, done: bool) -> bool:
         if not run.dry:
-            self.shelf.remember(NEXT_PAGE, str(number) if number else None)
+            self.shelf.remember(NEXT_PAGE, place)
         return done
 
 
-def _reaches(words: tuple[AlertWord, ...], back_to: datetime) -> bool:
-    """Whether a page holds alerts from after that time, so that more of them may stand behind it."""
-    return any(word.alert.created_at is not None and word.alert.created_at >= back_to - OVERLAP for word in words)
+def _add(
+    walk: ListWalk, number: int, events: tuple[AlertWord, ...], answer: AlertPage, must_continue: bool = False
+) -> None:
+    raised_at = {event.alert.alert_id: event.alert.created_at for event in events}
+    walk.add(number, raised_at, answer.has_next, answer.last_page, must_continue)
 
 
 def _age(link: Link) -> datetime:
@@ -222,8 +218,3 @@ def _age(link: Link) -> datetime:
 def _is_undated(word: AlertWord) -> bool:
     """Whether nobody can tell if an alert that is not over was raised before our time."""
     return word.alert.created_at is None and word.status is not Status.RESOLVED
-
-
-def _is_older(words: tuple[AlertWord, ...], than: datetime) -> bool:
-    """Whether everything on the page was raised before then."""
-    return all(word.alert.created_at is not None and word.alert.created_at < than for word in words)

@@ -104,7 +104,7 @@ class LookAtIncidents:
             self.shelf.remember(AFTER + NAME, str(link_id) if link_id else None)
 
     def _is_to_be_read(self, link: Link, seen: set[IncidentId]) -> bool:
-        if link.pagerduty.outstanding:
+        if link.incident_side.pending is not None:
             return False  # such a look would be dropped
         if link.incident_id is not None:
             return link.incident_id not in seen

@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 
 from app.domain.alert import Alert
 from app.domain.incident import IncidentFacts
-from app.domain.link import Known, Link
-from app.domain.looking import SETTLING, looked
+from app.domain.link import Link
 from app.domain.names import AlertId, Side, Status
+from app.domain.transitions import Outcome, observation_of, seen
 from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Word
 
 ALERT_READ, INCIDENT_READ = "alert.read", "incident.read"
 """The event names of words that nobody sent: we looked."""
 
-A_MOMENT, A_SECOND = timedelta(microseconds=1), timedelta(seconds=1)
+A_MOMENT = timedelta(microseconds=1)
 
 STATUS_OF_VERB = {
     AlertVerb.CREATED: Status.OPEN,
@@ -88,8 +88,9 @@ def of_incident(link: Link, facts: IncidentFacts, read_at: datetime) -> News | N
     if facts.merged_into is not None:
         merged = replace(word, verb=IncidentVerb.MERGED, status=None, merged_into=facts.merged_into)
         return News((merged,), _about_incident(link, facts, "merged"))
-    outcome = _outcome(link, Side.PAGERDUTY, facts.status, word.at or read_at, read_at)
-    if link.incident_id is None and outcome in ("", "confirmed"):
+    outcome = _outcome(link, Side.PAGERDUTY, word)
+    first_seen = link.incident_side.status is None and facts.status is link.status
+    if link.incident_id is None and (first_seen or outcome in ("", "confirmed")):
         outcome = "adopted"
     return _news(outcome, (word,), _about_incident(link, facts, outcome))
 
@@ -99,7 +100,7 @@ def _incident_word(link: Link, facts: IncidentFacts, read_at: datetime) -> Incid
         IncidentVerb.READ,
         facts.incident_id,
         INCIDENT_READ,
-        at=_changed_at(link.incident_side, facts, read_at),
+        at=facts.status_changed_at,
         incident_key=link.incident_key,
         number=facts.number,
         html_url=facts.html_url,
@@ -107,21 +108,6 @@ def _incident_word(link: Link, facts: IncidentFacts, read_at: datetime) -> Incid
         status=facts.status,
         read_at=read_at,
     )
-
-
-def _changed_at(known: Known, facts: IncidentFacts, read_at: datetime) -> datetime:
-    """When the incident came to stand so. PagerDuty's REST API tells whole seconds, its webhooks milliseconds: a change
-    in the very second of the one we know is the later one, for otherwise we would not see it; and a look is newer than
-    any webhook of its second, which may still be on its way. What is further along is believed at once; what went back
-    may be an answer from before, and has to show for some seconds."""
-    at = facts.status_changed_at
-    if at is None:
-        return read_at
-    if known.at is None or not at <= known.at < at + A_SECOND:
-        return at if at.microsecond else min(at + A_SECOND - A_MOMENT, read_at)
-    further = known.status is not None and facts.status.rung > known.status.rung
-    settled = further or read_at - known.at >= SETTLING
-    return known.at + A_MOMENT if settled and (known.kept or not known.ours) else at
 
 
 def _about_incident(link: Link, facts: IncidentFacts, outcome: str) -> Finding:
@@ -134,14 +120,14 @@ def unknown_incident(facts: IncidentFacts) -> Finding:
     return Finding(Side.PAGERDUTY, None, facts.incident_id, "", facts.status, "unknown_incident")
 
 
-def seen_alert(alert_id: AlertId, status: Status, read_at: datetime) -> AlertWord:
-    """The look at one alert by its id."""
-    return AlertWord(AlertVerb.READ, Alert(alert_id), ALERT_READ, status=status, read_at=read_at)
+def seen_alert(alert_id: AlertId, status: Status, read_at: datetime, at: datetime | None = None) -> AlertWord:
+    """The look at one alert by its id. ``at``: when TruthVouch answered, by its own clock."""
+    return AlertWord(AlertVerb.READ, Alert(alert_id), ALERT_READ, at=at, status=status, read_at=read_at)
 
 
-def listed_alert(word: AlertWord, read_at: datetime) -> AlertWord:
-    """A word of the alert list as the look it is."""
-    return replace(word, verb=AlertVerb.READ, at=None, status=STATUS_OF_VERB[word.verb], read_at=read_at)
+def listed_alert(word: AlertWord, read_at: datetime, at: datetime | None = None) -> AlertWord:
+    """A word of the alert list as the look it is. ``at``: when TruthVouch answered, by its own clock."""
+    return replace(word, verb=AlertVerb.READ, at=at, status=STATUS_OF_VERB[word.verb], read_at=read_at)
 
 
 def of_alert(link: Link | None, look: AlertWord, horizon: datetime) -> News | None:
@@ -153,7 +139,7 @@ def of_alert(link: Link | None, look: AlertWord, horizon: datetime) -> News | No
         return News(_as_created(link, look), _about_alert(link, look, "missed"))
     if link is None or look.status is None or look.read_at is None:
         return None
-    outcome = _outcome(link, Side.TRUTHVOUCH, look.status, look.read_at, look.read_at)
+    outcome = _outcome(link, Side.TRUTHVOUCH, look)
     return _news(outcome, (look,), _about_alert(link, look, outcome))
 
 
@@ -169,15 +155,15 @@ def _is_over(link: Link, look: AlertWord) -> bool:
     """Whether it is resolved, and the look does not show that somebody reopened it since."""
     if link.status is not Status.RESOLVED or look.status is None or look.read_at is None:
         return link.status is Status.RESOLVED
-    return _outcome(link, Side.TRUTHVOUCH, look.status, look.read_at, look.read_at) != "moved"
+    return _outcome(link, Side.TRUTHVOUCH, look) != "moved"
 
 
 def _as_created(link: Link | None, look: AlertWord) -> tuple[Word, ...]:
-    """The create we missed, dated before the look so that what the look shows counts as newer."""
-    assert look.read_at is not None
-    latest = look.read_at - A_MOMENT
-    at = min(look.alert.created_at or latest, latest)
-    created = replace(look, verb=AlertVerb.CREATED, at=at, status=None, author=None, reason=None, text=None)
+    """The create we missed, before the look; by TruthVouch's own clock, as its other times are."""
+    created = replace(
+        look, verb=AlertVerb.CREATED, at=look.alert.created_at, status=None, author=None, reason=None, text=None,
+        read_at=look.read_at,
+    )  # fmt: skip
     return (created,) if look.status is Status.OPEN and link is None else (created, look)
 
 
@@ -187,20 +173,23 @@ def _about_alert(link: Link | None, look: AlertWord, outcome: str) -> Finding:
     return Finding(Side.TRUTHVOUCH, look.alert.alert_id, incident_id, knew, look.status or "", outcome)
 
 
-def _outcome(link: Link, side: Side, status: Status, at: datetime, read_at: datetime) -> str:
+def _outcome(link: Link, side: Side, word: Word) -> str:
     """``moved``, ``not_kept``, ``confirmed`` (a write of ours is seen for the first time), or empty: no news."""
-    look = looked(link, side, status, at, read_at)
-    if look.outcome in ("moved", "not_kept"):
-        return look.outcome
-    before, after = _known(link, side), _known(look.link, side)
-    return "confirmed" if after.kept and before.ours and not before.kept else ""
+    assert word.read_at is not None
+    before = link.side(side)
+    if before.pending is not None:
+        return ""
+    step = seen(link, side, observation_of(word, word.read_at), word.read_at)
+    after = step.link.side(side)
+    if step.outcome is Outcome.NOT_KEPT:
+        return "not_kept"
+    if after.status is not before.status or step.link.status is not link.status:
+        return "moved"
+    is_ours = before.by_us and not before.confirmed
+    return "confirmed" if (after.confirmed and is_ours) or (before.must_read and not after.must_read) else ""
 
 
 def _news(outcome: str, words: tuple[Word, ...], finding: Finding) -> News | None:
     if not outcome:
         return None
     return News(words, None if outcome == "confirmed" else finding)
-
-
-def _known(link: Link, side: Side) -> Known:
-    return link.alert_side if side is Side.TRUTHVOUCH else link.incident_side

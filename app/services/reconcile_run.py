@@ -123,8 +123,6 @@ class Run:
     unread: Counter[tuple[Side, str]] = field(default_factory=Counter)
     complete: bool = True
     seen_alerts: set[AlertId] = field(default_factory=set)
-    last_page: int = 0
-    """The last of TruthVouch's newest pages that were read."""
 
     @property
     def dry(self) -> bool:

@@ -13,7 +13,8 @@ def line_of(link: Link, record: Record, stood: Course, rulebook: Rulebook, as_of
     """Facts by name, ready for JSON, as they stood at ``as_of``.
 
     The title is what the rulebook in force would send to PagerDuty: nothing in it that the redaction policy keeps in.
-    ``duration_minutes`` of an open incident is what it has lasted so far.
+    The instants are by the clock of the side that told each, so their differences say nothing: the minutes are measured
+    (see ``stats_record``). ``duration_minutes`` of an open incident is what it has lasted so far.
     """
     return {
         "incident_number": link.incident_number,
@@ -25,11 +26,13 @@ def line_of(link: Link, record: Record, stood: Course, rulebook: Rulebook, as_of
         "triggered_at": _text(stood.triggered_at),
         "acknowledged_at": _text(stood.acknowledged_at),
         "acknowledged_by": stood.acknowledged_by,
+        "acknowledged_after_minutes": _rounded(stood.minutes_to_acknowledge),
         "resolved_at": _text(stood.resolved_at),
-        "duration_minutes": round(_lasted(stood, as_of), 2),
+        "duration_minutes": _rounded(_lasted(stood, as_of)),
         "escalated": stood.escalated > 0,
         "reopened": stood.reopened,
         "merged": stood.merged,
+        "history_incomplete": record.incomplete,
         "rule": record.rule,
         "severity": record.severity,
         "alert_id": record.alert_id,
@@ -43,9 +46,12 @@ def _title(link: Link, rulebook: Rulebook) -> str:
 
 
 def _lasted(stood: Course, as_of: datetime) -> float:
-    if stood.minutes_to_resolve is not None:
-        return stood.minutes_to_resolve
-    return (as_of - stood.triggered_at).total_seconds() / 60
+    ended = stood.minutes_to_resolve
+    return stood.minutes_until(as_of) if ended is None else ended
+
+
+def _rounded(minutes: float | None) -> float | None:
+    return None if minutes is None else round(minutes, 2)
 
 
 def _text(at: datetime | None) -> str | None:

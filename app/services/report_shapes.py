@@ -44,6 +44,7 @@ def shown(stats: Stats) -> dict[str, Any]:
         "escalations": stats.escalations,
         "acknowledged_after_escalation": stats.acknowledged_after_escalation,
         "flaps": stats.flaps,
+        "history_incomplete": stats.history_incomplete,
         "mtta_minutes": _spread(stats.to_acknowledge),
         "mttr_minutes": _spread(stats.to_resolve),
         "time_steps": {

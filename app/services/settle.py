@@ -1,6 +1,6 @@
 """The end of every transaction on a link: save it, enqueue what it now owes, write its time line."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,25 +12,29 @@ from app.domain.effects import (
     SOON,
     URGENT,
     AddNote,
-    ConfirmResolve,
+    Circumstances,
     Effect,
     LookForIncident,
     OpenIncident,
+    ReadAlert,
+    ReadIncident,
+    ReadNote,
     SetAlert,
     SetIncident,
     door,
-    missing,
+    next_effect,
     priority,
 )
-from app.domain.lifecycle import advance
 from app.domain.link import NOT_STORED, Lane, Link
-from app.domain.names import Side, Status, Urgency
-from app.domain.retry import SURELY_ASLEEP, overtakes
+from app.domain.names import IncidentId, Side, Status, Urgency
+from app.domain.retry import SURELY_ASLEEP, named, overtakes
+from app.domain.side_state import SideState
+from app.domain.transitions import REPEATS, advance, needs_own_incident, with_own_incident
 from app.ports import Engine, Links, Order, TimelineEntry, Tx
 
 RESOLUTION_NOTE_GRACE_SECONDS = 1.0
 """PagerDuty sends a resolve and its resolution note as two events, either first and a third of a second apart
-(undocumented, seen in captures): the alert's resolve waits this long for the person's words."""
+(undocumented, seen in captures): the alert's resolve waits this long for the person's words, or the rest of them."""
 
 CHANGES = "-changes"
 """The second queue of a PagerDuty door: status changes and notes, which neither delay pages nor wait behind them."""
@@ -47,6 +51,8 @@ class Settle:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     arm: Callable[[Tx, Link, Link, datetime], None] | None = None
     """Starts the escalation of an incident that a link has just learned of."""
+    follow: Callable[[Tx, Link, Link, datetime], Sequence[TimelineEntry]] | None = None
+    """Moves the escalation of an incident whose link a delivery changed."""
 
     def save(self, tx: Tx, link: Link, at: datetime) -> Link:
         """Save the link and submit a delivery towards each side that owes one and has none outstanding.
@@ -59,6 +65,7 @@ class Settle:
 
     def write(self, tx: Tx, link: Link, at: datetime) -> tuple[Link, list[Order]]:
         """Save the link; the answer names what the caller has to submit before this transaction ends."""
+        link = self.on_its_own(tx, self.kept(tx, link))
         owed: list[tuple[Side, Lane, Effect, float | None]] = []
         for side in Side:
             asleep = self._is_asleep(link.lane(side))
@@ -80,9 +87,27 @@ class Settle:
 
     def missing(self, tx: Tx, link: Link, side: Side) -> tuple[Effect | None, float]:
         """The next thing to do on that side, and for how many seconds the incident's resolve is still held back."""
-        shared = self.shared(tx, link, side)
-        held = held_seconds(link, side, shared, self.clock())
-        return missing(link, side, shared, rest=self.rest(), held=held > 0), held
+        now, shared = self.clock(), self.shared(tx, link, side)
+        held = held_seconds(link, side, shared, now)
+        return next_effect(link, side, Circumstances(now, shared, self.rest(), held > 0)), held
+
+    def kept(self, tx: Tx, link: Link) -> Link:
+        """The link, its dead letter closed where a side shows at last what it had not kept."""
+        for side in Side:
+            state, wanted = link.side(side), link.status
+            if state.confirmed and state.status is wanted and state.unconfirmed_count > REPEATS:
+                effect = SetAlert(wanted, None) if side is Side.TRUTHVOUCH else SetIncident(wanted)
+                self.links.close_letters(tx, link.link_id, side, named(effect), self.clock())
+                link = link.with_side(side, replace(state, unconfirmed_count=0))
+        return link
+
+    def on_its_own(self, tx: Tx, link: Link) -> Link:
+        """The link, off an incident that it was merged into and cannot open again."""
+        if not link.merged or not needs_own_incident(link, self.shared(tx, link, Side.PAGERDUTY)):
+            return link
+        alone = with_own_incident(link)
+        self.links.write_timeline(tx, [line(alone, "incident.left", self.clock(), {"left": link.incident_id})])
+        return alone
 
     def holding(self, lane: Lane, seconds: float) -> Lane:
         """The lane with a delivery that is not owed before the hold is over."""
@@ -118,6 +143,12 @@ class Settle:
         """The counter's name of what a delivery goes to."""
         return side.value if side is Side.TRUTHVOUCH else f"{side.value}-{link.via.value}"
 
+    def survivor(self, tx: Tx, incident_id: IncidentId) -> SideState | None:
+        """What is known of an incident that another was merged into."""
+        ours = self.links.by_incident(tx, incident_id)
+        own = [link for link in ours if not link.incident_side.inherited]
+        return next((link.incident_side for link in (*own, *ours)), None)
+
     def attached(self, tx: Tx, before: Link, link: Link, now: datetime) -> Link:
         """The link after it learned which incident is its own: it may share it with others (a merge), and words may
         have come for it before anybody knew whose they were."""
@@ -129,13 +160,18 @@ class Settle:
                 self.links.save(tx, replace(other, guests=True))
                 link = replace(link, guests=True)
         for word in self.links.take_strays(tx, incident_id):
-            step = advance(link, word, now)
-            told = line(step.link, word.event, now, {"outcome": step.outcome, "kept": True}, word.author)
+            step = advance(link, word, now, readable=self.rest())
+            told = line(step.link, word.event, now, {"outcome": step.outcome.value, "kept": True}, word.author)
             self.links.write_timeline(tx, [told])
             link = step.link
         if self.arm is not None and self.rest():
             self.arm(tx, before, link, now)
         return link
+
+    def followed(self, tx: Tx, before: Link, link: Link, now: datetime) -> None:
+        """A delivery changed what both sides should be: the incident's escalation goes with it."""
+        if self.follow is not None:
+            self.links.write_timeline(tx, self.follow(tx, before, link, now))
 
     def shared(self, tx: Tx, link: Link, side: Side) -> tuple[Link, ...]:
         """Every link on the same incident, this one as it is now."""
@@ -151,7 +187,8 @@ def line(link: Link, event: str, at: datetime, facts: Mapping[str, Any], author:
 
 
 def _grace(link: Link, effect: Effect) -> float | None:
-    waits = isinstance(effect, SetAlert) and effect.status is Status.RESOLVED and not link.last_note
+    incomplete = not link.last_note or link.note_to_read
+    waits = isinstance(effect, SetAlert) and effect.status is Status.RESOLVED and incomplete
     return RESOLUTION_NOTE_GRACE_SECONDS if waits else None
 
 
@@ -174,6 +211,8 @@ def _priority(link: Link, side: Side, effect: Effect) -> int:
         wakes = effect.status is Status.OPEN and link.decision is not None and link.decision.urgency is Urgency.HIGH
         return URGENT if wakes else SOON
     closes = isinstance(effect, LookForIncident) and link.incident_side.status is None
-    if isinstance(effect, AddNote | LookForIncident | ConfirmResolve):
+    if isinstance(effect, AddNote | ReadNote | LookForIncident):
         return SOON if closes else LATER
+    if isinstance(effect, ReadIncident | ReadAlert):
+        return SOON
     return priority(link, side)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.domain.effects import wanting
+from app.domain.effects import Circumstances, desired_effect
 from app.domain.freeze import thawed
 from app.domain.link import Link
 from app.domain.names import AlertId, Side, Source
@@ -109,7 +109,8 @@ class Grant:
 
     def _owes(self, tx: Tx, link: Link, side: Side) -> bool:
         """Whether anything is missing there, also where it waits behind another letter."""
-        return wanting(link, side, self.settle.shared(tx, link, side), rest=self.settle.rest()) is not None
+        at = Circumstances(self.settle.clock(), self.settle.shared(tx, link, side), self.settle.rest())
+        return desired_effect(link, side, at) is not None
 
     def _thaw(self, tx: Tx, wish: Wish, at: datetime, gathered: Gathered) -> str:
         link = self.links.by_alert(tx, AlertId(wish.subject))
@@ -120,6 +121,8 @@ class Grant:
         saved, orders = self.settle.write(tx, thawed(link), at)
         gathered.orders += orders
         gathered.entries.append(self._line(saved, "link.thawed", wish, at, {}))
+        if self.escalations:
+            gathered.entries += self.escalations.followed(tx, link, saved, at)
         return "thawed"
 
     def _line(self, link: Link, event: str, wish: Wish, at: datetime, facts: Mapping[str, Any]) -> TimelineEntry:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from app.domain.alert import Alert
 from app.domain.backtest import PastAlert
 from app.domain.link import Moment
-from app.domain.names import AlertId, Side, Urgency, instant
+from app.domain.names import AlertId, Side, Urgency
 from app.domain.rulebook import Decision
 from app.ports import Tx
 from app.store import codec
@@ -96,7 +96,7 @@ def past_alert(state: Mapping[str, Any], at: datetime) -> PastAlert:
 
 
 def _alert(told: Mapping[str, Any]) -> Alert:
-    return Alert(**{**told, "alert_id": AlertId(told["alert_id"]), "created_at": instant(told.get("created_at"))})
+    return Alert(**{**told, "alert_id": AlertId(told["alert_id"]), "created_at": _instant(told.get("created_at"))})
 
 
 def _decision(told: Mapping[str, Any] | None) -> Decision | None:
@@ -106,6 +106,9 @@ def _decision(told: Mapping[str, Any] | None) -> Decision | None:
 
 
 def _moment(told: Mapping[str, Any]) -> Moment:
-    at = instant(told["at"])
-    assert at is not None
-    return Moment(at, told["what"], Side(told["side"]), told.get("author"))
+    at = datetime.fromisoformat(told["at"])
+    return Moment(at, told["what"], Side(told["side"]), told.get("author"), _instant(told.get("received_at")))
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -9,6 +9,9 @@ from app.ports import Letter, Tx
 from app.store.database import connection
 from app.store.schema import letters
 
+HOLDING_NOTHING = ("AddNote", "ReadNote")
+"""What a letter is about behind which nothing waits."""
+
 
 class StoredLetters:
     """Reads and closes them; ``StoredLinks.add_letter`` writes them."""
@@ -36,11 +39,8 @@ class StoredLetters:
         )
 
     def others_of_lane(self, tx: Tx, letter: Letter) -> tuple[str, ...]:
-        """The reasons of the other open letters about the same link and side, oldest first."""
-        of_the_lane = sa.and_(letters.c.link_id == letter.link_id, letters.c.side == letter.side)
-        still_open = sa.and_(letters.c.kind == "effect", letters.c.closed_at.is_(None))
-        query = sa.select(letters.c.reason).where(of_the_lane, still_open, letters.c.id != letter.letter_id)
-        return tuple(connection(tx).execute(query.order_by(letters.c.id)).scalars())
+        """The reasons of the other open letters behind which that link and side waits, oldest first."""
+        return held_by(tx, letter.link_id, letter.side, letter.letter_id)
 
     def close(self, tx: Tx, letter_id: int, outcome: str, at: datetime, by: str) -> None:
         """Nobody has to decide about it any more."""
@@ -51,3 +51,13 @@ class StoredLetters:
         """It was tried once more, in vain."""
         once_more = {"attempts": letters.c.attempts + 1}
         connection(tx).execute(sa.update(letters).where(letters.c.id == letter_id).values(once_more))
+
+
+def held_by(tx: Tx, link_id: LinkId | None, side: Side | None, but: int = 0) -> tuple[str, ...]:
+    """The reasons of the open letters behind which that link and side waits, oldest first."""
+    of_the_lane = sa.and_(letters.c.link_id == link_id, letters.c.side == side, letters.c.id != but)
+    holding = sa.and_(
+        letters.c.kind == "effect", letters.c.closed_at.is_(None), letters.c.effect.not_in(HOLDING_NOTHING)
+    )
+    query = sa.select(letters.c.reason).where(of_the_lane, holding).order_by(letters.c.id)
+    return tuple(connection(tx).execute(query).scalars())

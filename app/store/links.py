@@ -1,18 +1,21 @@
 """Links, the words that match none yet, the time line and the dead letters."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 
 from app.domain.link import Lane, Link
-from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId
+from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId, Side
 from app.domain.words import IncidentWord
 from app.ports import Letter, TimelineEntry, Tx
 from app.store import codec
 from app.store.database import connection
+from app.store.letters import held_by
 from app.store.schema import letters, links, strays, timeline
 
 # Built once: making a statement costs more than running it.
@@ -34,25 +37,80 @@ _save = sa.update(links).where(links.c.id == sa.bindparam("row_id"))
 _say = sa.insert(timeline)
 
 
+@dataclass
+class _Batch:
+    """The links that one transaction has read, as they are by now; what it changed is written at its end, once."""
+
+    links: dict[LinkId, Link] = field(default_factory=dict)
+    by_alert: dict[AlertId, LinkId] = field(default_factory=dict)
+    by_key: dict[IncidentKey, LinkId] = field(default_factory=dict)
+    whole: set[IncidentId] = field(default_factory=set)
+    """Incidents of which every link has been read."""
+    changed: set[LinkId] = field(default_factory=set)
+
+    def keep(self, link: Link) -> Link:
+        """The link as this transaction knows it; one that was read again is no newer than that."""
+        known = self.links.setdefault(link.link_id, link)
+        self.by_alert[link.alert.alert_id] = self.by_key[link.incident_key] = link.link_id
+        return known
+
+    def on(self, incident_id: IncidentId) -> tuple[Link, ...]:
+        return tuple(link for _, link in sorted(self.links.items()) if link.incident_id == incident_id)
+
+
+_batches: WeakKeyDictionary[sa.Connection, _Batch] = WeakKeyDictionary()
+
+
 class StoredLinks:
     """Every read of a link locks it until the transaction ends: no two judge one link at a time."""
 
+    @contextmanager
+    def batch(self, tx: Tx) -> Iterator[None]:
+        """Inside, this transaction reads every link once and writes it once, at the end, however often it changes: so
+        an alert that says a thousand things holds nobody up."""
+        batch = _batches[connection(tx)] = _Batch()
+        try:
+            yield
+        finally:
+            del _batches[connection(tx)]
+        if batch.changed:
+            rows = [_standing(batch.links[one]) | {"row_id": one} for one in sorted(batch.changed)]
+            connection(tx).execute(_save, rows)
+
     def by_alert(self, tx: Tx, alert_id: AlertId) -> Link | None:
         """The link of this alert, or None."""
+        batch = _batches.get(connection(tx))
+        if batch is not None and alert_id in batch.by_alert:
+            return batch.links[batch.by_alert[alert_id]]
         return self._one(tx, _by_alert, alert_id)
 
     def by_key(self, tx: Tx, key: IncidentKey) -> Link | None:
         """The link whose incident carries this key, or None."""
+        batch = _batches.get(connection(tx))
+        if batch is not None and key in batch.by_key:
+            return batch.links[batch.by_key[key]]
         return self._one(tx, _by_key, key)
 
     def by_incident(self, tx: Tx, incident_id: IncidentId) -> tuple[Link, ...]:
         """Every link on this incident, oldest first: several after a merge."""
-        return tuple(_link(row) for row in connection(tx).execute(_by_incident, {"wanted": incident_id}))
+        batch = _batches.get(connection(tx))
+        if batch is None or incident_id not in batch.whole:
+            found = tuple(_link(row) for row in connection(tx).execute(_by_incident, {"wanted": incident_id}))
+            if batch is None:
+                return found
+            for link in found:
+                batch.keep(link)
+            batch.whole.add(incident_id)
+        return batch.on(incident_id)
 
     def get(self, tx: Tx, link_id: LinkId) -> Link:
         """The link of that number. Raises ``KeyError`` when there is none."""
+        batch = _batches.get(connection(tx))
+        if batch is not None and link_id in batch.links:
+            return batch.links[link_id]
         rows = connection(tx).execute(_by_id, {"wanted": link_id})
-        return _found(next((_link(row) for row in rows if row.id == link_id), None), link_id)
+        found = _found(next((_link(row) for row in rows if row.id == link_id), None), link_id)
+        return found if batch is None else batch.keep(found)
 
     def peek(self, tx: Tx, link_id: LinkId) -> Link:
         """The link as it is, unlocked. Raises ``KeyError``."""
@@ -61,10 +119,18 @@ class StoredLinks:
     def add(self, tx: Tx, link: Link) -> Link:
         """Store a new link; the answer carries its number."""
         stored = connection(tx).execute(_add, _names(link) | _standing(link))
-        return replace(link, link_id=LinkId(stored.scalar_one()))
+        added = replace(link, link_id=LinkId(stored.scalar_one()))
+        batch = _batches.get(connection(tx))
+        return added if batch is None else batch.keep(added)
 
     def save(self, tx: Tx, link: Link) -> None:
         """Write a link read in this transaction."""
+        batch = _batches.get(connection(tx))
+        if batch is not None:
+            batch.keep(link)
+            batch.links[link.link_id] = link
+            batch.changed.add(link.link_id)
+            return
         connection(tx).execute(_save, _standing(link) | {"row_id": link.link_id})
 
     def keep_stray(self, tx: Tx, word: IncidentWord, inbox_id: int, at: datetime) -> None:
@@ -101,9 +167,20 @@ class StoredLinks:
         stored: int = connection(tx).execute(sa.insert(letters).values(row).returning(letters.c.id)).scalar_one()
         return stored
 
+    def close_letters(self, tx: Tx, link_id: LinkId, side: Side, effect: str, at: datetime) -> int:
+        """Close the open dead letters about this effect, which was done after all; the answer is how many."""
+        about = (letters.c.link_id == link_id, letters.c.side == side, letters.c.effect == effect)
+        open_ones = sa.update(letters).where(*about, letters.c.closed_at.is_(None))
+        return connection(tx).execute(open_ones.values(closed_at=at, outcome="done")).rowcount
+
+    def open_letters(self, tx: Tx, link_id: LinkId, side: Side) -> tuple[str, ...]:
+        """The reasons of the open letters behind which that link and side waits, oldest first."""
+        return held_by(tx, link_id, side)
+
     def _one(self, tx: Tx, query: sa.Select[Any], wanted: str | int) -> Link | None:
         row = connection(tx).execute(query, {"wanted": wanted}).one_or_none()
-        return None if row is None else _link(row)
+        batch = _batches.get(connection(tx))
+        return None if row is None else _link(row) if batch is None else batch.keep(_link(row))
 
 
 def _found(link: Link | None, link_id: LinkId) -> Link:

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -11,8 +12,9 @@ import sqlalchemy as sa
 from app.ports import SeatLost, StoreUnavailable
 from app.store.database import Database, make_private
 from app.store.marks import StoredMarks
-from app.store.migrate import ADVISORY_LOCK
 
+ADVISORY_LOCK = 0x7472757468
+"""Any number nobody else in the database uses: held by whoever migrates."""
 LEADER = ADVISORY_LOCK + 1
 FIRST_SLOT = ADVISORY_LOCK + 1000
 SLOTS = 64
@@ -112,3 +114,39 @@ class PostgresSeat:
     def _alive(self) -> bool:
         assert self._session is not None
         return bool(self._session.execute(sa.select(sa.literal(1))).scalar_one())
+
+
+_HELD = sa.text("""
+SELECT count(*) FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (classid::bigint << 32 | objid::bigint) BETWEEN :first AND :last
+""")
+"""https://www.postgresql.org/docs/current/view-pg-locks.html: a bigint key is classid (high half) and objid (low)."""
+_LEFT_OVER = sa.text("SELECT count(*) FROM generate_series(:first, :last) AS key WHERE NOT pg_try_advisory_lock(key)")
+
+
+@contextlib.contextmanager
+def workers_kept_out(engine: sa.Engine, data_dir: Path) -> Iterator[int]:
+    """How many workers hold a seat. If none does, none can take one before the block ends, not even one that starts
+    anew."""
+    if engine.dialect.name == "sqlite":
+        seat = FileSeat(data_dir)
+        try:
+            yield 1 if seat.take() is None else 0
+        finally:
+            seat.leave()
+        return
+    keys = {"first": FIRST_SLOT, "last": FIRST_SLOT + SLOTS - 1}
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
+        # Looked at before anything is locked: workers end a session that holds a seat and shows no sign of life.
+        held: int = session.execute(_HELD, keys).scalar_one()
+        if held:
+            yield held
+            return
+        try:
+            yield session.execute(_LEFT_OVER, keys).scalar_one()
+        finally:
+            with contextlib.suppress(sa.exc.SQLAlchemyError):
+                session.execute(sa.select(sa.func.pg_advisory_unlock_all()))
+            session.invalidate()  # the locks end with the session, whatever went wrong

@@ -8,12 +8,12 @@ import sqlalchemy as sa
 
 from app.domain.escalation import Climb
 from app.domain.link import Link
-from app.domain.names import AlertId, IncidentId, LinkId, Status, number_meant
+from app.domain.names import AlertId, IncidentId, LinkId, number_meant
 from app.ports import Page, Row, Tx
 from app.store import codec
 from app.store.database import connection
 from app.store.escalations import StoredClimbs
-from app.store.schema import letters, links, timeline
+from app.store.schema import CLOSED_LINK, OPEN_LINK, letters, links, timeline
 
 _letters = sa.select(
     letters.c.id,
@@ -69,11 +69,10 @@ class StoredRecords:
         return next(iter(_rows(tx, query)), None)
 
     def links(self, tx: Tx, page: Page, is_open: bool | None = None, frozen: bool | None = None) -> tuple[Row, ...]:
-        """Links, oldest first; None = whether or not."""
+        """Links, oldest first; None = whether or not. One is open as long as either side is."""
         query = _links
         if is_open is not None:
-            statuses = [status.value for status in Status if (status is not Status.RESOLVED) is is_open]
-            query = query.where(links.c.status.in_(statuses))
+            query = query.where(OPEN_LINK if is_open else CLOSED_LINK)
         if frozen is not None:
             query = query.where(links.c.frozen_at.is_not(None) if frozen else links.c.frozen_at.is_(None))
         return _rows(tx, _paged(query, links.c.id, page))

@@ -17,7 +17,7 @@ from app.ports import Tx
 from app.store.arrivals import CURSOR
 from app.store.database import Database, connection
 from app.store.marks import StoredMarks
-from app.store.schema import Instant, escalations, inbox, letters, links, strays, timeline
+from app.store.schema import OPEN_LINK, Instant, escalations, inbox, letters, links, strays, timeline
 from app.store.write_turn import WriteTurn
 
 BATCH_ROWS = 500
@@ -29,7 +29,7 @@ Sweep = Callable[[datetime], Iterator[int]]
 """Removes what is older than an instant; each number is the rows of one transaction. Raises ``StoreUnavailable``."""
 
 _is_open = sa.or_(
-    links.c.status != "resolved",
+    OPEN_LINK,
     links.c.truthvouch_since.is_not(None),
     links.c.pagerduty_since.is_not(None),
     sa.exists().where(letters.c.link_id == links.c.id, letters.c.closed_at.is_(None)),

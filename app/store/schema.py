@@ -34,6 +34,11 @@ OPEN_LINK = sa.text(
     "(status <> 'resolved' OR (paged AND (alert_status <> 'resolved' OR incident_status <> 'resolved')))"
 )
 """Links that are not over on both sides. A text: SQLite uses a partial index only for its very words."""
+CLOSED_LINK = sa.text(
+    "(status = 'resolved' AND (NOT paged OR (coalesce(alert_status, 'resolved') = 'resolved'"
+    " AND coalesce(incident_status, 'resolved') = 'resolved')))"
+)
+"""All others. Not ``NOT``: a side of which nothing is known would make both unknown."""
 
 links = sa.Table(
     "links",

@@ -12,7 +12,7 @@ from app.domain.names import AlertId, Status
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.domain.payload import table_of
 from app.domain.rulebook import Call, TruthVouchCalls
-from app.domain.words import Reading
+from app.ports import AlertPage
 from app.transport import Transport
 from app.truthvouch import calls, wire
 
@@ -48,7 +48,7 @@ class AlertsApi:
             return reply
         seen = self.get(alert_id)
         if isinstance(seen, Done):
-            return Done(None) if seen.value.status is status else reply
+            return seen.with_value(None) if seen.value.status is status else reply
         # Reading one alert is undocumented: where that is refused (404, 405) the first refusal stands.
         return reply if isinstance(seen, Refused) else seen
 
@@ -58,7 +58,7 @@ class AlertsApi:
         if not isinstance(reply, Done):
             return reply
         facts = wire.facts(reply.value, alert_id)
-        return Done(facts) if facts else Retry("unreadable_answer")
+        return reply.with_value(facts) if facts else Retry("unreadable_answer")
 
     def shown(self, alert_id: AlertId) -> Reply[Mapping[str, object]]:
         """As ``get``, in TruthVouch's own words."""
@@ -66,18 +66,28 @@ class AlertsApi:
         if not isinstance(reply, Done):
             return reply
         told = table_of(reply.value)
-        return Done(table_of(told.get("data")) or told)
+        return reply.with_value(table_of(told.get("data")) or told)
 
-    def page(self, page: int, status: str | None = None) -> Reply[tuple[tuple[Reading, ...], bool]]:
-        """One page of ``GET /alerts`` as words, and whether there is a next page. Pages count from 1."""
-        reply = self.listed(page, status)
+    def page(self, page: int, status: str | None = None) -> Reply[AlertPage]:
+        """One page of ``GET /alerts`` as events. Pages count from 1."""
+        reply = self._list(page, status)
         if not isinstance(reply, Done):
             return reply
-        entries, more = reply.value
-        return Done((tuple(map(wire.listed, entries)), more))
+        entries, meta = reply.value
+        has_next = _has_next(meta, page, len(entries))
+        last_page = _last_page(meta, page, len(entries), has_next)
+        return reply.with_value(AlertPage(tuple(map(wire.listed, entries)), has_next, last_page))
 
     def listed(self, page: int, status: str | None = None) -> Reply[tuple[list[object], bool]]:
-        """As ``page``, in TruthVouch's own words."""
+        """The entries of one page in TruthVouch's own words, and whether there is a next page."""
+        reply = self._list(page, status)
+        if not isinstance(reply, Done):
+            return reply
+        entries, meta = reply.value
+        return reply.with_value((entries, _has_next(meta, page, len(entries))))
+
+    def _list(self, page: int, status: str | None) -> Reply[tuple[list[object], Mapping[str, object]]]:
+        """The entries of one page, and the answer's ``meta``."""
         params = {"page": str(page)} | ({"status": status} if status else {})
         reply = self._send("GET", "/alerts", None, params=params)
         if not isinstance(reply, Done):
@@ -85,12 +95,12 @@ class AlertsApi:
         entries = _entries(reply.value)
         if entries is None:
             return Retry("unreadable_answer")
-        return Done((entries, _has_next(reply.value, page, len(entries))))
+        return reply.with_value((entries, table_of(table_of(reply.value).get("meta"))))
 
     def _change(self, call: Call, alert_id: AlertId, resolution: str | None) -> Reply[None]:
         body = calls.body(call.body, {"alert_id": alert_id, "resolution": resolution})
         reply = self._send(call.method, calls.path(call.path, alert_id), alert_id, body=body)
-        return Done(None) if isinstance(reply, Done) else reply
+        return reply.with_value(None) if isinstance(reply, Done) else reply
 
     def _send(
         self,
@@ -127,15 +137,32 @@ def _entries(told: object) -> list[object] | None:
     return None
 
 
-def _has_next(told: object, page: int, found: int) -> bool:
+def _has_next(meta: Mapping[str, object], page: int, found: int) -> bool:
     """``meta`` knows, if it is there: by ``totalPages``, or by ``total``. An empty page is always the last."""
-    meta = table_of(table_of(told).get("meta"))
-    total_pages, total, size = (_count(meta.get(name)) for name in ("totalPages", "total", "pageSize"))
+    total_pages, total, size = _counts(meta)
     if not found:
         return False
     if total_pages is not None:
         return page < total_pages
     return total is None or page * (size or found) < total
+
+
+def _last_page(meta: Mapping[str, object], page: int, found: int, has_next: bool) -> int | None:
+    """The number of the last page by ``meta``; without it nobody knows, unless it is this one.
+
+    How many alerts fill a page is told by ``pageSize``, or by a first page that is not the last.
+    """
+    total_pages, total, size = _counts(meta)
+    if found and not has_next:
+        return page
+    if total_pages is not None:
+        return max(total_pages, 1)
+    size = size or (found if page == 1 else 0)
+    return max(-(-total // size), 1) if total is not None and size else None
+
+
+def _counts(meta: Mapping[str, object]) -> tuple[int | None, int | None, int | None]:
+    return _count(meta.get("totalPages")), _count(meta.get("total")), _count(meta.get("pageSize"))
 
 
 def _count(value: object) -> int | None:

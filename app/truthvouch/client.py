@@ -86,15 +86,15 @@ class Alerts:
         return self._set(alert_id, Status.RESOLVED, resolution)
 
     def get(self, alert_id: str) -> Json:
-        """One alert. Where TruthVouch shows no single one, the newest twenty pages of the list are looked through."""
+        """One alert. Where TruthVouch shows no single one, the first twenty pages of the list are looked through."""
         reply = self._insist(lambda: self._api.shown(AlertId(alert_id)))
         if isinstance(reply, Refused) and reply.status in NO_SINGLE_READ:
-            found = next((alert for alert in self._newest() if _is(alert, alert_id)), None)
+            found = next((alert for alert in self._first_pages() if _is(alert, alert_id)), None)
             reply = reply if found is None else Done(found)
         return dict(value_of(reply, TRUTHVOUCH, f"read alert {alert_id}"))
 
     def list(self, status: str | None = None, page: int | None = None) -> Iterator[Json]:
-        """Alerts, newest first; with ``status`` only those (``open``, ``resolved``, ...).
+        """Alerts in TruthVouch's order; with ``status`` only those (``open``, ``resolved``, ...).
 
         With ``page`` (from 1) those of that page; without it all of them, page after page, each asked for when the
         iterator gets there: ``next(client.alerts.list())`` is one call.
@@ -112,7 +112,7 @@ class Alerts:
         entries, more = value_of(reply, TRUTHVOUCH, "list alerts")
         return tuple(dict(table_of(entry)) for entry in entries), more
 
-    def _newest(self) -> Iterator[Json]:
+    def _first_pages(self) -> Iterator[Json]:
         for number in range(1, MAX_PAGES_LOOKED_THROUGH + 1):
             alerts, more = self._page(number, None)
             yield from alerts

@@ -7,7 +7,7 @@ In the nested one the upper ``type`` is the event's and ``data.type`` the alert'
 from collections.abc import Mapping
 
 from app.domain.incident import AlertFacts
-from app.domain.names import AlertId, Status, instant
+from app.domain.names import AlertId, Status, first_instant
 from app.domain.payload import MAX_ID_CHARS, id_of, table_of, text_of
 from app.domain.words import AlertVerb, AlertWord, Ignored, Reading, Unreadable
 from app.truthvouch.alert_fields import MAX_TEXT_CHARS, Fields, gathered, read_alert, take_people, take_text
@@ -75,7 +75,7 @@ def reading(told: Mapping[str, object]) -> Reading:
     if subject is None:
         return _about_no_alert(kind)
     fields = gathered(_layers(told))
-    return _word(verb, subject, kind, fields, at=text_of(told.get("timestamp")))
+    return _word(verb, subject, kind, fields, at=told.get("timestamp"))
 
 
 def listed(told: object) -> Reading:
@@ -108,7 +108,7 @@ def _about_no_alert(kind: str) -> Reading:
     return Ignored("ping" if subject in _TESTS or happening in _TESTS else "not_an_alert")
 
 
-def _word(verb: AlertVerb, subject: str, kind: str, fields: Fields, at: str | None) -> Reading:
+def _word(verb: AlertVerb, subject: str, kind: str, fields: Fields, at: object) -> Reading:
     if len(subject) > MAX_ID_CHARS:
         return Unreadable("alert_id_too_long", kind)
     for known in ("id", "status", *_ID_FIELDS):  # its standing is the word itself
@@ -116,7 +116,8 @@ def _word(verb: AlertVerb, subject: str, kind: str, fields: Fields, at: str | No
     people = take_people(fields)
     reason, text = take_text(fields, *_REASONS), take_text(fields, *_TEXTS, limit=MAX_TEXT_CHARS)
     alert = read_alert(AlertId(subject), fields, people)
-    return AlertWord(verb, alert, kind, at=instant(at), author=_author(kind, people), reason=reason, text=text)
+    event_at, time_unread = first_instant(at)
+    return AlertWord(verb, alert, kind, event_at, _author(kind, people), reason, text, time_unread=time_unread)
 
 
 def _author(kind: str, people: Mapping[str, str]) -> str | None:

@@ -2,6 +2,7 @@
 
 ==============  ==================================================================
 ``plan``        everything that will happen, from one seed
+``settings``    what the partners are like, from the same seed
 ``partners``    the simulated partners' control API, as people and as an observer
 ``world``       the processes, and who may be killed among them
 ``load``        alerts, and what people do about them
@@ -10,6 +11,8 @@
 ``evidence``    what was seen, as values
 ``recorder``    remembers every call
 ``judge``       what the evidence says: values in, values out; ``verdict`` is its answer
+``merged``      which incident is an alert's own, after merges
+``acts``        who acted last, and what they knew of the other side
 ``lanes``       the order of what was carried against the order of what people did
 ``report``      the verdict in words and as JSON
 ``stage``       the play, from the first alert until nothing moves

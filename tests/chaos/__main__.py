@@ -10,6 +10,7 @@ import pytest
 
 from tests.chaos.report import Say, as_json, tell
 from tests.chaos.run import QUIET_SECONDS, run
+from tests.chaos.settings import described, drawn, parsed
 
 
 def main() -> int:
@@ -19,19 +20,27 @@ def main() -> int:
     options.add_argument("--store", choices=("sqlite", "postgres", "both"), default="sqlite")
     options.add_argument("--via", choices=("rest", "events", "both"), default="rest", help="which of PagerDuty's doors")
     options.add_argument("--seed", type=int, default=None, help="the same seed gives the same plan")
+    options.add_argument("--set", action="append", default=[], metavar="NAME=JSON", help="a setting of the sandbox "
+                         "that the seed shall not draw: truthvouch_keeps_acknowledges=false")  # fmt: skip
     options.add_argument("--quiet-seconds", type=float, default=None, help="how long quiet may take to come")
     options.add_argument("--json", action="store_true", help="the report for machines, on standard output")
     chosen = options.parse_args()
+    try:
+        fixed = dict(map(parsed, chosen.set))
+    except ValueError as wrong:
+        options.error(f"--set: {wrong}")
     seed = secrets.randbelow(10**6) if chosen.seed is None else chosen.seed
     stores = ("sqlite", "postgres") if chosen.store == "both" else (chosen.store,)
     doors = ("rest", "events") if chosen.via == "both" else (chosen.via,)
     say = _to(sys.stderr if chosen.json else sys.stdout)
+    settings = drawn(seed, fixed)
     runs = []
     for store, via in product(stores, doors):
         say(f"Chaos on {store} via {via} for {chosen.seconds:g} s, seed {seed}")
+        say(f"Settings: {described(settings)}")
         try:
             patience = chosen.quiet_seconds or max(QUIET_SECONDS, chosen.seconds / 2)
-            runs.append(run(store, via, chosen.seconds, seed, say, patience))
+            runs.append(run(store, via, chosen.seconds, seed, say, patience, settings=settings))
         except pytest.skip.Exception as missing:
             say(f"Not run on {store}: {missing}")
             return 1

@@ -1,8 +1,12 @@
-"""What was seen in a run, as values: the judge knows nothing else."""
+"""What was seen in a run, as values: the judge knows nothing else.
+
+Every instant is of the machine's clock, in epoch seconds, unless it says otherwise: the partners' own are off.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,6 +17,8 @@ PLAIN = {"triggered": OPEN, "investigating": ACKNOWLEDGED, "dismissed": RESOLVED
 """Both partners' statuses in three words; those not named are one of them already."""
 BY_EVENT = {"trigger": OPEN, "acknowledge": ACKNOWLEDGED, "resolve": RESOLVED}
 """The Events API's actions in the same words."""
+BY_LOG = {"unacknowledge": OPEN, "reopen": OPEN, "acknowledge": ACKNOWLEDGED, "resolve": RESOLVED}
+"""What the log of an incident says of its status."""
 TRUTHVOUCH, PAGERDUTY = "truthvouch", "pagerduty"
 DESERVING = ("critical", "high")
 
@@ -22,6 +28,7 @@ class Act:
     """What a person did about an alert, on either side."""
 
     at: float
+    """Just before the partner did it."""
     alert_id: str
     side: str
     verb: str
@@ -52,6 +59,10 @@ class IncidentSeen:
     status: str
     merged_into: str | None = None
     notes: tuple[str, ...] = ()
+    opened_at: float = 0.0
+    """By PagerDuty's clock, in whole seconds."""
+    past: tuple[tuple[float, str], ...] = ()
+    """Since when it had which status, by the same clock; a merge is a resolve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +80,22 @@ class Write:
     """Whether the partner did it, whatever became of its answer."""
     creates: bool = False
     by_event: bool = False
+    ended_at: float = 0.0
+    """When it was answered; the partner did it between ``at`` and then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One webhook, whatever became of it."""
+
+    at: float
+    """When the partner made it."""
+    side: str
+    event: str
+    subject: str
+    """An alert id or an incident id."""
+    outcome: str
+    """``sent``, ``dropped`` ..."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +122,8 @@ class Evidence:
     incidents: list[IncidentSeen] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
+    sent: list[Webhook] = field(default_factory=list)
+    """Every webhook of the partners, lost ones included."""
     failed_looks: list[Look] = field(default_factory=list)
     calls: int = 0
     """Of the bridge to the partners, reads included."""
@@ -110,6 +139,12 @@ class Evidence:
     left_waiting: int | None = 0
     """Deliveries the bridge then still owed, by its own account."""
     log_faults: list[str] = field(default_factory=list)
+    by_hand: frozenset[str] = frozenset()
+    """Incidents that people opened themselves."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What the partners were like."""
+    dead_letters: list[tuple[str, str]] = field(default_factory=list)
+    """(alert id, reason) of what the bridge gave up and says so."""
 
 
 def plain(status: str) -> str:
@@ -132,7 +167,8 @@ def key_in(incident: Mapping[str, Any]) -> str:
 
 
 def incidents_in(state: Mapping[str, Any], keys: Mapping[str, str] | None = None) -> list[IncidentSeen]:
-    """Every incident in the sandbox's state; ``keys`` says what the key of each was before anybody merged it."""
+    """Every incident in the sandbox's state, oldest first; ``keys`` says what the key of each was before anybody
+    merged it."""
     return [
         IncidentSeen(
             incident["id"],
@@ -140,15 +176,31 @@ def incidents_in(state: Mapping[str, Any], keys: Mapping[str, str] | None = None
             plain(incident["status"]),
             incident["merged_into"],
             tuple(note["content"] for note in incident["notes"]),
+            _epoch(incident["created_at"]),
+            _past(incident["log"]),
         )
-        for incident in state["incidents"]
+        for incident in reversed(state["incidents"])
     ]
+
+
+def _epoch(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _past(log: Iterable[Mapping[str, str]]) -> tuple[tuple[float, str], ...]:
+    entries = ((entry["at"], BY_LOG.get(entry["summary"].partition(" ")[0])) for entry in log)
+    return tuple((_epoch(at), status) for at, status in entries if status)
 
 
 def writes_in(calls: Iterable[Mapping[str, Any]]) -> list[Write]:
     """The calls that change something, in the order of their arrival."""
     found = (_write(call) for call in calls if call["method"] != "GET")
     return sorted((write for write in found if write), key=lambda write: write.at)
+
+
+def webhooks_in(log: Iterable[Mapping[str, Any]]) -> list[Webhook]:
+    """The webhooks in the sandbox's log."""
+    return [Webhook(w["created_at"], w["partner"], w["event"], w["subject"], w["outcome"]) for w in log]
 
 
 def failed_looks_in(calls: Iterable[Mapping[str, Any]]) -> list[Look]:
@@ -160,20 +212,26 @@ def failed_looks_in(calls: Iterable[Mapping[str, Any]]) -> list[Look]:
 
 def _write(call: Mapping[str, Any]) -> Write | None:
     """None for what changes nothing, or was cut off because its sender was killed."""
-    body = call["body"] if isinstance(call["body"], dict) else {}
+    meant = _meant(str(call["partner"]), str(call["path"]), call["body"] if isinstance(call["body"], dict) else {})
+    if meant is None:
+        return None
+    subject, says, how = meant
+    took = call["fault"] == "reset_after" or (call["status"] is not None and 200 <= call["status"] < 300)
+    ended_at = call["at"] + call.get("milliseconds", 0.0) / 1000
+    return Write(call["at"], str(call["partner"]), subject, says, call["status"], took, **how, ended_at=ended_at)
+
+
+def _meant(side: str, path: str, body: Mapping[str, Any]) -> tuple[str, str, dict[str, bool]] | None:
+    """What a call is about, what it says, and how."""
     incident = body.get("incident", {})
-    path, status, side = str(call["path"]), call["status"], str(call["partner"])
-    took = call["fault"] == "reset_after" or (status is not None and 200 <= status < 300)
     if side == TRUTHVOUCH and "status" in body:
-        return Write(call["at"], side, unquote(path.rpartition("/")[2]), plain(body["status"]), status, took)
+        return unquote(path.rpartition("/")[2]), plain(body["status"]), {}
     if path == "/v2/enqueue" and body.get("event_action") in BY_EVENT:
         says = BY_EVENT[body["event_action"]]
-        return Write(call["at"], side, body.get("dedup_key", ""), says, status, took, says == OPEN, by_event=True)
+        return body.get("dedup_key", ""), says, {"creates": says == OPEN, "by_event": True}
     if path == "/incidents" and "incident_key" in incident:
-        return Write(call["at"], side, incident["incident_key"], OPEN, status, took, creates=True)
+        return incident["incident_key"], OPEN, {"creates": True}
     if found := re.fullmatch(r"/incidents/(\w+)/notes", path):
-        return Write(call["at"], side, found[1], "note", status, took)
+        return found[1], "note", {}
     found = re.fullmatch(r"/incidents/(\w+)", path)
-    if found and "status" in incident:
-        return Write(call["at"], side, found[1], plain(incident["status"]), status, took)
-    return None
+    return (found[1], plain(incident["status"]), {}) if found and "status" in incident else None

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from tests.chaos.acts import last_acts, was_carried, webhook_was_lost
 from tests.chaos.evidence import (
     ACKNOWLEDGED,
     DESERVING,
@@ -14,29 +15,33 @@ from tests.chaos.evidence import (
     AlertSeen,
     Evidence,
     IncidentSeen,
+    Webhook,
     Write,
 )
-from tests.chaos.lanes import Version, inverted, repeated, versions
+from tests.chaos.lanes import BACK, Version, furthest, inverted, meant, repeated, versions
+from tests.chaos.merged import Merges
 from tests.chaos.verdict import Finding, Verdict
+
+NOT_KEPT = "not_kept"
+"""The reason of the bridge's dead letter about a change that a partner took and did not keep."""
 
 
 class Judge:
     """Asks the questions, one method each."""
 
     def __init__(self, seen: Evidence) -> None:
-        self._seen = seen
-        self._by_id = {incident.incident_id: incident for incident in seen.incidents}
-        self._by_key: dict[str, list[IncidentSeen]] = defaultdict(list)
+        self._seen, self._merges = seen, Merges(seen.incidents)
         self._acts: dict[str, list[Act]] = defaultdict(list)
         self._writes: dict[str, list[Write]] = defaultdict(list)
-        for incident in seen.incidents:
-            self._by_key[incident.key].append(incident)
+        self._lost: dict[str, list[Webhook]] = defaultdict(list)
         for act in seen.acts:
             self._acts[act.alert_id].append(act)
         for write in seen.writes:
             self._writes[write.subject].append(write)
-        survivors = [self._survivor(i).incident_id for i in seen.incidents if i.merged_into]
-        self._mixed = {i.key for i in seen.incidents if i.merged_into or i.incident_id in survivors}
+        for webhook in seen.sent:
+            if webhook.outcome == "dropped":
+                self._lost[webhook.subject].append(webhook)
+        self._not_kept = {alert_id for alert_id, reason in seen.dead_letters if reason == NOT_KEPT}
 
     def verdict(self) -> Verdict:
         """All findings."""
@@ -46,31 +51,30 @@ class Judge:
         again = sum(repeated(lane, alive) for alert in self._seen.alerts for lane, alive in self._lanes(alert))
         return Verdict([*each, *rest, *log], again)
 
-    def _survivor(self, incident: IncidentSeen) -> IncidentSeen:
-        while incident.merged_into in self._by_id:
-            incident = self._by_id[incident.merged_into or ""]
-        return incident
-
     def _about(self, alert: AlertSeen) -> Iterator[Finding]:
-        incidents = self._by_key[alert.key]
+        incidents = self._merges.by_key[alert.key]
         deserves = alert.severity in DESERVING
         if not deserves and incidents:
             yield Finding("undeserved", alert.alert_id, f"severity {alert.severity} opened an incident")
         if len(incidents) > 1:
-            kind = "paged_again" if self._could_not_look(alert.key) else "doubled"
-            yield Finding(kind, alert.alert_id, f"incidents {', '.join(i.incident_id for i in incidents)}")
+            yield Finding(self._why_twice(alert.key), alert.alert_id, f"incidents {_names(incidents)}")
         if deserves and not incidents and not self._was_over_before(alert):
             yield Finding("lost", alert.alert_id, "no incident was ever opened")
-        if deserves and len(incidents) == 1 and alert.key not in self._mixed:
+        if deserves and len(incidents) == 1 and alert.key not in self._merges.mixed:
             yield from self._sides(alert, incidents[0])
         for lane, alive in self._lanes(alert):
             for write in inverted(lane, alive):
                 yield Finding("inverted", alert.alert_id, f"{write.side} was told {write.says} after something newer")
 
+    def _why_twice(self, key: str) -> str:
+        if self._merges.were_owed(key):
+            return "left_a_merge"
+        return "paged_again" if self._could_not_look(key) else "doubled"
+
     def _could_not_look(self, key: str) -> bool:
         """Whether every page after the first went out by event because nobody could look for the one before; a page
         must not wait for the door of another key. Two that are open at once have no excuse."""
-        is_open = [incident.status != RESOLVED for incident in self._by_key[key]]
+        is_open = [incident.status != RESOLVED for incident in self._merges.by_key[key]]
         pages = [write for write in self._writes[key] if write.creates and write.took]
         blind = [
             any(look.key == key and first.at < look.at < again.at for look in self._seen.failed_looks)
@@ -85,38 +89,91 @@ class Judge:
         )
         return closed and alert.status == RESOLVED
 
+    # ------------------------------------------------------------ whether the two sides agree
+
     def _sides(self, alert: AlertSeen, incident: IncidentSeen) -> Iterator[Finding]:
         wanted = self._versions(alert)[-1].status
-        if alert.status == incident.status:
-            if alert.status != wanted:
-                yield Finding("overruled", alert.alert_id, f"both {alert.status}; people last said {wanted}")
-        elif self._was_refused(alert):
-            yield Finding(
-                "refused", alert.alert_id, f"TruthVouch refused: alert {alert.status}, incident {incident.status}"
-            )
-        else:
-            yield Finding("lost", alert.alert_id, f"alert {alert.status}, incident {incident.status}, meant {wanted}")
+        if alert.status != incident.status:
+            what = f"alert {alert.status}, incident {incident.status}, meant {wanted}"
+            yield Finding(self._why_apart(alert, incident.status, wanted), alert.alert_id, what)
+        elif alert.status != wanted:
+            what = f"both {alert.status}; people last said {wanted}"
+            yield Finding(self._why_not_the_last(alert, incident), alert.alert_id, what)
+
+    def _why_apart(self, alert: AlertSeen, incident: str, wanted: str) -> str:
+        if self._was_refused(alert) and (wanted != RESOLVED or self._is_crossed(alert, incident)):
+            return "refused" if wanted != RESOLVED else "crossed"
+        return "write_lost" if (alert.status, incident) == (OPEN, ACKNOWLEDGED) and self._forgot(alert) else "lost"
 
     def _was_refused(self, alert: AlertSeen) -> bool:
         told = [write for write in self._writes[alert.alert_id] if write.side == TRUTHVOUCH]
         return alert.status == RESOLVED and bool(told) and told[-1].status == 409
 
+    def _forgot(self, alert: AlertSeen) -> bool:
+        """Whether TruthVouch did not keep an acknowledge, as it was set to, and the bridge says so."""
+        keeps = self._seen.settings.get("truthvouch_keeps_acknowledges", True)
+        return not keeps and alert.alert_id in self._not_kept
+
+    def _why_not_the_last(self, alert: AlertSeen, incident: IncidentSeen) -> str:
+        """Where both sides acted before either was carried, the furthest along of their last statuses is right."""
+        acts = self._acts[alert.alert_id]
+        last, other = last_acts(acts)
+        if last is None or other is None:
+            return "overruled"
+        if self._is_contested(alert) and alert.status == furthest(meant(last), meant(other)):
+            return "contested"
+        if self._is_crossed(alert, alert.status):
+            return "crossed"
+        lost = [*self._lost[alert.alert_id], *self._lost[incident.incident_id]]
+        return "webhook_lost" if any(webhook_was_lost(act, lost) for act in acts) else "overruled"
+
+    def _is_contested(self, alert: AlertSeen) -> bool:
+        """Whether the last act was done before the last one of the other side had been carried there."""
+        last, other = last_acts(self._acts[alert.alert_id])
+        return last is not None and other is not None and not was_carried(self._all_writes(alert), other, last)
+
+    def _is_crossed(self, alert: AlertSeen, status: str) -> bool:
+        """Whether no clock could help: both sides were heard to be where the last act left its own, and that the other
+        one had been taken back before was heard after that."""
+        _, other = last_acts(self._acts[alert.alert_id])
+        return status == OPEN and other is not None and other.verb in BACK and self._is_contested(alert)
+
     def _groups_that_disagree(self) -> Iterator[Finding]:
-        """Merged incidents: acknowledged with the first of their alerts, resolved with the last."""
+        """Merged incidents: acknowledged with the first of their alerts, resolved with the last. What an alert was
+        before it came to another incident changes nothing there. One that people opened themselves is theirs alone: its
+        alerts go along with it, and it not with them."""
         groups: dict[str, list[AlertSeen]] = defaultdict(list)
         for alert in self._seen.alerts:
-            if alert.key in self._mixed:
-                groups[self._survivor(self._by_key[alert.key][0]).incident_id].append(alert)
+            if alert.key in self._merges.mixed:
+                groups[self._merges.of(alert.key).incident_id].append(alert)
         for incident_id, alerts in groups.items():
-            joint, status = _joint([alert.status for alert in alerts]), self._by_id[incident_id].status
-            if joint != status:
-                told = ", ".join(f"{alert.alert_id} {alert.status}" for alert in alerts)
-                yield Finding("lost", alerts[0].alert_id, f"merged into {incident_id} ({status}): {told}")
+            status = self._merges.by_id[incident_id].status
+            joint = _joint([alert.status for alert in alerts])
+            if incident_id in self._seen.by_hand:
+                joint = status if all(furthest(alert.status, status) == alert.status for alert in alerts) else joint
+            as_they_came = all(alert.status != ACKNOWLEDGED or self._came(alert) for alert in alerts)
+            if joint == status or (as_they_came and (joint, status) == (ACKNOWLEDGED, OPEN)):
+                continue
+            told = ", ".join(f"{alert.alert_id} {alert.status}" for alert in alerts)
+            kind = self._why_apart_from_group(alerts, status)
+            yield Finding(kind, alerts[0].alert_id, f"merged into {incident_id} ({status}): {told}")
+
+    def _came(self, alert: AlertSeen) -> bool:
+        """Whether it came to the incident that it is on by a merge."""
+        return self._merges.by_key[alert.key][-1].merged_into is not None
+
+    def _why_apart_from_group(self, alerts: Sequence[AlertSeen], incident: str) -> str:
+        if incident != RESOLVED and any(self._was_refused(alert) for alert in alerts):
+            return "refused"
+        kept = [ACKNOWLEDGED if alert.status == OPEN and self._forgot(alert) else alert.status for alert in alerts]
+        return "write_lost" if _joint(kept) == incident else "lost"
+
+    # ------------------------------------------------------------ everything else
 
     def _of_nobody(self) -> Iterator[Finding]:
         known = {alert.key for alert in self._seen.alerts}
         for incident in self._seen.incidents:
-            if incident.key not in known:
+            if incident.key not in known and incident.incident_id not in self._seen.by_hand:
                 yield Finding("doubled", "", f"incident {incident.incident_id} belongs to no alert")
 
     def _notes_doubled(self) -> Iterator[Finding]:
@@ -130,14 +187,21 @@ class Judge:
     def _versions(self, alert: AlertSeen) -> list[Version]:
         return versions(alert.raised_at, self._acts[alert.alert_id])
 
+    def _all_writes(self, alert: AlertSeen) -> list[Write]:
+        ids = [alert.alert_id, alert.key, *(i.incident_id for i in self._merges.by_key[alert.key])]
+        return sorted((write for subject in ids for write in self._writes[subject]), key=lambda write: write.at)
+
     def _lanes(self, alert: AlertSeen) -> Iterator[tuple[list[Write], list[Version]]]:
         """The writes to either side and what was true when. Not of merged incidents, which have several masters."""
-        incidents = self._by_key[alert.key]
-        if alert.key in self._mixed:
+        if alert.key in self._merges.mixed:
             return
-        to_pagerduty = [*self._writes[alert.key], *(w for i in incidents for w in self._writes[i.incident_id])]
-        for lane in (self._writes[alert.alert_id], sorted(to_pagerduty, key=lambda write: write.at)):
-            yield lane, self._versions(alert)
+        writes = self._all_writes(alert)
+        for truthvouch in (True, False):
+            yield [write for write in writes if (write.side == TRUTHVOUCH) is truthvouch], self._versions(alert)
+
+
+def _names(incidents: Sequence[IncidentSeen]) -> str:
+    return ", ".join(incident.incident_id for incident in incidents)
 
 
 def _joint(statuses: Sequence[str]) -> str:

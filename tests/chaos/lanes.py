@@ -10,8 +10,12 @@ MEANS = {
     "resolve": "resolved", "dismiss": "resolved", "reopen": "reopened",
 }  # fmt: skip
 """What a person's act says about the alert; a note or a merge says nothing."""
+BACK = ("unacknowledge", "reopen")
+"""Acts that take something back."""
 CLOCKS_APART_SECONDS = 0.25
 """An act is dated just before the partner does it."""
+IN_ORDER = (OPEN, ACKNOWLEDGED, RESOLVED)
+"""The statuses, the furthest along last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,17 @@ class Version:
 
     at: float
     status: str
+
+
+def meant(act: Act) -> str:
+    """The status that an act puts its side into."""
+    means = MEANS[act.verb]
+    return means if means in IN_ORDER else OPEN
+
+
+def furthest(*statuses: str) -> str:
+    """The furthest along of them."""
+    return max(statuses, key=IN_ORDER.index)
 
 
 def versions(raised_at: float, acts: Iterable[Act]) -> list[Version]:

@@ -1,4 +1,7 @@
-"""Traffic: alerts are raised, and people on both sides do what their scripts say, one thing after the other."""
+"""Traffic: alerts are raised, and people on both sides do what their scripts say, one thing after the other.
+
+Nothing is dated here: the partners date it, by their own clocks. What the judge is told is by the machine's.
+"""
 
 import time
 from collections.abc import Callable
@@ -13,6 +16,8 @@ from tests.system.signing import key_of
 INCIDENTS_LOOK_SECONDS = 0.7
 POSTPONED_SECONDS = 0.5
 """A person who finds no incident yet looks again so much later."""
+OLDER = 12
+"""Among so many of the newest incidents somebody looks for an older one to merge into."""
 PAGED = ("critical", "high")
 LEGAL = {
     ("truthvouch", "acknowledge"): ("open",),
@@ -26,8 +31,12 @@ LEGAL = {
     ("pagerduty", "reopen"): ("resolved",),
     ("pagerduty", "note"): ("triggered", "acknowledged", "resolved"),
     ("pagerduty", "merge"): ("triggered", "acknowledged"),
+    ("pagerduty", "merge_back"): ("triggered", "acknowledged"),
+    ("pagerduty", "merge_by_hand"): ("triggered", "acknowledged"),
 }
 """In which statuses the partners' screens offer this to a person."""
+MERGES = {"merge": "merge", "merge_back": "merge", "merge_by_hand": "merge"}
+"""The verbs of a script that merge, and what a person clicks."""
 
 
 @dataclass(slots=True)
@@ -42,7 +51,7 @@ class Story:
 
 @dataclass
 class Load:
-    """Plays the people. ``tick`` does what is due; ``clock`` is in epoch seconds, as the partners' own."""
+    """Plays the people. ``tick`` does what is due; ``clock`` is the machine's, in epoch seconds."""
 
     partners: Partners
     clock: Callable[[], float] = time.time
@@ -52,13 +61,18 @@ class Load:
     keys: dict[str, str] = field(default_factory=dict)
     """Incident id -> the key it was opened under. People merge only what is in here."""
     _incidents: dict[str, str] = field(default_factory=dict)
+    """Key -> the newest incident of that key."""
+    _open: list[str] = field(default_factory=list)
+    """Those that were open when they were last looked at, newest first."""
+    by_hand: set[str] = field(default_factory=set)
+    """Incidents that people opened themselves."""
     _looked_at: float = 0.0
 
     def raise_alert(self, facts: dict[str, Any]) -> None:
         """A new alert, and the story that goes with it."""
         alert_id, now = facts["alert_id"], self.clock()
         about = {**FINDINGS, "type": "hallucination", "severity": facts["severity"], "deliver": facts["deliver"]}
-        self.partners.order("truthvouch/alerts", {"alert_id": alert_id, "at": now, **about})
+        self.partners.order("truthvouch/alerts", {"alert_id": alert_id, **about})
         self.raised[alert_id] = now
         steps = facts["steps"]
         if facts["severity"] not in PAGED:
@@ -78,41 +92,69 @@ class Load:
         self._stories = [story for story in self._stories if story.steps]
 
     def _look_around(self) -> None:
-        for seen in self.partners.look("state", limit=150)["incidents"]:
+        found = self.partners.look("state", limit=150)["incidents"]
+        for seen in reversed(found):
             if seen["id"] not in self.keys:
                 self.keys[seen["id"]] = key_in(seen)
                 self._incidents[key_in(seen)] = seen["id"]
+        self._open = [seen["id"] for seen in found if seen["status"] != "resolved"]
 
     def _go_on(self, story: Story, now: float) -> None:
         side, verb, _ = story.steps[0]
-        subject = story.alert_id if side == "truthvouch" else self._incidents.get(key_of(story.alert_id))
+        subject = self._subject(story.alert_id, side)
         if subject is None:
             story.due = now + POSTPONED_SECONDS
             return
-        if self._do(story.alert_id, side, verb, subject):
-            self.acts.append(Act(now, story.alert_id, side, verb))
+        partner = "truthvouch" if side == "truthvouch" else "pagerduty"
+        at = self._do(story.alert_id, partner, verb, subject)
+        if at is not None:
+            self.acts.append(Act(at, story.alert_id, partner, verb))
         story.steps.pop(0)
         story.due = now + (story.steps[0][2] if story.steps else 0.0)
 
-    def _do(self, alert_id: str, side: str, verb: str, subject: str) -> bool:
-        """Whether it could be done: somebody, or the bridge, may have been first."""
+    def _subject(self, alert_id: str, side: str) -> str | None:
+        """The alert, or its incident; None while there is none."""
+        if side == "truthvouch":
+            return alert_id
+        incident_id = self._incidents.get(key_of(alert_id))
+        while incident_id and side == "survivor":
+            into = self.partners.incident(incident_id)["merged_into"]
+            if into is None:
+                break
+            incident_id = into
+        return incident_id
+
+    def _do(self, alert_id: str, side: str, verb: str, subject: str) -> float | None:
+        """When it was done; None where it could not be: somebody, or the bridge, was first."""
         seen = self.partners.alert(subject) if side == "truthvouch" else self.partners.incident(subject)
         if seen["status"] not in LEGAL[side, verb] or seen.get("merged_into"):
-            return False
-        said = self._said(alert_id, side, verb)
-        return said is not None and self.partners.order(_path(side, subject, verb), said) is not None
+            return None
+        said = self._said(alert_id, side, verb, subject)
+        at = self.clock()
+        return at if said is not None and self.partners.order(_path(side, subject, verb), said) is not None else None
 
-    def _said(self, alert_id: str, side: str, verb: str) -> Json | None:
-        at = {"at": self.clock()}
+    def _said(self, alert_id: str, side: str, verb: str, subject: str) -> Json | None:
         if side == "truthvouch":
             why = {"reason": "fixed", "text": f"Corrected ({alert_id})"} if verb in ("resolve", "dismiss") else {}
-            return {"by": "lead@example.com", **at, **why}
-        said: Json = {"by": "manager@example.com", **at}
-        if verb == "merge":
-            into = next((i for key, i in reversed(self._incidents.items()) if key != key_of(alert_id)), None)
+            return {"by": "lead@example.com", **why}
+        said: Json = {"by": "manager@example.com"}
+        if verb in MERGES:
+            into = self._made_by_hand() if verb == "merge_by_hand" else self._to_merge_into(subject, verb)
             return None if into is None else {**said, "into": into}
         return {**said, "note": f"Seen by a person ({alert_id})"} if verb == "note" else said
 
+    def _to_merge_into(self, subject: str, verb: str) -> str | None:
+        others = [incident_id for incident_id in self._open[:OLDER] if incident_id != subject]
+        return next(reversed(others) if verb == "merge_back" else iter(others), None)
+
+    def _made_by_hand(self) -> str | None:
+        made = self.partners.order("pagerduty/incidents", {"title": "By hand", "by": "manager@example.com"})
+        incident_id = str(made["incident"]["id"]) if made else None
+        self.by_hand |= {incident_id} if incident_id else set()
+        return incident_id
+
 
 def _path(side: str, subject: str, verb: str) -> str:
-    return f"truthvouch/alerts/{subject}/{verb}" if side == "truthvouch" else f"pagerduty/incidents/{subject}/{verb}"
+    if side == "truthvouch":
+        return f"truthvouch/alerts/{subject}/{verb}"
+    return f"pagerduty/incidents/{subject}/{MERGES.get(verb, verb)}"

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 Drawn = TypeVar("Drawn")
 
 Step = tuple[str, str]
-"""(the side a person acts on, what they do there)."""
+"""(the side a person acts on, what they do there). ``survivor`` is PagerDuty, too: the incident that the alert's own
+was merged into."""
 
 SHORT_RUN_SECONDS = 120.0
 ALERTS_PER_SECOND = 4.0
@@ -25,9 +26,16 @@ SCRIPTS: dict[tuple[Step, ...], int] = {
     (("truthvouch", "resolve"), ("truthvouch", "reopen"), ("pagerduty", "resolve")): 8,
     (("pagerduty", "resolve"), ("pagerduty", "reopen"), ("truthvouch", "resolve")): 5,
     (("truthvouch", "acknowledge"), ("pagerduty", "resolve"), ("truthvouch", "reopen")): 5,
-    (("pagerduty", "merge"), ("truthvouch", "resolve")): 4,
+    (("pagerduty", "merge"), ("truthvouch", "resolve")): 3,
+    (("pagerduty", "merge"), ("survivor", "acknowledge"), ("survivor", "resolve")): 2,
+    (("pagerduty", "merge"), ("survivor", "merge"), ("truthvouch", "resolve")): 3,
+    (("pagerduty", "acknowledge"), ("pagerduty", "merge_back"), ("truthvouch", "resolve")): 2,
+    (("truthvouch", "acknowledge"), ("pagerduty", "merge_back"), ("survivor", "resolve"), ("truthvouch", "reopen")): 2,
+    (("pagerduty", "merge_by_hand"), ("survivor", "acknowledge"), ("truthvouch", "resolve")): 1,
+    (("pagerduty", "merge_by_hand"), ("survivor", "resolve"), ("truthvouch", "reopen")): 1,
 }
-"""What becomes of an alert, and how often of a hundred or so."""
+"""What becomes of an alert, and how often of a hundred or so. ``merge``: into the newest incident; ``merge_back``: into
+an older one, of which people have had time to make something; ``merge_by_hand``: into one they open for it."""
 
 FAULTS: tuple[tuple[dict[str, Any], int], ...] = (
     ({"kind": "status", "status": 503}, 4),
@@ -56,7 +64,7 @@ class Moment:
 
 def plan(seed: int, seconds: float, store: str) -> list[Moment]:
     """All of it in order of time. The same three values always give the same plan."""
-    shared = (stream(seed, seconds) for stream in (_alerts, _faults, _holds, _drops))
+    shared = (stream(seed, seconds) for stream in (_alerts, _faults, _holds, _delays, _drops))
     streams = (*shared, _kills(seed, seconds, store))
     return sorted((moment for stream in streams for moment in stream), key=lambda moment: moment.at)
 
@@ -99,6 +107,15 @@ def _holds(seed: int, seconds: float) -> Iterator[Moment]:
         yield Moment(
             at, "hold", {"lasts": dice.uniform(0.3, 1.5), "flush": {**flush, "copies": dice.choice((1, 2, 3))}}
         )
+
+
+def _delays(seed: int, seconds: float) -> Iterator[Moment]:
+    """One partner's webhooks come so late that reconciliation has found out meanwhile, and people have gone on."""
+    dice = random.Random(f"{seed} delays")
+    for at in _instants(dice, seconds, 8.0, 20.0):
+        partner = dice.choice(("pagerduty", "truthvouch"))
+        flush = {"order": "same", "copies": 1, "partner": partner}
+        yield Moment(at, "hold", {"lasts": dice.uniform(2.5, 6.0), "flush": flush, "partners": (partner,)})
 
 
 def _drops(seed: int, seconds: float) -> Iterator[Moment]:

@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tests.chaos.evidence import DESERVING, Evidence
-from tests.chaos.verdict import FAILING, Verdict
+from tests.chaos.settings import described
+from tests.chaos.verdict import DOUBTFUL, FAILING, Verdict
 
 Say = Callable[[str], None]
 SHOWN = 3
@@ -54,8 +55,14 @@ def figures(run: Outcome) -> dict[str, Any]:
         "faults": seen.faults,
         **{kind: counts[kind] for kind in FAILING},
         "paged again": counts["paged_again"],
+        "left a merge": counts["left_a_merge"],
+        "contested": counts["contested"],
+        "crossed": counts["crossed"],
+        "webhook lost": counts["webhook_lost"],
         "overruled": counts["overruled"],
         "refused": counts["refused"],
+        "write lost": counts["write_lost"],
+        "dead letters": dict(sorted(Counter(reason for _, reason in seen.dead_letters).items())),
         "effects repeated": run.verdict.repeated,
         "calls per act": round(seen.calls / human, 2) if human else 0.0,
         "writes per act": round(len(seen.writes) / human, 2) if human else 0.0,
@@ -80,7 +87,17 @@ def as_json(run: Outcome) -> dict[str, Any]:
     """Everything a machine may want to read."""
     findings = [asdict(finding) for finding in run.verdict.findings]
     kills = [asdict(kill) for kill in run.seen.kills]
-    return {**figures(run), "findings": findings, "kill_times": kills, "folder": run.folder or None}
+    rest = {"settings": dict(run.seen.settings), "findings": findings, "kill_times": kills}
+    return {**figures(run), **rest, "folder": run.folder or None}
+
+
+def to_prove(verdict: Verdict) -> list[str]:
+    """The alerts to be told with everything that is known of them: the first failures, and the first of what is no
+    failure and yet not as people left it."""
+    doubtful = [finding for kind in DOUBTFUL for finding in verdict.findings if finding.kind == kind]
+    found = (verdict.failures, doubtful)
+    about = [list(dict.fromkeys(one.alert_id for one in some if one.alert_id))[:SHOWN] for some in found]
+    return list(dict.fromkeys(alert_id for some in about for alert_id in some))
 
 
 def tell(runs: Sequence[Outcome], say: Say) -> None:
@@ -89,6 +106,8 @@ def tell(runs: Sequence[Outcome], say: Say) -> None:
     for name in columns[0]:
         say(f"{name:<22}" + "".join(f"{column[name]:>34}" for column in columns))
     for run in runs:
+        if run.seen.settings:
+            say(f"{run.store}: settings: {described(run.seen.settings)}")
         for finding in run.verdict.findings:
             say(f"{run.store}: {finding.kind} {finding.alert_id}: {finding.what}")
         for proof in run.proofs:
@@ -99,5 +118,6 @@ def tell(runs: Sequence[Outcome], say: Say) -> None:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        return f"{sum(value.values())}: " + " ".join(f"{name} {n}" for name, n in value.items())
+        each = " ".join(f"{name} {n}" for name, n in value.items())
+        return f"{sum(value.values())}: {each}" if value else "0"
     return "never" if value is None else str(value)

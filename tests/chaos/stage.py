@@ -1,8 +1,9 @@
 """What a run is played on, from the first alert to the moment when nothing moves any more."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tests.chaos.evidence import Evidence, alerts_in, failed_looks_in, incidents_in
 from tests.chaos.load import Load
@@ -14,6 +15,8 @@ from tests.chaos.world import ChaosWorld
 from tests.system.bridge import assert_log_is_fit_to_keep
 
 STILL_SECONDS = 3.0
+STILL_WHERE_FORGOTTEN_SECONDS = 10.0
+"""What TruthVouch did not keep is tried again only after some seconds; meanwhile nothing says that it is owed."""
 LOOKS = 2
 """Reconciliations that must have ended since the last change: the second of them began after it, and saw it all."""
 TICK_SECONDS = 0.02
@@ -29,6 +32,7 @@ class Stage:
     load: Load
     violence: Violence
     recorder: Recorder
+    settings: Mapping[str, Any]
 
     def play(self, seed: int, seconds: float, least_kills: int) -> None:
         """Go through the plan; where there were too few kills by then, go on for up to as long again."""
@@ -58,14 +62,15 @@ class Stage:
         """How long it took until nothing was under way, nothing more was written and reconciliation had looked in
         vain; None if it was not quiet yet."""
         began = still_since = time.monotonic()
-        written, looked = -1, 0
+        forgets = not self.settings.get("truthvouch_keeps_acknowledges", True)
+        still, written, looked = STILL_WHERE_FORGOTTEN_SECONDS if forgets else STILL_SECONDS, -1, 0
         while (now := time.monotonic()) - began < seconds:
             self.world.keep_alive()
             self.recorder.tick(force=True)
             writes = len(self.recorder.writes())
             if writes != written or self._is_busy():
                 still_since, written, looked = now, writes, self.world.looks.complete()
-            elif now - still_since >= STILL_SECONDS and self.world.looks.complete() >= looked + LOOKS:
+            elif now - still_since >= still and self.world.looks.complete() >= looked + LOOKS:
                 return round(still_since - began, 2)
             time.sleep(LOOK_SECONDS)
         return None
@@ -77,12 +82,14 @@ class Stage:
     def evidence(self, quiet: float | None) -> Evidence:
         """Everything that was seen."""
         self.recorder.tick(force=True)
+        self.recorder.read_webhooks()
         state = self.partners.look("state", limit=100_000)
         return Evidence(
             alerts=alerts_in(state, self.load.raised),
             incidents=incidents_in(state, self.load.keys),
             acts=self.load.acts,
             writes=self.recorder.writes(),
+            sent=self.recorder.webhooks,
             failed_looks=failed_looks_in(self.recorder.calls),
             calls=len(self.recorder.calls),
             kills=self.violence.kills,
@@ -93,6 +100,9 @@ class Stage:
             seconds_to_quiet=quiet,
             left_waiting=self.world.waiting(),
             log_faults=self._log_faults(),
+            by_hand=frozenset(self.load.by_hand),
+            settings=self.settings,
+            dead_letters=[(row["alert_id"] or "", row["reason"]) for row in self.world.dead_letters()],
         )
 
     def _log_faults(self) -> list[str]:
@@ -103,9 +113,7 @@ class Stage:
         return []
 
 
-def stage(world: ChaosWorld, say: Callable[[str], None]) -> Stage:
+def stage(world: ChaosWorld, say: Callable[[str], None], settings: Mapping[str, Any]) -> Stage:
     """Everything a run needs, around a running world."""
     partners = Partners(world.sandbox.url)
-    # Refusing is TruthVouch's right, and then disagreeing would be no fault: here it takes what people want.
-    partners.order("settings", {"truthvouch_refuses_reopen": False})
-    return Stage(world, partners, Load(partners), Violence(world, partners, say), Recorder(partners))
+    return Stage(world, partners, Load(partners), Violence(world, partners, say), Recorder(partners), settings)

@@ -5,7 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chaos.evidence import ACKNOWLEDGED, OPEN, RESOLVED, Act, AlertSeen, Evidence, IncidentSeen, Look, Write
+from tests.chaos.evidence import (
+    ACKNOWLEDGED,
+    OPEN,
+    RESOLVED,
+    Act,
+    AlertSeen,
+    Evidence,
+    IncidentSeen,
+    Look,
+    Webhook,
+    Write,
+)
 from tests.chaos.judge import Judge
 from tests.system.signing import key_of
 
@@ -24,12 +35,12 @@ def seen(alert: str = OPEN, incident: str = OPEN, *acts: tuple[float, str, str],
     )
 
 
-def told_pagerduty(at: float, says: str, status: int = 200) -> Write:
-    return Write(at, "pagerduty", "Q1", says, status, took=status < 300)
+def told_pagerduty(at: float, says: str, status: int = 200, lasts: float = 0.0) -> Write:
+    return Write(at, "pagerduty", "Q1", says, status, took=status < 300, ended_at=at + lasts)
 
 
-def told_truthvouch(at: float, says: str, status: int = 200) -> Write:
-    return Write(at, "truthvouch", "a-1", says, status, took=status < 300)
+def told_truthvouch(at: float, says: str, status: int = 200, lasts: float = 0.0) -> Write:
+    return Write(at, "truthvouch", "a-1", says, status, took=status < 300, ended_at=at + lasts)
 
 
 def created(at: float) -> Write:
@@ -71,13 +82,128 @@ def test_sides_that_disagree_are_a_loss(alert: str, incident: str):
 
 
 def test_a_disagreement_that_truthvouch_insists_on_is_no_loss():
-    evidence = seen(RESOLVED, OPEN, RESOLVE, writes=[told_truthvouch(112, OPEN, 409)])
+    acts = [RESOLVE, (111.5, "pagerduty", "reopen")]
+    evidence = seen(RESOLVED, OPEN, *acts, writes=[told_truthvouch(112, OPEN, 409)])
     assert {"refused": 1} == kinds(evidence)
     assert {"lost": 1} == kinds(replace(evidence, writes=[told_truthvouch(112, OPEN, 503)]))
+    assert {"lost": 1} == kinds(seen(RESOLVED, OPEN, RESOLVE, writes=[told_truthvouch(112, OPEN, 409)]))
 
 
 def test_agreeing_on_what_people_did_not_say_last_is_told():
     assert {"overruled": 1} == kinds(seen(OPEN, OPEN, ACKNOWLEDGE))
+
+
+# It was over on both sides. Then both opened it again, PagerDuty took it in hand, and neither knew of the other.
+BOTH = [(101.0, "pagerduty", "resolve"), (105.0, "pagerduty", "reopen"), (105.2, "pagerduty", "acknowledge"),
+        (105.4, "truthvouch", "reopen")]  # fmt: skip
+CARRIED = told_truthvouch(102, RESOLVED)
+
+
+def test_where_both_acted_before_either_was_carried_the_furthest_along_is_right():
+    late = told_truthvouch(105.6, ACKNOWLEDGED)
+    assert {"contested": 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *BOTH, writes=[CARRIED, late]))
+    assert {} == kinds(seen(OPEN, OPEN, *BOTH, writes=[CARRIED]))
+
+
+def test_a_write_that_was_not_done_when_the_other_side_acted_carried_nothing():
+    under_way = told_truthvouch(105.3, ACKNOWLEDGED, lasts=0.5)
+    assert {"contested": 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *BOTH, writes=[CARRIED, under_way]))
+    not_done = told_truthvouch(105.3, ACKNOWLEDGED, 503)
+    assert {"contested": 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *BOTH, writes=[CARRIED, not_done]))
+    before = [told_truthvouch(105.1, ACKNOWLEDGED), told_pagerduty(105.3, ACKNOWLEDGED)]  # an earlier one; elsewhere
+    assert {"contested": 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *BOTH, writes=[CARRIED, *before]))
+
+
+def test_what_an_event_does_comes_moments_after_its_answer():
+    acts = [(101.0, "truthvouch", "resolve"), (105.0, "truthvouch", "reopen"), (105.2, "truthvouch", "acknowledge"),
+            (105.4, "pagerduty", "reopen")]  # fmt: skip
+    for at, kind in ((105.32, "contested"), (105.25, "overruled")):
+        event = Write(at, "pagerduty", key_of("a-1"), ACKNOWLEDGED, 202, took=True, by_event=True, ended_at=at + 0.01)
+        writes = [told_pagerduty(102, RESOLVED), event]
+        assert {kind: 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *acts, writes=writes))
+
+
+def test_what_was_taken_back_before_and_heard_after_the_same_on_the_other_side_may_stay_so():
+    acts = [(101.0, "pagerduty", "resolve"), (102.0, "pagerduty", "reopen"), (103.0, "truthvouch", "resolve")]
+    assert {"crossed": 1} == kinds(seen(OPEN, OPEN, *acts))
+    known = [told_truthvouch(101.5, RESOLVED), told_truthvouch(102.5, OPEN)]
+    assert {"overruled": 1} == kinds(seen(OPEN, OPEN, *acts, writes=known))
+    assert {"overruled": 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *acts))
+    assert {"overruled": 1} == kinds(seen(OPEN, OPEN, acts[0], (102.0, "truthvouch", "acknowledge")))
+    refused = [told_truthvouch(104, OPEN, 409)]
+    assert {"crossed": 1} == kinds(seen(RESOLVED, OPEN, *acts, writes=refused))
+    assert {"lost": 1} == kinds(seen(RESOLVED, ACKNOWLEDGED, *acts, writes=refused))
+    assert {"lost": 1} == kinds(seen(RESOLVED, OPEN, *acts, writes=[*known, *refused]))
+    assert {"lost": 1} == kinds(seen(RESOLVED, OPEN, *acts))
+
+
+def test_where_the_last_person_knew_of_the_other_side_the_last_act_is_right():
+    known = told_truthvouch(105.3, ACKNOWLEDGED, lasts=0.05)
+    assert {"overruled": 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *BOTH, writes=[CARRIED, known]))
+
+
+def test_not_the_furthest_along_is_never_right():
+    resolved = [(101.0, "pagerduty", "acknowledge"), (101.1, "truthvouch", "resolve")]
+    assert {"overruled": 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *resolved))
+    assert {"overruled": 1} == kinds(seen(OPEN, OPEN, *resolved))
+
+
+def lost(at: float, side: str, event: str, outcome: str = "dropped") -> Webhook:
+    return Webhook(at, side, event, "a-1" if side == "truthvouch" else "Q1", outcome)
+
+
+TWO_SIDES = [(101.0, "truthvouch", "acknowledge"), (105.0, "pagerduty", "resolve")]
+BEFORE = [told_pagerduty(102, ACKNOWLEDGED)]
+
+
+def test_what_was_done_last_may_be_overruled_if_its_webhook_was_lost():
+    evidence = seen(ACKNOWLEDGED, ACKNOWLEDGED, *TWO_SIDES, writes=BEFORE)
+    for webhook in (lost(101.05, "truthvouch", "alert.acknowledged"), lost(105.1, "pagerduty", "incident.resolved")):
+        assert {"webhook_lost": 1} == kinds(replace(evidence, sent=[webhook]))
+
+
+@pytest.mark.parametrize(
+    "webhook",
+    [
+        lost(105.1, "pagerduty", "incident.resolved", "sent"),
+        lost(104.9, "pagerduty", "incident.acknowledged"),
+        lost(105.5, "pagerduty", "incident.reopened"),
+        lost(105.1, "truthvouch", "alert.resolved"),
+        replace(lost(105.1, "pagerduty", "incident.resolved"), subject="Q2"),
+    ],
+    ids=["it came", "an echo before", "an echo after", "of the other side", "of another incident"],
+)
+def test_another_webhook_that_was_lost_excuses_nothing(webhook: Webhook):
+    assert {"overruled": 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *TWO_SIDES, writes=BEFORE, sent=[webhook]))
+
+
+def test_a_lost_webhook_excuses_nothing_where_one_side_alone_acted():
+    sent = [lost(105.05, "pagerduty", "incident.acknowledged")]
+    assert {"overruled": 1} == kinds(seen(OPEN, OPEN, ACKNOWLEDGE, sent=sent))
+    assert {"lost": 1} == kinds(seen(OPEN, ACKNOWLEDGED, ACKNOWLEDGE, sent=sent))
+
+
+FORGETS = {"settings": {"truthvouch_keeps_acknowledges": False}, "dead_letters": [("a-1", "not_kept")]}
+
+
+def test_an_acknowledge_that_truthvouch_forgot_is_no_loss_if_the_bridge_says_so():
+    assert {"write_lost": 1} == kinds(seen(OPEN, ACKNOWLEDGED, ACKNOWLEDGE, **FORGETS))
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        seen(OPEN, ACKNOWLEDGED, ACKNOWLEDGE, settings=FORGETS["settings"]),
+        seen(OPEN, ACKNOWLEDGED, ACKNOWLEDGE, **FORGETS | {"dead_letters": [("a-2", "not_kept")]}),
+        seen(OPEN, ACKNOWLEDGED, ACKNOWLEDGE, **FORGETS | {"dead_letters": [("a-1", "gave_up:timeout")]}),
+        seen(OPEN, ACKNOWLEDGED, ACKNOWLEDGE, dead_letters=FORGETS["dead_letters"]),
+        seen(OPEN, RESOLVED, ACKNOWLEDGE, **FORGETS),
+        seen(ACKNOWLEDGED, OPEN, ACKNOWLEDGE, **FORGETS),
+    ],
+    ids=["not said", "of another", "something else", "it keeps them", "a resolve", "the other way round"],
+)
+def test_otherwise_it_is_a_loss(evidence: Evidence):
+    assert {"lost": 1} == kinds(evidence)
 
 
 def test_a_second_incident_is_a_doubled_page():
@@ -156,12 +282,13 @@ def test_a_note_written_twice_is_found_and_two_notes_are_not():
     assert {"notes_doubled": 1} == kinds(replace(evidence, incidents=[twice]))
 
 
-def merged(moved: str, survivor: str, incident: str) -> Evidence:
+def merged(moved: str, survivor: str, incident: str, **more: object) -> Evidence:
     """Two alerts whose incidents became one."""
     other = AlertSeen("a-2", "critical", survivor, 100.0)
     into = IncidentSeen("Q2", key_of("a-2"), incident)
     away = replace(INCIDENT, status=RESOLVED, merged_into="Q2")
-    return Evidence(alerts=[replace(ALERT, status=moved), other], incidents=[away, into])
+    alerts = [replace(ALERT, status=moved), other]
+    return Evidence(alerts=alerts, incidents=[away, into], **more)  # type: ignore[arg-type]
 
 
 def test_merged_incidents_are_resolved_with_the_last_and_acknowledged_with_the_first():
@@ -170,6 +297,90 @@ def test_merged_incidents_are_resolved_with_the_last_and_acknowledged_with_the_f
     assert {} == kinds(merged(RESOLVED, RESOLVED, RESOLVED))
     assert {"lost": 1} == kinds(merged(RESOLVED, RESOLVED, OPEN))
     assert {"lost": 1} == kinds(merged(OPEN, RESOLVED, RESOLVED))
+
+
+def test_an_acknowledge_from_before_the_merge_changes_nothing_at_the_other_incident():
+    assert {} == kinds(merged(ACKNOWLEDGED, OPEN, OPEN))
+    assert {"lost": 1} == kinds(merged(OPEN, ACKNOWLEDGED, OPEN))
+    assert {"lost": 1} == kinds(merged(ACKNOWLEDGED, ACKNOWLEDGED, OPEN))
+    assert {"lost": 1} == kinds(merged(ACKNOWLEDGED, OPEN, RESOLVED))
+    assert {"lost": 1} == kinds(merged(OPEN, OPEN, ACKNOWLEDGED))
+
+
+def test_an_incident_that_people_opened_is_theirs_and_its_alerts_go_along():
+    def by_hand(alert: str, incident: str) -> dict[str, int]:
+        seen = merged(alert, RESOLVED, incident)
+        incidents = [seen.incidents[0], replace(seen.incidents[1], key="by hand")]
+        return kinds(replace(seen, alerts=seen.alerts[:1], incidents=incidents, by_hand=frozenset({"Q2"})))
+
+    assert [{}] * 5 == [by_hand(RESOLVED, s) for s in (OPEN, ACKNOWLEDGED, RESOLVED)] + [
+        by_hand(s, OPEN) for s in (OPEN, ACKNOWLEDGED)
+    ]
+    assert [{"lost": 1}] * 3 == [by_hand(OPEN, s) for s in (ACKNOWLEDGED, RESOLVED)] + [by_hand(ACKNOWLEDGED, RESOLVED)]
+
+
+def test_of_merged_incidents_too_truthvouch_may_refuse_and_forget():
+    assert {"refused": 1} == kinds(merged(RESOLVED, RESOLVED, OPEN, writes=[told_truthvouch(112, OPEN, 409)]))
+    assert {"write_lost": 1} == kinds(merged(OPEN, RESOLVED, ACKNOWLEDGED, **FORGETS))
+    assert {"lost": 1} == kinds(merged(OPEN, RESOLVED, RESOLVED, **FORGETS))
+    assert {"lost": 1} == kinds(merged(RESOLVED, OPEN, RESOLVED, writes=[told_truthvouch(112, OPEN, 409)]))
+
+
+def test_a_chain_of_merges_is_followed_to_its_end():
+    chain = merged(RESOLVED, RESOLVED, RESOLVED)
+    away, into = chain.incidents
+    third = AlertSeen("a-3", "critical", OPEN, 100.0)
+    last = IncidentSeen("Q3", key_of("a-3"), OPEN)
+    incidents = [away, replace(into, merged_into="Q3"), last]
+    whole = replace(chain, alerts=[*chain.alerts, third], incidents=incidents)
+    assert {} == kinds(whole)
+    assert {"lost": 1} == kinds(replace(whole, incidents=[*incidents[:2], replace(last, status=ACKNOWLEDGED)]))
+
+
+def left(*survivor: tuple[float, str], again_at: float = 130.0, merged_at: float = 120.0) -> Evidence:
+    """An alert whose incident was merged into another, with this past, and that got one of its own then."""
+    seen = merged(OPEN, RESOLVED, RESOLVED)
+    away, into = seen.incidents
+    away = replace(away, past=((105.0, ACKNOWLEDGED), (merged_at, RESOLVED)), opened_at=100.0)
+    own = replace(INCIDENT, incident_id="Q3", opened_at=again_at)
+    return replace(seen, incidents=[away, replace(into, past=survivor), own])
+
+
+def test_an_alert_merged_into_what_is_over_may_get_an_incident_of_its_own():
+    assert {"left_a_merge": 1} == kinds(left((125.0, RESOLVED)))
+    assert {"left_a_merge": 1} == kinds(left((125.0, RESOLVED), (127.0, OPEN)))
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        left(),
+        left((125.0, ACKNOWLEDGED)),
+        left((135.0, RESOLVED)),
+        left((110.0, RESOLVED), (112.0, OPEN)),
+    ],
+    ids=["never over", "in hand", "over later", "over before the merge"],
+)
+def test_an_alert_merged_into_what_is_not_over_gets_no_other_incident(evidence: Evidence):
+    assert {"doubled": 1} == {kind: n for kind, n in kinds(evidence).items() if kind != "lost"}
+
+
+def test_a_chain_is_over_when_its_end_is():
+    seen = left((125.0, RESOLVED))
+    away, into, own = seen.incidents
+    end = IncidentSeen("Q4", key_of("a-4"), RESOLVED, past=((128.0, RESOLVED),))
+    alerts = [*seen.alerts, AlertSeen("a-4", "critical", RESOLVED, 100.0)]
+    onward = replace(seen, alerts=alerts, incidents=[away, replace(into, merged_into="Q4"), end, own])
+    assert {"left_a_merge": 1} == kinds(onward)
+    still_open = [replace(away), replace(into, merged_into="Q4"), replace(end, past=()), own]
+    assert {"doubled": 1} == kinds(replace(onward, incidents=still_open))
+
+
+def test_two_alerts_apart_again_are_judged_apart():
+    seen = left((125.0, RESOLVED))
+    away, into, own = seen.incidents
+    still = [away, into, replace(own, status=RESOLVED)]
+    assert {"left_a_merge": 1, "lost": 1} == kinds(replace(seen, incidents=still))
 
 
 def test_a_log_that_is_not_fit_to_keep_fails_the_run():

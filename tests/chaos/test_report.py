@@ -4,8 +4,10 @@ from dataclasses import replace
 
 from tests.chaos.evidence import ACKNOWLEDGED, OPEN, RESOLVED, failed_looks_in, incidents_in, key_in, writes_in
 from tests.chaos.judge import Judge
-from tests.chaos.report import Outcome, figures, tell
+from tests.chaos.report import Outcome, as_json, figures, tell, to_prove
+from tests.chaos.settings import described, drawn
 from tests.chaos.test_judge import ACKNOWLEDGE, ALERT, created, seen
+from tests.chaos.verdict import Finding, Verdict
 
 
 def test_what_is_told_but_no_failure_lets_a_run_pass():
@@ -57,12 +59,50 @@ def test_calls_by_event_say_the_same_as_calls_by_rest():
 
 def test_an_incident_opened_by_event_keeps_its_key_when_it_is_merged():
     """A merge moves its alerts to the other incident, where they stand in the order of the alphabet."""
-    common = {"status": "triggered", "notes": [], "incident_key": None, "merged_into": None}
+    common = {"status": "triggered", "notes": [], "incident_key": None, "merged_into": None,
+              "created_at": "2026-05-04T09:00:00Z", "log": []}  # fmt: skip
     one, two = ({**common, "id": name, "alert_keys": [key]} for name, key in (("Q1", "k-a"), ("Q2", "k-b")))
     keys = {incident["id"]: key_in(incident) for incident in (one, two)}
     merged = {**one, "alert_keys": [], "merged_into": "Q2", "status": "resolved"}
-    seen = incidents_in({"incidents": [merged, {**two, "alert_keys": ["k-a", "k-b"]}]}, keys)
+    seen = incidents_in({"incidents": [{**two, "alert_keys": ["k-a", "k-b"]}, merged]}, keys)
     assert [("Q1", "k-a", "Q2"), ("Q2", "k-b", None)] == [(i.incident_id, i.key, i.merged_into) for i in seen]
+
+
+def test_the_past_of_an_incident_is_read_from_its_log():
+    """A repeated trigger, a note or an escalation is no change of status."""
+    summaries = ("trigger by x", "acknowledge by y", "annotate by y", "trigger by x", "unacknowledge by y",
+                 "resolve by y", "reopen by y", "escalate by y")  # fmt: skip
+    log = [{"at": f"2026-05-04T09:00:{second:02}Z", "summary": text} for second, text in enumerate(summaries)]
+    incident = {"id": "Q1", "status": "triggered", "notes": [], "incident_key": "k", "merged_into": None,
+                "created_at": "2026-05-04T09:00:00Z", "log": log}  # fmt: skip
+    (seen,) = incidents_in({"incidents": [incident]})
+    assert [(1, ACKNOWLEDGED), (4, OPEN), (5, RESOLVED), (6, OPEN)] == [
+        (at - seen.opened_at, status) for at, status in seen.past
+    ]
+
+
+def test_a_write_lasts_until_its_answer():
+    call = {"at": 1.0, "fault": None, "status": 200, "partner": "pagerduty", "method": "PUT", "path": "/incidents/Q1",
+            "body": {"incident": {"status": "resolved"}}, "milliseconds": 800.0}  # fmt: skip
+    assert [(1.0, 1.8)] == [(write.at, write.ended_at) for write in writes_in([call])]
+
+
+def test_failures_and_what_people_did_not_say_last_are_proved():
+    found = [Finding("lost", f"a-{number}", "") for number in (1, 1, 2, 3, 4)]
+    rest = [
+        Finding(kind, f"a-{n}", "") for n, kind in enumerate(("refused", "crossed", "left_a_merge", "overruled"), 5)
+    ]
+    assert ["a-1", "a-2", "a-3", "a-8", "a-6", "a-5"] == to_prove(Verdict([*found, *rest, Finding("doubled", "", "")]))
+
+
+def test_the_settings_are_in_the_report_of_people_and_of_machines():
+    evidence = replace(seen(), settings=drawn(7), dead_letters=[("a-1", "not_kept"), ("a-2", "not_kept")])
+    run = Outcome("sqlite", "rest", 7, evidence, Judge(evidence).verdict())
+    lines: list[str] = []
+    tell([run], lines.append)
+    assert f"sqlite: settings: {described(drawn(7))}" in lines
+    assert "2: not_kept 2" in next(line for line in lines if line.startswith("dead letters"))
+    assert drawn(7) == as_json(run)["settings"]
 
 
 def test_only_searches_by_key_that_were_not_answered_are_failed_looks():

@@ -47,6 +47,24 @@ def test_the_end_of_one_trouble_does_not_end_another():
     assert {"pagerduty": "send", "truthvouch": "send"} == partners.modes
 
 
+def test_one_partners_webhooks_can_be_held_and_released_alone():
+    troubles, partners = violence()
+    troubles.hold(HOLD)
+    troubles.hold({**HOLD, "partners": ("truthvouch",)})
+    troubles._release({}, ("pagerduty", "truthvouch"))
+    assert {"pagerduty": "send", "truthvouch": "hold"} == partners.modes
+    troubles._release({}, ("truthvouch",))
+    assert {"pagerduty": "send", "truthvouch": "send"} == partners.modes
+    troubles.hold(HOLD)
+    assert {"pagerduty": "hold", "truthvouch": "hold"} == partners.modes
+
+
+def test_what_comes_late_is_of_one_partner_and_late_for_seconds():
+    late = [m.facts for m in plan(7, 300, "sqlite") if "partners" in m.facts]
+    assert {("pagerduty",), ("truthvouch",)} == {facts["partners"] for facts in late}
+    assert all(facts["lasts"] >= 2.5 and (facts["flush"]["partner"],) == facts["partners"] for facts in late)
+
+
 def test_at_the_end_every_webhook_flows_and_what_was_held_is_sent():
     troubles, partners = violence()
     for _ in range(2):

@@ -6,6 +6,8 @@ from functools import cached_property
 
 FAILING = ("lost", "doubled", "undeserved", "inverted", "notes_doubled", "log")
 """A run passes when it found none of these."""
+DOUBTFUL = ("overruled", "contested", "crossed", "refused")
+"""No failure, but worth a look, the first most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,11 +50,12 @@ class Violence:
 
     def hold(self, facts: dict[str, Any]) -> None:
         """Keep webhooks back for a while and send them in another order, some of them again."""
-        self._divert("hold", PARTNERS)
-        self._after(facts["lasts"], lambda: self._release(facts["flush"]))
+        partners = facts.get("partners", PARTNERS)
+        self._divert("hold", partners)
+        self._after(facts["lasts"], lambda: self._release(facts["flush"], partners))
 
-    def _release(self, flush: dict[str, Any]) -> None:
-        self._end_diversion("hold", PARTNERS)
+    def _release(self, flush: dict[str, Any], partners: Sequence[str] = PARTNERS) -> None:
+        self._end_diversion("hold", partners)
         self.partners.order("webhooks/flush", flush)
 
     def drop(self, facts: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,10 @@ GROUP BY a.application_name, l.pid
 class ChaosWorld:
     """On SQLite the one command that starts everything; on PostgreSQL web processes, and three workers apart."""
 
-    def __init__(self, folder: Path, database_url: str, reconcile_seconds: int = 2, via: str = "rest") -> None:
+    def __init__(
+        self, folder: Path, database_url: str, reconcile_seconds: int = 2, via: str = "rest",
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.store = "postgres" if database_url else "sqlite"
         port = free_port()
         self.sandbox = Sandbox(folder, f"http://127.0.0.1:{port}")
@@ -46,12 +49,14 @@ class ChaosWorld:
         self.bridge.config.write_text(f"pagerduty: {{via: {via}}}\n{READ_ALL}", "utf-8")
         self.looks = Looks(self.bridge.log)
         self._database_url = database_url
+        self._settings = dict(settings or {})
         self._workers: dict[str, Tree] = {}
         self._dead: set[int] = set()
         self._looked_at = 0.0
 
     def start(self) -> None:
         """Everything, and wait until it can do its work."""
+        self.sandbox.post("settings", self._settings)
         self.bridge.start(ready=False)
         for number in range(WORKERS if self._database_url else 0):
             self._start_worker(f"chaos-worker-{number}")
@@ -112,10 +117,18 @@ class ChaosWorld:
 
     def timeline(self, alert_id: str) -> list[dict[str, Any]]:
         """What the bridge itself tells about an alert."""
+        return self._command("timeline", alert_id)
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """What the bridge gave up, by its own account."""
+        return self._command("dead-letters", "list")
+
+    def _command(self, *words: str) -> list[dict[str, Any]]:
+        """The answer of ``truthvouch ... --json``."""
         environment = {name: value for name, value in self.bridge.environment.items() if value}
-        command = [*map(str, COMMAND), "timeline", alert_id, "--json"]
-        told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
-        lines: list[dict[str, Any]] = json.loads(told.stdout or "[]")
+        command = [*map(str, COMMAND), *words, "--json"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+        lines: list[dict[str, Any]] = json.loads(done.stdout or "[]")
         return lines
 
     def close(self) -> None:
@@ -128,10 +141,14 @@ class ChaosWorld:
 
 @contextmanager
 def chaos_world(
-    folder: Path, database_url: str = "", reconcile_seconds: int = 2, via: str = "rest"
+    folder: Path,
+    database_url: str = "",
+    reconcile_seconds: int = 2,
+    via: str = "rest",
+    settings: Mapping[str, Any] | None = None,
 ) -> Iterator[ChaosWorld]:
     """A running world in this folder; nothing of it is left afterwards but the files."""
-    world = ChaosWorld(folder, database_url, reconcile_seconds, via)
+    world = ChaosWorld(folder, database_url, reconcile_seconds, via, settings)
     try:
         world.start()
         yield world

@@ -32,6 +32,37 @@ def test_the_list_is_the_callers():
     assert (Done(None), True) == (judge(answer(204), ok={204}), isinstance(judge(answer(200), ok={204}), Refused))
 
 
+@pytest.mark.parametrize(
+    ("date", "at"),
+    [
+        ("Thu, 15 Jan 2026 09:58:07 GMT", datetime(2026, 1, 15, 9, 58, 7, tzinfo=UTC)),
+        ("Thursday, 15-Jan-26 09:58:07 GMT", datetime(2026, 1, 15, 9, 58, 7, tzinfo=UTC)),
+        ("Thu Jan 15 09:58:07 2026", datetime(2026, 1, 15, 9, 58, 7, tzinfo=UTC)),
+        ("Thu, 15 Jan 2026 10:58:07 +0100", datetime(2026, 1, 15, 9, 58, 7, tzinfo=UTC)),
+        ("Thu, 15 Jan 2026 09:58:07 -0000", datetime(2026, 1, 15, 9, 58, 7, tzinfo=UTC)),
+        ("2026-01-15T09:58:07.9Z", datetime(2026, 1, 15, 9, 58, 7, tzinfo=UTC)),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+        ("Thu, 32 Jan 2026 09:58:07 GMT", None),
+        ("Thu, 15 Jan 2026 09:58:07 +9999", None),
+        ("Thu", None),
+        ("yesterday", None),
+        ("", None),
+        ("é", None),
+    ],
+)
+def test_a_yes_says_what_the_partners_own_clock_was(date, at):
+    assert Done(None, at) == judge(answer(200, date=date))
+    assert at is None or at.tzinfo is UTC
+
+
+def test_without_a_date_the_partners_clock_is_not_known():
+    assert Done(None, None) == judge(answer(200))
+
+
+def test_another_reading_of_an_answer_was_given_at_the_same_time():
+    assert Done("read", NOW) == Done({"a": 1}, NOW).with_value("read")
+
+
 def test_a_web_page_is_no_yes():
     page = answer(200, b"<html>log in</html>", content_type="text/html; charset=utf-8")
     assert Retry("unreadable_answer", unclear=True) == judge(page)

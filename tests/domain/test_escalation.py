@@ -1,4 +1,4 @@
-"""The tables of a climb: every word, every look, every answer; due times increase, and no level has its turn twice."""
+"""The tables of a climb: every event, every look, every answer; due times increase, and no level has its turn twice."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,34 +11,40 @@ from hypothesis import strategies as st
 from app.domain.account import OnCall
 from app.domain.escalation import (
     LOOK_AGAIN,
-    REGISTERS,
+    STATES,
+    STILL,
     Climb,
     Course,
     Move,
     Rung,
     State,
     armed,
+    by_itself,
     course_of,
     finished,
     flapped,
     followed,
     heard,
+    implies_a_resolve,
     level_at,
 )
 from app.domain.escalation_answer import asked_again, moved, set_back, skipped
 from app.domain.escalation_plan import plan, who
 from app.domain.escalation_step import Go, Skip, has_arrived, is_low, looked, next_move, standing_at
 from app.domain.incident import IncidentFacts
-from app.domain.link import Clock
 from app.domain.names import AlertId, IncidentId, LinkId, Status
 from app.domain.outcome import BUDGET_SPENT, Held, Refused, Retry
 from app.domain.rulebook import Escalation, EscalationLevel
+from app.domain.side_state import SETTLING, SideState
+from app.domain.transitions import INCIDENT_MOVES
 from app.domain.words import IncidentVerb, IncidentWord
 
 START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 COURSE = Course("PMGMT", (Rung(900), Rung(1800)))
 Q1 = IncidentId("Q1")
 LINKED = armed(Climb(Q1, COURSE, START, LinkId(1), AlertId("a1")))
+STRANGE = armed(Climb(Q1, COURSE, START))
+"""No link knows its incident."""
 NOW = START + timedelta(hours=2)
 ON_CALL = (OnCall("PMGMT", 1, "CLEO", "Cleo"), OnCall("PMGMT", 2, "DAN", "Dan"), OnCall("PMGMT", 3, "EVE"))
 
@@ -57,18 +63,25 @@ def facts(status: Status = Status.OPEN, policy: str = "PTEAM", assigned: tuple[s
     )
 
 
-# ------------------------------------------------------------------------------------------------------- words
+# ------------------------------------------------------------------------------------------------------- events
 
 
-def test_the_table_of_words_is_total() -> None:
-    assert set(IncidentVerb) == set(REGISTERS)
+def later(minutes: float) -> datetime:
+    """So long after everything was received."""
+    return NOW + timedelta(minutes=minutes)
+
+
+def test_the_table_of_events_says_which_can_move_it() -> None:
+    said_or_seen = {verb for verb, move in INCIDENT_MOVES.items() if move.status and not move.first_only}
+    assert set(IncidentVerb) - STILL == said_or_seen | {IncidentVerb.MERGED, IncidentVerb.READ}
+    assert set(Status) == set(STATES)
 
 
 @pytest.mark.parametrize(
     ("verb", "state", "reason", "due"),
     [
         (IncidentVerb.TRIGGERED, State.RUNNING, "", at(15)),
-        (IncidentVerb.ACKNOWLEDGED, State.PAUSED, "acknowledged", None),
+        (IncidentVerb.ACKNOWLEDGED, State.PAUSED, "acknowledged", NOW + LOOK_AGAIN),
         (IncidentVerb.UNACKNOWLEDGED, State.RUNNING, "", at(15)),
         (IncidentVerb.RESOLVED, State.FINISHED, "resolved", None),
         (IncidentVerb.REOPENED, State.RUNNING, "", at(15)),
@@ -78,34 +91,37 @@ def test_the_table_of_words_is_total() -> None:
         (IncidentVerb.MENTIONED, State.RUNNING, "", at(15)),
     ],
 )
-def test_what_a_word_makes_of_a_running_climb(
+def test_what_an_event_makes_of_a_running_climb(
     verb: IncidentVerb, state: State, reason: str, due: datetime | None
 ) -> None:
-    after = heard(LINKED, word(verb), NOW)
+    after = heard(STRANGE, word(verb), NOW)
     assert (state, reason, due) == (after.state, after.reason, after.due_at)
-    assert after == heard(after, word(verb), NOW)
+    again = heard(after, word(verb), NOW)
+    assert after == replace(again, incident_side=after.incident_side)
+    assert after.incident_side.status is again.incident_side.status
 
 
-PAUSED = heard(replace(LINKED, fired=1, placed=True), word(IncidentVerb.ACKNOWLEDGED, 20), NOW)
-OVER = heard(LINKED, word(IncidentVerb.RESOLVED, 20), NOW)
+PAUSED = heard(replace(STRANGE, fired=1, placed=True), word(IncidentVerb.ACKNOWLEDGED, 20), at(20))
+OVER = heard(STRANGE, word(IncidentVerb.RESOLVED, 20), at(20))
 
 
 @pytest.mark.parametrize(
     ("climb", "said", "state", "due", "fired"),
     [
-        (PAUSED, word(IncidentVerb.UNACKNOWLEDGED, 21), State.RUNNING, at(51), 1),
-        (PAUSED, word(IncidentVerb.UNACKNOWLEDGED, 19), State.PAUSED, None, 1),
-        (PAUSED, word(IncidentVerb.READ, 21, Status.OPEN), State.RUNNING, at(51), 1),
-        (PAUSED, word(IncidentVerb.READ, 19, Status.OPEN), State.PAUSED, None, 1),
+        (PAUSED, word(IncidentVerb.UNACKNOWLEDGED, 21), State.RUNNING, later(30), 1),
+        (PAUSED, word(IncidentVerb.UNACKNOWLEDGED, 19), State.PAUSED, at(25), 1),
+        (PAUSED, word(IncidentVerb.READ, 21, Status.OPEN), State.RUNNING, later(30), 1),
+        (PAUSED, replace(word(IncidentVerb.READ, 21, Status.OPEN), read_at=at(19)), State.PAUSED, at(25), 1),
         (PAUSED, word(IncidentVerb.READ, 21, Status.RESOLVED), State.FINISHED, None, 1),
-        (PAUSED, word(IncidentVerb.REOPENED, 21), State.RUNNING, at(51), 1),
-        (OVER, word(IncidentVerb.REOPENED, 21), State.RUNNING, at(36), 0),
-        (OVER, word(IncidentVerb.REOPENED, 20), State.FINISHED, None, 0),
-        (OVER, word(IncidentVerb.READ, 30, Status.OPEN), State.RUNNING, at(45), 0),
-        (OVER, word(IncidentVerb.UNACKNOWLEDGED, 30), State.FINISHED, None, 0),
-        (finished(LINKED, "cancelled"), word(IncidentVerb.UNACKNOWLEDGED, 30), State.FINISHED, None, 0),
-        (finished(LINKED, "low_urgency"), word(IncidentVerb.REOPENED, 30), State.FINISHED, None, 0),
-        (finished(OVER, "low_urgency"), word(IncidentVerb.REOPENED, 30), State.RUNNING, at(45), 0),
+        (PAUSED, word(IncidentVerb.REOPENED, 20), State.PAUSED, NOW + SETTLING, 1),
+        (OVER, word(IncidentVerb.REOPENED, 21), State.RUNNING, later(15), 0),
+        (OVER, word(IncidentVerb.REOPENED, 19), State.FINISHED, None, 0),
+        (OVER, word(IncidentVerb.REOPENED, 20), State.FINISHED, NOW + SETTLING, 0),
+        (OVER, replace(word(IncidentVerb.REOPENED), at=None), State.FINISHED, NOW + SETTLING, 0),
+        (OVER, word(IncidentVerb.READ, 30, Status.OPEN), State.RUNNING, later(15), 0),
+        (finished(STRANGE, "cancelled"), word(IncidentVerb.UNACKNOWLEDGED, 30), State.FINISHED, None, 0),
+        (finished(STRANGE, "low_urgency"), word(IncidentVerb.REOPENED, 30), State.FINISHED, None, 0),
+        (finished(OVER, "low_urgency"), word(IncidentVerb.REOPENED, 30), State.RUNNING, later(15), 0),
     ],
 )
 def test_what_starts_the_clock_again(
@@ -116,45 +132,108 @@ def test_what_starts_the_clock_again(
 
 
 @pytest.mark.parametrize("order", list(permutations(range(4))))
-def test_the_order_in_which_words_arrive_does_not_matter_to_where_it_stands(order: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("ahead", [-10, 0, 10])
+def test_the_order_in_which_events_arrive_does_not_matter_to_where_it_stands(
+    order: tuple[int, ...], ahead: float
+) -> None:
     words = [
-        word(IncidentVerb.ACKNOWLEDGED, 1),
-        word(IncidentVerb.UNACKNOWLEDGED, 2),
-        word(IncidentVerb.RESOLVED, 3),
-        word(IncidentVerb.REOPENED, 4),
+        word(IncidentVerb.ACKNOWLEDGED, ahead + 1),
+        word(IncidentVerb.UNACKNOWLEDGED, ahead + 2),
+        word(IncidentVerb.RESOLVED, ahead + 3),
+        word(IncidentVerb.REOPENED, ahead + 4),
     ]
-    climb = LINKED
+    climb = STRANGE
     for place in order:
-        climb = heard(climb, words[place], NOW)
-    assert (State.RUNNING, at(19), 0) == (climb.state, climb.due_at, climb.fired)
+        climb = heard(climb, words[place], at(5 + place))
+    assert (State.RUNNING, 0) == (climb.state, climb.fired)
+    assert climb.clock_at in (START, *(at(5 + place) for place in order))
+    assert climb.due_at == level_at(climb)
 
 
-AGAIN = heard(OVER, word(IncidentVerb.REOPENED, 21), NOW)
+AGAIN = heard(OVER, word(IncidentVerb.REOPENED, 21), at(21))
 
 
-@pytest.mark.parametrize(
-    "said", [word(IncidentVerb.REOPENED, 30), word(IncidentVerb.RESOLVED, 20.5), word(IncidentVerb.REOPENED, 21)]
-)
+@pytest.mark.parametrize("said", [word(IncidentVerb.RESOLVED, 20.5), word(IncidentVerb.REOPENED, 21)])
 def test_what_is_told_of_an_old_resolve_and_its_reopen_begins_nothing_anew(said: IncidentWord) -> None:
     climb = moved(AGAIN, Move(1, "PMGMT", 1, at(36)), at(36))
     after = heard(climb, said, NOW)
     assert (1, at(66), State.RUNNING) == (after.fired, after.due_at, after.state)
 
 
-def test_a_resolve_that_is_told_after_its_reopen_begins_anew() -> None:
+@pytest.mark.parametrize("acknowledged", [False, True])
+def test_a_resolve_that_is_told_after_its_reopen_or_never_begins_anew(acknowledged: bool) -> None:
     climb = moved(AGAIN, Move(1, "PMGMT", 1, at(36)), at(36))
-    climb = heard(heard(climb, word(IncidentVerb.REOPENED, 50), NOW), word(IncidentVerb.RESOLVED, 40), NOW)
-    assert (0, at(65), State.RUNNING) == (climb.fired, climb.due_at, climb.state)
+    if acknowledged:
+        climb = heard(climb, word(IncidentVerb.ACKNOWLEDGED, 39), at(39))
+    climb = heard(climb, word(IncidentVerb.REOPENED, 50), NOW)
+    assert (0, later(15), State.RUNNING) == (climb.fired, climb.due_at, climb.state)
+    assert climb == heard(climb, word(IncidentVerb.RESOLVED, 40), later(1))
 
 
-def test_a_climb_of_an_older_version_knows_by_its_clock_what_is_history() -> None:
-    old = replace(AGAIN, begun_at=None)
-    assert AGAIN.due_at == heard(old, word(IncidentVerb.REOPENED, 30), NOW).due_at
-    after = heard(heard(old, word(IncidentVerb.RESOLVED, 40), NOW), word(IncidentVerb.REOPENED, 50), NOW)
-    assert at(65) == after.due_at
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        (SideState(Status.OPEN, at(40)), True),
+        (SideState(Status.ACKNOWLEDGED, at(40)), True),
+        (SideState(Status.RESOLVED, at(40)), False),
+        (SideState(), False),
+        (SideState(Status.OPEN, at(50)), False),
+        (SideState(Status.OPEN), False),
+        # Our own create; our own reopen, before and after it was seen.
+        (SideState(Status.OPEN, at(40), by_us=True), True),
+        (SideState(Status.OPEN, at(40), by_us=True, previous=Status.RESOLVED), False),
+        (SideState(Status.OPEN, at(40), by_us=True, previous=Status.RESOLVED, confirmed=True), True),
+    ],
+)
+def test_a_later_reopen_of_what_is_not_resolved_implies_a_resolve(known: SideState, expected: bool) -> None:
+    assert expected is implies_a_resolve(known, word(IncidentVerb.REOPENED, 50), NOW)
+    assert not implies_a_resolve(known, word(IncidentVerb.UNACKNOWLEDGED, 50), NOW)
 
 
-FLAP = Clock(resolved_at=at(14), reopened_at=at(17))
+ACKED = followed(replace(LINKED, fired=1, placed=True), Status.ACKNOWLEDGED, 0, at(20))
+CLOSED = followed(LINKED, Status.RESOLVED, 0, at(20))
+
+
+@pytest.mark.parametrize(
+    ("climb", "status", "life", "state", "due", "fired"),
+    [
+        (LINKED, Status.OPEN, 0, State.RUNNING, at(15), 0),
+        (LINKED, Status.ACKNOWLEDGED, 0, State.PAUSED, None, 0),
+        (LINKED, Status.RESOLVED, 0, State.FINISHED, None, 0),
+        (ACKED, Status.ACKNOWLEDGED, 0, State.PAUSED, None, 1),
+        (ACKED, Status.OPEN, 0, State.RUNNING, later(30), 1),
+        (ACKED, Status.RESOLVED, 0, State.FINISHED, None, 1),
+        (ACKED, Status.OPEN, 1, State.RUNNING, later(15), 0),
+        (ACKED, Status.ACKNOWLEDGED, 1, State.PAUSED, None, 0),
+        (ACKED, Status.RESOLVED, 1, State.FINISHED, None, 1),
+        (CLOSED, Status.OPEN, 1, State.RUNNING, later(15), 0),
+        (CLOSED, Status.ACKNOWLEDGED, 1, State.PAUSED, None, 0),
+        (CLOSED, Status.RESOLVED, 1, State.FINISHED, None, 0),
+        (replace(LINKED, fired=1, clock_at=at(15), due_at=at(45)), Status.OPEN, 1, State.RUNNING, later(15), 0),
+        (finished(LINKED, "cancelled"), Status.ACKNOWLEDGED, 0, State.FINISHED, None, 0),
+        (finished(ACKED, "cancelled"), Status.OPEN, 0, State.FINISHED, None, 1),
+        (finished(CLOSED, "low_urgency"), Status.OPEN, 1, State.RUNNING, later(15), 0),
+    ],
+)
+def test_it_follows_its_links_and_counts_from_our_receipt(
+    climb: Climb, status: Status, life: int, state: State, due: datetime | None, fired: int
+) -> None:
+    after = followed(climb, status, life, NOW)
+    assert (state, due, fired, life) == (after.state, after.due_at, after.fired, after.life)
+    assert after == followed(after, status, life, later(1))
+
+
+@given(st.lists(st.tuples(st.sampled_from(Status), st.booleans(), st.booleans()), max_size=12))
+def test_after_whatever_its_links_say_it_stands_as_they_do(told: list[tuple[Status, bool, bool]]) -> None:
+    climb, now = LINKED, START
+    for status, reopened, acts in told:
+        now += timedelta(minutes=16)
+        climb = followed(climb, status, climb.life + reopened, now)
+        assert STATES[status] is climb.state
+        assert climb.clock_at <= now
+        if acts and climb.next_level and climb.due_at:
+            climb = replace(climb, course=Course("PMGMT", (Rung(900),) * (climb.fired + 2)))
+            climb = moved(climb, Move(climb.fired + 1, "PMGMT", 1, now), now)
 
 
 @pytest.mark.parametrize(
@@ -167,22 +246,23 @@ FLAP = Clock(resolved_at=at(14), reopened_at=at(17))
     ],
 )
 def test_a_flap_leaves_it_where_it_was(climb: Climb, due: datetime, fired: int) -> None:
-    after = flapped(climb, FLAP)
+    after = flapped(climb, Status.OPEN, 1, at(17))
     assert (due, fired, State.RUNNING) == (after.due_at, after.fired, after.state)
-    assert after == followed(after, FLAP)
-    assert State.PAUSED is flapped(PAUSED, replace(FLAP, acknowledged_at=at(20))).state
-    assert "cancelled" == flapped(finished(LINKED, "cancelled"), FLAP).reason
+    assert after == followed(after, Status.OPEN, 1, NOW)
+    assert replace(ACKED, life=1) == flapped(ACKED, Status.ACKNOWLEDGED, 1, at(17))
+    assert "cancelled" == flapped(finished(LINKED, "cancelled"), Status.OPEN, 1, at(17)).reason
 
 
 def test_a_reopened_matter_takes_todays_levels_and_a_wish_its_own() -> None:
     today = Course("PNEW", (Rung(60),))
     assert today == heard(OVER, word(IncidentVerb.REOPENED, 21), NOW, today).course
+    assert today == followed(CLOSED, Status.OPEN, 1, NOW, today).course
     assert COURSE == heard(replace(OVER, by="dana"), word(IncidentVerb.REOPENED, 21), NOW, today).course
 
 
 def test_only_a_strange_incident_is_looked_at_while_somebody_has_it_in_hand() -> None:
-    stranger = armed(Climb(Q1, COURSE, START))
-    assert at(1) + LOOK_AGAIN == heard(stranger, word(IncidentVerb.ACKNOWLEDGED), NOW).due_at
+    assert NOW + LOOK_AGAIN == heard(STRANGE, word(IncidentVerb.ACKNOWLEDGED), NOW).due_at
+    assert None is followed(LINKED, Status.ACKNOWLEDGED, 0, NOW).due_at
 
 
 def test_the_rulebooks_levels_in_seconds() -> None:
@@ -194,16 +274,13 @@ def test_the_rulebooks_levels_in_seconds() -> None:
 # ------------------------------------------------------------------------------------------------------- looks
 
 
+@pytest.mark.parametrize("climb", [LINKED, STRANGE])
 @pytest.mark.parametrize("status", Status)
 @pytest.mark.parametrize("ours", [None, *Status])
-def test_it_runs_only_while_nobody_at_either_side_has_it_in_hand(status: Status, ours: Status | None) -> None:
-    said = {
-        None: None,
-        Status.OPEN: Clock(),
-        Status.ACKNOWLEDGED: Clock(acknowledged_at=at(3)),
-        Status.RESOLVED: Clock(resolved_at=at(3)),
-    }[ours]
-    after = looked(LINKED, facts(status), said, at(15))
+def test_it_runs_only_while_nobody_at_either_side_has_it_in_hand(
+    climb: Climb, status: Status, ours: Status | None
+) -> None:
+    after = looked(climb, facts(status), ours, at(15))
     furthest = max(status, ours or Status.OPEN, key=lambda one: one.rung)
     expected = {
         Status.OPEN: (State.RUNNING, ""),
@@ -213,9 +290,70 @@ def test_it_runs_only_while_nobody_at_either_side_has_it_in_hand(status: Status,
     assert expected[furthest] == (after.state, after.reason)
 
 
-def test_what_pagerduty_shows_counts_even_against_a_newer_word() -> None:
+def test_what_pagerduty_shows_counts_even_against_a_newer_event() -> None:
     climb = heard(OVER, word(IncidentVerb.REOPENED, 30), NOW)
     assert State.FINISHED is looked(climb, facts(Status.RESOLVED), None, NOW).state
+    assert (
+        State.FINISHED is looked(followed(CLOSED, Status.OPEN, 1, NOW), facts(Status.RESOLVED), Status.OPEN, NOW).state
+    )
+
+
+@pytest.mark.parametrize("ours", [None, Status.ACKNOWLEDGED])
+def test_a_read_that_shows_it_open_takes_back_nothing_that_its_links_say(ours: Status | None) -> None:
+    assert ACKED == looked(ACKED, facts(), ours, NOW)
+
+
+@pytest.mark.parametrize(
+    ("shown", "said", "state", "fired"),
+    [
+        (Status.ACKNOWLEDGED, word(IncidentVerb.UNACKNOWLEDGED, 21), State.RUNNING, 1),
+        (Status.ACKNOWLEDGED, word(IncidentVerb.UNACKNOWLEDGED, -1), State.PAUSED, 1),
+        (Status.RESOLVED, word(IncidentVerb.REOPENED, 21), State.RUNNING, 0),
+        (Status.RESOLVED, word(IncidentVerb.READ, 30, Status.OPEN), State.RUNNING, 0),
+    ],
+)
+def test_what_a_read_showed_and_no_link_knows_is_taken_back_by_the_incident_alone(
+    shown: Status, said: IncidentWord, state: State, fired: int
+) -> None:
+    climb = looked(replace(LINKED, fired=1), facts(shown), Status.OPEN, at(20))
+    assert climb == followed(climb, Status.OPEN, 0, NOW)
+    after = heard(climb, said, NOW)
+    assert (state, fired) == (after.state, after.fired)
+
+
+@pytest.mark.parametrize("shown", [Status.ACKNOWLEDGED, Status.RESOLVED])
+def test_what_its_links_have_learned_too_is_theirs_to_take_back(shown: Status) -> None:
+    climb = followed(looked(LINKED, facts(shown), Status.OPEN, at(20)), shown, 0, at(21))
+    assert (STATES[shown], None) == (climb.state, climb.incident_side.status)
+    assert State.RUNNING is followed(climb, Status.OPEN, 0, NOW).state
+
+
+SEEN = looked(STRANGE, replace(facts(), status_changed_at=None), None, at(10))
+
+
+@pytest.mark.parametrize("told", [IncidentVerb.ACKNOWLEDGED, IncidentVerb.RESOLVED])
+def test_what_goes_forward_counts_until_a_read_says_otherwise(told: IncidentVerb) -> None:
+    hinted = heard(SEEN, word(told, 12), at(12))
+    assert (at(12) + SETTLING, True) == (hinted.due_at, hinted.state is not State.RUNNING)
+    shown = Status(told.value)
+    assert hinted.state is looked(hinted, facts(shown), None, at(13)).state
+    assert (State.RUNNING, at(28)) == ((back := looked(hinted, facts(), None, at(13))).state, back.due_at)
+
+
+def test_what_its_links_do_not_speak_for_any_more_is_read() -> None:
+    closed, acked = by_itself(CLOSED), by_itself(ACKED)
+    for climb, told in ((closed, IncidentVerb.REOPENED), (acked, IncidentVerb.UNACKNOWLEDGED)):
+        hinted = heard(climb, word(told, 30), NOW)
+        assert (climb.state, NOW + SETTLING) == (hinted.state, hinted.due_at)
+        assert State.RUNNING is looked(hinted, facts(), None, later(1)).state
+    assert LINKED is by_itself(LINKED)
+
+
+def test_a_look_at_what_is_over_leaves_it_so() -> None:
+    hinted = heard(OVER, word(IncidentVerb.REOPENED, 20), NOW)
+    over, anew = (looked(hinted, facts(status), None, later(1)) for status in (Status.RESOLVED, Status.OPEN))
+    assert ("resolved", None) == (over.reason, over.due_at)
+    assert (State.RUNNING, later(16)) == (anew.state, anew.due_at)
 
 
 def test_low_urgency_matters_only_to_a_climb_that_runs() -> None:
@@ -322,7 +460,7 @@ def test_a_move_that_was_on_time_counts_from_its_own_time() -> None:
 
 
 def test_what_was_done_while_somebody_acknowledged_counts_and_stays_paused() -> None:
-    acked = heard(replace(LINKED, move=Move(1, "PMGMT", 1, at(15))), word(IncidentVerb.ACKNOWLEDGED, 15), NOW)
+    acked = followed(replace(LINKED, move=Move(1, "PMGMT", 1, at(15))), Status.ACKNOWLEDGED, 0, NOW)
     after = moved(acked, Move(1, "PMGMT", 1, at(15)), at(15))
     assert (State.PAUSED, 1, None) == (after.state, after.fired, after.due_at)
 

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.effects import AddNote, ConfirmResolve, Effect, LookForIncident, OpenIncident, SetAlert, SetIncident
+from app.domain.effects import (
+    AddNote,
+    Effect,
+    LookForIncident,
+    OpenIncident,
+    ReadAlert,
+    ReadIncident,
+    ReadNote,
+    SetAlert,
+    SetIncident,
+)
 from app.domain.names import Status
 from app.domain.retry import MAX_ASKED_DELAY, MIN_DELAY, RANKS, named, next_try, overtakes, turned_away, waiting
 
@@ -16,7 +26,9 @@ EFFECTS: list[Effect] = [
     OpenIncident(False),
     LookForIncident(),
     *STATUSES,
-    ConfirmResolve(),
+    ReadIncident(),
+    ReadAlert(),
+    ReadNote("PNOTE"),
     AddNote("deadbeef", "x"),
     *[SetAlert(status, None) for status in Status],
 ]
@@ -52,7 +64,7 @@ def test_every_effect_has_its_rank() -> None:
     [
         (SetIncident(Status.OPEN), "AddNote", True),
         (SetIncident(Status.ACKNOWLEDGED), "AddNote", True),
-        (SetIncident(Status.RESOLVED), "ConfirmResolve", True),
+        (SetIncident(Status.RESOLVED), "ReadIncident", True),
         (SetIncident(Status.OPEN), "SetIncident resolved", True),
         (AddNote("r", "x"), "SetIncident resolved", False),
         (SetIncident(Status.ACKNOWLEDGED), "SetIncident resolved", False),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 
 from app.domain.alert import Alert
-from app.domain.link import Link, Moment
+from app.domain.link import HISTORY_LIMIT, Link, Moment, remembering
 from app.domain.names import AlertId, Side, Urgency, incident_key
 from app.domain.rulebook import Decision, Sla
 from app.domain.stats import COUNTS, Stats, fold, frame
@@ -473,6 +473,222 @@ def _named(one: Record) -> tuple[object, ...]:
     return one.severity, one.rule, one.reason, one.urgency, one.service_id
 
 
+# ------------------------------------------------------------------------------------------ clocks that differ
+
+A_DAY_LATER = T + timedelta(days=1)
+
+
+def happened(
+    minutes: float, what: str, side: Side, ahead: float = 0, late: float = 0, author: str | None = None
+) -> Moment:
+    """What happened so long after ten o'clock, at a side whose clock is so far ahead; its webhook took so long."""
+    really = T + timedelta(minutes=minutes)
+    return Moment(really + timedelta(minutes=ahead), what, side, author, really + timedelta(minutes=late))
+
+
+def known(*moments: Moment) -> Record:
+    return replace(record((T, "triggered")), moments=moments)
+
+
+def times(*moments: Moment) -> tuple[str, float | None, float | None]:
+    stood = course(known(*moments), A_DAY_LATER)
+    assert stood is not None
+    return stood.status, stood.minutes_to_acknowledge, stood.minutes_to_resolve
+
+
+@pytest.mark.parametrize(("pagerduty", "truthvouch"), [(0, 0), (6, -4), (-4, 6), (10, 0), (0, 10), (-14, -14)])
+def test_acknowledged_in_truthvouch_and_resolved_in_pagerduty_with_clocks_ten_minutes_apart(
+    pagerduty: float, truthvouch: float
+):
+    """Triggered 10:00 and known 10:00:03; acknowledged 10:04 and known 10:04:30; resolved 10:30 and known 10:37.
+
+    The acknowledge is measured from receipt to receipt, 4 min 27 s; the resolve by PagerDuty's own clock, 30 min."""
+    story = (
+        happened(0, "triggered", PD, ahead=pagerduty, late=0.05),
+        happened(4, "acknowledged", TV, ahead=truthvouch, late=0.5, author="Bo"),
+        happened(30, "resolved", PD, ahead=pagerduty, late=7, author="Ada"),
+    )
+    assert ("resolved", 4.45, 30.0) == times(*story)
+    seen = stats_of([known(*story)], march())
+    assert (1, 1, 0) == (seen.acknowledged, seen.resolved, seen.never_acknowledged)
+    assert (4.45, 30.0) == (seen.to_acknowledge.mean, seen.to_resolve.mean)
+    assert ((1, 0, 0, 0, 0, 0), (0, 0, 1, 0, 0, 0)) == (seen.acknowledge_times, seen.resolve_times)
+
+
+@pytest.mark.parametrize("ahead", [0, 10, -10])
+def test_acknowledged_and_resolved_in_pagerduty_its_own_times_count_however_late_they_were_heard(ahead: float):
+    story = (
+        happened(0, "triggered", PD, ahead, late=0.05),
+        happened(5, "acknowledged", PD, ahead, late=35),
+        happened(30, "resolved", PD, ahead, late=12),
+    )
+    assert ("resolved", 5.0, 30.0) == times(*story)
+
+
+@pytest.mark.parametrize("ahead", [0, 10, -10])
+def test_acknowledged_and_resolved_in_truthvouch_both_are_measured_by_receipt(ahead: float):
+    """The incident is PagerDuty's: known 10:00:30; acknowledged, known 10:06; resolved, known 10:21."""
+    story = (
+        happened(0, "triggered", PD, late=0.5),
+        happened(5, "acknowledged", TV, ahead, late=1),
+        happened(20, "resolved", TV, ahead, late=1),
+    )
+    assert ("resolved", 5.5, 20.5) == times(*story)
+
+
+def test_a_moment_that_an_older_version_stored_has_its_own_time_for_a_receipt():
+    trigger, acknowledge = Moment(T, "triggered", PD), Moment(T + timedelta(minutes=4), "acknowledged", TV)
+    assert ("acknowledged", 4.0, None) == times(trigger, acknowledge)
+    assert ("acknowledged", 6.0, None) == times(trigger, replace(acknowledge, received_at=T + timedelta(minutes=6)))
+    late = replace(trigger, received_at=T + timedelta(minutes=1))
+    assert ("acknowledged", 3.0, None) == times(late, acknowledge)
+
+
+@pytest.mark.parametrize("side", [PD, TV])
+def test_no_duration_is_negative(side: Side):
+    """Over before the incident was there, or a clock that was put back."""
+    trigger = happened(0, "triggered", PD, ahead=10, late=5)
+    assert ("resolved", 0.0, 0.0) == times(trigger, happened(-1, "acknowledged", side), happened(-1, "resolved", side))
+
+
+def test_what_happened_first_is_never_asked_of_two_clocks():
+    """PagerDuty ten minutes ahead, TruthVouch ten behind: by the times told, everything was the other way round."""
+    trigger = happened(0, "triggered", PD, ahead=10)
+    acknowledge = happened(5, "acknowledged", PD, ahead=10, author="Ada")
+    assert ("resolved", 5.0, 8.0) == times(trigger, acknowledge, happened(8, "resolved", TV, ahead=-10))
+    resolve, reopen = happened(10, "resolved", PD, ahead=10), happened(12, "reopened", TV, ahead=-10)
+    assert ("triggered", 5.0, None) == times(trigger, acknowledge, resolve, reopen)
+    again = happened(15, "resolved", TV, ahead=-10)
+    assert ("resolved", 5.0, 15.0) == times(trigger, acknowledge, resolve, reopen, again)
+
+
+def test_a_webhook_that_came_late_happened_before_what_its_side_told_of_later_times():
+    """Acknowledged at five, heard of at forty; resolved at twenty, heard of at once; reopened at TruthVouch at 25."""
+    acknowledge, resolve = happened(5, "acknowledged", PD, late=35), happened(20, "resolved", PD)
+    trigger, reopen = happened(0, "triggered", PD), happened(25, "reopened", TV, ahead=-10)
+    assert ("resolved", 5.0, 20.0) == times(trigger, resolve, acknowledge)
+    assert ("triggered", 5.0, None) == times(trigger, resolve, reopen, acknowledge)
+
+
+@pytest.mark.parametrize("ahead", [0, 10, -10])
+@pytest.mark.parametrize(("minutes", "after_it"), [(14, False), (17, True)])
+def test_whether_it_was_after_an_escalation_is_told_by_receipt(ahead: float, minutes: float, after_it: bool):
+    """Escalated by the bridge at a quarter past by its own clock; the second time it found out five minutes later."""
+    for late in (0, 5):
+        story = (
+            happened(0, "triggered", PD, ahead), happened(15, "escalated", PD, late=late),
+            happened(minutes, "acknowledged", PD, ahead),
+        )  # fmt: skip
+        stood = course(known(*story), A_DAY_LATER)
+        assert stood is not None
+        assert (after_it, 1, float(minutes)) == (
+            stood.acknowledged_after_escalation, stood.escalated, stood.minutes_to_acknowledge,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("ahead", [0, 14, -14])
+@pytest.mark.parametrize(("minutes", "kept"), [(14, 1), (16, 0)])
+def test_a_target_is_measured_by_receipt_where_the_answer_came_from_the_other_side(
+    ahead: float, minutes: float, kept: int
+):
+    seen = stats_of([known(happened(0, "triggered", PD), happened(minutes, "acknowledged", TV, ahead))], march())
+    assert (kept, 1 - kept) == next((one.kept, one.broken) for one in seen.sla if one.target == "acknowledge")
+
+
+@pytest.mark.parametrize("ahead", [0, 10, -10])
+def test_a_running_target_and_the_age_of_what_is_open_are_counted_from_the_receipt(ahead: float):
+    told = known(happened(0, "triggered", PD, ahead))
+    for minutes, word in ((14, "running"), (16, "broken")):
+        now = T + timedelta(minutes=minutes)
+        seen, stood = stats_of([told], march(), now=now), course(told, now)
+        assert stood is not None
+        assert (1, float(minutes)) == (seen.total, stood.minutes_until(now))
+        assert 1 == next(getattr(one, word) for one in seen.sla if one.target == "acknowledge")
+
+
+def test_what_is_known_has_happened_however_far_ahead_the_clock_that_tells_it():
+    """Five to midnight; PagerDuty's clock, ten minutes ahead, shows the next day, and that is where it counts."""
+    now = at("2026-03-10 23:55")
+    trigger = Moment(now + timedelta(minutes=10), "triggered", PD, None, now)
+    seen = stats_of([known(trigger)], march(), now=now)
+    assert (1, {date(2026, 3, 11): 1}) == (
+        seen.total, {day: sum(counts.values()) for day, counts in seen.by_day.items() if counts},
+    )  # fmt: skip
+    assert [date(2026, 3, day) for day in range(1, 12)] == list(seen.by_day)
+    assert 0 == stats_of([known(trigger)], between("2026-03-10", "2026-03-10"), now=now).total
+
+
+# ------------------------------------------------------------------------------------------ times that are none
+
+NEVER = [datetime(1, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
+
+
+@pytest.mark.parametrize("never", NEVER)
+@pytest.mark.parametrize("zone", [UTC, NEW_YORK, ZoneInfo("Pacific/Auckland")])
+@pytest.mark.parametrize("receipt", [None, T])
+def test_a_time_that_no_clock_showed_breaks_nothing(never: datetime, zone: tzinfo, receipt: datetime | None):
+    """Older versions stored them, of alerts and of moments. The alert counts when it was first seen, a moment when it
+    was received; where a stored one knows no receipt and lies before 2000, when its alert was first seen."""
+    for what in ("triggered", "acknowledged", "resolved"):
+        moments = tuple(
+            Moment(never, name, PD, None, receipt) if name == what else happened(minutes, name, PD)
+            for minutes, name in ((0, "triggered"), (5, "acknowledged"), (9, "resolved"))
+        )
+        link = Link(Alert(AlertId("a"), created_at=never), incident_key(AlertId("a")), T, history=moments)
+        seen = stats_of([record_of(link)], march(zone))
+        assert 1 == seen.alerts.total
+        in_time = receipt is not None or never.year < 2000
+        assert (in_time or what != "triggered") == (seen.total == 1)
+        stood = course(record_of(link), A_DAY_LATER)
+        if in_time:
+            expected = {"triggered": (5, 9), "acknowledged": (0, 9), "resolved": (None, 0)}[what]
+            assert stood is not None
+            assert expected == (stood.minutes_to_acknowledge, stood.minutes_to_resolve)
+
+
+@pytest.mark.parametrize("never", NEVER)
+def test_an_incident_of_no_time_is_in_no_period_and_in_no_week(never: datetime):
+    for zone in (NEW_YORK, ZoneInfo("Pacific/Auckland")):
+        seen = stats_of([replace(record((never, "triggered")), raised_at=T)], march(zone))
+        assert (0, 0) == (seen.total, seen.capacity.everybody.per_week)
+
+
+# ------------------------------------------------------------------------------------------ histories that were cut
+
+
+def flapping(times: int) -> Link:
+    """Acknowledged and unacknowledged so many times, a minute each."""
+    link = Link(Alert(AlertId("a")), incident_key(AlertId("a")), T)
+    link = remembering(link, happened(0, "triggered", PD))
+    for minute in range(1, times + 1):
+        link = remembering(link, happened(minute, "acknowledged" if minute % 2 else "unacknowledged", PD))
+    return link
+
+
+def test_a_history_that_was_cut_is_said_to_be():
+    """Of 512 moments the trigger and the newest 499 are kept: the first acknowledge that is left came at minute 13."""
+    whole, cut = record_of(flapping(HISTORY_LIMIT - 1)), record_of(flapping(HISTORY_LIMIT + 11))
+    assert (False, True, HISTORY_LIMIT) == (whole.incomplete, cut.incomplete, len(cut.moments))
+    assert 0 == stats_of([whole], march()).history_incomplete
+    seen = stats_of([cut, whole, cut], march())
+    assert (3, 2, 9.0) == (seen.total, seen.history_incomplete, seen.to_acknowledge.mean)  # 13, 1 and 13 minutes
+
+
+def test_only_what_counts_for_something_is_said_to_be_incomplete():
+    """In the period by its alert or its incident, or in a week of the capacity; each alert once."""
+
+    def cut(when: str, raised: str = "") -> Record:
+        told = replace(record((at(when), "triggered")), incomplete=True)
+        return replace(told, raised_at=at(raised)) if raised else told
+
+    april = between("2026-04-01", "2026-04-30")
+    counted = [cut("2026-04-10 12:00"), cut("2026-03-31 23:59"), cut("2026-05-01 00:01", "2026-04-30 23:59"),
+               cut("2026-03-04 12:00")]  # fmt: skip
+    assert [1, 1, 1, 1] == [stats_of([one], april).history_incomplete for one in counted]
+    beyond = [cut("2026-01-10 12:00"), cut("2026-05-02 00:00"), replace(record(), raised_at=at("2026-03-30 12:00"))]
+    assert [0, 0, 0] == [stats_of([replace(one, incomplete=True)], april).history_incomplete for one in beyond]
+
+
 # ------------------------------------------------------------------------------------------ targets
 
 
@@ -576,6 +792,47 @@ def _near(stats: Stats, what: str) -> Spread:
     """Sums of fractions differ in the last digit with their order."""
     times: Spread = getattr(stats, what)
     return replace(times, mean=None if times.mean is None else round(times.mean, 6))
+
+
+@st.composite
+def tales(draw: st.DrawFn) -> list[Moment]:
+    """An incident with what two sides told of it and the bridge did, each at another minute, heard of up to an hour
+    late."""
+    told = draw(
+        st.lists(
+            st.tuples(st.integers(1, 200), WHATS, st.sampled_from([PD, TV]), st.integers(0, 60)),
+            max_size=8,
+            unique_by=lambda one: one[0],
+        )
+    )
+    made = [
+        happened(minutes, what, PD if what == "escalated" else side, late=late) for minutes, what, side, late in told
+    ]
+    return [happened(0, "triggered", PD), *made]
+
+
+def shifted(moments: Iterable[Moment], pagerduty: float, truthvouch: float) -> list[Moment]:
+    """The same as two sides tell it whose clocks are so many minutes ahead. What the bridge did has its own."""
+    ahead = {PD: timedelta(minutes=pagerduty), TV: timedelta(minutes=truthvouch)}
+    return [one if one.what == "escalated" else replace(one, at=one.at + ahead[one.side]) for one in moments]
+
+
+@given(tales(), st.integers(-15, 15), st.integers(-15, 15), st.randoms(use_true_random=False))
+def test_how_far_the_clocks_are_off_changes_nothing(
+    moments: list[Moment], pagerduty: int, truthvouch: int, dice: random.Random
+):
+    def seen(told: list[Moment]) -> tuple[object, ...]:
+        stood = course(known(*told), A_DAY_LATER)
+        assert stood is not None
+        assert all((minutes or 0) >= 0 for minutes in (stood.minutes_to_acknowledge, stood.minutes_to_resolve))
+        return (
+            stood.status, stood.minutes_to_acknowledge, stood.minutes_to_resolve, stood.reopened, stood.escalated,
+            stood.acknowledged_after_escalation, stood.merged,
+        )  # fmt: skip
+
+    off = shifted(moments, pagerduty, truthvouch)
+    dice.shuffle(off)
+    assert seen(moments) == seen(off)
 
 
 @given(st.lists(records(), max_size=12), st.integers(1, 30))

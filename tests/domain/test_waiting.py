@@ -1,62 +1,77 @@
 """What waits behind a dead letter, and what becomes of a resolve nobody has seen."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from app.domain.alert import Alert
-from app.domain.delivery import record
+from app.domain.delivery import Result, intending, record
 from app.domain.effects import (
     AddNote,
-    ConfirmResolve,
+    Circumstances,
+    Effect,
     LookForIncident,
     OpenIncident,
+    ReadIncident,
     SetAlert,
     SetIncident,
-    missing,
-    wanting,
+    desired_effect,
+    door,
+    next_effect,
 )
 from app.domain.incident import IncidentFacts
-from app.domain.lifecycle import advance
-from app.domain.link import Clock, Known, Lane, Link, Note
+from app.domain.link import Lane, Link, Note
 from app.domain.names import AlertId, IncidentId, Side, Status, Urgency, Via, incident_key
 from app.domain.outcome import Done, Refused, Retry
 from app.domain.reprieve import asked_again, let_go
 from app.domain.rulebook import Decision
+from app.domain.side_state import SideState
+from app.domain.transitions import REPEATS, Outcome, advance
 from app.domain.words import IncidentVerb, IncidentWord
 from tests.fakes import START
 
 PAGE = Decision(Urgency.HIGH, "severity_map", "test", "severity_map")
 OPEN = Link(
     Alert(AlertId("a1")), incident_key(AlertId("a1")), START, decision=PAGE, incident_id=IncidentId("Q1"),
-    open_tried=True, alert_side=Known(Status.OPEN, START), incident_side=Known(Status.OPEN, START),
+    open_tried=True, alert_side=SideState(Status.OPEN, START, START),
+    incident_side=SideState(Status.OPEN, START, START),
 )  # fmt: skip
 A_WEEK = timedelta(days=7)
 SOON, LATER = START + timedelta(seconds=1), START + timedelta(minutes=1)
-ACKNOWLEDGED = replace(OPEN, clock=Clock(acknowledged_at=SOON))
-RESOLVED = replace(OPEN, clock=Clock(resolved_at=SOON))
+ACKNOWLEDGED = replace(OPEN, alert_side=SideState(Status.ACKNOWLEDGED, SOON, SOON))
+RESOLVED = replace(OPEN, alert_side=SideState(Status.RESOLVED, SOON, SOON))
+ENDED_THERE = SideState(Status.RESOLVED, LATER, LATER)
 NOTE = Note("deadbeef", "x")
 T, P = Side.TRUTHVOUCH, Side.PAGERDUTY
 UNNAMED = replace(OPEN, incident_id=None, via=Via.EVENTS)
 
+
+def missing(link: Link, side: Side, shared: Sequence[Link] = (), *, rest: bool = True) -> Effect | None:
+    return next_effect(link, side, Circumstances(LATER, shared, rest))
+
+
+def wanting(link: Link, side: Side, shared: Sequence[Link] = ()) -> Effect | None:
+    return desired_effect(link, side, Circumstances(LATER, shared))
+
+
 CASES = {
-    "a create": (replace(OPEN, incident_id=None, incident_side=Known()), P, OpenIncident, False),
+    "a create": (replace(OPEN, incident_id=None, incident_side=SideState()), P, OpenIncident, False),
     "an acknowledge there": (ACKNOWLEDGED, P, SetIncident, True),
-    "an acknowledge here": (ACKNOWLEDGED, T, SetAlert, True),
+    "an acknowledge here": (
+        replace(OPEN, incident_side=SideState(Status.ACKNOWLEDGED, SOON, SOON)), T, SetAlert, True,
+    ),
     "a note": (replace(OPEN, notes=(NOTE,)), P, AddNote, True),
     "a look for an id": (UNNAMED, P, LookForIncident, True),
     "a note after the end": (
-        replace(RESOLVED, notes=(NOTE,), incident_side=Known(Status.RESOLVED, LATER)), P, AddNote, True,
+        replace(RESOLVED, notes=(NOTE,), incident_side=ENDED_THERE), P, AddNote, True,
     ),
     "a resolve there": (RESOLVED, P, SetIncident, False),
-    "a resolve here": (RESOLVED, T, SetAlert, False),
+    "a resolve here": (replace(OPEN, incident_side=ENDED_THERE), T, SetAlert, False),
     "a resolve by event": (replace(RESOLVED, via=Via.EVENTS), P, SetIncident, False),
     "the end of an unclear create": (
-        replace(RESOLVED, incident_id=None, incident_side=Known()), P, LookForIncident, False,
-    ),
-    "the proof of a resolve": (
-        replace(RESOLVED, resolve_unseen=True, incident_side=Known(Status.RESOLVED, LATER)), P, ConfirmResolve, False,
+        replace(RESOLVED, incident_id=None, incident_side=SideState()), P, LookForIncident, False,
     ),
 }  # fmt: skip
 
@@ -77,7 +92,7 @@ def test_the_rest_of_a_lane_waits_behind_its_dead_letter_but_a_page_and_an_end_p
 
 def test_a_shared_incident_of_which_one_matter_has_ended_still_waits() -> None:
     """Acknowledging what others are still open on ends nothing, whatever became of this link."""
-    others = replace(OPEN, alert=Alert(AlertId("a2")), clock=Clock(acknowledged_at=SOON), merged=True)
+    others = replace(OPEN, alert=Alert(AlertId("a2")), alert_side=ACKNOWLEDGED.alert_side, merged=True)
     dead = replace(RESOLVED, guests=True).with_lane(P, Lane(dead="bad_request"))
     assert isinstance(wanting(dead, P, [dead, others]), SetIncident)
     assert None is missing(dead, P, [dead, others])
@@ -90,30 +105,47 @@ def test_what_was_refused_is_asked_again_only_by_a_replay() -> None:
     assert SetIncident(Status.ACKNOWLEDGED) == missing(asked_again(dead.link, P), P)
 
 
-def test_a_note_given_up_is_written_by_a_replay_and_left_out_by_a_discard() -> None:
+def test_a_note_given_up_is_written_by_a_replay_and_holds_nothing_back() -> None:
     noted = replace(OPEN, notes=(NOTE, Note("cafebabe", "y")))
-    dead = record(noted, P, AddNote("deadbeef", "x"), Refused("bad_request", 400), LATER, 0.5).link
-    assert None is missing(dead, P)
-    assert AddNote("cafebabe", "y") == missing(let_go(dead, P), P)
-    assert AddNote("deadbeef", "x") == missing(asked_again(dead, P), P)
+    dead = record(noted, P, AddNote("deadbeef", "x"), Refused("bad_request", 400), LATER, 0.5)
+    assert (True, "") == (dead.dead, dead.link.pagerduty.dead)
+    assert AddNote("cafebabe", "y") == missing(dead.link, P)
+    assert SetIncident(Status.ACKNOWLEDGED) == missing(replace(dead.link, alert_side=ACKNOWLEDGED.alert_side), P)
+    assert AddNote("deadbeef", "x") == missing(asked_again(dead.link, P), P)
 
 
 # ------------------------------------------------------------------------------------------------- a resolve by event
 
 BY_EVENT = replace(RESOLVED, via=Via.EVENTS)
-TAKEN = record(BY_EVENT, P, SetIncident(Status.RESOLVED), Done(None), LATER, 0.5).link
+ASKED = intending(BY_EVENT, P, SetIncident(Status.RESOLVED), LATER)
+TAKEN = record(ASKED, P, SetIncident(Status.RESOLVED), Done(None, LATER), LATER, 0.5).link
+MUCH_LATER = LATER + timedelta(minutes=1)
 
 
 def seen(status: Status, seconds: float) -> IncidentFacts:
     return IncidentFacts(IncidentId("Q1"), status, 1, status_changed_at=LATER + timedelta(seconds=seconds))
 
 
+def shown(link: Link, facts: IncidentFacts) -> Result:
+    """The link after a read that began when an event surely had its effect."""
+    return record(link, P, ReadIncident(), Done(facts, MUCH_LATER), MUCH_LATER, 0.5)
+
+
 def test_a_resolve_that_pagerduty_only_took_has_to_be_seen() -> None:
-    assert ConfirmResolve() == missing(TAKEN, P)
+    assert ReadIncident() == missing(TAKEN, P)
+    assert (Status.OPEN, Status.RESOLVED) == (TAKEN.agreed, TAKEN.status)
+
+
+def test_an_acknowledge_that_pagerduty_only_took_has_to_be_seen() -> None:
+    asked = intending(replace(ACKNOWLEDGED, via=Via.EVENTS), P, SetIncident(Status.ACKNOWLEDGED), LATER)
+    taken = record(asked, P, SetIncident(Status.ACKNOWLEDGED), Done(None, LATER), LATER, 0.5).link
+    assert ReadIncident() == missing(taken, P)
+    assert None is missing(shown(taken, seen(Status.ACKNOWLEDGED, 0)).link, P)
 
 
 def test_without_an_api_key_nothing_can_be_seen_and_nothing_is_owed() -> None:
-    assert None is missing(TAKEN, P, rest=False)
+    taken = record(ASKED, P, SetIncident(Status.RESOLVED), Done(None, LATER), LATER, 0.5, rest=False).link
+    assert None is missing(taken, P, rest=False)
 
 
 def test_a_resolve_by_rest_is_its_own_proof() -> None:
@@ -124,24 +156,34 @@ def test_a_resolve_by_rest_is_its_own_proof() -> None:
 def test_its_webhook_is_the_proof() -> None:
     echo = IncidentWord(IncidentVerb.RESOLVED, IncidentId("Q1"), "incident.resolved", LATER)
     step = advance(TAKEN, echo, LATER)
-    assert ("own_echo", None) == (step.outcome, missing(step.link, P))
+    assert (Outcome.ALREADY_SO, None) == (step.outcome, missing(step.link, P))
+    assert Status.RESOLVED is step.link.agreed
 
 
-def test_a_look_that_shows_it_is_the_proof() -> None:
-    result = record(TAKEN, P, ConfirmResolve(), Done(seen(Status.RESOLVED, 0)), LATER, 0.5)
+def test_a_read_that_shows_it_is_the_proof() -> None:
+    result = shown(TAKEN, seen(Status.RESOLVED, 0))
     assert ("done", None) == (result.outcome, missing(result.link, P))
 
 
 def test_what_somebody_reopened_meanwhile_is_not_resolved_again() -> None:
+    resolved = IncidentWord(IncidentVerb.RESOLVED, IncidentId("Q1"), "incident.resolved", LATER)
     reopen = IncidentWord(IncidentVerb.REOPENED, IncidentId("Q1"), "incident.reopened", LATER + timedelta(seconds=2))
-    reopened = advance(TAKEN, reopen, LATER + timedelta(seconds=3)).link
-    assert Status.OPEN is reopened.status
-    assert None is missing(reopened, P)
+    after = advance(advance(TAKEN, resolved, LATER).link, reopen, LATER + timedelta(seconds=3)).link
+    assert Status.OPEN is after.status
+    assert None is missing(after, P)
+
+
+def test_a_reopen_alone_proves_the_resolve_when_the_incident_is_read() -> None:
+    """Its own webhook was lost: that it went back says that it had been there."""
+    reopen = IncidentWord(IncidentVerb.REOPENED, IncidentId("Q1"), "incident.reopened", LATER + timedelta(seconds=2))
+    heard = advance(TAKEN, reopen, LATER + timedelta(seconds=3)).link
+    after = shown(heard, seen(Status.OPEN, 2)).link
+    assert (Status.RESOLVED, Status.OPEN) == (after.agreed, after.status)
 
 
 @pytest.mark.parametrize("effect", ["LookForIncident", ""])
 def test_a_look_given_up_for_what_has_to_be_closed_is_made_again_by_a_replay(effect: str) -> None:
-    unclear = replace(RESOLVED, incident_id=None, incident_side=Known())
+    unclear = replace(RESOLVED, incident_id=None, incident_side=SideState())
     failing = unclear.with_lane(P, Lane(failing="read_timeout", failing_since=SOON))
     look = record(failing, P, LookForIncident(), Retry("read_timeout"), SOON + 2 * A_WEEK, 0.5)
     assert ("dead", None) == (look.outcome, missing(look.link, P))
@@ -150,31 +192,37 @@ def test_a_look_given_up_for_what_has_to_be_closed_is_made_again_by_a_replay(eff
     assert None is missing(asked_again(look.link, P, "AddNote"), P)
 
 
-@pytest.mark.parametrize("effect", ["ConfirmResolve", ""])
-def test_a_proof_given_up_is_looked_for_again_by_a_replay(effect: str) -> None:
-    gave_up = TAKEN.with_lane(P, replace(TAKEN.pagerduty, failing="http_500", failing_since=SOON))
-    dead = record(gave_up, P, ConfirmResolve(), Retry("http_500"), SOON + 2 * A_WEEK, 0.5)
-    assert ("dead", None) == (dead.outcome, missing(dead.link, P))
-    assert ConfirmResolve() == missing(asked_again(dead.link, P, effect), P)
-    assert None is missing(asked_again(dead.link, P, "AddNote"), P)
-    reopened = replace(dead.link, incident_side=Known(Status.OPEN, SOON + 3 * A_WEEK), clock=Clock())
-    assert None is missing(asked_again(reopened, P, effect), P)
+def test_an_event_without_effect_is_repeated_three_times_and_then_made_by_rest() -> None:
+    link, doors = TAKEN, []
+    for turn in range(1, 6):
+        result = shown(link, seen(Status.OPEN, -60))
+        assert SetIncident(Status.RESOLVED) == missing(result.link, P)
+        doors.append(door(result.link, SetIncident(Status.RESOLVED)))
+        assert (turn == REPEATS + 1) is result.dead, "told once, and repeated all the same"
+        asked = intending(result.link, P, SetIncident(Status.RESOLVED), LATER)
+        link = record(asked, P, SetIncident(Status.RESOLVED), Done(None, LATER), LATER, 0.5).link
+    assert ["pagerduty-events"] * 2 + ["pagerduty-rest"] * 3 == doors
 
 
-@pytest.mark.parametrize("status", [Status.OPEN, Status.ACKNOWLEDGED])
-def test_whoever_acknowledged_an_incident_that_was_never_seen_resolved_reopened_nothing(status: Status) -> None:
-    """The event may have been waiting in PagerDuty's queue still: the resolve is repeated. A reopen has its webhook."""
-    result = record(TAKEN, P, ConfirmResolve(), Done(seen(status, 2)), LATER, 0.5)
-    assert SetIncident(Status.RESOLVED) == missing(result.link, P)
+def test_right_after_its_202_a_read_that_shows_nothing_yet_says_nothing() -> None:
+    result = record(TAKEN, P, ReadIncident(), Done(seen(Status.OPEN, -60), LATER), LATER + timedelta(seconds=3), 0.5)
+    assert ("done", 0, ReadIncident()) == (
+        result.outcome, result.link.incident_side.unconfirmed_count, missing(result.link, P),
+    )  # fmt: skip
+    assert result.again_after
 
 
 # ------------------------------------------------------------------------------------------------- acknowledge by event
 
 
 def test_an_event_acknowledges_what_is_resolved_only_after_opening_it() -> None:
-    """Reopened and acknowledged at TruthVouch before we got to it."""
-    closed = replace(ACKNOWLEDGED, via=Via.EVENTS, incident_side=Known(Status.RESOLVED, LATER))
+    """Reopened and acknowledged at TruthVouch before we got to it, and before we knew the incident's id."""
+    closed = replace(ACKNOWLEDGED, agreed=Status.RESOLVED, via=Via.EVENTS, incident_id=None, incident_side=ENDED_THERE)
     assert SetIncident(Status.OPEN) == missing(closed, P)
-    opened = record(closed, P, SetIncident(Status.OPEN), Done(seen(Status.OPEN, 1)), LATER, 0.5).link
-    assert SetIncident(Status.ACKNOWLEDGED) == missing(opened, P)
-    assert SetIncident(Status.ACKNOWLEDGED) == missing(replace(closed, via=Via.REST), P)
+    assert SetIncident(Status.ACKNOWLEDGED) == missing(replace(closed, incident_id=IncidentId("Q1"), via=Via.REST), P)
+
+
+def test_what_was_refused_on_the_way_is_not_asked_for_ever() -> None:
+    closed = replace(ACKNOWLEDGED, agreed=Status.RESOLVED, via=Via.EVENTS, incident_id=None, incident_side=ENDED_THERE)
+    refused = record(closed, P, SetIncident(Status.OPEN), Refused("bad_request", 400), LATER, 0.5).link
+    assert not isinstance(missing(refused, P), SetIncident)

@@ -38,7 +38,9 @@ def test_a_page_asks_for_what_is_open_of_all_time_on_these_services(rest_api: Re
 
 def test_the_last_page_says_so(rest_api: RestApi, pagerduty: FarSide) -> None:
     pagerduty.will_answer(200, {"incidents": [], "more": False})
-    assert Done(((), False)) == rest_api.open_page(["PA"])
+    reply = rest_api.open_page(["PA"])
+    assert isinstance(reply, Done)
+    assert ((), False) == reply.value
 
 
 def test_without_services_nobody_is_asked(rest_api: RestApi, pagerduty: FarSide) -> None:

@@ -15,6 +15,8 @@ def read(body: object):
     return reading
 
 
+AT = datetime(2026, 5, 4, 9, 20, tzinfo=UTC)
+
 EXPECTED = {
     "acknowledged-by_user": IncidentVerb.ACKNOWLEDGED,
     "acknowledged-rest_created": IncidentVerb.ACKNOWLEDGED,
@@ -86,6 +88,55 @@ def test_a_merge_without_a_survivor_is_still_no_resolve():
 
 def test_a_note_comes_without_pagerdutys_prefix_and_otherwise_untouched():
     assert "prompt template rolled back — café ✓" == read(PAYLOADS["annotated-resolution_note"]).note
+
+
+def test_a_note_says_which_it_is_and_whether_it_is_whole():
+    whole, trimmed = read(PAYLOADS["annotated-resolution_note"]), read(PAYLOADS["annotated-trimmed"])
+    assert [("PNOTE01", False), ("PNOTE02", True)] == [(word.note_id, word.trimmed) for word in (whole, trimmed)]
+
+
+@pytest.mark.parametrize(
+    ("data", "note_id", "trimmed"),
+    [
+        ({"incident": {"id": "Q1"}, "content": "x"}, None, False),
+        ({"incident": {"id": "Q1"}, "id": 17, "trimmed": True}, "17", True),
+        ({"incident": {"id": "Q1"}, "id": "..", "trimmed": "true"}, None, False),
+        ({"incident": {"id": "Q1"}, "id": {"x": 1}, "trimmed": 1}, None, False),
+        ({"id": "Q1", "type": "incident"}, None, False),
+    ],
+)
+def test_of_a_note_only_what_is_told_is_known(data, note_id, trimmed):
+    word = read({"event": {"event_type": "incident.annotated", "data": data}})
+    assert (IncidentVerb.ANNOTATED, "Q1", note_id, trimmed) == (
+        word.verb, word.incident_id, word.note_id, word.trimmed,
+    )  # fmt: skip
+
+
+def test_what_is_no_note_has_no_note_id():
+    data = {"incident": {"id": "Q1"}, "id": "PX", "trimmed": True}
+    word = read({"event": {"event_type": "incident.status_update_published", "data": data}})
+    assert (None, False) == (word.note_id, word.trimmed)
+
+
+@pytest.mark.parametrize(
+    ("fields", "at", "unread"),
+    [
+        ({"occurred_at": "2026-05-04T09:20:00.000Z"}, AT, False),
+        ({"occurred_at": "2026-05-04t09:20:00z"}, AT, False),
+        ({"occurred_at": 1777886400}, AT, False),
+        ({"occurred_at": 1777886400000}, AT, False),
+        ({"timestamp": "Mon, 04 May 2026 09:20:00 GMT"}, AT, False),
+        ({"occurred_at": "soon", "timestamp": 1777886400}, AT, False),
+        ({"occurred_at": "soon"}, None, True),
+        ({"occurred_at": None, "timestamp": ""}, None, True),
+        ({"occurred_at": "0001-01-01T00:00:00Z"}, None, True),
+        ({"occurred_at": None}, None, False),
+        ({}, None, False),
+    ],
+)
+def test_the_time_of_an_event_in_whatever_spelling_and_whether_one_was_not_understood(fields, at, unread):
+    word = read({"event": {"event_type": "incident.resolved", "data": {"id": "Q1"}} | fields})
+    assert (at, unread) == (word.at, word.time_unread)
 
 
 @pytest.mark.parametrize("shape", ["type", "event_type"])

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from app.domain.names import IncidentId, IncidentKey, Status
-from app.domain.outcome import Done, Held, Refused, Retry
+from app.domain.outcome import Held, Refused, Retry
 from app.pagerduty.rest_api import RestApi
 from tests.contract.pagerduty import REST_HOST, check_request
 from tests.pagerduty.conftest import KEY, REST_KEY, error, incident
@@ -90,7 +90,7 @@ def test_a_yes_without_an_incident_in_it_is_unclear(rest_api, pagerduty, draft):
 
 def test_finding_asks_for_all_time_and_every_status(rest_api, pagerduty):
     pagerduty.will_answer(200, {"incidents": []})
-    assert Done(()) == rest_api.find(KEY)
+    assert () == rest_api.find(KEY).value
     sent = pagerduty.only_request
     check_request(sent, REST_HOST)
     assert {

@@ -122,8 +122,10 @@ def test_whatever_is_not_is_refused(bridge: Bridge, hook: str, body: bytes, head
 
 
 def test_a_good_delivery_after_all_of_it_still_moves_its_alert(bridge: Bridge):
-    for kind in ("alert.created", "alert.acknowledged"):
-        told = {"id": f"evt-{kind}", "type": kind, "data": {"alertId": "a-good", "severity": "critical"}}
+    for second, kind in enumerate(("alert.created", "alert.acknowledged"), 1):
+        at = f"2026-05-04T08:00:0{second}Z"
+        about = {"alertId": "a-good", "severity": "critical"}
+        told = {"id": f"evt-{kind}", "type": kind, "timestamp": at, "data": about}
         assert 202 == bridge.deliver("/truthvouch/alerts", json.dumps(told).encode())
     bridge.take_in()
     assert "acknowledged" == bridge.rig.link("a-good").status

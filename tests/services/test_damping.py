@@ -1,29 +1,25 @@
 """Flap damping: a resolve from TruthVouch waits for its time; nothing else waits for it, and it always goes out."""
 
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from app.domain.lifecycle import with_note
 from app.domain.link import Link
 from app.domain.names import LinkId, Side, Status, Via
 from app.domain.rulebook import Rule, RuleAction, Rulebook
+from app.domain.transitions import with_note
 from app.domain.words import AlertVerb, IncidentVerb, WishVerb
 from app.store.schema import letters, timeline
 from tests.fakes import FakePagerDuty, FakeTruthVouch
-from tests.rig import Rig
-from tests.stateful.world import TimedEngine
+from tests.services.rigs import TimedEngine, TimedRig
 
 HOLD = 300.0
 DAMPED = Rulebook(rules=(Rule("flappy", "true", RuleAction.CREATE_INCIDENT, hold_resolve_minutes=HOLD / 60),))
 
 
-class Bridge(Rig):
+class Bridge(TimedRig):
     """A bridge whose deliveries run when they are due, and which can be stopped and started on the same store."""
-
-    engine: TimedEngine
 
     def __init__(self, folder: Path, via: Via = Via.REST, rest: bool = True, before: "Bridge | None" = None) -> None:
         self._before = before
@@ -39,30 +35,7 @@ class Bridge(Rig):
         return self._before.pagerduty, self._before.truthvouch
 
     def an_engine(self) -> TimedEngine:
-        return self._before.engine if self._before else TimedEngine(self.clock)
-
-    def work(self) -> int:
-        """Run what is due now."""
-        done = 0
-        while (key := self.engine.next_due()) is not None:
-            assert done < 50, "it spins"
-            first = key not in self.engine.begun
-            del self.engine.waiting[key]
-            self.deliver(LinkId(key[0]), key[1], key[2], first)
-            done += 1
-        return done
-
-    def wait(self, seconds: float) -> None:
-        """Time passes, and what becomes due runs."""
-        until = self.clock.now + timedelta(seconds=seconds)
-        while True:
-            self.work()
-            due = [self.engine.due[key] for key in self.engine.waiting]
-            if not due or min(due) > until:
-                break
-            self.clock.now = max(self.clock.now, min(due))
-        self.clock.now = until
-        self.work()
+        return self._before.engine if self._before else super().an_engine()
 
     def paged(self) -> Link:
         """An alert whose incident is open."""
@@ -106,25 +79,18 @@ def test_a_resolve_is_held_back_and_goes_out_when_the_time_is_up(bridge: Bridge)
     assert not bridge.link().pagerduty.outstanding
 
 
-def test_the_hold_counts_from_the_time_of_the_resolve_not_from_its_arrival(bridge: Bridge):
+@pytest.mark.parametrize("told_late", [1.0, HOLD - 10, HOLD + 1], ids=["a moment", "most of the hold", "all of it"])
+def test_the_hold_counts_from_when_we_heard_of_the_resolve_whatever_its_own_time(bridge: Bridge, told_late: float):
+    """Whether TruthVouch's clock is behind ours, or its webhook was: nobody can tell, and the hold is ours."""
     bridge.paged()
     said_at = bridge.clock()
-    bridge.clock.move(HOLD - 10)
+    bridge.clock.move(told_late)
     bridge.alert(AlertVerb.RESOLVED, at=said_at)
-    bridge.wait(8)
+    bridge.wait(HOLD - 2)
     assert [] == bridge.changes()
+    assert 1 == len(bridge.told("incident.resolve_held"))
     bridge.wait(3)
     assert ["put resolved"] == bridge.changes()
-
-
-def test_a_resolve_that_comes_after_its_hold_goes_out_at_once(bridge: Bridge):
-    bridge.paged()
-    said_at = bridge.clock()
-    bridge.clock.move(HOLD + 1)
-    bridge.alert(AlertVerb.RESOLVED, at=said_at)
-    bridge.work()
-    assert ["put resolved"] == bridge.changes()
-    assert [] == bridge.told("incident.resolve_held")
 
 
 def test_an_alert_that_comes_back_within_the_hold_is_told_to_nobody_and_counted(bridge: Bridge):

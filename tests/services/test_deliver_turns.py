@@ -185,6 +185,7 @@ def test_the_same_effect_again_waits_its_time(rig: NotingRig) -> None:
     for _ in range(5):
         rig.one()
     orders = len(rig.engine.orders)
+    rig.clock.move(1)
     rig.alert(AlertVerb.CREATED)
     rig.alert(AlertVerb.ACKNOWLEDGED)
     assert orders == len(rig.engine.orders)

@@ -58,6 +58,7 @@ def test_but_nothing_that_is_older_than_a_day(rig: ClimbingRig) -> None:
 
 def test_what_somebody_has_in_hand_is_armed_and_waits(rig: ClimbingRig) -> None:
     paged_by_an_older_worker(rig)
+    rig.clock.move(1)
     rig.incident(IncidentVerb.ACKNOWLEDGED)
     assert 1 == rig.arm_missed()
     assert State.PAUSED is rig.climb().state
@@ -70,6 +71,7 @@ def test_what_deserves_none_or_has_had_one_gets_none(rig: ClimbingRig, end: str)
         rig.wish(WishVerb.ESCALATE, "Q1", CANCELLING)
     else:
         paged_by_an_older_worker(rig)
+    rig.clock.move(1)
     if end == "resolved":
         rig.incident(IncidentVerb.RESOLVED)
     if end == "merged":
@@ -85,6 +87,7 @@ def test_what_was_resolved_between_the_look_and_the_arming_gets_none(rig: Climbi
     paged_by_an_older_worker(rig)
     with rig.database.read() as tx:
         (link,) = rig.climbs.missing(tx, rig.clock() - YOUNG)
+    rig.clock.move(1)
     rig.incident(IncidentVerb.RESOLVED)
     assert Status.RESOLVED is rig.link().status
     with rig.database.begin() as tx:

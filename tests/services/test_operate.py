@@ -23,7 +23,14 @@ from app.store.schema import inbox
 from app.store.vitals import WORKER_SEEN, StoredVitals
 from tests.doors import FakeBell
 from tests.rig import Rig
-from tests.services.test_wishes import frozen, letters, with_a_dead_acknowledge, with_a_dead_note
+from tests.services.rigs import DatedRig
+from tests.services.test_wishes import (
+    frozen,
+    letters,
+    with_a_dead_acknowledge,
+    with_a_dead_note,
+    with_a_lane_that_waits,
+)
 
 PATIENCE = 2.0
 
@@ -80,7 +87,7 @@ class OldWorker(dict[bytes, tuple[Reading, ...]]):
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
-    return Rig(tmp_path)
+    return DatedRig(tmp_path)
 
 
 @pytest.fixture
@@ -257,10 +264,11 @@ def test_a_store_that_cannot_be_written_is_no_quiet_success(desk: Desk, tmp_path
 
 
 def test_a_letter_says_why_what_the_partner_answered_and_what_waits(desk: Desk) -> None:
-    number = with_a_dead_note(desk.rig)
+    number = with_a_lane_that_waits(desk.rig)
     shown = desk.overview.letter(number)
     assert shown is not None
-    assert ("AddNote", "bad_request", "Invalid Input Provided", "a1", "Q1", "SetIncident acknowledged") == tuple(
+    about = ("SetIncident acknowledged", "bad_request", "Invalid Input Provided", "a1", "Q1")
+    assert (*about, "SetIncident acknowledged") == tuple(
         shown[name] for name in ("effect", "reason", "detail", "alert_id", "incident_id", "waits")
     )
     desk.beat()
@@ -270,8 +278,16 @@ def test_a_letter_says_why_what_the_partner_answered_and_what_waits(desk: Desk) 
     assert ("discarded", None) == (closed["outcome"], closed["waits"])
 
 
+def test_nothing_waits_behind_the_letter_of_a_note(desk: Desk) -> None:
+    shown = desk.overview.letter(with_a_dead_note(desk.rig))
+    assert shown is not None
+    assert ("AddNote", "bad_request", "Invalid Input Provided", None) == tuple(
+        shown[name] for name in ("effect", "reason", "detail", "waits")
+    )
+
+
 def test_a_link_says_what_is_known_wanted_owed_and_held(desk: Desk) -> None:
-    with_a_dead_note(desk.rig)
+    with_a_lane_that_waits(desk.rig)
     shown = desk.overview.link("a1")
     assert shown is not None
     assert ("acknowledged", "high", 1, "https://pd.test/1") == (

@@ -16,8 +16,9 @@ from app.domain.rulebook import Rule, RuleAction, Rulebook
 from app.domain.words import AlertVerb, WishVerb
 from app.pagerduty.events_api import EventsApi
 from app.services.perform import Perform
-from tests.fakes import FakePagerDuty, FakeTruthVouch, ManualEngine
+from tests.fakes import FakePagerDuty, FakeTruthVouch
 from tests.rig import Rig
+from tests.services.rigs import DatedTruthVouch, TimedEngine, TimedRig
 
 MAIN, SECOND = "PMAIN", "P2"
 KEYS = {MAIN: "key-of-main", SECOND: "key-of-second"}
@@ -49,7 +50,7 @@ class Account(FakePagerDuty):
         return Failure("connection_reset", unclear=True) if fault == "reset" else done
 
 
-class Bridge(Rig):
+class Bridge(TimedRig):
     """A bridge with both doors, which can be stopped and started with other settings on the same store."""
 
     def __init__(
@@ -73,11 +74,11 @@ class Bridge(Rig):
     def far_sides(self) -> tuple[FakePagerDuty, FakeTruthVouch]:
         if self._before is None:
             self.account = Account(self.clock)
-            return self.account, FakeTruthVouch()
+            return self.account, DatedTruthVouch(clock=self.clock)
         self.clock, self.account = self._before.clock, self._before.account
         return self.account, self._before.truthvouch
 
-    def an_engine(self) -> ManualEngine:
+    def an_engine(self) -> TimedEngine:
         return self._before.engine if self._before else super().an_engine()
 
     def restarted(self, via: Via, **changes: Any) -> "Bridge":
@@ -85,8 +86,7 @@ class Bridge(Rig):
         return Bridge(self._folder, via, **{"rulebook": self.rulebook.rulebook, "before": self, **changes})
 
     def settle_everything(self) -> None:
-        self.run()
-        self.clock.move(30)
+        self.wait(60)
 
     def incident_status(self) -> list[Status]:
         return [incident.status for incident in self.account.incidents.values()]
@@ -207,16 +207,24 @@ def test_without_any_integration_key_the_resolve_is_held_and_goes_out_when_the_k
 # ------------------------------------------------------------------------------------------------ maintenance
 
 
+def resolves(bridge: Bridge) -> list[str]:
+    return [call for call in bridge.account.calls if "resolve" in call]
+
+
 def test_a_resolve_without_effect_is_repeated_until_it_has_one(tmp_path: Path) -> None:
     bridge = opened_by_event(tmp_path)
     bridge.account.in_maintenance = True
     bridge.alert(AlertVerb.RESOLVED)
-    bridge.engine.run(bridge.deliver, at_most=4)
+    bridge.wait(4)
     assert [Status.OPEN] == bridge.incident_status()
-    assert bridge.link().resolve_unseen
+    pending = bridge.link().incident_side.pending
+    assert pending is not None
+    assert (Status.RESOLVED, Status.OPEN) == (pending.status, bridge.link().agreed)
+    bridge.wait(4)
     bridge.account.in_maintenance = False
     bridge.settle_everything()
-    assert ([Status.RESOLVED], False) == (bridge.incident_status(), bridge.link().resolve_unseen)
+    assert ([Status.RESOLVED], None) == (bridge.incident_status(), bridge.link().incident_side.pending)
+    assert [f"event resolve {KEYS[SECOND]}"] * 3 == resolves(bridge)
     assert not bridge.link().pagerduty.outstanding
 
 
@@ -224,12 +232,11 @@ def test_who_resolved_it_by_hand_in_the_meantime_ends_the_repeating(tmp_path: Pa
     bridge = opened_by_event(tmp_path)
     bridge.account.in_maintenance = True
     bridge.alert(AlertVerb.RESOLVED)
-    bridge.engine.run(bridge.deliver, at_most=2)
-    bridge.clock.move(5)
+    bridge.wait(5)
     bridge.account.put("Q1", Status.RESOLVED)
-    tried = len([call for call in bridge.account.calls if "resolve" in call])
+    tried = resolves(bridge)
     bridge.settle_everything()
-    assert tried == len([call for call in bridge.account.calls if "resolve" in call])
+    assert [f"event resolve {KEYS[SECOND]}"] == tried == resolves(bridge)
     assert not bridge.link().pagerduty.outstanding
 
 
@@ -280,6 +287,7 @@ def test_a_page_that_could_not_be_looked_for_in_a_week_is_closed_by_a_replay(
     with monkeypatch.context() as patch:
         patch.setattr(rig.pagerduty, "find", lambda *_: Retry("http_500"))
         rig.engine.run(rig.deliver, at_most=1)
+        rig.clock.move(1)
         rig.alert(AlertVerb.RESOLVED)
         for _ in range(8 * 24):
             rig.clock.move(3600)

@@ -1,11 +1,12 @@
 """However many alerts were missed, and whatever interrupts reading the list back: in the end each is taken in."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from app.domain.names import Status
-from app.domain.words import AlertVerb
+from app.domain.names import AlertId, Status
+from app.domain.words import AlertVerb, AlertWord
 from tests.rig import Rig
 
 PAGE = 3
@@ -83,3 +84,110 @@ def test_when_all_is_known_a_look_reads_one_page(rig: Rig) -> None:
     rig.clock.move(300)
     rig.reconcile()
     assert ["page 1"] == [look for look in rig.truthvouch.looks if look.startswith("page")]
+
+
+# ------------------------------------------------------------ whatever the order of the list
+
+
+def known_and_one_lost(rig: Rig, lost_at: int = 55) -> None:
+    """Sixty alerts that were heard, on three pages with one that was not. What was there before it has been read."""
+    rig.truthvouch.page_size = 25
+    for number in range(60):
+        if number == lost_at:
+            rig.reconcile()
+            rig.clock.move(7_200)
+            raised(rig, "lost")
+        raised(rig, f"heard-{number}", heard=True)
+        rig.clock.move(60)
+    rig.run()
+    rig.clock.move(7_200)
+    rig.truthvouch.looks.clear()
+
+
+def pages_read(rig: Rig) -> list[str]:
+    return [look for look in rig.truthvouch.looks if look.startswith("page")]
+
+
+@pytest.mark.parametrize("tells_last_page", [True, False])
+def test_oldest_first_a_lost_alert_on_the_third_page_is_found_by_one_run(rig: Rig, tells_last_page: bool) -> None:
+    rig.truthvouch.newest_first, rig.truthvouch.tells_last_page = False, tells_last_page
+    known_and_one_lost(rig)
+    found = rig.reconcile()
+    assert [("lost", "missed")] == [(finding.alert_id, finding.outcome) for finding in found.findings]
+    assert 61 == paged(rig)
+
+
+def test_oldest_first_a_second_run_reads_the_first_and_the_last_page(rig: Rig) -> None:
+    rig.truthvouch.newest_first = False
+    known_and_one_lost(rig)
+    rig.reconcile()
+    rig.truthvouch.looks.clear()
+    rig.clock.move(300)
+    rig.reconcile()
+    assert ["page 1", "page 3"] == pages_read(rig)
+
+
+@pytest.mark.parametrize("broken_at", [1, 2, 3, 4, 5])
+def test_oldest_first_a_walk_that_breaks_off_goes_on_next_time(rig: Rig, broken_at: int) -> None:
+    rig.truthvouch.newest_first = False
+    for number in range(2 * PAGE):
+        raised(rig, f"heard-{number}", heard=True)
+    rig.clock.move(3_600)
+    rig.reconcile()
+    rig.clock.move(3_600)
+    for number in range(5 * PAGE):
+        raised(rig, f"lost-{number}")
+        rig.clock.move(600)
+    rig.truthvouch.look_faults.queue.extend([""] * (broken_at - 1) + ["timeout"])
+    rig.reconcile()
+    rig.clock.move(3_600)
+    for number in range(2 * PAGE):
+        raised(rig, f"later-{number}")
+    looks_until_quiet(rig, 1)
+    assert 9 * PAGE == paged(rig)
+
+
+def test_without_creation_times_every_page_is_read_and_what_is_not_known_is_told(rig: Rig) -> None:
+    listed = rig.truthvouch._listed
+
+    def undated(alert_id: AlertId) -> AlertWord:
+        event = listed(alert_id)
+        return replace(event, alert=replace(event.alert, created_at=None))
+
+    rig.truthvouch._listed = undated  # type: ignore[method-assign]
+    known_and_one_lost(rig, lost_at=2)
+    found = rig.reconcile()
+    assert ["page 1", "page 2", "page 3"] == pages_read(rig)
+    assert (False, False) == (found.agreed, found.complete)
+    assert ("TruthVouch: 1 could not be read (no_creation_time)",) == found.faults
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_a_list_whose_order_flips_between_two_runs_hides_nothing(rig: Rig, newest_first: bool) -> None:
+    for flip in range(4):
+        rig.truthvouch.newest_first = newest_first is (flip % 2 == 0)
+        for number in range(3 * PAGE):
+            raised(rig, f"lost-{flip}-{number}")
+            rig.clock.move(600)
+        rig.truthvouch.look_faults.queue.extend(["", "", "timeout"])  # what one run leaves the next one finds
+        rig.reconcile()
+        rig.truthvouch.newest_first = not rig.truthvouch.newest_first
+        looks_until_quiet(rig, 1)
+        assert (flip + 1) * 3 * PAGE == paged(rig)
+
+
+def test_oldest_first_what_cannot_be_read_one_by_one_is_sought_in_the_list(rig: Rig) -> None:
+    rig.truthvouch.newest_first, rig.truthvouch.shows_single = False, False
+    for number in range(6 * PAGE):
+        raised(rig, f"heard-{number}", heard=True)
+        rig.clock.move(600)
+    rig.run()
+    rig.reconcile()
+    rig.clock.move(7_200)
+    rig.reconcile()
+    rig.truthvouch.looks.clear()
+    rig.truthvouch.status["heard-4"] = Status.RESOLVED
+    rig.clock.move(300)
+    found = rig.reconcile()
+    assert [("heard-4", "moved")] == [(finding.alert_id, finding.outcome) for finding in found.findings]
+    assert ["page 1", "page 6", "page 5", "page 4", "page 3", "page 2"] == pages_read(rig)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.domain.alert import Alert
-from app.domain.link import Link, Moment
+from app.domain.link import HISTORY_LIMIT, Link, Moment, remembering
 from app.domain.names import AlertId, LinkId, Side, Urgency, incident_key
 from app.domain.outcome import Done, Refused, Reply, Retry
 from app.domain.rulebook import Decision, Rule, RuleAction, Rulebook, Sla
@@ -108,11 +108,13 @@ def test_a_line_says_everything_of_its_incident(rig: Rig) -> None:
         "triggered_at": "2026-05-04T09:00:00+00:00",
         "acknowledged_at": "2026-05-04T09:01:30+00:00",
         "acknowledged_by": "Ada",
+        "acknowledged_after_minutes": 1.5,
         "resolved_at": "2026-05-04T09:03:00+00:00",
         "duration_minutes": 3.0,
         "escalated": False,
         "reopened": 0,
         "merged": False,
+        "history_incomplete": False,
         "rule": "severity_map",
         "severity": "critical",
         "alert_id": "a1",
@@ -131,6 +133,28 @@ def test_an_open_incident_has_lasted_until_now(rig: Rig) -> None:
     assert None is told["stats"]["avg_resolution_minutes"]
     period = told["period"]
     assert ("2026-05-04T09:10:00+00:00", False) == (period["as_of"], period["complete"])
+
+
+def test_clocks_that_are_off_make_no_time_longer_or_shorter(rig: Rig) -> None:
+    """TruthVouch's clock is ten minutes ahead. Acknowledged there after four minutes, as the bridge receives it;
+    resolved in PagerDuty after ten by its own clock, and heard of two minutes later."""
+    incident_id = opened(rig, "a1")
+    rig.clock.move(240)
+    rig.alert(AlertVerb.ACKNOWLEDGED, at=rig.clock() + timedelta(minutes=10))
+    rig.run()
+    rig.clock.move(480)
+    rig.incident(IncidentVerb.RESOLVED, incident_id, at=rig.clock() - timedelta(minutes=2), author="Ada")
+    rig.run()
+    told = reports(rig).report(period="daily")
+    (line,), stats = told["incidents"], told["stats"]
+    assert ("resolved", 4.0, 10.0) == tuple(
+        line[name] for name in ("status", "acknowledged_after_minutes", "duration_minutes")
+    )
+    # The instants are what each side told.
+    assert ["2026-05-04T09:00:00+00:00", "2026-05-04T09:14:00+00:00", "2026-05-04T09:10:00+00:00"] == [
+        line[name] for name in ("triggered_at", "acknowledged_at", "resolved_at")
+    ]
+    assert (4.0, 10.0) == (stats["mtta_minutes"]["mean"], stats["mttr_minutes"]["mean"])
 
 
 def test_a_service_has_its_own_numbers(rig: Rig) -> None:
@@ -267,6 +291,40 @@ def test_two_months_add_up_on_both_stores(database: Database) -> None:
     (ada,) = capacity["responders"]
     assert [24] * 7 == capacity["everybody"]["weekly"] == ada["weekly"]
     assert ("Ada", "steady") == (ada["name"], ada["trend"])
+
+
+def test_a_history_that_was_cut_is_said_to_be_on_both_stores(database: Database) -> None:
+    """Of two incidents one has had more moments than a link keeps."""
+    with database.begin() as tx:
+        for number, count in enumerate((3, HISTORY_LIMIT + 2)):
+            alert_id = AlertId(f"a{number}")
+            link = Link(Alert(alert_id), incident_key(alert_id), START + timedelta(hours=number))
+            for minute in range(count):
+                what = "acknowledged" if minute % 2 else "unacknowledged"
+                at = START + timedelta(minutes=minute)
+                link = remembering(link, Moment(at, what if minute else "triggered", Side.PAGERDUTY, None, at))
+            StoredLinks().add(tx, link)
+    told = asking(database, START + timedelta(days=1)).report(period="2026-05")
+    assert (2, 1) == (told["stats"]["total"], told["stats"]["history_incomplete"])
+    assert [False, True] == [line["history_incomplete"] for line in told["incidents"]]
+
+
+@pytest.mark.parametrize("time_zone", ["UTC", "America/Los_Angeles", "Pacific/Auckland"])
+def test_a_stored_time_that_no_clock_showed_breaks_no_report(database: Database, time_zone: str) -> None:
+    never = datetime(1, 1, 1, tzinfo=UTC)
+    with database.begin() as tx:
+        for number, what in enumerate(("triggered", "acknowledged", "resolved")):
+            alert_id = AlertId(f"a{number}")
+            moments = (Moment(START, "triggered", Side.PAGERDUTY), Moment(never, what, Side.PAGERDUTY))
+            alert = Alert(alert_id, created_at=never)
+            history = moments if number else moments[1:]
+            StoredLinks().add(tx, Link(alert, incident_key(alert_id), START, history=history))
+    told = asking(database, START + timedelta(days=1)).report(period="2026-05", time_zone=time_zone)
+    assert (3, 3) == (told["stats"]["total"], told["stats"]["alerts"]["total"])
+    assert (0.0, 0.0) == (told["stats"]["mtta_minutes"]["mean"], told["stats"]["mttr_minutes"]["mean"])
+    assert {START.isoformat(), None} == {
+        line[name] for line in told["incidents"] for name in ("triggered_at", "acknowledged_at", "resolved_at")
+    }
 
 
 # ------------------------------------------------------------------------------------------ beside PagerDuty

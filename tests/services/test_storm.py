@@ -15,9 +15,10 @@ import pytest
 from app.bootstrap.work import _budgets
 from app.domain.alert import Alert
 from app.domain.answer import Answer
-from app.domain.link import Clock, Known, Link
+from app.domain.link import Link
 from app.domain.names import AlertId, IncidentId, Status, Urgency, incident_key
 from app.domain.rulebook import Decision, Rulebook
+from app.domain.side_state import SideState
 from app.engine.durable import DurableEngine
 from app.pagerduty.pacing import Pacing
 from app.pagerduty.rest_api import RestApi
@@ -56,11 +57,12 @@ class Partner:
 
     def call(self, method: str, url: str, *, json: Any = None, **_: Any) -> Answer:
         path = url.removeprefix("http://pagerduty")
-        about = json["incident"].get("title") or path.rpartition("/")[2][:4]
+        asked = json["incident"] if json else {}
+        about = "look" if method == "GET" else asked.get("title") or path.rpartition("/")[2][:4]
         with self._lock:
             self.calls.append(Call(time.monotonic(), method, path, about))
         time.sleep(LATENCY_SECONDS)
-        return _answer(method, path, json["incident"])
+        return _answer(method, path, asked)
 
     def sent(self, about: str) -> list[float]:
         with self._lock:
@@ -68,7 +70,7 @@ class Partner:
 
 
 def _answer(method: str, path: str, asked: Mapping[str, Any]) -> Answer:
-    number = path.rpartition("/")[2] if method == "PUT" else f"QNEW{asked['incident_key'][-12:]}"
+    number = path.rpartition("/")[2] if method != "POST" else f"QNEW{asked['incident_key'][-12:]}"
     now = datetime.now(UTC)
     told = {"id": number, "status": asked.get("status", "triggered"), "incident_number": 1, "title": "t"}
     body = json.dumps({"incident": told | {"created_at": now.isoformat()}}).encode()
@@ -109,8 +111,8 @@ def page(number: int, urgency: Urgency) -> Link:
     alert = Alert(AlertId(f"{urgency}-{number}"), severity="critical")
     decision = Decision(urgency, "rule", "v", "rule", urgency.value, "PSVC", None)
     now = datetime.now(UTC)
-    clock = Clock(acknowledged_at=now if urgency is Urgency.LOW else None)
-    return Link(alert, incident_key(alert.alert_id), now, clock=clock, decision=decision)
+    side = SideState(Status.ACKNOWLEDGED if urgency is Urgency.LOW else Status.OPEN, now, now)
+    return Link(alert, incident_key(alert.alert_id), now, alert_side=side, decision=decision)
 
 
 def acknowledged(number: int) -> Link:
@@ -119,9 +121,8 @@ def acknowledged(number: int) -> Link:
     return replace(
         page(1_000 + number, Urgency.HIGH),
         incident_id=IncidentId(f"QACK{number}"),
-        incident_side=Known(Status.OPEN, now - timedelta(minutes=1)),
-        alert_side=Known(Status.ACKNOWLEDGED, now),
-        clock=Clock(acknowledged_at=now),
+        incident_side=SideState(Status.OPEN, now - timedelta(minutes=1), now - timedelta(minutes=1)),
+        alert_side=SideState(Status.ACKNOWLEDGED, now, now),
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.domain.alert import Alert
-from app.domain.effects import SetIncident, missing, wanting
+from app.domain.effects import Circumstances, SetIncident, desired_effect, next_effect
 from app.domain.names import AlertId, Side, Status
 from app.domain.outcome import Refused
 from app.domain.words import AlertVerb, AlertWord, IncidentVerb, Unreadable, WishVerb
@@ -16,13 +16,14 @@ from app.ports import Page
 from app.store.records import StoredRecords
 from app.store.schema import timeline
 from tests.rig import Rig
+from tests.services.rigs import DatedRig
 
 PAGERDUTY = Side.PAGERDUTY
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Rig:
-    return Rig(tmp_path)
+    return DatedRig(tmp_path)
 
 
 def letters(rig: Rig, closed: bool = False) -> list[Mapping[str, Any]]:
@@ -58,23 +59,39 @@ def opened(rig: Rig, alert_id: str = "a1") -> None:
     rig.clock.move(60)
 
 
-def with_a_dead_acknowledge(rig: Rig) -> int:
+def with_a_dead_acknowledge(rig: Rig, alert_id: str = "a1") -> int:
     """PagerDuty refused to acknowledge; the number of the letter."""
-    opened(rig)
+    opened(rig, alert_id)
     refusing(rig, "set_status")
-    rig.alert(AlertVerb.ACKNOWLEDGED)
+    rig.alert(AlertVerb.ACKNOWLEDGED, alert_id=alert_id)
     assert ["done"] == rig.run()
-    (row,) = letters(rig)
-    assert ("effect", "bad_request", "SetIncident acknowledged", "a1") == (
-        row["kind"], row["reason"], row["effect"], row["alert_id"],
-    )  # fmt: skip
+    (row,) = [row for row in letters(rig) if row["alert_id"] == alert_id]
+    assert ("effect", "bad_request", "SetIncident acknowledged") == (row["kind"], row["reason"], row["effect"])
     healed(rig, "set_status")
     rig.clock.move(60)
     return int(row["id"])
 
 
+def waiting_acknowledge(rig: Rig, alert_id: str = "a1") -> None:
+    """The alert is reopened, which never waits, and acknowledged anew, which waits behind whatever is open."""
+    for verb in (AlertVerb.REOPENED, AlertVerb.ACKNOWLEDGED):
+        rig.pagerduty.calls.clear()
+        rig.alert(verb, alert_id=alert_id)
+        rig.run()
+        rig.clock.move(60)
+    assert Status.OPEN is rig.pagerduty.incidents[rig.link(alert_id).incident_id or ""].status
+    assert [] == rig.pagerduty.calls
+
+
+def with_a_lane_that_waits(rig: Rig, alert_id: str = "a1") -> int:
+    """PagerDuty refused to acknowledge; then the alert was reopened and acknowledged anew, which waits."""
+    number = with_a_dead_acknowledge(rig, alert_id)
+    waiting_acknowledge(rig, alert_id)
+    return number
+
+
 def with_a_dead_note(rig: Rig, alert_id: str = "a1") -> int:
-    """PagerDuty took the resolve and refused its note; then the alert was reopened, and acknowledged, which waits."""
+    """PagerDuty took the resolve and refused its note; then the alert was reopened, and acknowledged."""
     opened(rig, alert_id)
     refusing(rig, "add_note")
     rig.alert(AlertVerb.RESOLVED, alert_id=alert_id, reason="false_positive")
@@ -87,7 +104,6 @@ def with_a_dead_note(rig: Rig, alert_id: str = "a1") -> int:
         rig.alert(verb, alert_id=alert_id)
         rig.run()
         rig.clock.move(60)
-    rig.pagerduty.calls.clear()
     return int(row["id"])
 
 
@@ -191,16 +207,23 @@ def test_a_discarded_event_is_never_heard(rig: Rig) -> None:
 
 
 def test_the_rest_of_a_lane_waits_visibly_behind_its_dead_letter(rig: Rig) -> None:
-    with_a_dead_note(rig)
+    with_a_lane_that_waits(rig)
     link = rig.link()
     assert "bad_request" == link.pagerduty.dead
-    assert None is missing(link, PAGERDUTY)
-    assert SetIncident(Status.ACKNOWLEDGED) == wanting(link, PAGERDUTY)
+    assert None is next_effect(link, PAGERDUTY, Circumstances(rig.clock()))
+    assert SetIncident(Status.ACKNOWLEDGED) == desired_effect(link, PAGERDUTY, Circumstances(rig.clock()))
     assert [] == rig.pagerduty.calls
 
 
-def test_other_links_and_the_other_side_of_this_one_go_on(rig: Rig) -> None:
+def test_nothing_waits_behind_a_note_that_was_refused(rig: Rig) -> None:
     with_a_dead_note(rig)
+    assert ["put open", "put acknowledged"] == rig.pagerduty.calls
+    assert Status.ACKNOWLEDGED is rig.pagerduty.incidents["Q1"].status
+    assert ("", 1) == (rig.link().pagerduty.dead, len(letters(rig)))
+
+
+def test_other_links_and_the_other_side_of_this_one_go_on(rig: Rig) -> None:
+    with_a_lane_that_waits(rig)
     opened(rig, "a2")
     assert ["open"] == rig.pagerduty.calls
     rig.incident(IncidentVerb.RESOLVED, "Q1", author="Dana Example")
@@ -209,42 +232,56 @@ def test_other_links_and_the_other_side_of_this_one_go_on(rig: Rig) -> None:
 
 
 def test_a_resolve_passes_a_dead_letter(rig: Rig) -> None:
-    with_a_dead_note(rig)
-    rig.pagerduty.put("Q1", Status.OPEN)
-    rig.incident(IncidentVerb.REOPENED, "Q1")
-    rig.run()
-    rig.clock.move(60)
+    with_a_lane_that_waits(rig)
     rig.alert(AlertVerb.RESOLVED)
     rig.run()
     assert Status.RESOLVED is rig.pagerduty.incidents["Q1"].status
     assert 1 == len(letters(rig))
 
 
-def test_a_discard_lets_the_rest_go_on_without_what_was_given_up(rig: Rig) -> None:
-    number = with_a_dead_note(rig)
+def test_a_discard_lets_the_rest_go_on(rig: Rig) -> None:
+    number = with_a_lane_that_waits(rig)
     rig.wish(WishVerb.DISCARD, number)
     rig.run()
     assert ["put acknowledged"] == rig.pagerduty.calls
+    assert "" == rig.link().pagerduty.dead
+
+
+def test_a_discard_brings_nothing_back_that_was_given_up(rig: Rig) -> None:
+    number = with_a_dead_acknowledge(rig)
+    rig.wish(WishVerb.DISCARD, number)
+    assert [] == rig.run()
+    note = with_a_dead_note(rig, "a2")
+    rig.wish(WishVerb.DISCARD, note)
+    assert [] == rig.run()
     assert {} == rig.pagerduty.notes_on
 
 
 def test_a_replay_lets_the_rest_go_on_with_it(rig: Rig) -> None:
-    number = with_a_dead_note(rig)
+    number = with_a_lane_that_waits(rig)
     rig.wish(WishVerb.REPLAY, number)
     rig.run()
-    assert {"put acknowledged", "note"} <= set(rig.pagerduty.calls)
-    assert 1 == rig.pagerduty.calls.count("note")
+    assert ["put acknowledged"] == rig.pagerduty.calls
+    assert None is desired_effect(rig.link(), PAGERDUTY, Circumstances(rig.clock()))
+
+
+def test_a_replayed_note_is_written_once(rig: Rig) -> None:
+    number = with_a_dead_note(rig)
+    rig.pagerduty.calls.clear()
+    rig.wish(WishVerb.REPLAY, number)
+    rig.run()
+    assert ["notes", "note"] == rig.pagerduty.calls
+    assert 1 == len(rig.pagerduty.notes_on["Q1"])
     link = rig.link()
-    assert None is wanting(link, PAGERDUTY)
+    assert None is desired_effect(link, PAGERDUTY, Circumstances(rig.clock()))
     assert not [note for note in link.notes if note.given_up]
 
 
 # ------------------------------------------------------------------------------------------ two letters of one lane
 
 
-def with_two_letters(rig: Rig) -> tuple[int, int]:
-    """A note was refused, then a resolve, which passes a dead letter; both are open. What waits is not called."""
-    first = with_a_dead_note(rig)
+def with_two_letters(rig: Rig, first: int) -> tuple[int, int]:
+    """Behind the first letter a resolve was refused as well, for it passes a dead letter; both are open."""
     refusing(rig, "set_status")
     rig.alert(AlertVerb.RESOLVED)
     rig.run()
@@ -255,17 +292,9 @@ def with_two_letters(rig: Rig) -> tuple[int, int]:
     return first, int(second["id"])
 
 
-def waiting_acknowledge(rig: Rig) -> None:
-    for verb in (AlertVerb.REOPENED, AlertVerb.ACKNOWLEDGED):
-        rig.alert(verb)
-        rig.run()
-        rig.clock.move(60)
-    assert [] == rig.pagerduty.calls
-
-
 @pytest.mark.parametrize("first_to_go", [0, 1])
 def test_a_lane_stays_closed_until_its_last_letter_is(rig: Rig, first_to_go: int) -> None:
-    both = with_two_letters(rig)
+    both = with_two_letters(rig, with_a_dead_acknowledge(rig))
     waiting_acknowledge(rig)
     rig.wish(WishVerb.DISCARD, both[first_to_go])
     assert [] == rig.run()
@@ -277,8 +306,29 @@ def test_a_lane_stays_closed_until_its_last_letter_is(rig: Rig, first_to_go: int
     assert "" == rig.link().pagerduty.dead
 
 
+def test_a_lane_does_not_wait_for_the_letter_of_a_note(rig: Rig) -> None:
+    note, resolve = with_two_letters(rig, with_a_dead_note(rig))
+    waiting_acknowledge(rig)
+    rig.wish(WishVerb.DISCARD, resolve)
+    rig.run()
+    assert ["put acknowledged"] == rig.pagerduty.calls
+    assert ("", [note]) == (rig.link().pagerduty.dead, [row["id"] for row in letters(rig)])
+
+
+def test_what_was_done_after_all_closes_its_own_letter_and_no_other(rig: Rig) -> None:
+    acknowledge, _resolve = with_two_letters(rig, with_a_dead_acknowledge(rig))
+    rig.alert(AlertVerb.REOPENED)
+    rig.run()
+    rig.clock.move(60)
+    rig.alert(AlertVerb.RESOLVED)
+    rig.run()
+    assert ["put resolved"] == rig.pagerduty.calls
+    assert [acknowledge] == [row["id"] for row in letters(rig)]
+    assert "bad_request" == rig.link().pagerduty.dead, "the acknowledge's letter is still open"
+
+
 def test_a_replay_is_of_its_own_letter_and_waits_behind_the_other(rig: Rig) -> None:
-    note, resolve = with_two_letters(rig)
+    note, resolve = with_two_letters(rig, with_a_dead_note(rig))
     rig.wish(WishVerb.REPLAY, note)
     assert [] == rig.run()
     assert "replayed" == letter(rig, note)["outcome"], "it is owed again, and waits"
@@ -289,16 +339,16 @@ def test_a_replay_is_of_its_own_letter_and_waits_behind_the_other(rig: Rig) -> N
 
 
 def test_a_replay_that_passes_goes_out_although_the_other_letter_is_open(rig: Rig) -> None:
-    note, resolve = with_two_letters(rig)
+    acknowledge, resolve = with_two_letters(rig, with_a_dead_acknowledge(rig))
     rig.wish(WishVerb.REPLAY, resolve)
     rig.run()
     assert ["put resolved"] == rig.pagerduty.calls
-    assert [note] == [row["id"] for row in letters(rig)]
+    assert [acknowledge] == [row["id"] for row in letters(rig)]
     assert "bad_request" == rig.link().pagerduty.dead
 
 
 def test_what_was_discarded_comes_back_by_no_later_replay(rig: Rig) -> None:
-    note, resolve = with_two_letters(rig)
+    note, resolve = with_two_letters(rig, with_a_dead_note(rig))
     rig.wish(WishVerb.DISCARD, note)
     rig.wish(WishVerb.REPLAY, resolve)
     rig.run()
@@ -307,25 +357,28 @@ def test_what_was_discarded_comes_back_by_no_later_replay(rig: Rig) -> None:
 
 
 def test_a_letter_of_another_link_closes_no_lane_of_this_one(rig: Rig) -> None:
-    number = with_a_dead_note(rig)
-    with_a_dead_note(rig, "a2")
+    number = with_a_lane_that_waits(rig)
+    with_a_lane_that_waits(rig, "a2")
     rig.wish(WishVerb.DISCARD, number)
     rig.run()
     assert ["put acknowledged"] == rig.pagerduty.calls
+    assert Status.ACKNOWLEDGED is rig.pagerduty.incidents["Q1"].status
 
 
 # -------------------------------------------------------------------------------------------------- freezes
 
 
 def frozen(rig: Rig) -> None:
-    """Ten changes, the sides taking turns, and the last of them held."""
+    """Ten changes, the sides taking turns, each carried before the next; and one more, which is held."""
     opened(rig)
     for turn in range(10):
+        assert rig.link().frozen_at is None
         rig.clock.move(1)
         if turn % 2:
             rig.incident(IncidentVerb.UNACKNOWLEDGED)
         else:
             rig.alert(AlertVerb.ACKNOWLEDGED)
+        rig.run()
     rig.clock.move(1)
     rig.alert(AlertVerb.ACKNOWLEDGED)
     rig.run()
@@ -333,15 +386,45 @@ def frozen(rig: Rig) -> None:
     rig.pagerduty.calls.clear()
 
 
-def test_a_thaw_carries_what_was_held(rig: Rig) -> None:
+def test_a_thaw_reads_both_sides_and_carries_what_was_said_last(rig: Rig) -> None:
     frozen(rig)
-    assert Status.ACKNOWLEDGED is rig.link().status
-    assert Status.OPEN is rig.pagerduty.incidents["Q1"].status
+    assert (Status.ACKNOWLEDGED, Status.OPEN) == (rig.truthvouch.status["a1"], rig.pagerduty.incidents["Q1"].status)
+    rig.truthvouch.looks.clear()
     rig.wish(WishVerb.THAW, "a1")
     rig.run()
-    assert ["put acknowledged"] == rig.pagerduty.calls
-    assert None is rig.link().frozen_at
+    assert (["get", "put acknowledged"], ["a1"]) == (rig.pagerduty.calls, rig.truthvouch.looks)
+    assert (None, Status.ACKNOWLEDGED) == (rig.link().frozen_at, rig.link().status)
     assert 1 == events(rig).count("link.thawed")
+
+
+def test_a_thaw_carries_pagerdutys_word_where_that_was_the_last(rig: Rig) -> None:
+    frozen(rig)
+    rig.clock.move(1)
+    rig.incident(IncidentVerb.UNACKNOWLEDGED)
+    rig.wish(WishVerb.THAW, "a1")
+    rig.run()
+    assert (["get"], Status.OPEN) == (rig.pagerduty.calls, rig.truthvouch.status["a1"])
+
+
+def test_a_resolve_is_carried_though_the_link_is_frozen(rig: Rig) -> None:
+    frozen(rig)
+    rig.clock.move(1)
+    rig.alert(AlertVerb.RESOLVED)
+    rig.run()
+    assert (["put resolved"], Status.RESOLVED) == (rig.pagerduty.calls, rig.link().status)
+    assert rig.link().frozen_at is not None
+
+
+def test_changes_that_nothing_was_carried_of_in_between_freeze_nothing(rig: Rig) -> None:
+    """A backlog of both sides that arrives at once is no ping-pong."""
+    opened(rig)
+    for turn in range(12):
+        rig.clock.move(1)
+        if turn % 2:
+            rig.incident(IncidentVerb.UNACKNOWLEDGED)
+        else:
+            rig.alert(AlertVerb.ACKNOWLEDGED)
+    assert rig.link().frozen_at is None
 
 
 def test_a_thaw_of_what_is_not_frozen_changes_nothing(rig: Rig) -> None:

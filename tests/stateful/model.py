@@ -1,105 +1,92 @@
-"""What should be true once it is quiet, said without any of the bridge's own code.
+"""Where both sides have to end, said without any of the bridge's own code.
 
-The model knows only what people did, where and when, and which webhooks about it were lost.
+The model knows only the true order of what people did at either side and of when the bridge's writes arrived.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import pairwise, product
-from math import prod
+from itertools import pairwise
 
 from app.domain.names import Side, Status
 
-MAX_STORIES = 20_000
-
 
 @dataclass(frozen=True)
-class Deed:
-    """One thing a person did that moves an alert."""
+class Change:
+    """One change of where a side stands, in the true order of things."""
 
-    at: datetime
     side: Side
-    kind: str
-    """``ack``, ``unack``, ``resolve``, ``reopen``."""
-    lost: bool = False
-    """Its webhook will never come."""
+    subject: str
+    """The alert or the incident."""
+    status: Status
+    """Where it stands after it."""
+    by_person: bool
+    about: tuple[str, ...]
+    """The incident keys of the alerts that it concerned."""
+    before: Status
+    by_event: bool = False
+    """It named our key, and no incident."""
+    merged_into: str = ""
+    survivor: Status = Status.OPEN
+    """Where people had put the incident that it was merged into; what the bridge did there for another alert is no news
+    of this one."""
 
     @property
-    def says(self) -> Status:
-        """What the side shows after it."""
-        return {"ack": Status.ACKNOWLEDGED, "resolve": Status.RESOLVED}.get(self.kind, Status.OPEN)
+    def hits_others(self) -> bool:
+        """An event of ours goes to wherever PagerDuty has our alert, also after a merge of which nobody has told us:
+        nobody can tell it from what people do to the others there."""
+        return self.by_event and len(self.about) > 1
 
 
-def outcome(deeds: Iterable[Deed]) -> Status:
-    """Newest wins, resolved absorbs everything but a reopen: where the deeds, told in order of time, lead."""
-    status = Status.OPEN
-    for deed in sorted(deeds, key=lambda deed: deed.at):
-        if deed.kind == "reopen":
-            status = Status.OPEN
-        elif deed.kind == "resolve":
-            status = Status.RESOLVED
-        elif status is not Status.RESOLVED and (deed.kind == "ack" or status is Status.ACKNOWLEDGED):
-            status = deed.says
-    return status
+def expected(base: Status, changes: Sequence[Change]) -> set[Status] | None:
+    """Where both sides of one alert must stand in the end; None: anywhere, as long as it is the same.
 
-
-def allowed(
-    deeds: Sequence[Deed],
-    looks: Sequence[datetime],
-    unsure: Collection[Deed] = (),
-    hold: timedelta = timedelta(0),
-) -> Iterator[Status]:
-    """Where both sides may stand, one answer a story, the likeliest first.
-
-    With every webhook delivered there is one answer. A deed whose webhook was lost can only be seen by a look, and a
-    look sees what is there *then*: the deed may have been undone or overwritten by that time (it is as if it had never
-    happened). PagerDuty tells in whole seconds when the incident last changed, so the deed counts as done in that
-    second; TruthVouch tells no time, so there it counts as done when we looked. A deed beside a write of ours that says
-    the same is ``unsure``: its webhook cannot be told from that write's own, and an echo says nothing. A resolve at
-    TruthVouch is held back for ``hold``: reopened before that, it may be as if neither had been.
+    ``base``: where both stood when nothing was under way; ``changes``: everything since, on both sides.
     """
-    choices: list[list[Deed | None]] = []
-    for deed in deeds:
-        if not deed.lost:
-            choices.append([deed, *_seen_again(deed, deeds, looks), *([None] if deed in unsure else [])])
-        elif deed.side is Side.PAGERDUTY:
-            last = [other.at for other in deeds if other.lost and other.side is deed.side and other.at >= deed.at]
-            seconds = {at.replace(microsecond=edge) for at in last for edge in (at.microsecond, 0, 999_999)}
-            choices.append([None, *(Deed(at, deed.side, deed.kind) for at in sorted(seconds))])
-        else:
-            choices.append([None, *_at_looks(deed, looks)])
-    if prod(map(len, choices)) > MAX_STORIES:
-        yield from Status
-    for story in product(*choices):
-        told = [deed for deed in story if deed]
-        yield from map(outcome, _flapping(told, hold) if hold else [told])
+    acts = [number for number, change in enumerate(changes) if change.by_person]
+    if not acts:
+        return {base}
+    last = changes[acts[-1]]
+    if all(_is_carried(changes, before, after) for before, after in pairwise(acts)):
+        return {last.status}
+    first = changes[acts[0]]
+    if len(acts) == 2 and not any(not change.by_person for change in changes[acts[0] : acts[1]]):
+        return {_further(first.status, last.status)}
+    return None
 
 
-def _flapping(story: Sequence[Deed], hold: timedelta) -> Iterator[list[Deed]]:
-    """The story, and what is left of it where flaps were told to nobody."""
-    told = sorted(story, key=lambda deed: deed.at)
-    turns = [deed for deed in told if deed.kind in ("resolve", "reopen")]
-    flaps = [pair for pair in pairwise(turns) if _is_flap(*pair, hold)]
-    for kept in product((True, False), repeat=len(flaps)):
-        gone = [deed for pair, keeps in zip(flaps, kept, strict=True) if not keeps for deed in pair]
-        yield [deed for deed in told if deed not in gone]
+def _is_carried(changes: Sequence[Change], before: int, after: int) -> bool:
+    """Whether an act was seen where the next one was done: on the same side, or written there by the bridge."""
+    act, following = changes[before], changes[after]
+    if act.side is following.side:
+        return True
+    between = changes[before + 1 : after]
+    return any(
+        not change.by_person and change.side is following.side and change.status is act.status for change in between
+    )
 
 
-def _is_flap(ended: Deed, begun: Deed, hold: timedelta) -> bool:
-    at_truthvouch = {ended.side, begun.side} == {Side.TRUTHVOUCH}
-    return at_truthvouch and (ended.kind, begun.kind) == ("resolve", "reopen") and begun.at - ended.at < hold
+def carried_in_turn(changes: Iterable[Change], alerts: Mapping[str, str]) -> dict[str, Status]:
+    """Where the alerts stand if each of these changes is carried before the next, or all go forward.
+
+    ``alerts``: their names by incident key.
+    """
+    status = dict.fromkeys(alerts, Status.OPEN)
+    for change in changes:
+        for key in change.about:
+            status[key] = _after(status[key], change)
+    return {alerts[key]: found for key, found in status.items()}
 
 
-def _at_looks(deed: Deed, looks: Sequence[datetime]) -> list[Deed]:
-    return [Deed(at, deed.side, deed.kind) for at in looks if at > deed.at]
+def _after(status: Status, change: Change) -> Status:
+    """Who opens an incident again opens all its alerts; who has one in hand reopens none that is resolved; and a merge
+    takes no alert back."""
+    if change.merged_into:
+        return _further(status, change.survivor)
+    if change.status.rung > change.before.rung:
+        return _further(status, change.status)
+    opens = change.side is Side.TRUTHVOUCH or change.before is Status.RESOLVED or status is Status.ACKNOWLEDGED
+    return change.status if opens else status
 
 
-def _seen_again(deed: Deed, deeds: Sequence[Deed], looks: Sequence[datetime]) -> list[Deed]:
-    """TruthVouch tells no time, so what a look finds counts as done then: a deed whose webhook is still under way at
-    the first look after it, and after a lost one whatever was done there since."""
-    if deed.side is not Side.TRUTHVOUCH:
-        return []
-    after_a_lost_one = any(other.lost and other.side is deed.side and other.at <= deed.at for other in deeds)
-    dated = _at_looks(deed, looks)
-    return dated if after_a_lost_one else dated[:1]
+def _further(one: Status, other: Status) -> Status:
+    return max(one, other, key=lambda status: status.rung)

@@ -1,12 +1,12 @@
-"""The whole bridge against a model: alerts, people on both sides, webhooks that come twice, late, crossed or never,
-partners that fail in every way, a process that dies anywhere, operators, and then quiet and one reconciliation.
+"""The whole bridge against a model: alerts, people on both sides, three clocks, partners of every kind, webhooks that
+come twice, late, crossed or never, calls that fail in every way, a process that dies anywhere, operators, and then
+quiet and reconciliation.
 
 ``BRIDGETEST_EXAMPLES=2000`` looks longer than a pull request has time for.
 """
 
 import os
 import tempfile
-from datetime import timedelta
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -14,46 +14,47 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from app.domain.names import Side, Status, Via
-from app.domain.rulebook import Rule, RuleAction, Rulebook
-from app.domain.words import AlertVerb, WishVerb
-from tests.stateful.partners import FAULTS
+from app.domain.words import WishVerb
+from tests.stateful.partners import FAULTS, Switches
 from tests.stateful.promises import check
-from tests.stateful.world import World
+from tests.stateful.world import Meanwhile, World
 
 EXAMPLES = int(os.environ.get("BRIDGETEST_EXAMPLES", "60"))
 SEVERITIES = ("critical", "high", "medium")
 """The last one deserves no incident."""
 ALERTS = ("a1", "a2", "a3")
-CALLS = ("", "", "open", "note", "put", "event", "trigger", "find")
+CALLS = ("", "", "open", "note", "put", "event", "trigger", "find", "get")
 """How the names of calls begin: of any, of those that create, write a note, change a status, look."""
-HOLDS = (0, 0, 0.4, 15)
+HOLDS = (0.0, 0.0, 0.4, 15.0)
 """Minutes for which a resolve from TruthVouch is held back."""
-SHORT, LONG = 3, 45
-"""Seconds: within and beyond the time in which a word that says what we wrote is taken for its echo."""
+AHEAD = st.integers(-300, 300).map(float)
+"""Seconds: of three clocks two are up to ten minutes apart."""
+DRIFT = st.sampled_from([0.0, 0.0, -20.0, 20.0])
+"""Seconds that a clock gains in an hour."""
+RETRIES = (1, 5, 30)
+"""Minutes after which a webhook that was refused is sent again."""
 
-OPEN, ACKNOWLEDGED, RESOLVED = Status
-AT_TRUTHVOUCH = {
-    "ack": (AlertVerb.ACKNOWLEDGED, "investigating", ACKNOWLEDGED, (OPEN,)),
-    "resolve": (AlertVerb.RESOLVED, "resolved", RESOLVED, (OPEN, ACKNOWLEDGED)),
-    "dismiss": (AlertVerb.RESOLVED, "dismissed", RESOLVED, (OPEN, ACKNOWLEDGED)),
-    "reopen": (AlertVerb.REOPENED, "reopened", OPEN, (RESOLVED,)),
-}
-"""What people do there: the word it makes, the event's name, where it leads, from where it is possible."""
-AT_PAGERDUTY = {
-    "ack": (ACKNOWLEDGED, (OPEN,)),
-    "unack": (OPEN, (ACKNOWLEDGED,)),
-    "resolve": (RESOLVED, (OPEN, ACKNOWLEDGED)),
-    "reopen": (OPEN, (RESOLVED,)),
-}
-
+any_switches = st.builds(
+    Switches,
+    via=st.sampled_from(list(Via)),
+    pagerduty_ahead=AHEAD,
+    truthvouch_ahead=AHEAD,
+    pagerduty_drift=DRIFT,
+    truthvouch_drift=DRIFT,
+    tells_api_changes=st.booleans(),
+    keeps_acknowledges=st.sampled_from([True, True, False]),
+    reopens=st.booleans(),
+    shows_single=st.booleans(),
+    newest_first=st.booleans(),
+    tells_times=st.sampled_from([True, True, False]),
+    alerts_reopen=st.booleans(),
+    events_take=st.sampled_from([0.0, 0.3, 2.0]),
+    shuffled=st.booleans(),
+    hold=st.sampled_from(HOLDS),
+)
 any_severity = st.sampled_from(SEVERITIES)
 any_fault = st.sampled_from(FAULTS)
 any_number = st.integers(0, 1_000)
-
-
-def damped(hold: float) -> Rule:
-    """A rule that decides as the severity map does, and holds resolves back."""
-    return Rule("damped", "severity in [critical, high]", RuleAction.CREATE_INCIDENT, hold_resolve_minutes=hold)
 
 
 class BridgeMachine(RuleBasedStateMachine):
@@ -64,16 +65,15 @@ class BridgeMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
 
     @initialize(
-        via=st.sampled_from(list(Via)),
+        switches=any_switches,
         severities=st.lists(st.sampled_from(SEVERITIES), min_size=1, max_size=2),
         calm=st.booleans(),
-        hold=st.sampled_from(HOLDS),
+        loses=st.booleans(),
     )
-    def begin(self, via: Via, severities: list[str], calm: bool, hold: float) -> None:
+    def begin(self, switches: Switches, severities: list[str], calm: bool, loses: bool) -> None:
         self.calm = calm  # no webhook is lost, no process dies: then both sides agree before anybody looks
-        self.world = World(Path(self.folder.name), via)
-        self.world.hold = timedelta(minutes=hold)
-        self.world.rulebook.rulebook = Rulebook(rules=(damped(hold),) if hold else ())
+        self.loses = loses and not calm
+        self.world = World(Path(self.folder.name), switches)
         for severity in severities:
             self.truthvouch_finds_something(severity)
 
@@ -82,57 +82,42 @@ class BridgeMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world.truthvouch.status) < len(ALERTS))
     @rule(severity=any_severity)
     def truthvouch_finds_something(self, severity: str) -> None:
-        self.world.truthvouch.raise_alert(ALERTS[len(self.world.truthvouch.status)], severity)
+        self.world.raise_alert(ALERTS[len(self.world.truthvouch.status)], severity)
 
     @rule(picks=st.lists(any_number, min_size=1, max_size=4), says=st.booleans())
     def people_at_both_sides(self, picks: list[int], says: bool) -> None:
         """Each does something that is possible there, before anybody hears of what the others did."""
         for pick in picks:
-            possible = self.possible_deeds()
-            side, subject, does = possible[pick % len(possible)]
-            if side is Side.TRUTHVOUCH:
-                self.at_truthvouch(subject, does, says)
-            else:
-                self.at_pagerduty(subject, does)
+            possible = self.world.possible_acts()
+            self.world.act(*possible[pick % len(possible)], says)
 
     @rule(pick=any_number, lost=st.booleans())
     def a_person_does_something_that_is_heard_or_lost_at_once(self, pick: int, lost: bool) -> None:
-        before = len(self.world.post)
+        before = list(self.world.post)
         self.people_at_both_sides([pick], False)
-        while len(self.world.post) > before:
-            self.world.lose(before) if lost and not self.calm else self.world.arrive(before)
+        for hook in [hook for hook in self.world.post if hook not in before]:
+            if lost and self.loses:
+                self.world.lose(hook)
+            elif hook in self.world.ready():
+                self.world.arrive(hook)
 
-    @rule(picks=st.lists(any_number, max_size=2), first=st.booleans())
-    def people_act_while_a_call_is_under_way(self, picks: list[int], first: bool) -> None:
-        """And every webhook, that call's own echo too, is faster than its answer."""
-        act = (lambda: self.people_at_both_sides(picks, False)) if picks else (lambda: None)
-        self.world.meanwhile.append((first, act))
+    @rule(
+        picks=st.lists(any_number, max_size=2),
+        early=st.booleans(),
+        hears=st.booleans(),
+        works=st.booleans(),
+        looks=st.booleans(),
+        seconds=st.sampled_from([0, 0, 1, 6, 40]),
+    )
+    def people_act_while_a_call_is_under_way(
+        self, picks: list[int], early: bool, hears: bool, works: bool, looks: bool, seconds: int
+    ) -> None:
+        def act() -> None:
+            if picks:
+                self.people_at_both_sides(picks, False)
 
-    def possible_deeds(self) -> list[tuple[Side, str, str]]:
-        alerts = self.world.truthvouch.status.items()
-        here = [(Side.TRUTHVOUCH, a, d) for a, now in alerts for d, told in AT_TRUTHVOUCH.items() if now in told[3]]
-        incidents = [i for i in self.world.pagerduty.incidents.values() if not i.merged_into]
-        there = [
-            (Side.PAGERDUTY, str(i.incident_id), d)
-            for i in incidents
-            for d, told in AT_PAGERDUTY.items()
-            if i.status in told[1]
-        ]
-        return [*here, *there]
-
-    def at_truthvouch(self, alert_id: str, does: str, says: bool = False) -> None:
-        verb, event, after, legal = AT_TRUTHVOUCH[does]
-        if self.world.truthvouch.status[alert_id] in legal:
-            reason = "false_positive" if says and verb is AlertVerb.RESOLVED else None
-            with self.world.deed([alert_id], Side.TRUTHVOUCH, "resolve" if does == "dismiss" else does):
-                self.world.truthvouch.act(alert_id, verb, event, after, reason=reason)
-
-    def at_pagerduty(self, incident_id: str, does: str) -> None:
-        after, legal = AT_PAGERDUTY[does]
-        facts = self.world.pagerduty.incidents[incident_id]
-        if facts.status in legal and not facts.merged_into:
-            with self.world.deed(self.world.on(incident_id), Side.PAGERDUTY, does):
-                self.world.pagerduty.move(incident_id, after, "Dana Example")
+        looks = looks and not self.calm
+        self.world.meanwhile.append(Meanwhile(early, act, hears, works, looks, seconds))
 
     @precondition(lambda self: self.world.pagerduty.incidents)
     @rule(which=any_number, note=st.booleans())
@@ -149,10 +134,10 @@ class BridgeMachine(RuleBasedStateMachine):
         open_ones = self.open_incidents()
         source, target = open_ones[one_of_them % len(open_ones)], open_ones[into % len(open_ones)]
         if source != target:
-            self.world.pagerduty.merge(source, target)
+            self.world.merge(source, target)
 
     def open_incidents(self) -> list[str]:
-        return [i for i, facts in self.world.pagerduty.incidents.items() if facts.status is not RESOLVED]
+        return [i for i, facts in self.world.pagerduty.incidents.items() if facts.status is not Status.RESOLVED]
 
     @rule(which=any_number, turns=st.sampled_from([10, 11]))
     def two_people_fight(self, which: int, turns: int) -> None:
@@ -162,21 +147,31 @@ class BridgeMachine(RuleBasedStateMachine):
         if incident is None or self.world.fuse:
             return
         for n in range(turns):
-            self.at_pagerduty(incident, "unack") if n % 2 else self.at_truthvouch(alert_id, "ack")
+            if n % 2:
+                self.world.act(Side.PAGERDUTY, incident, "unack")
+            else:
+                self.world.act(Side.TRUTHVOUCH, alert_id, "ack")
             self.everything_runs()
-            self.world.clock.move(1)
+            self.world.tick(1)
 
     # ------------------------------------------------------------ the post
 
-    @precondition(lambda self: self.world.post)
+    @precondition(lambda self: self.world.ready())
     @rule(which=any_number, stays=st.booleans())
     def a_webhook_arrives(self, which: int, stays: bool) -> None:
-        self.world.arrive(which % len(self.world.post), stays=stays)
+        ready = self.world.ready()
+        self.world.arrive(ready[which % len(ready)], stays=stays)
 
-    @precondition(lambda self: self.world.post and not self.calm)
+    @precondition(lambda self: self.world.ready())
+    @rule(which=any_number, minutes=st.sampled_from(RETRIES))
+    def a_webhook_is_refused_and_sent_again_later(self, which: int, minutes: int) -> None:
+        ready = self.world.ready()
+        self.world.delay(ready[which % len(ready)], minutes)
+
+    @precondition(lambda self: self.world.post and self.loses)
     @rule(which=any_number)
     def a_webhook_is_lost(self, which: int) -> None:
-        self.world.lose(which % len(self.world.post))
+        self.world.lose(self.world.post[which % len(self.world.post)])
 
     @rule(batches=st.integers(1, 3))
     def the_inbox_is_taken_in(self, batches: int) -> None:
@@ -190,10 +185,16 @@ class BridgeMachine(RuleBasedStateMachine):
 
     @rule()
     def everything_runs(self) -> None:
-        while self.world.post:
-            self.world.arrive(0)
+        self.world.tick(0.5)
+        self.world.everything_arrives()
         self.world.take_in()
         self.world.work()
+
+    @rule()
+    def it_becomes_quiet(self) -> None:
+        """So that what people do next is judged anew."""
+        self.world.fuse = 0
+        self.world.settle_down()
 
     @precondition(lambda self: not self.calm)
     @rule(steps=st.integers(1, 8))
@@ -205,9 +206,9 @@ class BridgeMachine(RuleBasedStateMachine):
     def what_was_done_is_run_again(self) -> None:
         self.world.begin_again()
 
-    @rule(seconds=st.sampled_from([SHORT, LONG, 700]))
+    @rule(seconds=st.sampled_from([1, 3, 45, 700]))
     def time_passes(self, seconds: int) -> None:
-        self.world.clock.move(seconds)
+        self.world.tick(seconds)
 
     @rule(kinds=st.lists(any_fault, min_size=1, max_size=3), calls=st.sampled_from(CALLS), here=st.booleans())
     def calls_will_fail(self, kinds: list[str], calls: str, here: bool) -> None:
@@ -223,10 +224,10 @@ class BridgeMachine(RuleBasedStateMachine):
     @rule(which=any_number, discard=st.booleans())
     def an_operator_closes_a_dead_letter(self, which: int, discard: bool) -> None:
         letters = self.world.open_letters()
-        number, alert_id = letters[which % len(letters)]
+        letter, alert_id = letters[which % len(letters)]
         if discard:
             self.world.discarded.add(alert_id)
-        self.world.ask(WishVerb.DISCARD if discard else WishVerb.REPLAY, number)
+        self.world.ask(WishVerb.DISCARD if discard else WishVerb.REPLAY, letter.letter_id)
 
     # ------------------------------------------------------------ afterwards
 

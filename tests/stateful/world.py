@@ -1,17 +1,16 @@
 """The bridge's middle on a real store between two far sides, and everything that can go wrong between the three."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from app.domain.link import Link
-from app.domain.names import AlertId, LinkId, Side, Source, Status, Via
-from app.domain.words import Reading, WishVerb, Word
-from app.ports import Order, Tx
+from app.domain.names import AlertId, LinkId, Side, Source, Status, incident_key
+from app.domain.rulebook import Rule, RuleAction, Rulebook
+from app.domain.words import AlertVerb, Reading, WishVerb, Word
+from app.ports import Letter, Order, Tx
 from app.services.reconcile_incidents import LookAtIncidents
 from app.services.reconcile_run import Shelf
 from app.store import own_mail
@@ -20,12 +19,30 @@ from app.store.open_links import StoredOpenLinks
 from app.store.schema import Instant, inbox, letters
 from tests.fakes import ManualEngine
 from tests.rig import Rig
-from tests.stateful.model import Deed
-from tests.stateful.partners import PagerDuty, TruthVouch, Write
+from tests.stateful.model import Change
+from tests.stateful.partners import PagerDuty, Switches, TruthVouch
 
 ROUNDS = 300
 """More than any settling takes: whoever needs more goes round in circles."""
+LOOKS = 8
+"""Reconciliations after which nothing may differ any more: a write that is not kept is made again three times."""
+NOT_KEPT = "not_kept"
+"""Why a dead letter is no operator's fault to mend: TruthVouch says yes and does nothing."""
 
+OPEN, ACKNOWLEDGED, RESOLVED = Status
+AT_TRUTHVOUCH = {
+    "ack": (AlertVerb.ACKNOWLEDGED, "investigating", ACKNOWLEDGED, (OPEN,)),
+    "resolve": (AlertVerb.RESOLVED, "resolved", RESOLVED, (OPEN, ACKNOWLEDGED)),
+    "dismiss": (AlertVerb.RESOLVED, "dismissed", RESOLVED, (OPEN, ACKNOWLEDGED)),
+    "reopen": (AlertVerb.REOPENED, "reopened", OPEN, (ACKNOWLEDGED, RESOLVED)),
+}
+"""What people do there: the word it makes, the event's name, where it leads, from where it is possible."""
+AT_PAGERDUTY = {
+    "ack": (ACKNOWLEDGED, (OPEN, RESOLVED)),
+    "unack": (OPEN, (ACKNOWLEDGED,)),
+    "resolve": (RESOLVED, (OPEN, ACKNOWLEDGED)),
+    "reopen": (OPEN, (RESOLVED,)),
+}
 
 Key = tuple[int, Side, int]
 """A delivery: link, side, number."""
@@ -53,9 +70,39 @@ class TimedEngine(ManualEngine):
         """Everything it knows, to go back to."""
         return dict(self.waiting), set(self.seen), dict(self.due)
 
-    def next_due(self) -> Key | None:
-        ready = [key for key in self.waiting if self.due[key] <= self.clock()]
+    def next_due(self, but: Collection[Key] = ()) -> Key | None:
+        ready = [key for key in self.waiting if self.due[key] <= self.clock() and key not in but]
         return min(ready, key=lambda key: (self.waiting[key][0], self.due[key]), default=None)
+
+
+@dataclass(eq=False)
+class Webhook:
+    """One webhook under way."""
+
+    side: Side
+    subject: str
+    """The incident or the alert that it is about: PagerDuty keeps the order of those of one incident."""
+    word: Word
+    not_before: datetime
+    delayed: bool = False
+    """It was refused once, and its sender tries again later."""
+
+
+@dataclass(frozen=True)
+class Meanwhile:
+    """What happens while a call is under way."""
+
+    early: bool
+    """Before its effect; else after it, before its answer."""
+    act: Callable[[], None]
+    """What people do."""
+    hears: bool = True
+    """Every webhook that can, that call's own echo too, is faster than its answer."""
+    works: bool = False
+    """Other deliveries run."""
+    looks: bool = False
+    """A reconciliation reads both sides."""
+    seconds: float = 0.0
 
 
 class World(Rig):
@@ -65,30 +112,34 @@ class World(Rig):
     truthvouch: TruthVouch
     engine: TimedEngine
 
-    def __init__(self, data_dir: Path, via: Via) -> None:
-        self.via = via
-        self.post: list[tuple[Side, Word, Deed | None]] = []
-        """Webhooks under way, with the deed they tell of."""
-        self.deeds: dict[str, list[Deed]] = {}
-        self.looks: list[datetime] = []
-        self.told: list[Word] = []
-        """What the last act made the far sides say."""
+    def __init__(self, data_dir: Path, switches: Switches) -> None:
+        self.switches = switches
+        self.post: list[Webhook] = []
+        self.lost: list[Webhook] = []
+        self.journal: list[Change] = []
+        """Every change at both sides, in the true order."""
+        self.agreed: dict[str, tuple[int, Status]] = {}
+        """Alert -> how much of the journal was written when both sides last agreed and nothing was under way; where."""
         self.fuse = 0
         """The process dies at this many partner calls or commits from now; 0 = it lives."""
-        self.meanwhile: list[tuple[bool, Callable[[], None]]] = []
-        """What people do around the next calls: before their effect, or after it and before their answer."""
+        self.meanwhile: list[Meanwhile] = []
+        """What happens around the next calls."""
+        self.running: set[Key] = set()
+        """Deliveries that are amid a call."""
         self.agreed_unlooked: list[tuple[Link, Status, Status | None]] = []
         """How both sides stood when it was quiet, before the bridge looked."""
-        self.hold = timedelta(0)
-        """For how long the rulebook holds a resolve from TruthVouch back."""
         self.discarded: set[str] = set()
         self.disturbances = 0
-        super().__init__(data_dir, via)
+        self.crossed_at_truthvouch = switches.shuffled
+        """Webhooks about one alert may have overtaken one another."""
+        super().__init__(data_dir, switches.via)
         self.calls_per_hour = 1_000_000
+        self.rulebook.rulebook = Rulebook(rules=(damped(switches.hold),) if switches.hold else ())
         shelf = Shelf(self.database, StoredOpenLinks(), StoredMarks())
         # What waits for a partner's patience moves the clock here, and no real time passes.
         self.looking._at_pagerduty.append(LookAtIncidents(self.pagerduty, shelf, lambda: ["PMAIN"], self._wait))
         self.reconcile()  # the store is born: alerts raised from now on are its own
+        self.clock.move(600)  # also by a clock that is behind
         perform, mark_taken = self.deliver.perform, self.intake.arrivals.mark_taken
         self.deliver.perform = lambda link, effect: self._with_fuse(lambda: self._amid(lambda: perform(link, effect)))
         self.intake.arrivals.mark_taken = lambda *told: self._with_fuse(lambda: mark_taken(*told))  # type: ignore[method-assign]
@@ -97,7 +148,8 @@ class World(Rig):
         self.clock.move(seconds)
 
     def far_sides(self) -> tuple[PagerDuty, TruthVouch]:
-        return PagerDuty(self.clock, self._says, self.via is Via.REST), TruthVouch(self.clock, self._says)
+        pagerduty = PagerDuty(self.clock, self._says, self.switches, self.journal)
+        return pagerduty, TruthVouch(self.clock, self._says, self.switches, self.journal)
 
     def an_engine(self) -> TimedEngine:
         return TimedEngine(self.clock)
@@ -109,33 +161,56 @@ class World(Rig):
 
     # ------------------------------------------------------------ the post
 
-    def _says(self, side: Side, word: Word) -> None:
-        self.told.append(word)
-        self.post.append((side, word, None))
+    def _says(self, side: Side, subject: str, word: Word) -> None:
+        self.post.append(Webhook(side, subject, word, self.clock()))
 
-    def lose(self, index: int) -> None:
+    def ready(self) -> list[Webhook]:
+        """Those that may arrive now. PagerDuty keeps the order of one incident's, whatever becomes of the first;
+        TruthVouch that of one alert's, as long as none has to be sent again."""
+        before: set[str] = set()
+        found = []
+        for hook in self.post:
+            in_order = self.switches.shuffled or hook.subject not in before
+            if hook.not_before <= self.clock() and in_order:
+                found.append(hook)
+            if hook.side is Side.PAGERDUTY or not hook.delayed:
+                before.add(hook.subject)
+        return found
+
+    def lose(self, hook: Webhook) -> None:
         """A webhook that will never come."""
-        _, _, deed = self.post.pop(index)
+        self.post.remove(hook)
+        self.lost.append(hook)
         self.disturbances += 1
-        for deeds in self.deeds.values():
-            if deed in deeds:
-                deeds[deeds.index(deed)] = replace(deed, lost=True)
 
-    def arrive(self, index: int, *, stays: bool = False) -> None:
-        """A webhook arrives and is stored, to be taken in later. ``stays``: it will come once more."""
-        side, word, _ = self.post[index] if stays else self.post.pop(index)
-        self.disturbances += stays
-        self.store(Source(side.value), word)
+    def delay(self, hook: Webhook, minutes: float) -> None:
+        """A webhook was refused: it is sent again later."""
+        hook.not_before, hook.delayed = self.clock() + timedelta(minutes=minutes), True
+        self.crossed_at_truthvouch |= hook.side is Side.TRUTHVOUCH
+        self.disturbances += 1
+
+    def arrive(self, hook: Webhook, *, stays: bool = False) -> None:
+        """A webhook arrives and is stored, to be taken in later. ``stays``: it will come once more, and is another
+        delivery then, as if the first one had been forgotten."""
+        if stays:
+            self.disturbances += 1
+        else:
+            self.post.remove(hook)
+        self.store(Source(hook.side.value), hook.word)
 
     def store(self, source: Source, *readings: Reading) -> None:
-        """The door: a delivery that comes twice is stored once."""
-        known = next((body for body, said in self.said.items() if said == readings), None)
-        body = known or f"{len(self.said)}".encode()
+        """The door."""
+        body = f"{len(self.said)}".encode()
         self.said[body] = readings
         at = Instant().process_bind_param(self.clock(), self._inbox.dialect)
         row = {"source": source.value, "delivery_id": body.decode(), "received_at": at, "body": body}
         with self._inbox.begin() as connection:
-            connection.execute(inbox.insert().prefix_with("OR IGNORE").values(row))
+            connection.execute(inbox.insert().values(row))
+
+    def everything_arrives(self) -> None:
+        """Everything that can."""
+        while ready := self.ready():
+            self.arrive(ready[0])
 
     def take_in(self, batches: int = ROUNDS) -> None:
         """So many batches of the inbox."""
@@ -149,30 +224,96 @@ class World(Rig):
             return self.intake.take() > 0
         except Killed:
             self.engine.waiting, self.engine.seen, self.engine.due = before
+            self._die_whole()
             return False
 
     # ------------------------------------------------------------ people
 
-    @contextmanager
-    def deed(self, alert_ids: Sequence[str], side: Side, kind: str) -> Iterator[None]:
-        """Whatever a person says inside is one deed about these alerts."""
-        self.clock.move(0.5)
-        before = len(self.post)
-        yield
-        moving = {"ack": "acknowledged", "unack": "unacknowledged", "resolve": "resolved", "reopen": "reopened"}
-        deed = Deed(self.clock(), side, kind)
-        for alert_id in alert_ids:
-            self.deeds.setdefault(alert_id, []).append(deed)
-        for n in range(before, len(self.post)):
-            if self.post[n][1].verb == moving[kind]:
-                self.post[n] = (*self.post[n][:2], deed)
+    def raise_alert(self, alert_id: str, severity: str) -> None:
+        """TruthVouch finds something."""
+        self.truthvouch.raise_alert(alert_id, severity)
+        self.agreed[alert_id] = (len(self.journal), OPEN)
+
+    def possible_acts(self) -> list[tuple[Side, str, str]]:
+        """What people could do now: where, about which alert or incident, what."""
+        alerts = self.truthvouch.status.items()
+        here = [(Side.TRUTHVOUCH, a, d) for a, now in alerts for d, told in AT_TRUTHVOUCH.items() if now in told[3]]
+        incidents = [i for i in self.pagerduty.incidents.values() if not i.merged_into]
+        there = [
+            (Side.PAGERDUTY, str(i.incident_id), d)
+            for i in incidents
+            for d, told in AT_PAGERDUTY.items()
+            if i.status in told[1]
+        ]
+        return [*here, *there]
+
+    def act(self, side: Side, subject: str, does: str, says: bool = False) -> bool:
+        """A person does something, if it is possible now; whether it was."""
+        self.tick(0.5)
+        self.note_agreement()
+        if side is Side.TRUTHVOUCH:
+            verb, event, after, possible = AT_TRUTHVOUCH[does]
+            if self.truthvouch.status[subject] not in possible:
+                return False
+            reason = "false_positive" if says and verb is AlertVerb.RESOLVED else None
+            self.truthvouch.by_person(subject, verb, event, after, reason=reason)
+            return True
+        becomes, from_there = AT_PAGERDUTY[does]
+        facts = self.pagerduty.incidents[subject]
+        if facts.status not in from_there or facts.merged_into:
+            return False
+        self.pagerduty.move(subject, becomes, by_person=True)
+        return True
+
+    def merge(self, source: str, target: str) -> None:
+        """A person merges an incident into an open one."""
+        self.tick(0.5)
+        self.note_agreement()
+        self.pagerduty.merge(source, target)
 
     def on(self, incident_id: str) -> list[str]:
         """The alerts whose incident this is, at PagerDuty."""
-        keys = {str(link.incident_key): link.alert.alert_id for link in self.all_links()}
-        return [keys[key] for key in self.pagerduty.children[incident_id] if key in keys]
+        return [a for a in self.truthvouch.status if key_of(a) in self.pagerduty.children[incident_id]]
 
-    # ------------------------------------------------------------ deliveries and crashes
+    def incident_of(self, alert_id: str) -> str | None:
+        """The incident that this alert is on, at PagerDuty."""
+        return next((i for i in self.pagerduty.incidents if alert_id in self.on(i)), None)
+
+    def changes_of(self, alert_id: str, since: int = 0) -> list[Change]:
+        """What became of one alert at both sides."""
+        return [change for change in self.journal[since:] if key_of(alert_id) in change.about]
+
+    def note_agreement(self) -> None:
+        """Remember where both sides of an alert agree and nothing is under way: from there on it is judged anew."""
+        if self.running or self.pagerduty.coming or self._has_mail():
+            return
+        busy = {hook.subject for hook in self.post}
+        for link in self.all_links():
+            alert_id, incident_id = link.alert.alert_id, link.incident_id
+            if busy.isdisjoint({alert_id, incident_id or ""}) and self._is_settled(link):
+                self.agreed[alert_id] = (len(self.journal), self.truthvouch.status[alert_id])
+
+    def _is_settled(self, link: Link) -> bool:
+        alert, incident = link.alert_side, link.incident_side
+        if link.truthvouch.outstanding or link.pagerduty.outstanding or link.frozen_at or link.shares:
+            return False
+        unsure = alert.must_read or incident.must_read or alert.conflict or incident.conflict
+        facts = self.pagerduty.incidents.get(link.incident_id) if link.incident_id else None
+        if unsure or facts is None or facts.merged_into:
+            return False
+        known = {alert.status, incident.status, link.status, link.agreed}
+        return known == {facts.status} == {self.truthvouch.status[link.alert.alert_id]}
+
+    def _has_mail(self) -> bool:
+        with self.database.begin() as tx:
+            return bool(self.intake.arrivals.next_rows(tx, 1))
+
+    # ------------------------------------------------------------ time, deliveries and crashes
+
+    def tick(self, seconds: float) -> None:
+        """Time passes, and what PagerDuty was to do by then is done."""
+        self.clock.move(seconds)
+        self.pagerduty.take_effect()
 
     def _with_fuse(self, act: Callable[[], Any]) -> Any:
         """Before the call, and after it before its answer is written: both are places to die."""
@@ -182,19 +323,28 @@ class World(Rig):
         return answer
 
     def _amid(self, act: Callable[[], Any]) -> Any:
-        """A call during which people act, and all the post arrives and is taken in before the answer does."""
-        if self.fuse or not self.meanwhile:
-            return act()
-        first, people_act = self.meanwhile.pop(0)
-        if first:
-            people_act()
+        """A call, and what happens while it is under way."""
+        now = self.meanwhile.pop(0) if self.meanwhile else None
+        self.tick(0.02)
+        if now is not None and now.early:
+            self._happens(now)
         answer = act()
-        if not first:
-            people_act()
-        while self.post:
-            self.arrive(0)
-        self.take_in()
+        self.tick(0.02)
+        if now is not None:
+            if not now.early:
+                self._happens(now)
+            if now.hears:
+                self.everything_arrives()
+                self.take_in()
         return answer
+
+    def _happens(self, now: Meanwhile) -> None:
+        self.tick(now.seconds)
+        now.act()
+        if now.looks:
+            self.look_at_both_sides()
+        if now.works:
+            self.work()
 
     def _burn(self) -> None:
         if self.fuse:
@@ -203,15 +353,25 @@ class World(Rig):
                 self.disturbances += 1
                 raise Killed
 
+    def _die_whole(self) -> None:
+        """Whatever was amid a call dies with the process."""
+        if self.running:
+            raise Killed
+
     def work(self, at_most: int = ROUNDS) -> int:
         """Run what is due; a delivery that is killed begins again, as the engine does it."""
         done = 0
-        while done < at_most and (key := self.engine.next_due()) is not None:
+        while done < at_most and (key := self.engine.next_due(self.running)) is not None:
+            self.running.add(key)
             try:
                 self.deliver(LinkId(key[0]), key[1], key[2], key not in self.engine.begun)
-                del self.engine.waiting[key]
+                self.engine.waiting.pop(key, None)
             except Killed:
                 self.engine.begun.add(key)
+                self.running.discard(key)
+                self._die_whole()
+            finally:
+                self.running.discard(key)
             done += 1
         return done
 
@@ -229,11 +389,14 @@ class World(Rig):
             found = [self.links.by_alert(tx, AlertId(alert_id)) for alert_id in self.truthvouch.status]
         return tuple(link for link in found if link is not None)
 
-    def look_at_both_sides(self) -> None:
-        """One reconciliation, which may be killed on its way."""
-        self.looks.append(self.clock.move(0.01))
-        with contextlib.suppress(Killed):
-            self.reconcile()
+    def look_at_both_sides(self) -> int:
+        """One reconciliation, which may be killed on its way; the answer is how many differences it found."""
+        self.tick(0.01)
+        try:
+            return len(self.reconcile().findings)
+        except Killed:
+            self._die_whole()
+            return 0
 
     def _post(self, words: Sequence[Word], at: datetime) -> str:
         """As it comes out of the inbox again; stored, to be taken in later."""
@@ -243,42 +406,61 @@ class World(Rig):
 
     # ------------------------------------------------------------ operators
 
-    def open_letters(self) -> list[tuple[int, str]]:
-        """(number, alert id) of every dead letter nobody has closed."""
+    def all_letters(self) -> list[tuple[Letter, str]]:
+        """Every dead letter, with the alert that it is about."""
         names = {link.link_id: link.alert.alert_id for link in self.all_links()}
         with self.database.engine.connect() as connection:
-            rows = connection.execute(letters.select().where(letters.c.closed_at.is_(None))).all()
-        return [(row.id, names.get(row.link_id, "")) for row in rows]
+            rows = connection.execute(letters.select()).all()
+        return [
+            (Letter(row.id, row.kind, row.reason, row.at, effect=row.effect or "", closed_at=row.closed_at),
+             names.get(row.link_id, AlertId("")))
+            for row in rows
+        ]  # fmt: skip
+
+    def open_letters(self) -> list[tuple[Letter, str]]:
+        """Those that nobody has closed."""
+        return [(letter, alert_id) for letter, alert_id in self.all_letters() if letter.closed_at is None]
 
     def ask(self, verb: WishVerb, subject: object) -> None:
         """An operator's wish, taken in at once."""
         self.disturbances += 1
         self.fuse = 0
+        if verb is WishVerb.THAW:
+            self.agreed.pop(str(subject), None)
         self.wish(verb, subject)
 
     # ------------------------------------------------------------ quiet
 
     def quiet(self) -> None:
-        """What is under way arrives, nothing goes wrong any more, operators do their work, and we look once."""
+        """What is under way arrives, nothing goes wrong any more, operators do their work, and we look until nothing
+        is found."""
         self.fuse = 0
         self.meanwhile.clear()
         for partner in (self.pagerduty, self.truthvouch):
             partner.trouble.queue.clear()
         self.settle_down()
+        self._operators_work()
+        self.agreed_unlooked = [self.at_both_sides(link) for link in self.all_links()]
+        for _ in range(LOOKS):
+            self.tick(60)
+            found = self.look_at_both_sides()
+            self.settle_down()
+            self._operators_work()
+            if not found:
+                return
+        raise AssertionError("reconciliation finds something for ever")
+
+    def _operators_work(self) -> None:
         for _ in range(10):
             frozen = [link.alert.alert_id for link in self.all_links() if link.frozen_at]
-            waiting = self.open_letters()
-            for number, _ in waiting:
-                self.ask(WishVerb.REPLAY, number)
+            waiting = [letter for letter, _ in self.open_letters() if letter.reason != NOT_KEPT]
+            for letter in waiting:
+                self.ask(WishVerb.REPLAY, letter.letter_id)
             for alert_id in frozen:
                 self.ask(WishVerb.THAW, alert_id)
             self.settle_down()
             if not waiting and not frozen:
-                break
-        self.agreed_unlooked = [self.at_both_sides(link) for link in self.all_links()]
-        self.clock.move(60)
-        self.look_at_both_sides()
-        self.settle_down()
+                return
 
     def at_both_sides(self, link: Link) -> tuple[Link, Status, Status | None]:
         """The link, and where the alert and the incident really stand; None where there is no incident to tell of."""
@@ -288,19 +470,35 @@ class World(Rig):
     def settle_down(self) -> None:
         """Until nothing is under way and nothing waits."""
         for _ in range(ROUNDS):
-            while self.post:
-                self.arrive(0)
+            self.pagerduty.take_effect()
+            self.everything_arrives()
             self.take_in()
-            if not self.work() and not self.post:
-                if not self.engine.waiting:
-                    return
-                self.clock.now = max(self.clock.now, min(self.engine.due[key] for key in self.engine.waiting))
+            if self.work() or self.ready():
+                continue
+            coming = [
+                *(self.engine.due[key] for key in self.engine.waiting),
+                *(hook.not_before for hook in self.post),
+                *(at for at, _ in self.pagerduty.coming),
+            ]
+            if not coming:
+                return
+            self.clock.now = min(at for at in coming if at > self.clock.now)
         raise AssertionError(f"it never became quiet: {self.engine.waiting}")
 
-    def asked(self) -> list[Write]:
+    def asked(self) -> list[Status]:
         """Changes of status that the bridge asked for."""
         return [*self.pagerduty.asked, *self.truthvouch.asked]
 
-    def written(self) -> list[Write]:
+    def written(self) -> list[Change]:
         """Changes that the bridge made."""
-        return [*self.pagerduty.writes, *self.truthvouch.writes]
+        return [change for change in self.journal if not change.by_person]
+
+
+def damped(hold: float) -> Rule:
+    """A rule that decides as the severity map does, and holds resolves back."""
+    return Rule("damped", "severity in [critical, high]", RuleAction.CREATE_INCIDENT, hold_resolve_minutes=hold)
+
+
+def key_of(alert_id: str) -> str:
+    """The key of its incident."""
+    return incident_key(AlertId(alert_id))

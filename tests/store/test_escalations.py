@@ -8,9 +8,10 @@ import sqlalchemy as sa
 
 from app.domain.alert import Alert
 from app.domain.escalation import Climb, Course, Move, Rung, State, armed, finished
-from app.domain.link import Clock, Link
-from app.domain.names import AlertId, IncidentId, LinkId, Urgency, incident_key
+from app.domain.link import Link
+from app.domain.names import AlertId, IncidentId, LinkId, Status, Urgency, incident_key
 from app.domain.rulebook import Decision
+from app.domain.side_state import SideState
 from app.store.escalations import StoredClimbs
 from app.store.links import StoredLinks
 from app.store.retention import StoredRetention
@@ -38,7 +39,9 @@ def test_what_was_written_is_what_is_read(stores: Stores) -> None:
         alert_id=AlertId("a1"),
         by="dana",
         drill=True,
-        heard=Clock(acknowledged_at=START, unacknowledged_at=START),
+        links_status=Status.ACKNOWLEDGED,
+        life=2,
+        incident_side=SideState(Status.RESOLVED, START, START),
         begun_at=START,
         fired=1,
         skipped=1,
@@ -94,10 +97,10 @@ def test_links_without_a_climb_are_found_by_what_they_are(stores: Stores) -> Non
         made = Link(Alert(AlertId(name)), incident_key(AlertId(name)), START, decision=paged)
         return replace(made, incident_id=IncidentId(f"Q{name}"), **facts)
 
-    links, resolved = StoredLinks(), Clock(resolved_at=START)
+    links, resolved = StoredLinks(), SideState(Status.RESOLVED, START, START)
     with stores.bridge.begin() as tx:
         for one in (
-            link("1"), link("2"), link("3", decision=None), link("4", clock=resolved),
+            link("1"), link("2"), link("3", decision=None), link("4", alert_side=resolved),
             link("5", first_seen_at=START - timedelta(seconds=1)), replace(link("6"), incident_id=None),
         ):  # fmt: skip
             links.add(tx, one)

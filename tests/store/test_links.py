@@ -8,9 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from app.domain.alert import Alert
-from app.domain.link import Clock, Known, Lane, Link, Note
+from app.domain.link import Flip, Lane, Link, Moment, Note
 from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId, Side, Status, Urgency, incident_key
 from app.domain.rulebook import Decision
+from app.domain.side_state import PendingWrite, SideState
 from app.domain.words import IncidentVerb, IncidentWord
 from app.ports import Letter, TimelineEntry
 from app.store.links import StoredLinks
@@ -24,9 +25,34 @@ FULL = Link(
     ),
     incident_key(AlertId("a/1")),
     START,
-    clock=Clock(acknowledged_at=START, reopened_at=START + timedelta(microseconds=1)),
-    alert_side=Known(Status.OPEN, START, ours=True),
-    incident_side=Known(Status.ACKNOWLEDGED, START),
+    agreed=Status.ACKNOWLEDGED,
+    alert_side=SideState(
+        Status.OPEN,
+        START + timedelta(microseconds=1),
+        START,
+        by_us=True,
+        confirmed=True,
+        previous=Status.RESOLVED,
+        previous_at=START,
+        unconfirmed_count=2,
+        written=(Status.RESOLVED, Status.OPEN),
+    ),
+    incident_side=SideState(
+        Status.ACKNOWLEDGED,
+        None,
+        START,
+        inherited=True,
+        conflict=Status.RESOLVED,
+        must_read=True,
+        read_at=START,
+        pending=PendingWrite(Status.RESOLVED, START, False, Status.OPEN, START, START, True, Status.OPEN, START, START),
+    ),
+    life=3,
+    incident_hint=IncidentId("Q2"),
+    former_incidents=(IncidentId("Q0"),),
+    history=(Moment(START, "acknowledged", Side.PAGERDUTY, "Dana", START + timedelta(seconds=2)),),
+    history_dropped=7,
+    flips=(Flip(START, Side.PAGERDUTY, START - timedelta(seconds=2)),),
     decision=Decision(Urgency.HIGH, "rule", "abc", "rule", "title", "PSVC", "PEP"),
     incident_id=IncidentId("Q1"),
     notes=(Note("deadbeef", "[TruthVouch] x (ref deadbeef)"),),

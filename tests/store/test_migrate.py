@@ -1,10 +1,13 @@
-"""Migrations: what they make is what the code expects, and starting together is safe."""
+"""Migrations: what they make is what the code expects, starting together is safe, and no worker is overrun."""
 
+import json
 import os
 import stat
 import subprocess
 import sys
-from dataclasses import replace
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,17 +16,22 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
+from structlog.testing import capture_logs
 
-from app.domain.alert import Alert
-from app.domain.link import Known, Link
-from app.domain.names import AlertId, Status, incident_key
-from app.store import codec
+from app.store import migrate as migrating
+from app.store import revision
 from app.store.checkup import Checkup
 from app.store.database import open_bridge, open_inbox
+from app.store.locks import FileSeat, PostgresSeat, workers_kept_out
 from app.store.migrate import MIGRATIONS, migrate
+from app.store.revision import SchemaTooNew
 from app.store.schema import bridge, inbox_metadata, links
 from tests.fakes import START
+from tests.store import old_links
 from tests.store.conftest import Stores
+from tests.store.old_links import known
+from tests.system.waiting import until
 
 
 @pytest.mark.parametrize("which", ["bridge", "inbox"])
@@ -129,13 +137,13 @@ def test_processes_that_start_together_on_an_empty_store_all_succeed(
     assert [0, 0, 0, 0] == [process.wait(60) for process in started]
 
 
-def first_version(engine: sa.Engine) -> None:
-    """The bridge's store as the first version made it."""
+def first_version(engine: sa.Engine, number: str = "0001") -> None:
+    """The bridge's store as the first version made it, or another one."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS / "bridge"))
     with engine.begin() as connection:
         config.attributes |= {"connection": connection, "version_table": "bridge_version"}
-        command.upgrade(config, "0001")
+        command.upgrade(config, number)
 
 
 def row(number: int, state: str) -> dict[str, object]:
@@ -145,17 +153,20 @@ def row(number: int, state: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def link(**known: object) -> str:
-    alert = Alert(AlertId("a1"), message='a "quoted" title, frozen_at and \\u0000')
-    return codec.dump_link(replace(Link(alert, incident_key(alert.alert_id), START), **known))  # type: ignore[arg-type]
+def link(**fields: Any) -> str:
+    state = old_links.link(**fields)
+    state["alert"]["message"] = 'a "quoted" title, frozen_at and \\u0000'
+    return json.dumps(state)
 
 
 FROZEN = datetime(2026, 5, 4, 9, 0, 0, 123456, UTC)
+FROZEN_AT, START_AT = FROZEN.isoformat().replace("+00:00", "Z"), old_links.at(0)
+OPEN = known("open")
 WRITTEN: list[tuple[str, tuple[str | None, str | None, datetime | None]]] = [
     (link(), (None, None, None)),
-    (link(alert_side=Known(Status.ACKNOWLEDGED, START)), ("acknowledged", None, None)),
-    (link(incident_side=Known(Status.RESOLVED, START), frozen_at=FROZEN), (None, "resolved", FROZEN)),
-    (link(alert_side=Known(Status.OPEN), incident_side=Known(Status.OPEN), frozen_at=START), ("open", "open", START)),
+    (link(alert_side=known("acknowledged", 0)), ("acknowledged", None, None)),
+    (link(incident_side=known("resolved", 0), frozen_at=FROZEN_AT), (None, "resolved", FROZEN)),
+    (link(alert_side=OPEN, incident_side=OPEN, frozen_at=START_AT), ("open", "open", START)),
     ('{"alert_side": {"status": "open"}, "note": "\\u0000\\ud800"}', ("open", None, None)),
     ('{"alert_side": {"status": "open"}, "frozen_at": "never"}', ("open", None, None)),
     ('{"alert_side": null, "incident_side": {"status": null}, "frozen_at": null}', (None, None, None)),
@@ -187,6 +198,161 @@ def test_what_the_first_version_wrote_is_looked_up_like_anything_else(
     assert more == len(filled) - len(WRITTEN)
     engine.dispose()
     inbox.dispose()
+
+
+# ------------------------------------------------------------------------------------------------------- workers
+
+
+def test_the_revisions_that_are_known_are_those_that_can_be_applied() -> None:
+    for branch in ("bridge", "inbox"):
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS / branch))
+        script = ScriptDirectory.from_config(config)
+        assert {one.revision for one in script.walk_revisions()} == set(revision.known(branch))
+        assert script.get_current_head() == revision.known(branch)[-1]
+
+
+class Place:
+    """Where a store lies, and who works there."""
+
+    def __init__(self, data_dir: Path, url: str | None) -> None:
+        self.data_dir, self.url = data_dir, url
+        self.bridge, self.inbox = open_bridge(data_dir, url), open_inbox(data_dir, url)
+        self.workers = open_bridge(data_dir, url)
+
+    def worker(self) -> FileSeat | PostgresSeat:
+        return PostgresSeat(self.workers) if self.url else FileSeat(self.data_dir)
+
+    def migrate(self) -> None:
+        """As another process would, with connections of its own."""
+        one, other = open_bridge(self.data_dir, self.url), open_inbox(self.data_dir, self.url)
+        try:
+            migrate(one, other, self.data_dir)
+        finally:
+            one.dispose()
+            other.dispose()
+
+    @contextmanager
+    def migrating(self) -> Iterator[threading.Thread]:
+        thread = threading.Thread(target=self.migrate, daemon=True)
+        thread.start()
+        yield thread
+        thread.join(30)
+        assert not thread.is_alive()
+
+    def revision(self) -> str:
+        return revision.stored(self.bridge, "bridge")
+
+
+HEAD = revision.known("bridge")[-1]
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
+    made = Place(tmp_path, url)
+    yield made
+    for engine in (made.bridge, made.inbox, made.workers):
+        engine.dispose()
+
+
+def waits(lines: list[Any]) -> Callable[[], list[int]]:
+    return lambda: [line["workers"] for line in lines if line["event"] == "migration.waiting"]
+
+
+def test_the_migration_waits_until_no_older_worker_works(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrating, "REPORT_SECONDS", 0.05)
+    first_version(place.bridge, "0003")
+    workers = [place.worker() for _ in range(2 if place.url else 1)]
+    assert None not in [worker.take() for worker in workers]
+    with capture_logs() as lines, place.migrating():
+        until(lambda: len(waits(lines)()) > 2, "it says again and again for whom it waits")
+        assert {len(workers)} == set(waits(lines)())
+        assert "0003" == place.revision()
+        for worker in workers[1:]:
+            worker.leave()
+        until(lambda: 1 in waits(lines)(), "one is left")
+        assert "0003" == place.revision()
+        workers[0].leave()
+        until(lambda: HEAD == place.revision(), "the migration went on")
+    assert ["migration.started"] == [line["event"] for line in lines if line["event"] != "migration.waiting"]
+    again = place.worker()
+    until(lambda: again.take() is not None, "whoever comes after it may work")
+    again.leave()
+
+
+def test_of_several_that_wait_each_goes_on_when_the_worker_is_gone(place: Place) -> None:
+    """They begin together; a worker migrates before it takes its seat, so none of them waits for another."""
+    first_version(place.bridge, "0003")
+    worker = place.worker()
+    assert worker.take()
+    with capture_logs() as lines, place.migrating(), place.migrating(), place.migrating():
+        until(waits(lines), "one of them waits for the worker")
+        worker.leave()
+    assert HEAD == place.revision()
+    assert 1 == len([line for line in lines if line["event"] == "migration.started"])
+
+
+def test_nobody_begins_to_work_during_a_migration(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    first_version(place.bridge, "0003")
+    taken: list[str | None] = []
+    really = migrating._upgrade
+
+    def upgrade(engine: sa.Engine, branch: str) -> None:
+        if branch == "bridge":
+            worker = place.worker()
+            taken.append(worker.take())
+            worker.leave()
+        really(engine, branch)
+
+    monkeypatch.setattr(migrating, "_upgrade", upgrade)
+    place.migrate()
+    assert [None] == taken
+    assert HEAD == place.revision()
+
+
+@pytest.mark.parametrize("before", ["", HEAD])
+def test_a_new_store_and_one_of_this_version_wait_for_nobody(place: Place, before: str) -> None:
+    if before:
+        place.migrate()
+    worker = place.worker()
+    assert worker.take()
+    with capture_logs() as lines:
+        place.migrate()
+    assert ([], HEAD) == (lines, place.revision())
+    worker.leave()
+
+
+def test_all_seats_are_kept_or_none(place: Place) -> None:
+    """A migration that meets a worker in the last moment holds nothing back from the others."""
+    worker, other = place.worker(), place.worker()
+    with workers_kept_out(place.bridge, place.data_dir) as workers:
+        assert (0, None) == (workers, worker.take())
+    until(lambda: worker.take() is not None, "the block has ended")
+    with workers_kept_out(place.bridge, place.data_dir) as workers:
+        assert (1, "worker-1" if place.url else None) == (workers, other.take())
+    for one in (worker, other):
+        one.leave()
+
+
+@pytest.mark.parametrize("branch", ["bridge", "inbox"])
+def test_a_store_of_a_newer_version_is_not_touched(place: Place, branch: str) -> None:
+    place.migrate()
+    engine = place.bridge if branch == "bridge" else place.inbox
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE {branch}_version SET version_num = '9999'"))
+    with pytest.raises(SchemaTooNew, match="9999") as refusal:
+        place.migrate()
+    assert f"up to {revision.known(branch)[-1]}" in str(refusal.value)
+    assert "Start the newer version" in str(refusal.value)
+    assert "9999" == revision.stored(engine, branch)
+
+
+def test_a_store_that_is_not_there_has_no_revision(place: Place) -> None:
+    assert ("", "") == (place.revision(), revision.check(place.bridge, "bridge"))
+
+
+# ------------------------------------------------------------------------------------------------------- SQLite
 
 
 def test_sqlite_is_opened_durable(tmp_path: Path) -> None:

@@ -6,17 +6,19 @@ import pytest
 import sqlalchemy as sa
 
 from app.domain.alert import Alert
-from app.domain.link import Clock, Known, Link
+from app.domain.link import Link
 from app.domain.names import AlertId, IncidentId, LinkId, Status, Urgency, incident_key
 from app.domain.rulebook import Decision
+from app.domain.side_state import SideState
+from app.ports import Page
 from app.store.links import StoredLinks
 from app.store.open_links import StoredOpenLinks
+from app.store.records import StoredRecords
 from tests.fakes import START
 from tests.store.conftest import Stores
 
-OPEN, RESOLVED = Known(Status.OPEN, START), Known(Status.RESOLVED, START)
+OPEN, RESOLVED = SideState(Status.OPEN, START), SideState(Status.RESOLVED, START)
 PAGED, UNPAGED = Decision(Urgency.HIGH, "r", "v", "rule"), Decision(None, "r", "v", "severity_none")
-OVER = Clock(resolved_at=START)
 
 
 def link(alert_id: str, **told: object) -> Link:
@@ -28,12 +30,17 @@ def link(alert_id: str, **told: object) -> Link:
 
 LINKS = (
     link("open", decision=PAGED, alert_side=OPEN, incident_side=OPEN),
-    link("closed", decision=PAGED, alert_side=RESOLVED, incident_side=RESOLVED, clock=OVER),
-    link("alert left", decision=PAGED, alert_side=OPEN, incident_side=RESOLVED, clock=OVER),
-    link("incident left", decision=PAGED, alert_side=RESOLVED, incident_side=OPEN, clock=OVER),
+    link("closed", decision=PAGED, alert_side=RESOLVED, incident_side=RESOLVED, agreed=Status.RESOLVED),
+    link("alert left", decision=PAGED, alert_side=OPEN, incident_side=RESOLVED),
+    link("incident left", decision=PAGED, alert_side=RESOLVED, incident_side=OPEN),
+    link("reopen refused", decision=PAGED, alert_side=RESOLVED, incident_side=OPEN, agreed=Status.RESOLVED),
     link("unpaged", decision=UNPAGED, alert_side=OPEN),
-    link("unpaged closed", decision=UNPAGED, alert_side=OPEN, clock=OVER),
+    link("unpaged closed", decision=UNPAGED, alert_side=RESOLVED),
+    link("paged, no incident yet", decision=PAGED, alert_side=OPEN, incident_id=None),
+    link("over before there was one", decision=PAGED, alert_side=RESOLVED, incident_id=None),
 )
+EVERY = {str(one.alert.alert_id) for one in LINKS}
+OVER = {"closed", "unpaged closed", "over before there was one"}
 
 
 @pytest.fixture
@@ -47,8 +54,8 @@ def filled(stores: Stores) -> Stores:
 @pytest.mark.parametrize(
     ("paged", "wanted"),
     [
-        (None, ["open", "alert left", "incident left", "unpaged"]),
-        (True, ["open", "alert left", "incident left"]),
+        (None, ["open", "alert left", "incident left", "reopen refused", "unpaged", "paged, no incident yet"]),
+        (True, ["open", "alert left", "incident left", "reopen refused", "paged, no incident yet"]),
         (False, ["unpaged"]),
     ],
 )
@@ -60,6 +67,16 @@ def test_a_link_is_open_until_it_is_over_on_both_sides(filled: Stores, paged: bo
             read += [one.alert.alert_id for one in batch]
             after = batch[-1].link_id
     assert wanted == read
+
+
+def test_lists_and_the_link_itself_agree(filled: Stores) -> None:
+    with filled.bridge.read() as tx:
+        found = {
+            is_open: {str(row["alert_id"]) for row in StoredRecords().links(tx, Page(100), is_open)}
+            for is_open in (True, False, None)
+        }
+    assert {True: EVERY - OVER, False: OVER, None: EVERY} == found
+    assert OVER == {str(one.alert.alert_id) for one in LINKS if one.is_over}
 
 
 def test_the_links_of_a_page_are_read_at_once_open_or_not(filled: Stores) -> None:

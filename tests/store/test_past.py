@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.domain.alert import Alert
-from app.domain.link import Link, remembering
+from app.domain.link import Link, Moment, remembering
 from app.domain.names import AlertId, Side, Status, Urgency, incident_key
 from app.domain.rulebook import Decision
+from app.domain.side_state import SideState
 from app.ports import TimelineEntry
 from app.store import backtest
 from app.store.backtest import StoredPast
@@ -41,7 +42,9 @@ def keep(stores: Stores, *links: Link) -> None:
 
 def test_everything_a_backtest_needs_comes_back(stores: Stores):
     full = link(1, decision=DECIDED, verdict="false_alert", flaps=3)
-    full = remembering(full, "acknowledged", Side.PAGERDUTY, NOON + timedelta(minutes=1), "Dana")
+    at, heard_at = NOON + timedelta(minutes=1), NOON + timedelta(minutes=9)
+    full = remembering(full, Moment(at, "acknowledged", Side.PAGERDUTY, "Dana", heard_at))
+    full = remembering(full, Moment(datetime(1970, 1, 1, tzinfo=UTC), "escalated", Side.PAGERDUTY))
     keep(stores, full, link(2))
     with stores.bridge.read() as tx:
         first, second = StoredPast().read(tx, NOON, NOON + timedelta(days=1))
@@ -100,7 +103,7 @@ def test_what_is_silenced_and_open_is_found(stores: Stores):
     )
     odd = link(7, decision=DECIDED)
     keep(stores, replace(odd, alert=replace(odd.alert, extra={"reason": "silenced"})))
-    over = replace(link(6, decision=silenced), clock=replace(link(6).clock, resolved_at=NOON))
+    over = link(6, decision=silenced, alert_side=SideState(Status.RESOLVED, NOON))
     assert Status.RESOLVED is over.status
     keep(stores, over)
     with stores.bridge.read() as tx:

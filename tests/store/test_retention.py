@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from structlog.testing import capture_logs
 
 from app.domain.alert import Alert
-from app.domain.link import Clock, Lane, Link
-from app.domain.names import AlertId, IncidentId, Side, Source, incident_key
+from app.domain.link import Lane, Link
+from app.domain.names import AlertId, IncidentId, Side, Source, Status, Urgency, incident_key
+from app.domain.rulebook import Decision
+from app.domain.side_state import SideState
 from app.domain.words import IncidentVerb, IncidentWord
 from app.ports import Delivery, Letter, TimelineEntry
 from app.store import retention
@@ -83,7 +85,8 @@ def store(stores: Stores, tmp_path: Path) -> Iterator[Store]:
     made.door.close()
 
 
-CLOSED: dict[str, object] = {"clock": Clock(resolved_at=LONG_AGO)}
+OPEN, RESOLVED = SideState(Status.OPEN, LONG_AGO), SideState(Status.RESOLVED, LONG_AGO)
+CLOSED: dict[str, object] = {"decision": Decision(Urgency.HIGH, "r", "v", "rule"), "alert_side": RESOLVED}
 OWING = Lane(outstanding=True, seq=1, since=LONG_AGO)
 
 
@@ -129,10 +132,14 @@ def test_the_intake_knows_its_inbox_again_after_everything_old_is_gone(store: St
     assert [] == lines
 
 
-@pytest.mark.parametrize("why", ["not resolved", "owes TruthVouch", "owes PagerDuty", "open letter"])
+@pytest.mark.parametrize(
+    "why", ["not resolved", "incident open", "alert open", "owes TruthVouch", "owes PagerDuty", "open letter"]
+)
 def test_no_line_of_an_open_link_goes(store: Store, why: str) -> None:
     changes: dict[str, dict[str, object]] = {
         "not resolved": {},
+        "incident open": CLOSED | {"incident_side": OPEN},
+        "alert open": CLOSED | {"alert_side": OPEN, "incident_side": RESOLVED},
         "owes TruthVouch": CLOSED | {"truthvouch": OWING},
         "owes PagerDuty": CLOSED | {"pagerduty": OWING},
         "open letter": CLOSED,

@@ -9,8 +9,10 @@ from app.domain.names import AlertId, Status
 from app.domain.outcome import Done, Held, Refused, Retry
 from app.domain.rulebook import Call, TruthVouchCalls
 from app.domain.words import AlertVerb, Unreadable
+from app.ports import AlertPage
 from app.transport import Transport
 from app.truthvouch.api import AlertsApi
+from tests.answering import FIRST, SECOND, Answering
 from tests.far_side import far_side
 
 ID = AlertId("alert_123")
@@ -57,7 +59,7 @@ def refusal(code: str = "RESOURCE_ALREADY_EXISTS", message: str = "no") -> dict[
 )
 def test_each_status_is_told_as_documented_or_by_its_analogy(alerts, truthvouch, status, resolution, body):
     truthvouch.will_answer(200, shown())
-    assert Done(None) == alerts.set_status(ID, status, resolution)
+    assert isinstance(alerts.set_status(ID, status, resolution), Done)
     sent = truthvouch.only_request
     assert ("PATCH", "/api/v1/alerts/alert_123", body) == (sent.method, sent.path, sent.json)
     assert (f"Bearer {API_KEY}", "application/json") == (sent.headers["Authorization"], sent.headers["Content-Type"])
@@ -66,7 +68,7 @@ def test_each_status_is_told_as_documented_or_by_its_analogy(alerts, truthvouch,
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_these_answers_are_success(alerts, truthvouch, status):
     truthvouch.will_answer(status)
-    assert Done(None) == alerts.set_status(ID, Status.RESOLVED)
+    assert isinstance(alerts.set_status(ID, Status.RESOLVED), Done)
 
 
 @pytest.mark.parametrize("odd", ["a/b", "a b", "a?b#c", "../../admin", "é✓", "%2e%2e", "a\\b", ";x=1"])
@@ -113,7 +115,7 @@ def test_calls_are_the_operators_to_change_and_change_at_once(transport, truthvo
 def test_a_refused_change_to_where_the_alert_is_already_is_done(alerts, truthvouch, code, word):
     truthvouch.will_answer(code, refusal())
     truthvouch.will_answer(200, shown(status=word))
-    assert Done(None) == alerts.set_status(ID, Status.RESOLVED)
+    assert isinstance(alerts.set_status(ID, Status.RESOLVED), Done)
     assert ["PATCH", "GET"] == [sent.method for sent in truthvouch.requests]
 
 
@@ -149,6 +151,32 @@ def test_refused_credentials_hold_and_missing_ones_send_nothing(alerts, transpor
     assert Held("unauthorized") == alerts.set_status(ID, Status.RESOLVED)
     assert Held("no_api_key") == AlertsApi(transport, truthvouch.url, "", TruthVouchCalls).page(1)
     assert 1 == len(truthvouch.requests)
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_an_accepted_change_has_truthvouchs_time_where_it_tells_one(status):
+    for dated in (True, False):
+        alerts = AlertsApi(Answering((status, None), dated=dated), "https://tv.example", API_KEY, TruthVouchCalls)
+        assert Done(None, FIRST if dated else None) == alerts.set_status(ID, Status.RESOLVED)
+
+
+def test_where_a_change_was_refused_the_time_is_that_of_the_read_that_followed():
+    transport = Answering((409, refusal()), (200, shown(status="resolved")))
+    reply = AlertsApi(transport, "https://tv.example", API_KEY, TruthVouchCalls).set_status(ID, Status.RESOLVED)
+    assert Done(None, SECOND) == reply
+
+
+@pytest.mark.parametrize(
+    ("told", "ask"),
+    [
+        (shown(), lambda api: api.get(ID)),
+        (shown(), lambda api: api.shown(ID)),
+        ({"data": []}, lambda api: api.page(1)),
+        ({"data": []}, lambda api: api.listed(1)),
+    ],
+)
+def test_whatever_is_read_has_truthvouchs_time(told, ask):
+    assert FIRST == ask(AlertsApi(Answering((200, told)), "https://tv.example", API_KEY, TruthVouchCalls)).at
 
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -187,9 +215,10 @@ def test_a_page_of_alerts_comes_as_words_by_status(alerts, truthvouch):
         "odd",
     ]
     truthvouch.will_answer(200, {"data": told, "meta": {"page": 2, "pageSize": 5, "total": 11}})
-    words, more = alerts.page(2, "open").value
+    found = alerts.page(2, "open").value
+    words = found.readings
     assert {"page": ["2"], "status": ["open"]} == truthvouch.only_request.params
-    assert True is more
+    assert (True, 3) == (found.has_next, found.last_page)
     assert [("a1", AlertVerb.CREATED), ("a2", AlertVerb.ACKNOWLEDGED), ("a3", AlertVerb.RESOLVED)] == [
         (word.alert.alert_id, word.verb) for word in words[:3]
     ]
@@ -199,31 +228,35 @@ def test_a_page_of_alerts_comes_as_words_by_status(alerts, truthvouch):
 
 
 @pytest.mark.parametrize(
-    ("meta", "found", "page", "more"),
+    ("meta", "found", "page", "more", "last"),
     [
-        ({"page": 1, "pageSize": 25, "total": 26}, 25, 1, True),
-        ({"page": 2, "pageSize": 25, "total": 26}, 1, 2, False),
-        ({"page": 1, "pageSize": 25, "total": 25}, 25, 1, False),
-        ({"totalPages": 3, "total": 1}, 1, 2, True),
-        ({"totalPages": 3}, 1, 3, False),
-        ({"total": 3}, 2, 1, True),
-        ({"total": 4}, 2, 2, False),
-        ({"total": "many", "pageSize": -1, "totalPages": True}, 1, 1, True),
-        ({"page": 1, "pageSize": 25, "total": 99}, 0, 1, False),
-        (None, 1, 1, True),
-        (None, 0, 1, False),
+        ({"page": 1, "pageSize": 25, "total": 26}, 25, 1, True, 2),
+        ({"page": 2, "pageSize": 25, "total": 26}, 1, 2, False, 2),
+        ({"page": 1, "pageSize": 25, "total": 25}, 25, 1, False, 1),
+        ({"page": 1, "pageSize": 25, "total": 51}, 25, 1, True, 3),
+        ({"totalPages": 3, "total": 1}, 1, 2, True, 3),
+        ({"totalPages": 3}, 1, 3, False, 3),
+        ({"totalPages": 0}, 0, 1, False, 1),
+        ({"total": 3}, 2, 1, True, 2),
+        ({"total": 4}, 2, 2, False, 2),
+        ({"total": 5}, 1, 3, True, None),
+        ({"total": "many", "pageSize": -1, "totalPages": True}, 1, 1, True, None),
+        ({"page": 1, "pageSize": 25, "total": 99}, 0, 1, False, 4),
+        (None, 1, 1, True, None),
+        (None, 0, 1, False, None),
+        ("odd", 1, 1, True, None),
     ],
 )
-def test_whether_there_is_a_next_page(alerts, truthvouch, meta, found, page, more):
+def test_whether_there_is_a_next_page_and_which_is_the_last(alerts, truthvouch, meta, found, page, more, last):
     truthvouch.will_answer(200, {"data": [{"id": str(n), "status": "open"} for n in range(found)], "meta": meta})
-    words, has_next = alerts.page(page).value
-    assert (found, more) == (len(words), has_next)
+    told = alerts.page(page).value
+    assert (found, more, last) == (len(told.readings), told.has_next, told.last_page)
 
 
 @pytest.mark.parametrize("told", [[], {"alerts": []}, {"data": []}])
 def test_a_bare_list_is_a_list_too(alerts, truthvouch, told):
     truthvouch.will_answer(200, told)
-    assert Done(((), False)) == alerts.page(1)
+    assert AlertPage((), False) == alerts.page(1).value
 
 
 @pytest.mark.parametrize("told", [{"data": {}}, {}, None, "x"])

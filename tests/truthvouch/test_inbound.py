@@ -128,6 +128,42 @@ def test_the_alert_id_is_found_wherever_it_stands_and_is_never_the_events(body):
     assert "a" == read(body).alert.alert_id
 
 
+@pytest.mark.parametrize(
+    ("time", "at", "unread"),
+    [
+        ("2026-01-15T10:30:00Z", AT, False),
+        ("2026-01-15t10:30:00z", AT, False),
+        ("Thu, 15 Jan 2026 10:30:00 GMT", AT, False),
+        (1768473000, AT, False),
+        (1768473000.0, AT, False),
+        (1768473000000, AT, False),
+        ("1768473000000", AT, False),
+        (None, None, False),
+        ("", None, True),
+        ("soon", None, True),
+        (True, None, True),
+        ({"seconds": 1}, None, True),
+        (0, None, True),
+        ("0001-01-01T00:00:00Z", None, True),
+    ],
+)
+def test_the_time_of_an_event_in_whatever_spelling_and_whether_one_was_not_understood(time, at, unread):
+    for told in (NESTED, FLAT):
+        word = read(told | {"timestamp": time})
+        assert (at, unread) == (word.at, word.time_unread)
+        assert "timestamp" not in word.alert.extra
+
+
+@pytest.mark.parametrize("time", ["2026-01-15T10:30:00Z", 1768473000, "1768473000000"])
+def test_the_time_at_which_an_alert_was_raised_may_be_a_number_too(time):
+    assert AT == nested(createdAt=time).alert.created_at
+
+
+def test_an_event_without_a_time_has_none_that_was_not_understood():
+    word = read({"event_type": "alert.created", "alert_id": "a"})
+    assert (None, False) == (word.at, word.time_unread)
+
+
 def test_a_numeric_alert_id_is_an_id():
     assert "42" == read({"event_type": "alert.created", "alert_id": 42}).alert.alert_id
 

@@ -30,7 +30,8 @@ from app.store.vitals import WORKER_SEEN
 from tests.conftest import FakeClock
 from tests.doors import Doors
 from tests.rig import Rig
-from tests.services.test_wishes import frozen, letters, with_a_dead_note
+from tests.services.rigs import DatedRig
+from tests.services.test_wishes import frozen, letters, with_a_lane_that_waits
 
 TOKEN = "a token only operators have"
 LOGIN = {"Authorization": f"Bearer {TOKEN}"}
@@ -73,7 +74,7 @@ class Api:
 @contextmanager
 def an_api(data_dir: Path) -> Iterator[Api]:
     """An empty store; whoever waits lets the worker work, if one lives."""
-    rig = Rig(data_dir)
+    rig = DatedRig(data_dir)
     rig.said = Said()
     settings = Settings.from_env(
         {"BRIDGE_DATA_DIR": str(data_dir), "BRIDGE_ADMIN_TOKEN": TOKEN, "BRIDGE_CONFIG": str(data_dir / "none.yaml")}
@@ -91,7 +92,7 @@ def an_api(data_dir: Path) -> Iterator[Api]:
 def people(api: Api) -> Api:
     """A frozen link, another behind its dead letter, an unreadable event, and a worker that lives."""
     frozen(api.rig)
-    with_a_dead_note(api.rig, "alert/2 ü")
+    with_a_lane_that_waits(api.rig, "alert/2 ü")
     api.rig.say(Side.TRUTHVOUCH, Unreadable("unknown_shape"))
     api.beat()
     return api
@@ -215,7 +216,8 @@ def test_the_document_is_served_as_it_is(unchanged: Api):
 
 def test_dead_letters_are_listed_and_shown(unchanged: Api):
     told = unchanged.get("/dead-letters")
-    assert [("effect", "AddNote"), ("event", "")] == [(row["kind"], row["effect"]) for row in told["dead_letters"]]
+    about = [(row["kind"], row["effect"]) for row in told["dead_letters"]]
+    assert [("effect", "SetIncident acknowledged"), ("event", "")] == about
     assert None is told["next_after"]
     assert [] == unchanged.get("/dead-letters?closed=true")["dead_letters"]
     number = told["dead_letters"][0]["id"]
@@ -284,11 +286,11 @@ def test_a_replay_is_done_and_told(peopled: Api):
         peopled.post("/dead-letters/1/discard")[name] for name in ("status", "outcome", "wish")
     )
     peopled.rig.run()
-    assert 1 == peopled.rig.pagerduty.calls.count("note")
+    assert 1 == peopled.rig.pagerduty.calls.count("put acknowledged")
 
 
 def test_without_a_worker_it_is_stored_and_found_again_by_its_key(api: Api):
-    number = with_a_dead_note(api.rig)
+    number = with_a_lane_that_waits(api.rig)
     told = api.post(f"/dead-letters/{number}/replay", status=202)
     assert ("stored", None) == (told["status"], told["outcome"])
     assert "no worker is running" in told["message"]
@@ -299,7 +301,7 @@ def test_without_a_worker_it_is_stored_and_found_again_by_its_key(api: Api):
     done = api.post(f"/dead-letters/{number}/replay", told["wish"])
     assert ("done", "replayed", told["wish"]) == (done["status"], done["outcome"], done["wish"])
     api.rig.run()
-    assert 1 == api.rig.pagerduty.calls.count("note")
+    assert 1 == api.rig.pagerduty.calls.count("put acknowledged")
 
 
 def test_a_discard_lets_the_rest_go_on(peopled: Api):

@@ -1,0 +1,469 @@
+"""The state machine of a link: two total tables, one per side, and the pure functions that apply them.
+
+An event or a read changes what is known of its own side (``side_state``); ``Link.status`` says what follows for both.
+The picture is in docs/architecture.md and must change with these tables.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from app.domain.damping import damped, is_flap
+from app.domain.effects import NO_EFFECT
+from app.domain.freeze import flipped
+from app.domain.link import Link, Moment, Note, remembering, with_notes
+from app.domain.names import IncidentId, Side, Status
+from app.domain.observations import Observation, observed
+from app.domain.rulebook import Decision
+from app.domain.side_state import Applied, Order, Said, SideState, Voice, born, compare, put_back, said, shown, usable
+from app.domain.verdict import verdict_of
+from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Word
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What an event says of its own side; None = nothing."""
+
+    status: Status | None
+    goes_back: bool = False
+    """It says that the side went back: a mere *open* does not."""
+    first_only: bool = False
+    """It says so only of a side of which nothing is known: it may be repeated, or late, at any time."""
+    back_from: tuple[Status, ...] = ()
+    """What it says that the side went back from."""
+
+
+ALERT_MOVES: Mapping[AlertVerb, Move] = {
+    AlertVerb.CREATED: Move(Status.OPEN, first_only=True),
+    AlertVerb.ACKNOWLEDGED: Move(Status.ACKNOWLEDGED),
+    AlertVerb.RESOLVED: Move(Status.RESOLVED),
+    AlertVerb.REOPENED: Move(Status.OPEN, goes_back=True, back_from=(Status.ACKNOWLEDGED, Status.RESOLVED)),
+    AlertVerb.READ: Move(None),
+    AlertVerb.MENTIONED: Move(None),
+}
+INCIDENT_MOVES: Mapping[IncidentVerb, Move] = {
+    IncidentVerb.TRIGGERED: Move(Status.OPEN, first_only=True),
+    IncidentVerb.ACKNOWLEDGED: Move(Status.ACKNOWLEDGED),
+    IncidentVerb.UNACKNOWLEDGED: Move(Status.OPEN, goes_back=True, back_from=(Status.ACKNOWLEDGED,)),
+    IncidentVerb.RESOLVED: Move(Status.RESOLVED),
+    IncidentVerb.REOPENED: Move(Status.OPEN, goes_back=True, back_from=(Status.RESOLVED,)),
+    IncidentVerb.MERGED: Move(None),
+    IncidentVerb.ANNOTATED: Move(None),
+    IncidentVerb.READ: Move(None),
+    IncidentVerb.MENTIONED: Move(None),
+}
+
+FOUND: Mapping[Status, str] = {
+    Status.OPEN: AlertVerb.REOPENED.value,
+    Status.ACKNOWLEDGED: AlertVerb.ACKNOWLEDGED.value,
+    Status.RESOLVED: AlertVerb.RESOLVED.value,
+}
+"""What happened, where nobody said so and a read found it."""
+
+OUR_NOTE = "[TruthVouch] "
+"""Notes that begin so are ours; they never travel back."""
+
+REPEATS = 3
+"""So often a write that is not kept is made again. Then it becomes a dead letter: nothing goes without effect for ever
+and says nothing."""
+
+MAX_FORMER_INCIDENTS = 8
+A_MOMENT = timedelta(microseconds=1)
+
+
+class Outcome(StrEnum):
+    """What an event did to its link."""
+
+    OPENED = "opened"
+    """A create that wants an incident."""
+    NO_INCIDENT_DESERVED = "no_incident_deserved"
+    MOVED = "moved"
+    """Both sides should now be something else."""
+    FROZEN = "frozen"
+    """The same, once too often."""
+    CONFLICT = Applied.CONFLICT.value
+    """From before our own write and further along: both sides get there again."""
+    ALREADY_SO = Applied.SAME.value
+    """No news, whoever caused it: a duplicate, the echo of our own write, or what both sides should be anyway."""
+    STALE = Applied.STALE.value
+    TO_BE_READ = Applied.HINT.value
+    NOT_KEPT = Applied.NOT_KEPT.value
+    UNDER_WAY = Applied.UNDER_WAY.value
+    ABSORBED = "absorbed"
+    """Resolved stays resolved."""
+    MERGED = "merged"
+    NOTED = "noted"
+    OWN_NOTE = "own_note"
+    TIMELINE_ONLY = "timeline_only"
+    NO_INCIDENT = "no_incident"
+    """A merge of an incident that this link has left, or that is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The link after an event, and what the event did."""
+
+    link: Link
+    outcome: Outcome
+
+
+def advance(
+    link: Link,
+    word: Word,
+    now: datetime,
+    decision: Decision | None = None,
+    survivor: SideState | None = None,
+    readable: bool = True,
+) -> Step:
+    """Apply one event or read to this link.
+
+    ``now``: when it was received; ``decision`` is the rulebook's, needed for CREATED; ``survivor`` what is known of the
+    incident that a MERGED names; ``readable``: whether the side that speaks can be read. Applying it twice equals
+    applying it once.
+    """
+    if isinstance(word, AlertWord):
+        link = replace(link, alert=link.alert.updated_by(word.alert))
+        if word.verb is AlertVerb.CREATED:
+            return _created(link, word, now, decision)
+        if word.verb is AlertVerb.READ:
+            return _read(link, Side.TRUTHVOUCH, word, now)
+        return _moved(link, Side.TRUTHVOUCH, ALERT_MOVES[word.verb], word, now, readable)
+    link = _describing(link, word)
+    if word.verb is IncidentVerb.MERGED:
+        return _merged(link, word, now, survivor)
+    if word.verb is IncidentVerb.READ:
+        return _read(link, Side.PAGERDUTY, word, now)
+    if word.verb is IncidentVerb.ANNOTATED:
+        return _annotated(link, word)
+    return _moved(link, Side.PAGERDUTY, INCIDENT_MOVES[word.verb], word, now, readable)
+
+
+def _created(link: Link, word: AlertWord, now: datetime, decision: Decision | None) -> Step:
+    state = link.alert_side
+    if state.status is None:
+        # A read that found it saw more than that it was created, and comes right behind.
+        state = born(word.at, word.read_at - A_MOMENT if word.read_at else now)
+    seen = replace(link, alert_side=state)
+    if link.paged:
+        return Step(seen, Outcome.ALREADY_SO)
+    if link.decision is not None and link.status is Status.RESOLVED:
+        return Step(seen, Outcome.ABSORBED)
+    decided = replace(seen, decision=decision)
+    if not decided.paged:
+        return Step(decided, Outcome.NO_INCIDENT_DESERVED)
+    return Step(decided, Outcome.ABSORBED if link.status is Status.RESOLVED else Outcome.OPENED)
+
+
+def _moved(link: Link, side: Side, move: Move, word: Word, now: datetime, readable: bool) -> Step:
+    state = link.side(side)
+    if move.status is None:
+        return Step(link, Outcome.TIMELINE_ONLY)
+    if move.first_only and state.status is not None:
+        return Step(_remembered(link, side, word, now), Outcome.ALREADY_SO)
+    event = Said(move.status, word.at, now, move.goes_back, voice_of(word), move.back_from)
+    acknowledged = side is Side.TRUTHVOUCH and move.status is Status.ACKNOWLEDGED and state.pending is None
+    if acknowledged and state.status is Status.RESOLVED:
+        return Step(link.with_side(side, put_back(state, event)), Outcome.ABSORBED)
+    state, applied = said(state, event, readable=readable)
+    if side is Side.PAGERDUTY and _is_about_others(link, state):
+        state = replace(state, inherited=True)
+    pending = link.side(side).pending
+    ours = pending is not None and move.status in (pending.status, *pending.earlier)
+    expected = ours or (link.lane(side).outstanding and link.status is move.status)
+    heard = link.with_side(side, state)
+    if state.pending and state.pending.answers and state.status is state.pending.status and applied is Applied.TAKEN:
+        # What we write there, whoever did it: both sides stood there.
+        heard = replace(heard, agreed=move.status).with_side(side, shown(state, now))
+    if applied in (Applied.TAKEN, Applied.CONFLICT) and not expected:
+        heard = _remembered(heard, side, word, now)
+    return _after(link, heard, side, event.by, now, Outcome(applied) if applied is not Applied.TAKEN else None)
+
+
+def voice_of(word: Word) -> Voice:
+    """Who says it, and in which words."""
+    if isinstance(word, AlertWord):
+        return Voice(word.author, word.reason, word.text)
+    return Voice(word.author, None, word.note)
+
+
+def _remembered(link: Link, side: Side, word: Word, now: datetime, what: str = "") -> Link:
+    at = usable(word.at, now) or now
+    return remembering(link, Moment(at, what or word.verb.value, side, word.author, now))
+
+
+def _read(link: Link, side: Side, word: Word, now: datetime) -> Step:
+    if word.status is None:
+        return Step(link, Outcome.TIMELINE_ONLY)
+    if isinstance(word, IncidentWord) and link.incident_id is None:
+        link = adopting(link, word.incident_id)
+    if link.side(side).pending is not None:
+        return Step(link, Outcome.UNDER_WAY)
+    return seen(link, side, observation_of(word, now), now)
+
+
+def observation_of(word: Word, now: datetime) -> Observation:
+    """The read that this event tells of."""
+    assert word.status is not None
+    return Observation(word.status, word.at, word.read_at or now, tells_change=isinstance(word, IncidentWord))
+
+
+def seen(link: Link, side: Side, observation: Observation, now: datetime) -> Step:
+    """Apply a read of a side where no call of ours is under way."""
+    before = link.side(side)
+    state, applied = observed(before, observation)
+    first_read = before.must_read and before.inherited  # of the survivor of a merge
+    others = side is Side.PAGERDUTY and _is_about_others(link, state)
+    if others or (first_read and (state.wants or Status.OPEN).rung <= link.status.rung):
+        state = replace(state, inherited=True)
+    after = link.with_side(side, state)
+    if applied is Applied.NOT_KEPT:
+        after = given_up(after, side)
+    by = before.hint_by if before.hint is observation.status else None
+    if applied is Applied.TAKEN and before.status is not None:
+        at, author = usable(observation.at, now) or now, by.author if by else None
+        after = remembering(after, Moment(at, FOUND[observation.status], side, author, now))
+    return _after(link, after, side, by, now, Outcome(applied) if applied is not Applied.TAKEN else None)
+
+
+def _is_about_others(link: Link, state: SideState) -> bool:
+    """Whether what becomes of an incident that stays open is no news of this alert, which is over: it came there with a
+    merge, and only who opens the incident again opens it."""
+    before = link.incident_side
+    came_over = before.inherited and link.agreed is Status.RESOLVED
+    return came_over and Status.RESOLVED not in (before.status, state.status)
+
+
+def assumed(link: Link, side: Side, now: datetime) -> Link:
+    """The link where a side cannot be read to place an event: it counts if it goes forward, and if no earlier write of
+    ours said the same."""
+    state = link.side(side)
+    hint, read = state.hint, replace(state, must_read=False, hint=None, hint_by=None, read_at=now)
+    if hint is None or state.status is None or hint.rung <= state.status.rung or hint in state.written:
+        return link.with_side(side, read)
+    taken = replace(read, status=hint, received_at=now, by_us=False, inherited=False, write_lost=False, conflict=None)
+    return _after(link, link.with_side(side, taken), side, state.hint_by, now, None).link
+
+
+def given_up(link: Link, side: Side) -> Link:
+    """The link after a write was not kept once more: after three repeats the difference is final for what is wanted
+    now. A resolve is repeated as long as it takes."""
+    count, wanted = link.side(side).unconfirmed_count, link.status
+    if count <= REPEATS or wanted is Status.RESOLVED:
+        return link
+    return link.with_lane(side, replace(link.lane(side), refused=wanted))
+
+
+def _after(before: Link, link: Link, side: Side, by: Voice | None, now: datetime, outcome: Outcome | None) -> Step:
+    """Name what a side's news did, and draw what follows from it."""
+    news = outcome in (None, Outcome.CONFLICT)
+    if news and side is Side.TRUTHVOUCH and is_flap(before, link, now):
+        return Step(followed(before, damped(before, link, side, now), now), Outcome.MOVED)
+    link = followed(before, link, now)
+    if link.status is before.status:
+        absorbed = news and link.status is Status.RESOLVED and link.side(side).status is not Status.RESOLVED
+        return Step(link, outcome or (Outcome.ABSORBED if absorbed else Outcome.ALREADY_SO))
+    own_at = link.side(side).at
+    link = flipped(damped(before, link, side, now), side, now, own_at)
+    if by is not None:
+        link = replace(link, verdict=verdict_of(by.reason, by.text) or link.verdict)
+    if link.status is Status.RESOLVED:
+        link = _closing(link, side, by)
+    if link.frozen_at and not before.frozen_at:
+        return Step(link, Outcome.FROZEN)
+    return Step(link, outcome or Outcome.MOVED)
+
+
+def followed(before: Link, link: Link, now: datetime) -> Link:
+    """The link after something was learned: agreed where both sides stand alike, and asked anew where something else is
+    wanted now."""
+    alert, incident = link.alert_side, link.incident_side
+    # Standing alike is no agreement while both are to be elsewhere: a conflict, or what was reached before a merge.
+    if alert.status is not None and alert.status is incident.status is link.status:
+        link = replace(link, agreed=alert.status or link.agreed)
+        for side in Side:
+            state = link.side(side)
+            if state.inherited or state.write_lost or state.conflict:
+                link = link.with_side(side, replace(state, inherited=False, write_lost=False, conflict=None))
+    if link.status is before.status:
+        return _opened_there(before, link)
+    if before.status is Status.RESOLVED:
+        link = replace(link, life=link.life + 1, last_note=None, note_to_read=None)
+    return _asking_anew(before, link)
+
+
+def _opened_there(before: Link, link: Link) -> Link:
+    """TruthVouch opens nothing again, but its people have: then it can be asked again for what is wanted."""
+    opened = before.alert_side.status is Status.RESOLVED is not link.alert_side.status
+    if not opened or link.truthvouch.refused is None or link.alert_side.by_us or link.alert_side.write_lost:
+        return link
+    return replace(link, truthvouch=replace(link.truthvouch, refused=None))
+
+
+def _asking_anew(before: Link, link: Link) -> Link:
+    """A partner's final no, and what it did not keep, held for what was wanted then. A refused create is asked again
+    only in another life or by an operator; and what TruthVouch has closed and does not open again stays closed."""
+    over = Status.RESOLVED in (link.status, before.status)
+    new_alert = link.alert_side.status is not before.alert_side.status
+    closed_for_good = link.alert_side.status is Status.RESOLVED and link.truthvouch.refused is not None
+    if not closed_for_good or new_alert or link.status is Status.RESOLVED:
+        link = replace(
+            link,
+            truthvouch=replace(link.truthvouch, refused=None),
+            alert_side=replace(link.alert_side, unconfirmed_count=0),
+        )
+    if link.incident_side.status is not None or over:
+        link = replace(
+            link,
+            pagerduty=replace(link.pagerduty, refused=None),
+            incident_side=replace(link.incident_side, unconfirmed_count=0),
+        )
+    return link
+
+
+# ------------------------------------------------------------------------------------------------------- incidents
+
+
+def _describing(link: Link, word: IncidentWord) -> Link:
+    """The number and the address of its incident, wherever they are told."""
+    if link.incident_id != word.incident_id:
+        return link
+    return replace(
+        link,
+        incident_number=word.number if word.number is not None else link.incident_number,
+        incident_url=word.html_url or link.incident_url,
+    )
+
+
+def adopting(link: Link, incident_id: IncidentId) -> Link:
+    """The link with an incident that is its own; a page that was given up came after all."""
+    lane = link.pagerduty
+    if lane.dead == NO_EFFECT:
+        lane = replace(lane, dead="", refused=None)
+    return replace(link, incident_id=incident_id, incident_hint=None, pagerduty=lane)
+
+
+def _merged(link: Link, word: IncidentWord, now: datetime, survivor: SideState | None) -> Step:
+    """A merge resolves its source and is no resolve: https://support.pagerduty.com/main/docs/merge-incidents
+
+    It is the last thing that happens to an incident, so it counts whenever it is heard. What the survivor's people have
+    reached counts for this alert too, where it is further along; where it is not, nothing changes. One that we resolved
+    or acknowledged for another alert says nothing of this one. A survivor of which nothing is known is read first.
+    """
+    if word.merged_into is None or link.incident_id not in (None, word.incident_id):
+        return Step(link, Outcome.ALREADY_SO)
+    if link.is_over and link.incident_side.status is not None:
+        return Step(link, Outcome.NO_INCIDENT)
+    there = survivor or SideState(Status.OPEN, must_read=True)
+    alert, mine = link.alert_side, link.status
+    by_people = survivor is not None and (not there.by_us or there.restored or there.conflict is not None)
+    counts = by_people and (there.wants or mine).rung > mine.rung
+    if not counts and alert.status is not None and alert.wants is not mine:
+        alert = replace(alert, inherited=True, conflict=None)  # it was to follow its incident, and still is
+    moved = replace(
+        link,
+        incident_id=word.merged_into,
+        incident_hint=None,
+        incident_number=None,
+        incident_url=None,
+        former_incidents=(*link.former_incidents, word.incident_id)[-MAX_FORMER_INCIDENTS:],
+        alert_side=alert,
+        incident_side=replace(there, inherited=not counts, pending=None, unconfirmed_count=0),
+        agreed=link.agreed if counts else mine,
+        merged=True,
+    )
+    moved = _remembered(moved, Side.PAGERDUTY, word, now, "merged")
+    moved = followed(link, moved, now)
+    if moved.status is Status.RESOLVED and link.status is not Status.RESOLVED:
+        moved = _closing(moved, Side.PAGERDUTY, voice_of(word))
+    return Step(moved, Outcome.MERGED)
+
+
+def needs_own_incident(link: Link, shared: Sequence[Link]) -> bool:
+    """Whether an alert that is not over was merged into an incident that is, and that it cannot open again: one that a
+    person made by hand, or one that we resolved because TruthVouch closed another alert."""
+    state = link.incident_side
+    if not link.merged or state.status is not Status.RESOLVED or link.status is Status.RESOLVED:
+        return False
+    return not state.must_read and (state.inherited or all(other.merged for other in shared))
+
+
+def with_own_incident(link: Link) -> Link:
+    """The link without the incident it was merged into: it gets one of its own."""
+    former = (*link.former_incidents, *((link.incident_id,) if link.incident_id else ()))
+    alert = link.alert_side
+    if alert.inherited:  # it was to follow its first incident, and still is
+        alert = replace(alert, inherited=False, conflict=link.status)
+    return replace(
+        link,
+        alert_side=alert,
+        incident_id=None,
+        incident_number=None,
+        incident_url=None,
+        former_incidents=former[-MAX_FORMER_INCIDENTS:],
+        incident_side=SideState(),
+        agreed=Status.OPEN,
+        merged=False,
+        guests=False,
+        open_tried=False,
+        notes=tuple(note for note in link.notes if note.done),
+        pagerduty=replace(link.pagerduty, refused=None, dead=""),
+    )
+
+
+def hinted(link: Link, incident_id: IncidentId) -> Link:
+    """The link after a webhook named its incident: a hint, for a webhook is no proof. What is to be opened is looked
+    for first, and what is found is ours."""
+    if link.incident_id is not None or incident_id in link.former_incidents:
+        return link
+    return replace(link, incident_hint=incident_id, open_tried=True)
+
+
+# ------------------------------------------------------------------------------------------------------- notes
+
+
+def _annotated(link: Link, word: IncidentWord) -> Step:
+    if not word.note or word.note.startswith(OUR_NOTE):
+        return Step(link, Outcome.OWN_NOTE if word.note else Outcome.TIMELINE_ONLY)
+    verdict = verdict_of(None, word.note) or link.verdict
+    part = word.note_id if word.trimmed else None
+    return Step(replace(link, last_note=word.note, note_to_read=part, verdict=verdict), Outcome.NOTED)
+
+
+def _closing(link: Link, side: Side, by: Voice | None) -> Link:
+    """Remember who closed it; a TruthVouch reason or text, or a merged incident, is owed one note. ``by``: None where
+    a read found it so."""
+    author, reason, text = (by.author, by.reason, by.text) if by is not None else (None, None, None)
+    if side is Side.PAGERDUTY:
+        return replace(link, closed_by=author, closed_unseen=by is None, closing_text=None)
+    closed = replace(link, closed_by=author, closed_unseen=False, closing_text=text or reason)
+    owed = closed.paged and (closed.incident_side.status is not None or closed.open_tried)
+    if not owed or not (reason or text or closed.merged):
+        return closed
+    return with_note(closed, "resolved", author, reason, text, closed.hold_until)
+
+
+def with_note(
+    link: Link,
+    verb: str,
+    author: str | None,
+    reason: str | None,
+    text: str | None,
+    held_until: datetime | None = None,
+) -> Link:
+    """This link owing one more note, unless it owes or has had that very one in this life. ``held_until``: see
+    ``Note``."""
+    parts = ". ".join(part for part in (reason, text) if part)
+    content = f"{OUR_NOTE}{verb} by {author or 'somebody'}" + (f": {parts}" if parts else "")
+    stamp = f"{link.incident_key}|{link.life}|{content}"
+    ref = hashlib.sha256(stamp.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    if any(note.ref == ref for note in link.notes):
+        return link
+    note = Note(ref, f"{content[:60_000]} (ref {ref})", held_until=held_until)
+    return with_notes(link, (*link.notes, note))
+
+
+def is_later(at: datetime | None, known: datetime | None) -> bool:
+    """Whether a time of a side is surely later than another one of the same side."""
+    return compare(at, known) is Order.NEWER
