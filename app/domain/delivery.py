@@ -24,7 +24,18 @@ from app.domain.observations import Observation, resolved_by_read
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.domain.retry import CONFIRM_DELAY, HOLD_PROBE_DELAY, SLOW_LOOKS, next_try, patience
 from app.domain.side_state import PendingWrite, SideState, accepted, born, not_written, writing, written
-from app.domain.transitions import REPEATS, Outcome, advance, assumed, followed, given_up, is_later, seen, with_note
+from app.domain.transitions import (
+    FOUND,
+    REPEATS,
+    Outcome,
+    advance,
+    assumed,
+    followed,
+    given_up,
+    is_later,
+    seen,
+    with_note,
+)
 from app.domain.words import IncidentVerb, IncidentWord
 
 Facts = IncidentFacts | AlertFacts | NoteFacts | None
@@ -246,7 +257,7 @@ def _set_incident(
     shown = state.pending is not None and state.pending.furthest is not None and state.status is status
     if not rest or shown:  # what it showed says better since when it stands so than the answer
         return replace(done, link=_wrote(link, side, status, state.at if shown else at, now))
-    return replace(done, link=link.with_side(side, accepted(state, status, now)))
+    return replace(done, link=link.with_side(side, accepted(state, status, at, now)))
 
 
 def _read(
@@ -286,7 +297,7 @@ def _proven(link: Link, side: Side, after: SideState, made: bool, effect: Effect
     news = after.status is not before.side(side).status and not after.by_us and not after.write_lost
     if news and after.status is not None:
         at = after.at or now
-        link = remembering(link, Moment(at, _FOUND[after.status], side, None, now))
+        link = remembering(link, Moment(at, FOUND[after.status], side, None, now))
     link = followed(before, link, now)
     if link.status is Status.RESOLVED and before.status is not Status.RESOLVED and side is Side.PAGERDUTY:
         state = before.side(side)
@@ -296,9 +307,6 @@ def _proven(link: Link, side: Side, after: SideState, made: bool, effect: Effect
     if not made and lost and after.status is not pending.status:
         return _not_kept(given_up(link, side), side, now, dice)
     return Result(link, "done", done_event(effect))
-
-
-_FOUND = {Status.OPEN: "reopened", Status.ACKNOWLEDGED: "acknowledged", Status.RESOLVED: "resolved"}
 
 
 def _not_kept(link: Link, side: Side, now: datetime, dice: float) -> Result:

@@ -82,7 +82,7 @@ def resolved_by_read(state: SideState, seen: Observation) -> tuple[SideState, bo
     if fresh and seen.status is not pending.status:
         return state, None
     if seen.status is pending.status:
-        return replace(written(state, pending.status, at, seen.began_at), confirmed=True), True
+        return replace(written(state, pending.status, at, seen.began_at, pending.answered_at), confirmed=True), True
     if not pending.went_back and _shows_what_was_before(state, seen, at):  # neither this write nor the one before it
         lost, applied = _not_kept(replace(state, pending=None, must_read=False, read_at=seen.began_at), seen)
         return (lost, False) if applied is Applied.NOT_KEPT else (state, None)

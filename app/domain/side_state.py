@@ -76,6 +76,8 @@ class PendingWrite:
     before_at: datetime | None = None
     accepted_at: datetime | None = None
     """PagerDuty's Events API took it (202), which says nothing of its effect."""
+    answered_at: datetime | None = None
+    """When that was, by the side's own clock: its effect, if it has any, is later."""
     unreadable: bool = False
     """The side could not be read to find out."""
     furthest: Status | None = None
@@ -271,7 +273,7 @@ def shown(state: SideState, now: datetime) -> SideState:
     pending = state.pending
     if pending is None or pending.accepted_at is None or state.status is not pending.status:
         return state
-    return written(state, pending.status, state.at, now)
+    return written(state, pending.status, state.at, now, pending.answered_at)
 
 
 def put_back(state: SideState, event: Said) -> SideState:
@@ -352,6 +354,8 @@ def _noting(state: SideState, event: Said, at: datetime | None) -> SideState:
     pending, status = state.pending, event.status
     if pending is None:
         return state
+    if at is None and status in state.written and status.rung > pending.status.rung:
+        return state  # the echo of an earlier write, however late, says the same
     older = compare(at, pending.furthest_at) is Order.OLDER
     further = pending.furthest is None or status.rung > pending.furthest.rung
     if further or (status is pending.furthest and not older):
@@ -392,10 +396,11 @@ def not_written(state: SideState) -> SideState:
     return replace(state, pending=None, must_read=state.must_read or waits)
 
 
-def accepted(state: SideState, status: Status, now: datetime) -> SideState:
-    """The side after PagerDuty's Events API took an event: as a lost answer, until the side shows its effect."""
+def accepted(state: SideState, status: Status, at: datetime | None, now: datetime) -> SideState:
+    """The side after PagerDuty's Events API took an event: as a lost answer, until the side shows its effect. ``at``:
+    when it was taken, by PagerDuty's clock."""
     pending = state.pending or PendingWrite(status, now)
-    return replace(state, pending=replace(pending, accepted_at=now))
+    return replace(state, pending=replace(pending, accepted_at=now, answered_at=at))
 
 
 def written(
@@ -406,6 +411,7 @@ def written(
     ``at``: since when it stands so, by the side's own clock; ``answered_at``: when it answered, by that same clock.
     What had been so for longer than the call took was there before us.
     """
+    at = usable(at, now)
     there_before = at is not None and answered_at is not None and answered_at - at > AT_ONCE
     pending = state.pending or PendingWrite(status, now, before=state.status, before_at=state.at)
     made = SideState(
@@ -426,10 +432,10 @@ def written(
         made = replace(made, by_us=False, confirmed=True, previous=None, previous_at=None)
     if pending.untimed not in (None, status):  # before our write, or after it
         made = replace(made, must_read=True, hint=pending.untimed)
+    if status in (pending.furthest, state.hint):
+        made = replace(made, confirmed=True)
     if pending.furthest is None:
         return made
-    if pending.furthest is status:
-        made = replace(made, confirmed=True)
     if compare(pending.shown_at, at) is Order.SAME:
         at = pending.shown_at
         made = replace(made, at=at)

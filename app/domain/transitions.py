@@ -237,11 +237,12 @@ def _is_about_others(link: Link, state: SideState) -> bool:
 
 def assumed(link: Link, side: Side, now: datetime) -> Link:
     """The link where a side cannot be read to place an event: it counts if it goes forward, and if no earlier write of
-    ours said the same."""
+    ours said the same. What does not count is kept for the next read that can be made."""
     state = link.side(side)
-    hint, read = state.hint, replace(state, must_read=False, hint=None, hint_by=None, read_at=now)
+    hint, unread = state.hint, replace(state, must_read=False, read_at=now)
     if hint is None or state.status is None or hint.rung <= state.status.rung or hint in state.written:
-        return link.with_side(side, read)
+        return link.with_side(side, unread)
+    read = replace(unread, hint=None, hint_by=None)
     taken = replace(read, status=hint, received_at=now, by_us=False, inherited=False, write_lost=False, conflict=None)
     return _after(link, link.with_side(side, taken), side, state.hint_by, now, None).link
 

@@ -160,10 +160,13 @@ class Settle:
                 self.links.save(tx, replace(other, guests=True))
                 link = replace(link, guests=True)
         for word in self.links.take_strays(tx, incident_id):
-            step = advance(link, word, now, readable=self.rest())
+            survivor = self.survivor(tx, word.merged_into) if word.merged_into else None
+            step = advance(link, word, now, survivor=survivor, readable=self.rest())
             told = line(step.link, word.event, now, {"outcome": step.outcome.value, "kept": True}, word.author)
             self.links.write_timeline(tx, [told])
             link = step.link
+        if link.incident_id != incident_id:  # merged on, before anybody knew that it had come there
+            return self.attached(tx, before, link, now)
         if self.arm is not None and self.rest():
             self.arm(tx, before, link, now)
         return link

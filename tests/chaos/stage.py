@@ -45,7 +45,7 @@ class Stage:
         }
         # A plan is the beginning of every longer one of its seed.
         longest = 2 * seconds if least_kills else seconds
-        moments, began = plan(seed, longest, self.world.store), time.monotonic()
+        moments, began = plan(seed, longest, self.world.store, self.world.via), time.monotonic()
         while (now := time.monotonic() - began) < seconds or self._go_on(now, seconds, least_kills):
             while moments and moments[0].at <= now:
                 moment = moments.pop(0)

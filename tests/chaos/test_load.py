@@ -81,9 +81,18 @@ def test_people_go_on_with_the_incident_that_theirs_was_merged_into():
     assert [("pagerduty", "acknowledge"), ("pagerduty", "merge")] == [(act.side, act.verb) for act in load.acts]
 
 
+def scripts(via: str) -> set[tuple[tuple[str, str], ...]]:
+    alerts = [moment.facts["steps"] for moment in plan(7, 600, "sqlite", via) if moment.what == "alert"]
+    return {tuple((side, verb) for side, verb, _ in steps) for steps in alerts}
+
+
 def test_every_script_is_played_and_merges_become_chains():
-    steps = [
-        tuple((side, verb) for side, verb, _ in m.facts["steps"]) for m in plan(7, 600, "sqlite") if m.what == "alert"
-    ]
-    assert set(SCRIPTS) == set(steps)
+    assert set(SCRIPTS) == scripts("rest")
     assert any(script[:2] == (("pagerduty", "merge"), ("survivor", "merge")) for script in SCRIPTS)
+
+
+def test_by_event_nothing_is_merged_into_what_people_opened():
+    by_hand = {script for script in SCRIPTS if ("pagerduty", "merge_by_hand") in script}
+    assert by_hand
+    assert set(SCRIPTS) - by_hand < scripts("events")
+    assert ("pagerduty", "merge_by_hand") not in {step for script in scripts("events") for step in script}

@@ -89,9 +89,7 @@ def test_a_write_lasts_until_its_answer():
 
 def test_failures_and_what_people_did_not_say_last_are_proved():
     found = [Finding("lost", f"a-{number}", "") for number in (1, 1, 2, 3, 4)]
-    rest = [
-        Finding(kind, f"a-{n}", "") for n, kind in enumerate(("refused", "crossed", "left_a_merge", "overruled"), 5)
-    ]
+    rest = [Finding(kind, f"a-{n}", "") for n, kind in enumerate(("refused", "crossed", "write_lost", "overruled"), 5)]
     assert ["a-1", "a-2", "a-3", "a-8", "a-6", "a-5"] == to_prove(Verdict([*found, *rest, Finding("doubled", "", "")]))
 
 

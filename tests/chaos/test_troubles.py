@@ -60,7 +60,7 @@ def test_one_partners_webhooks_can_be_held_and_released_alone():
 
 
 def test_what_comes_late_is_of_one_partner_and_late_for_seconds():
-    late = [m.facts for m in plan(7, 300, "sqlite") if "partners" in m.facts]
+    late = [m.facts for m in plan(7, 300, "sqlite", "rest") if "partners" in m.facts]
     assert {("pagerduty",), ("truthvouch",)} == {facts["partners"] for facts in late}
     assert all(facts["lasts"] >= 2.5 and (facts["flush"]["partner"],) == facts["partners"] for facts in late)
 
@@ -75,9 +75,9 @@ def test_at_the_end_every_webhook_flows_and_what_was_held_is_sent():
 
 
 def test_the_same_seed_plans_the_same_and_every_trouble():
-    what = [moment.what for moment in plan(7, 60, "sqlite")]
+    what = [moment.what for moment in plan(7, 60, "sqlite", "rest")]
     assert {"alert", "fault", "hold", "drop", "kill"} == set(what)
-    assert plan(7, 60, "sqlite") == plan(7, 60, "sqlite")
+    assert plan(7, 60, "sqlite", "rest") == plan(7, 60, "sqlite", "rest")
 
 
 def test_whole_reconciliations_are_counted_as_the_log_grows(tmp_path: Path):

@@ -6,7 +6,7 @@ from functools import cached_property
 
 FAILING = ("lost", "doubled", "undeserved", "inverted", "notes_doubled", "log")
 """A run passes when it found none of these."""
-DOUBTFUL = ("overruled", "contested", "crossed", "refused")
+DOUBTFUL = ("overruled", "contested", "left_a_merge", "crossed", "refused")
 """No failure, but worth a look, the first most."""
 
 

@@ -40,7 +40,7 @@ class ChaosWorld:
         self, folder: Path, database_url: str, reconcile_seconds: int = 2, via: str = "rest",
         settings: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        self.store = "postgres" if database_url else "sqlite"
+        self.store, self.via = "postgres" if database_url else "sqlite", via
         port = free_port()
         self.sandbox = Sandbox(folder, f"http://127.0.0.1:{port}")
         apart = {"DATABASE_URL": database_url, "BRIDGE_ROLE": "web"} if database_url else {}

@@ -342,7 +342,7 @@ def test_a_call_that_surely_had_no_effect_leaves_what_the_side_said():
 
 def test_an_event_that_was_taken_counts_once_the_side_shows_it():
     """A 202 is no success: until then it is as a lost answer."""
-    taken = accepted(writing(standing(OPEN), RESOLVED, at(12), True), RESOLVED, at(12.2))
+    taken = accepted(writing(standing(OPEN), RESOLVED, at(12), True), RESOLVED, None, at(12.2))
     assert (OPEN, at(12.2)) == (taken.status, taken.pending and taken.pending.accepted_at)
     assert taken == shown(taken, at(12.3))
     seen = shown(told(taken, event(RESOLVED, 12.4)), at(12.6))
@@ -351,11 +351,11 @@ def test_an_event_that_was_taken_counts_once_the_side_shows_it():
 
 def test_what_an_earlier_write_did_that_nobody_had_seen_is_no_persons_doing():
     """An event acknowledges late, after REST has opened the incident again; its webhook comes last of all."""
-    taken = accepted(writing(standing(OPEN), ACKNOWLEDGED, at(12), True), ACKNOWLEDGED, at(12.2))
+    taken = accepted(writing(standing(OPEN), ACKNOWLEDGED, at(12), True), ACKNOWLEDGED, None, at(12.2))
     state = written(writing(taken, OPEN, at(13), True), OPEN, second(14.1), at(14.3), second(14.1))
     state, applied = said(state, event(ACKNOWLEDGED, 13.6), readable=True)
     assert (Applied.STALE, OPEN) == (applied, state.wants)
-    again = accepted(writing(taken, ACKNOWLEDGED, at(13), True), ACKNOWLEDGED, at(13.2))
+    again = accepted(writing(taken, ACKNOWLEDGED, at(13), True), ACKNOWLEDGED, None, at(13.2))
     later = writing(again, RESOLVED, at(14), True)
     assert later.pending is not None
     assert (ACKNOWLEDGED,) == later.pending.earlier
@@ -486,7 +486,7 @@ def test_a_side_that_spoke_while_it_was_read_is_read_again():
 
 
 def test_an_event_that_was_taken_a_moment_ago_is_read_again():
-    taken = accepted(amid_lost(RESOLVED), RESOLVED, at(12.2))
+    taken = accepted(amid_lost(RESOLVED), RESOLVED, None, at(12.2))
     assert (taken, None) == resolved_by_read(taken, read(OPEN, 13, changed=10.25))
     state, made = resolved_by_read(taken, read(OPEN, 30, changed=10.25))
     assert (False, 1) == (made, state.unconfirmed_count)
@@ -494,7 +494,7 @@ def test_an_event_that_was_taken_a_moment_ago_is_read_again():
 
 def test_what_an_earlier_write_turns_out_to_have_done_is_our_own_doing():
     """A resolve and then an acknowledge by event; the read shows the resolve."""
-    taken = accepted(amid_lost(RESOLVED), RESOLVED, at(12.2))
-    later = accepted(writing(taken, ACKNOWLEDGED, at(13), True), ACKNOWLEDGED, at(13.2))
+    taken = accepted(amid_lost(RESOLVED), RESOLVED, None, at(12.2))
+    later = accepted(writing(taken, ACKNOWLEDGED, at(13), True), ACKNOWLEDGED, None, at(13.2))
     state, made = resolved_by_read(later, read(RESOLVED, 30, changed=12.6))
     assert (False, RESOLVED, False) == (made, state.status, state.differs_from(OPEN))

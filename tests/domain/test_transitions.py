@@ -17,7 +17,7 @@ from app.domain.effects import (
     SetIncident,
     resolution,
 )
-from app.domain.link import Lane, Link
+from app.domain.link import HISTORY_LIMIT, MAX_NOTE_CHARS, Lane, Link, Moment, remembering
 from app.domain.names import IncidentId, Side, Status, Via, incident_key
 from app.domain.outcome import Done, Refused
 from app.domain.side_state import SideState
@@ -30,9 +30,11 @@ from app.domain.transitions import (
     advance,
     hinted,
     needs_own_incident,
+    with_note,
     with_own_incident,
 )
 from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord
+from app.store.codec import dump_link
 from tests.domain.one_link import (
     ACKNOWLEDGED,
     AHEAD,
@@ -871,3 +873,31 @@ def test_notes_go_out_after_the_status():
     link = advance(link_at(), resolve, at(5)).link
     assert SetIncident(RESOLVED) == wanted(link, P, 5)
     assert isinstance(wanted(wrote(link, P, RESOLVED, 6.2), P, 7), AddNote)
+
+
+# ------------------------------------------------------------------------------------------------- bounds
+
+
+def test_an_alert_that_opens_and_closes_a_thousand_times_stays_small_and_says_what_it_dropped():
+    link = remembering(link_at(), Moment(at(0.5), "triggered", P, None, at(0.5)))
+    for n in range(1_500):
+        closing = AlertWord(
+            AlertVerb.RESOLVED, link.alert, "alert.resolved", at(2 * n + 1), reason="fixed", text=f"{n} {'x' * 9_000}"
+        )
+        link = advance(link, closing, at(2 * n + 1)).link
+        opening = AlertWord(AlertVerb.REOPENED, link.alert, "alert.reopened", at(2 * n + 2))
+        link = advance(link, opening, at(2 * n + 2)).link
+    assert len(dump_link(link)) < 300_000
+    assert (HISTORY_LIMIT, "triggered") == (len(link.history), link.history[0].what)
+    assert 3_001 == len(link.history) + link.history_dropped
+    assert "reopened" == link.history[-1].what
+    assert sum(len(note.content) for note in link.notes) <= MAX_NOTE_CHARS
+    assert 1_500 == len(link.notes) + link.notes_dropped
+
+
+def test_of_a_note_that_is_written_the_reference_stays_so_that_it_is_written_once():
+    link = with_note(link_at(), "resolved", "Dana Example", "fixed", None)
+    (note,) = link.notes
+    written = record(link, P, AddNote(note.ref, note.content), Done(None), at(2), 0.5).link
+    assert [(note.ref, "", True)] == [(one.ref, one.content, one.done) for one in written.notes]
+    assert written == with_note(written, "resolved", "Dana Example", "fixed", None)

@@ -56,6 +56,8 @@ WORLDS: Mapping[str, World] = {
     "TruthVouch too far ahead": world(skew=0.0, ahead=1200.0),
     "slow": world(gap=(1.0, 10.0), latency=20.0, webhook=15.0),
     "killed": world(**TROUBLE),
+    # What comes without a time after the answer of our write cannot be placed: a read decides, and shows our write.
+    "no times, retried and doubled": world(furthest=False, tells_time=False, retried=0.1, doubled=0.2),
     "races": world(gap=RACES),
     "races without reconciliation": world(gap=RACES, reads=False),
     "races, clocks that drift": world(gap=RACES, drift=300.0),

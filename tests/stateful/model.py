@@ -10,7 +10,7 @@ from itertools import pairwise
 from app.domain.names import Side, Status
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Change:
     """One change of where a side stands, in the true order of things."""
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from app.domain.names import Side, Status, Via
 from app.domain.words import IncidentVerb
 from tests.stateful import promises
-from tests.stateful.model import carried_in_turn
+from tests.stateful.model import Change, carried_in_turn
 from tests.stateful.partners import SOMEBODY, Switches
 from tests.stateful.world import Webhook, World, key_of
 
@@ -122,20 +122,18 @@ def do(world: World, phase: Phase, act: Act, since: int) -> None:
 def is_forgotten(world: World, incident: str, since: int) -> bool:
     """Whether nothing would show any more what an incident was while another one's alerts were on it: nobody has told
     us of that merge yet, and then it is merged away itself."""
-    changes = world.journal[since:]
-    return any(change.merged_into == incident for change in changes) and any(
-        change.subject == incident and change.status is ACKNOWLEDGED for change in changes
-    )
+    merged = any(change.merged_into == incident for change in world.journal[since:])
+    return merged and world.pagerduty.incidents[incident].status is ACKNOWLEDGED
 
 
 def is_found_later(world: World, phase: Phase, hook: Webhook) -> bool:
     """Whether a read will show what a webhook told: what was acknowledged and merged away then shows nothing of it, and
     what a person did at one side may be overwritten by what another did at the other one."""
+    merged = [change for change in world.journal if change.merged_into]
     if hook.word.author == SOMEBODY and phase.of_both_sides:
         return hook.word.verb is IncidentVerb.MERGED
     acknowledged = hook.word.verb in (IncidentVerb.ACKNOWLEDGED, IncidentVerb.UNACKNOWLEDGED)
-    merged = hook.side is PD and world.pagerduty.incidents[hook.subject].merged_into is not None
-    return not (acknowledged and merged)
+    return not (acknowledged and any(hook.subject in (change.subject, change.merged_into) for change in merged))
 
 
 def carry(world: World, phase: Phase, random: Random, losses: float) -> None:
@@ -165,11 +163,20 @@ def told(world: World) -> list[tuple[Side, Status, tuple[str, ...]]]:
 
 def wanted(world: World) -> dict[str, set[Status]]:
     """Where the alerts may stand. Whether an event of ours met alerts of which we did not know that they were there is
-    a matter of what was heard first."""
+    a matter of what was heard first; and so is what a person did to an incident that was resolved for another alert
+    before we heard of the merge."""
     names = {key_of(alert_id): alert_id for alert_id in world.truthvouch.status}
-    people = carried_in_turn([change for change in world.journal if change.by_person], names)
-    all_of_it = carried_in_turn([change for change in world.journal if change.by_person or change.hits_others], names)
-    return {alert_id: {people[alert_id], all_of_it[alert_id]} for alert_id in people}
+    people = [change for change in world.journal if change.by_person]
+    stories = [people, [change for change in world.journal if change.by_person or change.hits_others]]
+    stories.append([change for change in people if not is_overwritten(world, change)])
+    ends = [carried_in_turn(story, names) for story in stories]
+    return {alert_id: {end[alert_id] for end in ends} for alert_id in names.values()}
+
+
+def is_overwritten(world: World, change: Change) -> bool:
+    """Whether the bridge changed the incident next."""
+    following = [other for other in world.journal[world.journal.index(change) + 1 :] if other.subject == change.subject]
+    return change.side is PD and bool(following) and not following[0].by_person
 
 
 def keep_the_promises(world: World) -> None:
