@@ -290,14 +290,14 @@ def _from_before(state: SideState, event: Said, at: datetime | None) -> tuple[Si
     assert state.status is not None
     overwritten = state.by_us and event.status.rung > (state.wants or state.status).rung
     if not overwritten or not _is_later(event.status, at, state.previous, state.previous_at):
-        return _told_late(state, event, at), Applied.STALE
+        return _said_late(state, event, at), Applied.STALE
     if event.status in state.unseen:  # that was our doing, too
         return state, Applied.STALE
     conflict = replace(state, conflict=event.status, inherited=False, write_lost=False)
     return _noting(conflict, replace(event, goes_back=False), at), Applied.CONFLICT
 
 
-def _told_late(state: SideState, event: Said, at: datetime | None) -> SideState:
+def _said_late(state: SideState, event: Said, at: datetime | None) -> SideState:
     """The side after it told what changes nothing: it may say better since when it stood as it did before our write, or
     what stood there when that arrived whose answer is not here yet."""
     if event.status is state.previous and compare(at, state.previous_at) is Order.SAME:
