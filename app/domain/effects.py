@@ -235,7 +235,8 @@ def _wanted_incident_status(link: Link, shared: Sequence[Link], rest: bool) -> S
         return None
     if not link.shares:
         return link.status
-    wanted, others = joint_status(shared), [other for other in shared if other.link_id != link.link_id]
+    others = [other for other in shared if other.link_id != link.link_id]
+    wanted = joint_status([link, *others])  # where nobody asks for anything, it stands as this link knows it
     unread = rest and any(other.incident_side.must_read and not other.pagerduty.dead for other in others)
     return None if unread and wanted is not Status.RESOLVED else wanted
 

@@ -23,7 +23,7 @@ from app.domain.effects import (
 )
 from app.domain.incident import IncidentFacts
 from app.domain.link import Lane, Link, Note
-from app.domain.names import AlertId, IncidentId, Side, Status, Urgency, Via, incident_key
+from app.domain.names import AlertId, IncidentId, LinkId, Side, Status, Urgency, Via, incident_key
 from app.domain.outcome import Done, Refused, Retry
 from app.domain.reprieve import asked_again, let_go
 from app.domain.rulebook import Decision
@@ -92,7 +92,9 @@ def test_the_rest_of_a_lane_waits_behind_its_dead_letter_but_a_page_and_an_end_p
 
 def test_a_shared_incident_of_which_one_matter_has_ended_still_waits() -> None:
     """Acknowledging what others are still open on ends nothing, whatever became of this link."""
-    others = replace(OPEN, alert=Alert(AlertId("a2")), alert_side=ACKNOWLEDGED.alert_side, merged=True)
+    others = replace(
+        OPEN, link_id=LinkId(2), alert=Alert(AlertId("a2")), alert_side=ACKNOWLEDGED.alert_side, merged=True
+    )
     dead = replace(RESOLVED, guests=True).with_lane(P, Lane(dead="bad_request"))
     assert isinstance(wanting(dead, P, [dead, others]), SetIncident)
     assert None is missing(dead, P, [dead, others])
@@ -226,3 +228,11 @@ def test_what_was_refused_on_the_way_is_not_asked_for_ever() -> None:
     closed = replace(ACKNOWLEDGED, agreed=Status.RESOLVED, via=Via.EVENTS, incident_id=None, incident_side=ENDED_THERE)
     refused = record(closed, P, SetIncident(Status.OPEN), Refused("bad_request", 400), LATER, 0.5).link
     assert not isinstance(missing(refused, P), SetIncident)
+
+
+def test_what_another_link_knows_of_a_shared_incident_takes_nothing_back() -> None:
+    """The other one, over by now, has not heard that somebody acknowledged the incident: nobody asks for anything."""
+    there = SideState(Status.ACKNOWLEDGED, LATER, LATER)
+    mine = replace(ACKNOWLEDGED, link_id=LinkId(2), agreed=Status.ACKNOWLEDGED, incident_side=there, guests=True)
+    behind = replace(RESOLVED, link_id=LinkId(1), merged=True, incident_side=SideState(Status.OPEN, SOON, SOON))
+    assert None is missing(mine, P, [behind, mine])

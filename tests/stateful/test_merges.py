@@ -190,7 +190,11 @@ def keep_the_promises(world: World) -> None:
     promises.few_writes(world)
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+# The same stories every time, unless somebody asks for more of them.
+@settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck),
+    derandomize="BRIDGETEST_EXAMPLES" not in os.environ,
+)  # fmt: skip
 @given(st.lists(phases, min_size=1, max_size=3), switches, st.integers(0, 2**16))
 def test_the_order_in_which_a_story_is_heard_makes_no_difference(
     story: list[Phase], switches: Switches, seed: int
