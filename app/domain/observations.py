@@ -39,6 +39,8 @@ def observed(state: SideState, seen: Observation) -> tuple[SideState, Applied]:
         again = replace(read, at=known, received_at=seen.began_at, confirmed=True)
         if seen.tells_change and compare(at, state.at) is Order.NEWER:  # it was elsewhere in between
             again = replace(again, by_us=False, previous=None, previous_at=None, conflict=None)
+        if _overruled(state, seen):
+            return replace(again, conflict=state.hint), Applied.CONFLICT
         return again, Applied.SAME
     if _shows_what_was_before(state, seen, at):
         return _not_kept(read, seen)
@@ -47,6 +49,15 @@ def observed(state: SideState, seen: Observation) -> tuple[SideState, Applied]:
         written=state.written, acknowledged_at=state.acknowledged_at,
     )  # fmt: skip
     return kept, Applied.TAKEN
+
+
+def _overruled(state: SideState, seen: Observation) -> bool:
+    """Whether our write went over what the side said about then without a time, and no write of ours had said: it was
+    decided without knowing of that, and the furthest along of the two stands."""
+    hint, lately = state.hint, state.received_at is not None and seen.began_at - state.received_at < 2 * SETTLING
+    if not state.by_us or not lately or hint is None or hint in (state.previous, *state.written, *state.unseen):
+        return False
+    return hint.rung > seen.status.rung
 
 
 def _shows_what_was_before(state: SideState, seen: Observation, at: datetime | None) -> bool:

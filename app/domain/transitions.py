@@ -220,7 +220,7 @@ def seen(link: Link, side: Side, observation: Observation, now: datetime) -> Ste
     after = link.with_side(side, state)
     if applied is Applied.NOT_KEPT:
         after = given_up(after, side)
-    by = before.hint_by if before.hint is observation.status else None
+    by = before.hint_by if before.hint in (observation.status, state.conflict) else None
     if applied is Applied.TAKEN and before.status is not None:
         at, author = usable(observation.at, now) or now, by.author if by else None
         after = remembering(after, Moment(at, FOUND[observation.status], side, author, now))

@@ -209,6 +209,24 @@ def test_and_if_no_write_of_ours_ever_said_the_same():
     assert ACKNOWLEDGED is told(ours, event(ACKNOWLEDGED, None), readable=False).status
 
 
+@pytest.mark.parametrize(
+    ("before", "stands"),
+    [(OPEN, RESOLVED), (RESOLVED, ACKNOWLEDGED)],
+    ids=["news", "a late repeat of what stood there before our write"],
+)
+def test_what_our_write_went_over_untimed_is_a_conflict_once_a_read_shows_our_write(before: Status, stands: Status):
+    ours = wrote(standing(before, 1, 1), ACKNOWLEDGED, 12)
+    hinted = said(ours, event(RESOLVED, None, heard=13), readable=True)[0]
+    assert (ACKNOWLEDGED, RESOLVED) == (hinted.wants, hinted.hint)
+    after = observed(hinted, read(ACKNOWLEDGED, 13.5))[0]
+    assert (stands, False, None) == (after.wants, after.must_read, after.hint)
+
+
+def test_but_not_what_was_said_long_after_it():
+    hinted = said(wrote(standing(OPEN, 1, 1), ACKNOWLEDGED, 12), event(RESOLVED, None, heard=60), readable=True)[0]
+    assert ACKNOWLEDGED is observed(hinted, read(ACKNOWLEDGED, 61))[0].wants
+
+
 def test_within_one_second_a_read_settles_the_order():
     """A read tells whole seconds; the event of the same second may be from before it or from after."""
     state = observed(standing(ACKNOWLEDGED), read(OPEN, 20, changed=15.9))[0]
