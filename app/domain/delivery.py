@@ -243,7 +243,9 @@ def _set_incident(
     began: datetime, rest: bool,
 ) -> Result:  # fmt: skip
     side, state = Side.PAGERDUTY, link.incident_side
-    done = Result(link, "done", done_event(effect))
+    # Nothing closed was there to open again: PagerDuty took a trigger, and what comes of it is another incident.
+    triggers = facts is None and status is Status.OPEN
+    done = Result(link, "done", "incident.triggered" if triggers else done_event(effect))
     if facts is not None:
         if facts.status is not status:
             cleared = link.with_side(side, replace(not_written(state), received_at=None))

@@ -180,7 +180,7 @@ def _of_one(one: Subscription, ours: Sequence[Subscription], wanted: Wanted, sur
         )
         mend = Mend.ENABLE if sure else None
         faults.append(Fault("subscription_temporarily_disabled", words, todo, ident, mend, bool(stands_in)))
-    if stands_in:
+    if stands_in and not _is_live(one):
         return faults  # an old one that somebody left behind
     mend = Mend.UPDATE if sure else None
     if not one.active:

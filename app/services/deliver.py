@@ -207,9 +207,8 @@ class Deliver:
         decide about, and has come about, is no dead letter any more."""
         link, done = result.link, result.outcome == "done"
         troubled = before.lane(side).dead and before.side(side).unconfirmed_count <= REPEATS
-        if done and troubled and self.links.close_letters(tx, link.link_id, side, named(effect), now):
-            left = self.links.open_letters(tx, link.link_id, side)
-            link = link.with_lane(side, replace(link.lane(side), dead=left[-1] if left else ""))
+        if done and troubled:
+            link = self.settle.came_about(tx, link, side, effect)
         written = done and isinstance(effect, SetIncident) and link.incident_id == before.incident_id
         if not written or not link.shares:
             return link

@@ -92,14 +92,23 @@ class Settle:
         return next_effect(link, side, Circumstances(now, shared, self.rest(), held > 0)), held
 
     def kept(self, tx: Tx, link: Link) -> Link:
-        """The link, its dead letter closed where a side shows at last what it had not kept."""
+        """The link, its dead letter closed where a side stands at last where it had not kept, or refused, to be put:
+        by whomever."""
         for side in Side:
             state, wanted = link.side(side), link.status
-            if state.confirmed and state.status is wanted and state.unconfirmed_count > REPEATS:
+            gave_up = state.unconfirmed_count > REPEATS or link.lane(side).refused is wanted
+            if gave_up and state.status is wanted and (state.confirmed or not state.by_us):
                 effect = SetAlert(wanted, None) if side is Side.TRUTHVOUCH else SetIncident(wanted)
-                self.links.close_letters(tx, link.link_id, side, named(effect), self.clock())
+                link = self.came_about(tx, link, side, effect)
                 link = link.with_side(side, replace(state, unconfirmed_count=0))
         return link
+
+    def came_about(self, tx: Tx, link: Link, side: Side, effect: Effect) -> Link:
+        """The link, the dead letters about this effect closed: nobody has to decide about it any more."""
+        if not self.links.close_letters(tx, link.link_id, side, named(effect), self.clock()):
+            return link
+        left = self.links.open_letters(tx, link.link_id, side)
+        return link.with_lane(side, replace(link.lane(side), dead=left[-1] if left else "", refused=None))
 
     def on_its_own(self, tx: Tx, link: Link) -> Link:
         """The link, off an incident that it was merged into and cannot open again."""

@@ -114,6 +114,13 @@ def test_an_address_is_shown_without_its_password() -> None:
     assert "secret" not in fault.words + fault.todo
 
 
+def test_what_two_of_one_reach_both_lack_is_missed() -> None:
+    """Each stands in for the other, and neither sends it."""
+    both = [replace(GOOD, subscription_id=f"S{n}", events=EVENTS[:1]) for n in range(2)]
+    faults = judge(both, WANTED)
+    assert {"S0", "S1"} == {one.subscription_id for one in faults if one.code == "subscription_events_missing"}
+
+
 def test_a_verdict_survives_the_store() -> None:
     faults = (*judge([replace(GOOD, active=False)], WANTED), Fault("x", "words", "todo"))
     verdict = Verdict(datetime(2026, 5, 4, tzinfo=UTC), faults, ("y",))

@@ -149,9 +149,8 @@ def test_a_resolve_without_effect_is_made_by_rest_after_the_same_three(bridge: B
     assert (Status.RESOLVED, []) == (bridge.shows(), bridge.dead_letters())
 
 
-@pytest.mark.parametrize("status", [Status.ACKNOWLEDGED, Status.RESOLVED])
-def test_what_neither_door_can_do_is_told_by_a_dead_letter(bridge: Bridge, status: Status) -> None:
-    """PagerDuty says yes to everything and keeps nothing. An acknowledge is given up; a resolve goes on, slowly."""
+def says_yes_and_keeps_nothing(bridge: Bridge) -> None:
+    """PagerDuty, until its ``set_status`` is deleted."""
     pagerduty, as_it_is = bridge.pagerduty, bridge.pagerduty.incidents["Q1"]
     pagerduty.in_maintenance = True
     put = pagerduty.set_status
@@ -162,6 +161,13 @@ def test_what_neither_door_can_do_is_told_by_a_dead_letter(bridge: Bridge, statu
         return reply
 
     pagerduty.set_status = forgetting  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("status", [Status.ACKNOWLEDGED, Status.RESOLVED])
+def test_what_neither_door_can_do_is_told_by_a_dead_letter(bridge: Bridge, status: Status) -> None:
+    """An acknowledge is given up; a resolve goes on, slowly."""
+    pagerduty = bridge.pagerduty
+    says_yes_and_keeps_nothing(bridge)
     bridge.alert(AlertVerb.ACKNOWLEDGED if status is Status.ACKNOWLEDGED else AlertVerb.RESOLVED)
     for _ in range(12):
         bridge.wait(120)
@@ -176,6 +182,20 @@ def test_what_neither_door_can_do_is_told_by_a_dead_letter(bridge: Bridge, statu
     bridge.wait(600)
     assert (status, 0) == (bridge.shows(), bridge.in_readyz())
     assert not bridge.link().pagerduty.outstanding
+
+
+def test_and_closed_when_a_person_does_it(bridge: Bridge) -> None:
+    says_yes_and_keeps_nothing(bridge)
+    bridge.alert(AlertVerb.ACKNOWLEDGED)
+    for _ in range(12):
+        bridge.wait(120)
+        bridge.reconcile()
+    assert 1 == bridge.in_readyz()
+    del bridge.pagerduty.set_status
+    bridge.pagerduty.set_status(IncidentId("Q1"), Status.ACKNOWLEDGED)
+    bridge.incident(IncidentVerb.ACKNOWLEDGED, author="Dana Example")
+    bridge.wait(10)
+    assert (Status.ACKNOWLEDGED, 0) == (bridge.shows(), bridge.in_readyz())
 
 
 # ------------------------------------------------------------------------------------------------- after a reopen

@@ -140,11 +140,19 @@ def test_asking_twice_does_nothing_twice(rig: Rig, verb: WishVerb) -> None:
 
 def test_a_replay_after_which_nothing_is_missing_calls_nobody(rig: Rig) -> None:
     number = with_a_dead_acknowledge(rig)
-    rig.incident(IncidentVerb.ACKNOWLEDGED, author="Dana Example")
+    rig.alert(AlertVerb.REOPENED, alert_id="a1")
     rig.wish(WishVerb.REPLAY, number)
     assert [] == rig.run()
     assert [] == rig.pagerduty.calls
     assert "nothing_to_do" == letter(rig, number)["outcome"]
+
+
+def test_what_a_person_does_meanwhile_is_nothing_to_decide_about(rig: Rig) -> None:
+    number = with_a_dead_acknowledge(rig)
+    rig.incident(IncidentVerb.ACKNOWLEDGED, author="Dana Example")
+    assert [] == rig.run()
+    assert [] == rig.pagerduty.calls
+    assert "done" == letter(rig, number)["outcome"]
 
 
 def test_a_replay_that_is_refused_again_leaves_a_letter_of_its_own(rig: Rig) -> None:
