@@ -185,6 +185,8 @@ class FakeTruthVouch:
     page_size: int = 25
     newest_first: bool = True
     tells_last_page: bool = True
+    date: Callable[[], datetime | None] = lambda: None
+    """Its clock, as the header ``Date`` of an answer tells it."""
 
     def set_status(self, alert_id: AlertId, status: Status, resolution: str | None = None) -> Reply[None]:
         self.calls.append((alert_id, status, resolution))
@@ -202,7 +204,7 @@ class FakeTruthVouch:
             return Retry("timeout")
         if not self.shows_single or alert_id not in self.status:
             return Refused("not_found", 404)
-        return Done(AlertFacts(alert_id, self.status[alert_id]))
+        return Done(AlertFacts(alert_id, self.status[alert_id]), self.date())
 
     def page(self, page: int, status: str | None = None) -> Reply[AlertPage]:
         """Newest first or oldest first, as the order of ``status`` says."""
@@ -213,7 +215,7 @@ class FakeTruthVouch:
         listed = list(reversed(self.status)) if self.newest_first else list(self.status)
         words = tuple(self._listed(AlertId(alert_id)) for alert_id in listed[first : first + self.page_size])
         last_page = max(-(-len(listed) // self.page_size), 1) if self.tells_last_page else None
-        return Done(AlertPage(words, len(listed) > first + self.page_size, last_page))
+        return Done(AlertPage(words, len(listed) > first + self.page_size, last_page), self.date())
 
     def _listed(self, alert_id: AlertId) -> AlertWord:
         verbs = {Status.OPEN: AlertVerb.CREATED, Status.ACKNOWLEDGED: AlertVerb.ACKNOWLEDGED}

@@ -215,6 +215,11 @@ def _found(
     if known.status is None or (known.status is Status.RESOLVED and link.incident_id is None and not ended):
         # What it has become since its beginning is somebody's doing.
         fresh = replace(born(facts.created_at or facts.status_changed_at, began), read_at=now)
+        if known.by_us and known.previous is Status.OPEN and known.received_at is not None:
+            # Our resolve of an unclear create was taken (202), and may still have its effect.
+            taken = known.received_at
+            closing = PendingWrite(Status.RESOLVED, taken, True, Status.OPEN, fresh.at, taken, known.at)
+            fresh = replace(fresh, pending=closing)
         attached_link = replace(attached_link, incident_side=fresh, agreed=Status.OPEN)
         if facts.status is Status.OPEN and not is_later(facts.status_changed_at, facts.created_at):
             return Result(followed(link, attached_link, now), "done", done)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.domain.link import Link
-from app.domain.names import Side, Status, instant
+from app.domain.names import AlertId, Side, Status, instant
 from app.domain.outcome import Done
 from app.domain.words import AlertWord
 from app.ports import AlertPage, Alerts
-from app.services.reconcile_news import listed_alert, of_alert, seen_alert
+from app.services.reconcile_news import ahead, listed_alert, of_alert, seen_alert
 from app.services.reconcile_run import AFTER, Purse, Run, Shelf, has_no_such_call, why
 from app.services.reconcile_walk import ListWalk, Order, Resume, as_text, resume_from
 
@@ -125,7 +125,8 @@ class LookAtAlerts:
         """Whether an operator's own horizon reaches behind this page."""
         if run.since is None:
             return False
-        return any(word.alert.created_at is None or word.alert.created_at >= run.since for word in words)
+        raised_at = _raised_at(words).values()
+        return any(at is None or at >= run.since for at in raised_at)
 
     # ------------------------------------------------------------ one by one
 
@@ -207,8 +208,13 @@ class LookAtAlerts:
 def _add(
     walk: ListWalk, number: int, events: tuple[AlertWord, ...], answer: AlertPage, must_continue: bool = False
 ) -> None:
-    raised_at = {event.alert.alert_id: event.alert.created_at for event in events}
-    walk.add(number, raised_at, answer.has_next, answer.last_page, must_continue)
+    walk.add(number, _raised_at(events), answer.has_next, answer.last_page, must_continue)
+
+
+def _raised_at(events: tuple[AlertWord, ...]) -> dict[AlertId, datetime | None]:
+    """When each was raised, by our clock: what a walk knows besides is told by that."""
+    told = ((event.alert.alert_id, event.alert.created_at, ahead(event)) for event in events)
+    return {alert_id: at and at - offset for alert_id, at, offset in told}
 
 
 def _age(link: Link) -> datetime:

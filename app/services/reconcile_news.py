@@ -10,6 +10,7 @@ from app.domain.alert import Alert
 from app.domain.incident import IncidentFacts
 from app.domain.link import Link
 from app.domain.names import AlertId, Side, Status
+from app.domain.side_state import MAX_AHEAD
 from app.domain.transitions import Outcome, observation_of, seen
 from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Word
 
@@ -17,6 +18,9 @@ ALERT_READ, INCIDENT_READ = "alert.read", "incident.read"
 """The event names of words that nobody sent: we looked."""
 
 A_MOMENT = timedelta(microseconds=1)
+
+CALL_TAKES = timedelta(seconds=30)
+"""An answer comes at most so long after the read began."""
 
 STATUS_OF_VERB = {
     AlertVerb.CREATED: Status.OPEN,
@@ -144,11 +148,23 @@ def of_alert(link: Link | None, look: AlertWord, horizon: datetime) -> News | No
 
 
 def is_missed(link: Link | None, look: AlertWord, horizon: datetime) -> bool:
-    """Whether the look shows an alert whose create we never heard, and which is not over."""
+    """Whether the look shows an alert whose create we never heard, and which is not over.
+
+    TruthVouch told when it was raised; ``horizon`` is a time of our clock.
+    """
     if look.status is Status.RESOLVED or (link is not None and (link.decision or _is_over(link, look))):
         return False
-    created_at = look.alert.created_at or (link.alert.created_at or link.first_seen_at if link else None)
-    return created_at is not None and created_at >= horizon
+    created_at = look.alert.created_at or (link.alert.created_at if link else None)
+    if created_at is None:
+        return link is not None and link.first_seen_at >= horizon
+    return created_at - ahead(look) >= horizon - CALL_TAKES
+
+
+def ahead(look: AlertWord) -> timedelta:
+    """How far TruthVouch's clock was ahead of ours when it answered, to within ``CALL_TAKES``; zero where it did not
+    tell, or told what cannot be true."""
+    offset = look.at - look.read_at if look.at and look.read_at else timedelta(0)
+    return offset if abs(offset) <= MAX_AHEAD else timedelta(0)
 
 
 def _is_over(link: Link, look: AlertWord) -> bool:

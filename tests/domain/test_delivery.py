@@ -428,3 +428,18 @@ def test_what_is_refused_at_pagerduty_is_a_dead_letter():
     result = record(link, P, SetIncident(ACKNOWLEDGED), Refused("bad_request", 400, detail="why"), at(4), 0.5)
     assert ("dead", "bad_request", "why") == (result.outcome, result.link.pagerduty.dead, result.detail)
     assert None is wanted(result.link.with_lane(P, Lane(refused=ACKNOWLEDGED)), P, 4)
+
+
+def test_the_resolve_of_an_unclear_create_that_took_effect_after_the_look_is_nobody_elses():
+    """By event: the look finds the incident still open, and what closes it then is what we had sent."""
+    link = replace(LINK, via=Via.EVENTS, open_tried=True)
+    link = alert_says(link, AlertVerb.RESOLVED, 3).link
+    assert SetIncident(RESOLVED) == wanted(link, P, 4)
+    link = record(calling(link, P, RESOLVED, 4), P, SetIncident(RESOLVED), Done(None, there(P, 4)), at(4), 0.5).link
+    assert RESOLVED is link.agreed
+    born = there(P, 1, whole=True)
+    found = IncidentFacts(INCIDENT, OPEN, 1, created_at=born, status_changed_at=born)
+    link = alert_says(link, AlertVerb.REOPENED, 4.1).link
+    link = record(link, P, LookForIncident(), Done(found, there(P, 4.2)), at(4.5), 0.5, at(4.2)).link
+    link = incident_says(link, IncidentVerb.RESOLVED, 4.3, heard=5).link
+    assert (OPEN, SetIncident(OPEN)) == (link.status, wanted(link, P, 5))

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -318,6 +318,43 @@ def test_an_alert_nobody_told_us_of_is_paged_once(rig: Rig) -> None:
     assert ["find", "open"] == [call for call in rig.pagerduty.calls if call in ("find", "open")], "it looks first"
     assert [] == outcomes(rig)
     assert 2 == len(rig.pagerduty.incidents)
+
+
+BEHIND = timedelta(minutes=10)
+
+
+def test_an_alert_of_the_stores_first_minutes_is_found_though_truthvouchs_clock_is_behind(rig: Rig) -> None:
+    """By that clock it was raised before the store was born."""
+    rig.truthvouch.date = lambda: rig.clock() - BEHIND
+    rig.reconcile()
+    rig.truthvouch.status["a2"] = Status.OPEN
+    rig.truthvouch.created_at["a2"] = rig.clock() - BEHIND
+    rig.clock.move(5)
+    assert [("truthvouch", "missed")] == outcomes(rig)
+
+
+def test_a_clock_that_is_behind_hides_no_page_of_the_list(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.truthvouch.page_size = 2
+    rig.truthvouch.date = lambda: rig.clock() - BEHIND
+    rig.reconcile()
+    for number in range(5):
+        rig.clock.move(60)
+        alert_id = f"a{number}"
+        rig.truthvouch.status[alert_id] = Status.OPEN
+        rig.truthvouch.created_at[alert_id] = rig.clock() - BEHIND
+        if number:
+            rig.alert(AlertVerb.CREATED, alert_id=alert_id)
+    rig.run()
+    assert [("truthvouch", "missed")] == outcomes(rig)
+
+
+@pytest.mark.parametrize("date", [datetime(1970, 1, 1, tzinfo=UTC), datetime(2010, 1, 1, tzinfo=UTC), None])
+def test_a_date_that_cannot_be_true_takes_in_no_alert_from_before_the_store(rig: Rig, date: datetime | None) -> None:
+    rig.truthvouch.date = lambda: date
+    rig.truthvouch.status["old"] = Status.OPEN
+    rig.truthvouch.created_at["old"] = START - timedelta(days=3)
+    assert [] == outcomes(rig)
 
 
 def test_a_missed_alert_that_was_paged_by_a_lost_store_is_not_paged_again(rig: Rig) -> None:

@@ -139,7 +139,6 @@ class World(Rig):
         # What waits for a partner's patience moves the clock here, and no real time passes.
         self.looking._at_pagerduty.append(LookAtIncidents(self.pagerduty, shelf, lambda: ["PMAIN"], self._wait))
         self.reconcile()  # the store is born: alerts raised from now on are its own
-        self.clock.move(600)  # also by a clock that is behind
         perform, mark_taken = self.deliver.perform, self.intake.arrivals.mark_taken
         self.deliver.perform = lambda link, effect: self._with_fuse(lambda: self._amid(lambda: perform(link, effect)))
         self.intake.arrivals.mark_taken = lambda *told: self._with_fuse(lambda: mark_taken(*told))  # type: ignore[method-assign]
