@@ -101,7 +101,10 @@ def resolved_by_read(state: SideState, seen: Observation) -> tuple[SideState, bo
     again = seen.status is state.status and seen.tells_change and not as_it_began(state, seen.status, at)
     newer = again and compare(at, state.at) is Order.NEWER
     further_back = state.status is not None and seen.status.rung < state.status.rung
-    made = pending.went_back or (back and (newer or further_back))
+    # It stands there since later than before our write, which took it from there: somebody has put it there again.
+    returned = seen.tells_change and seen.status is pending.before and seen.status.rung > pending.status.rung
+    returned = returned and compare(at, pending.before_at) is Order.NEWER
+    made = pending.went_back or returned or (back and (newer or further_back))
     if not made and seen.status is state.status:
         count = state.unconfirmed_count + (pending.accepted_at is not None)
         cleared = replace(state, pending=None, unconfirmed_count=count)

@@ -485,6 +485,14 @@ def test_one_that_shows_what_was_before_says_that_it_was_not_made(changed: float
     assert (False, OPEN, None) == (made, state.status, state.pending)
 
 
+@pytest.mark.parametrize(("changed", "made"), [(13.6, True), (10.25, False), (None, False)])
+def test_what_was_resolved_again_since_our_reopen_was_resolved_by_somebody(changed: float | None, made: bool):
+    """Also where the event that told of it was heard before the read."""
+    again = told(amid_lost(OPEN, RESOLVED), event(RESOLVED, 13.6, heard=14)) if made else amid_lost(OPEN, RESOLVED)
+    state, was_made = resolved_by_read(again, read(RESOLVED, 20, changed))
+    assert (made, RESOLVED, False) == (was_made, state.status, state.by_us)
+
+
 def test_a_side_that_went_back_from_it_had_been_there():
     """*Unacknowledged* heard while our acknowledge is unknown proves the acknowledge."""
     back = Said(OPEN, there(13.3), at(13.5), goes_back=True, back_from=(ACKNOWLEDGED,))
