@@ -23,7 +23,17 @@ from app.domain.names import Side, Status
 from app.domain.observations import Observation, resolved_by_read
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.domain.retry import CONFIRM_DELAY, HOLD_PROBE_DELAY, SLOW_LOOKS, next_try, patience
-from app.domain.side_state import PendingWrite, SideState, accepted, born, not_written, writing, written
+from app.domain.side_state import (
+    Order,
+    PendingWrite,
+    SideState,
+    accepted,
+    born,
+    compare,
+    not_written,
+    writing,
+    written,
+)
 from app.domain.transitions import (
     FOUND,
     REPEATS,
@@ -209,13 +219,15 @@ def _found(
         return Result(replace(link, incident_side=fresh, agreed=Status.OPEN), "done", done)
     known = link.incident_side
     attached_link = attached(_triggered(link, facts.created_at or at or now, now), facts)
-    if known.pending is not None and known.status is not None:
+    is_new = _is_of_our_trigger(known.pending, facts)
+    if known.pending is not None and known.status is not None and not is_new:
         return _read(attached_link, side, effect, facts, at, now, began, dice)
     ended = known.by_us and known.previous is not Status.RESOLVED and facts.status is Status.RESOLVED
-    if known.status is None or (known.status is Status.RESOLVED and link.incident_id is None and not ended):
+    closed = known.status is Status.RESOLVED and link.incident_id is None and not ended
+    if known.status is None or is_new or closed:
         # What it has become since its beginning is somebody's doing.
         fresh = replace(born(facts.created_at or facts.status_changed_at, began), read_at=now)
-        if known.by_us and known.previous is Status.OPEN and known.received_at is not None:
+        if known.by_us and known.previous is Status.OPEN and known.received_at is not None and not is_new:
             # Our resolve of an unclear create was taken (202), and may still have its effect.
             taken = known.received_at
             closing = PendingWrite(Status.RESOLVED, taken, True, Status.OPEN, fresh.at, taken, known.at)
@@ -226,6 +238,14 @@ def _found(
     result = _read(attached_link, side, effect, facts, at, now, began, dice)
     opened = isinstance(effect, OpenIncident) and facts.status is Status.OPEN
     return replace(result, event=done, outcome="done", again_after=None) if opened else result
+
+
+def _is_of_our_trigger(pending: PendingWrite | None, facts: IncidentFacts) -> bool:
+    """Whether the incident is the one that a trigger made which was to open a closed one again. Both times are
+    PagerDuty's."""
+    if pending is None or pending.status is not Status.OPEN:
+        return False
+    return compare(facts.created_at, pending.answered_at) in (Order.SAME, Order.NEWER)
 
 
 def _triggered(link: Link, at: datetime, now: datetime) -> Link:

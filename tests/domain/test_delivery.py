@@ -443,3 +443,23 @@ def test_the_resolve_of_an_unclear_create_that_took_effect_after_the_look_is_nob
     link = record(link, P, LookForIncident(), Done(found, there(P, 4.2)), at(4.5), 0.5, at(4.2)).link
     link = incident_says(link, IncidentVerb.RESOLVED, 4.3, heard=5).link
     assert (OPEN, SetIncident(OPEN)) == (link.status, wanted(link, P, 5))
+
+
+@pytest.mark.parametrize(("became", "status"), [(OPEN, OPEN), (RESOLVED, RESOLVED)])
+def test_a_trigger_in_place_of_a_reopen_is_another_incident_which_people_may_have_resolved(
+    became: Status, status: Status
+):
+    """By event: nothing closed was found, so that PagerDuty was asked for a new one."""
+    link = replace(LINK, via=Via.EVENTS, open_tried=True)
+    link = alert_says(link, AlertVerb.RESOLVED, 3).link
+    link = record(calling(link, P, RESOLVED, 4), P, SetIncident(RESOLVED), Done(None, there(P, 4)), at(4), 0.5).link
+    link = alert_says(link, AlertVerb.REOPENED, 5).link
+    result = record(calling(link, P, OPEN, 6), P, SetIncident(OPEN), Done(None, there(P, 6, whole=True)), at(6), 0.5)
+    assert "incident.triggered" == result.event
+    found = IncidentFacts(
+        INCIDENT, became, 2, created_at=there(P, 6, whole=True),
+        status_changed_at=there(P, 6 if became is OPEN else 7, whole=True),
+    )  # fmt: skip
+    link = record(result.link, P, LookForIncident(), Done(found, there(P, 9)), at(9), 0.5, at(8.9)).link
+    assert (status, status, INCIDENT) == (link.status, link.incident_side.status, link.incident_id)
+    assert link.incident_side.pending is None
