@@ -23,6 +23,7 @@ from app.domain.names import Side, Status
 from app.domain.observations import Observation, resolved_by_read
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.domain.retry import CONFIRM_DELAY, HOLD_PROBE_DELAY, SLOW_LOOKS, next_try, patience
+from app.domain.shared_incident import is_about_others
 from app.domain.side_state import PendingWrite, SideState, accepted, born, not_written, writing, written
 from app.domain.transitions import (
     FOUND,
@@ -438,9 +439,16 @@ def recorded_for(link: Link, other: Link) -> Link:
         return other
     all_over = state.status is Status.RESOLVED and other.status is Status.RESOLVED
     there = other.alert_side.wants is state.status
-    for_another = state.by_us and not state.restored
+    for_another = (state.by_us and not state.restored) or is_about_others(other, state)
     after = replace(other, incident_side=replace(state, inherited=for_another and not (there or all_over)))
     return replace(after, agreed=state.status) if there else after
+
+
+def read_for(other: Link, facts: IncidentFacts, at: datetime | None, began: datetime, now: datetime) -> Link:
+    """Another link on the same incident after a delivery read that: what people made of it is news for all of them."""
+    if other.incident_side.pending is not None:
+        return other
+    return seen(other, Side.PAGERDUTY, Observation(facts.status, facts.status_changed_at or at, began), now).link
 
 
 def owing(link: Link, side: Side, at: datetime) -> tuple[Link, Lane]:

@@ -221,7 +221,7 @@ def said(state: SideState, event: Said, *, readable: bool) -> tuple[SideState, A
         return replace(state, status=event.status, at=at, received_at=event.received_at), Applied.TAKEN
     order = compare(at, state.at)
     if event.status is state.status and order is not Order.OLDER:
-        if state.write_lost and order is Order.NEWER:  # later than the write that it does not show: somebody's doing
+        if (state.write_lost or state.inherited) and order is Order.NEWER:  # later than that: somebody's doing
             return _taken(state, event, at), Applied.TAKEN
         again = _again(state, at, event.received_at)
         if event.goes_back and order is Order.NEWER:  # from where our own write had put it
