@@ -6,16 +6,17 @@ from datetime import datetime
 
 from app.domain.link import Link
 from app.domain.names import Status
-from app.domain.side_state import Order, PendingWrite, SideState, compare
+from app.domain.side_state import AT_ONCE, Order, PendingWrite, SideState, compare
 
 MAX_FORMER_INCIDENTS = 8
 
 
-def written_for_another(link: Link, shared: Sequence[Link]) -> PendingWrite | None:
-    """What may be under way to its incident for another link on it: what that brings about is no person's doing."""
+def written_for_another(link: Link, shared: Sequence[Link], at: datetime | None) -> PendingWrite | None:
+    """What may be under way to its incident for another link on it: what that brings about is no person's doing. What
+    happened there (``at``) before PagerDuty took it is."""
     writes = (other.incident_side.pending for other in shared if other.link_id != link.link_id)
     write = next(filter(None, writes), None)
-    if write is None:
+    if write is None or (at and write.answered_at and write.answered_at - at > AT_ONCE):
         return None
     return PendingWrite(write.status, write.decided_at, answers=False, earlier=write.earlier, wanted=False)
 

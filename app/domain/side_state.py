@@ -298,10 +298,13 @@ def _from_before(state: SideState, event: Said, at: datetime | None) -> tuple[Si
 
 
 def _said_late(state: SideState, event: Said, at: datetime | None) -> SideState:
-    """The side after it told what changes nothing: it may say better since when it stood as it did before our write, or
-    what stood there when that arrived whose answer is not here yet."""
+    """The side after it told what changes nothing: it may say what stood there before our write, and better since when,
+    or what stood there when that arrived whose answer is not here yet."""
     if event.status is state.previous and compare(at, state.previous_at) is Order.SAME:
         return replace(state, previous_at=_finer(at, state.previous_at))
+    unknown = state.by_us and state.conflict is None and at is not None
+    if unknown and _is_later(event.status, at, state.previous, state.previous_at):
+        state = replace(state, previous=event.status, previous_at=at)
     pending = state.pending
     if pending is None or not _is_later(event.status, at, pending.before, pending.before_at):
         return state

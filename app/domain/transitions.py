@@ -147,7 +147,7 @@ def advance(
 def _about_the_incident(link: Link, word: IncidentWord, now: datetime, readable: bool, shared: Sequence[Link]) -> Step:
     """What is under way there for another link is under way for this one, too: it brings about no person's doing."""
     state = link.incident_side
-    for_another = written_for_another(link, shared) if state.pending is None else None
+    for_another = written_for_another(link, shared, word.at) if state.pending is None else None
     if for_another is not None:
         link = link.with_side(Side.PAGERDUTY, replace(state, pending=for_another))
     if word.verb is IncidentVerb.READ:

@@ -24,7 +24,7 @@ from app.domain.link import Lane, Link, Note
 from app.domain.names import AlertId, IncidentId, LinkId, Side, Status, Via, incident_key
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.domain.retry import MAX_ASKED_DELAY, MIN_DELAY, SLOW_LOOKS, next_try, patience
-from app.domain.side_state import SideState
+from app.domain.side_state import PendingWrite, SideState
 from app.domain.transitions import REPEATS, advance
 from app.domain.words import AlertVerb, IncidentVerb
 from tests.domain.one_link import (
@@ -387,6 +387,9 @@ def test_what_a_write_for_another_link_brings_about_is_no_persons_doing():
         link = advance(guest, word, at(5.2), shared=(writer, guest)).link
         assert (OPEN, None) == (link.status, link.incident_side.pending)
     assert ACKNOWLEDGED is advance(guest, told, at(5.2), shared=(guest,)).link.status
+    taken = replace(writer.incident_side.pending or PendingWrite(ACKNOWLEDGED, at(5)), answered_at=there(P, 8))
+    late = writer.with_side(P, replace(writer.incident_side, pending=taken))
+    assert ACKNOWLEDGED is advance(guest, told, at(8.2), shared=(late, guest)).link.status, "it stood there before"
     reopened = incident_event(IncidentVerb.REOPENED, 5.1)
     closed = replace(joined(RESOLVED, known(P, RESOLVED)), link_id=LinkId(2), agreed=RESOLVED)
     assert RESOLVED is advance(closed, reopened, at(5.2), shared=(writer, closed)).link.status, "its first half"

@@ -242,16 +242,19 @@ def test_what_we_do_there_for_one_alert_is_nobodys_word_about_the_other(tmp_path
 
 
 @BOTH
+@pytest.mark.parametrize("late", [False, True], ids=["in order", "all is heard after our resolve"])
 def test_what_people_had_made_of_a_survivor_that_we_resolved_since_counts_whenever_the_merge_is_heard(
-    tmp_path: Path, via: Via
+    tmp_path: Path, via: Via, late: bool
 ) -> None:
     bridge = Bridge(tmp_path, via)
-    bridge.hears(bridge.puts("Q2", ACKNOWLEDGED))
-    bridge.wait(10)
+    acknowledged = bridge.puts("Q2", ACKNOWLEDGED)
+    if not late:
+        bridge.hears(acknowledged)
+        bridge.wait(10)
     merged = bridge.merges("Q1", "Q2")
     bridge.alert(AlertVerb.RESOLVED, alert_id="two")
     bridge.wait(20)
-    bridge.hears(merged)
+    bridge.hears(*((acknowledged, merged) if late else (merged,)))
     bridge.settles()
     assert {"one": ACKNOWLEDGED, "two": RESOLVED} == bridge.truthvouch.status
     assert (("Q3", ACKNOWLEDGED), ("Q2", RESOLVED)) == (bridge.incident_of("one"), bridge.incident_of("two"))
