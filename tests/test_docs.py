@@ -27,8 +27,9 @@ from app.domain.link import Link
 from app.domain.names import AlertId, IncidentId, Side, Status, Urgency, incident_key
 from app.domain.outcome import Done
 from app.domain.rulebook import Decision
+from app.domain.shared_incident import needs_own_incident, with_own_incident
 from app.domain.side_state import SideState
-from app.domain.transitions import Outcome, Step, advance, needs_own_incident, with_own_incident
+from app.domain.transitions import Outcome, Step, advance
 from app.domain.words import AlertVerb, AlertWord, Ignored, IncidentVerb, IncidentWord, Reading
 from app.pagerduty import inbound as pagerduty
 from app.pagerduty.webhook import VERBS as PAGERDUTY_VERBS

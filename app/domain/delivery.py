@@ -456,18 +456,11 @@ def _giving_up(link: Link, side: Side, effect: Effect) -> Link:
     return link.with_lane(side, lane)
 
 
-def recorded_for(link: Link, other: Link) -> Link:
-    """Another link on the same incident after the write for ``link`` was recorded: the incident stands there for it,
-    too, but for a reason that is not its own."""
-    state = replace(link.incident_side, pending=None, conflict=None)
-    known = other.incident_side
-    if state == replace(known, pending=None, conflict=None) or state.status is None:
+def read_for(other: Link, facts: IncidentFacts, at: datetime | None, began: datetime, now: datetime) -> Link:
+    """Another link on the same incident after a delivery read that: what people made of it is news for all of them."""
+    if other.incident_side.pending is not None:
         return other
-    all_over = state.status is Status.RESOLVED and other.status is Status.RESOLVED
-    there = other.alert_side.wants is state.status
-    for_another = state.by_us and not state.restored
-    after = replace(other, incident_side=replace(state, inherited=for_another and not (there or all_over)))
-    return replace(after, agreed=state.status) if there else after
+    return seen(other, Side.PAGERDUTY, Observation(facts.status, facts.status_changed_at or at, began), now).link
 
 
 def owing(link: Link, side: Side, at: datetime) -> tuple[Link, Lane]:

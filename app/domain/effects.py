@@ -176,7 +176,7 @@ def _at_pagerduty(link: Link, at: Circumstances) -> Effect | None:
 
 def _incident_change(link: Link, shared: Sequence[Link], at: Circumstances) -> Effect | None:
     state, readable = link.incident_side, at.rest and link.incident_id is not None
-    wanted = _wanted_incident_status(link, shared, at.rest)
+    wanted = wanted_incident_status(link, shared, at.rest)
     if readable and _is_to_be_read(state, wanted or Status.OPEN):
         return ReadIncident()
     if wanted is None:
@@ -228,7 +228,7 @@ def _what_closes_an_unclear_create(link: Link) -> Effect | None:
     return SetIncident(Status.RESOLVED) if link.via is Via.EVENTS else LookForIncident()
 
 
-def _wanted_incident_status(link: Link, shared: Sequence[Link], rest: bool) -> Status | None:
+def wanted_incident_status(link: Link, shared: Sequence[Link], rest: bool) -> Status | None:
     """None: an incident a person made by hand, which we only annotate; or one of which another link has yet to read
     what people made of it, and does what follows then."""
     if link.merged and all(other.merged for other in shared):

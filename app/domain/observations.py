@@ -34,10 +34,12 @@ def observed(state: SideState, seen: Observation) -> tuple[SideState, Applied]:
     read = replace(state, must_read=False, hint=None, hint_by=None, read_at=seen.began_at)
     if state.status is None:
         return replace(read, status=seen.status, at=at, received_at=seen.began_at), Applied.TAKEN
-    if seen.status is state.status:
+    newer = seen.tells_change and compare(at, state.at) is Order.NEWER
+    by_somebody = state.inherited and newer and not as_it_began(state, seen.status, at)
+    if seen.status is state.status and not by_somebody:
         known = state.at if compare(at, state.at) is Order.SAME or at is None else at
         again = replace(read, at=known, received_at=seen.began_at, confirmed=True)
-        if seen.tells_change and compare(at, state.at) is Order.NEWER:  # it was elsewhere in between
+        if newer:  # it was elsewhere in between
             again = replace(again, by_us=False, previous=None, previous_at=None, conflict=None)
         if _overruled(state, seen):
             return replace(again, conflict=state.hint), Applied.CONFLICT

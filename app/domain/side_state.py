@@ -221,7 +221,7 @@ def said(state: SideState, event: Said, *, readable: bool) -> tuple[SideState, A
         return replace(state, status=event.status, at=at, received_at=event.received_at), Applied.TAKEN
     order = compare(at, state.at)
     if event.status is state.status and order is not Order.OLDER:
-        if state.write_lost and order is Order.NEWER:  # later than the write that it does not show: somebody's doing
+        if (state.write_lost or state.inherited) and order is Order.NEWER:  # later than that: somebody's doing
             return _taken(state, event, at), Applied.TAKEN
         again = _again(state, at, event.received_at)
         if event.goes_back and order is Order.NEWER:  # from where our own write had put it
@@ -298,10 +298,13 @@ def _from_before(state: SideState, event: Said, at: datetime | None) -> tuple[Si
 
 
 def _said_late(state: SideState, event: Said, at: datetime | None) -> SideState:
-    """The side after it told what changes nothing: it may say better since when it stood as it did before our write, or
-    what stood there when that arrived whose answer is not here yet."""
+    """The side after it told what changes nothing: it may say what stood there before our write, and better since when,
+    or what stood there when that arrived whose answer is not here yet."""
     if event.status is state.previous and compare(at, state.previous_at) is Order.SAME:
         return replace(state, previous_at=_finer(at, state.previous_at))
+    unknown = state.by_us and state.conflict is None and at is not None
+    if unknown and _is_later(event.status, at, state.previous, state.previous_at):
+        state = replace(state, previous=event.status, previous_at=at)
     pending = state.pending
     if pending is None or not _is_later(event.status, at, pending.before, pending.before_at):
         return state

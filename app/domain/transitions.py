@@ -17,6 +17,12 @@ from app.domain.link import Link, Moment, Note, remembering, with_notes
 from app.domain.names import IncidentId, Side, Status
 from app.domain.observations import Observation, observed
 from app.domain.rulebook import Decision
+from app.domain.shared_incident import (
+    MAX_FORMER_INCIDENTS,
+    is_about_others,
+    reached_by_people,
+    written_for_another,
+)
 from app.domain.side_state import Applied, Order, Said, SideState, Voice, born, compare, put_back, said, shown, usable
 from app.domain.verdict import verdict_of
 from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Word
@@ -69,7 +75,6 @@ REPEATS = 3
 """So often a write that is not kept is made again. Then it becomes a dead letter: nothing goes without effect for ever
 and says nothing."""
 
-MAX_FORMER_INCIDENTS = 8
 A_MOMENT = timedelta(microseconds=1)
 
 
@@ -116,12 +121,13 @@ def advance(
     decision: Decision | None = None,
     survivor: SideState | None = None,
     readable: bool = True,
+    shared: Sequence[Link] = (),
 ) -> Step:
     """Apply one event or read to this link.
 
     ``now``: when it was received; ``decision`` is the rulebook's, needed for CREATED; ``survivor`` what is known of the
-    incident that a MERGED names; ``readable``: whether the side that speaks can be read. Applying it twice equals
-    applying it once.
+    incident that a MERGED names; ``readable``: whether the side that speaks can be read; ``shared``: the links on the
+    same incident, before any of them knew of this. Applying it twice equals applying it once.
     """
     if isinstance(word, AlertWord):
         link = replace(link, alert=link.alert.updated_by(word.alert))
@@ -133,11 +139,24 @@ def advance(
     link = _describing(link, word)
     if word.verb is IncidentVerb.MERGED:
         return _merged(link, word, now, survivor)
-    if word.verb is IncidentVerb.READ:
-        return _read(link, Side.PAGERDUTY, word, now)
     if word.verb is IncidentVerb.ANNOTATED:
         return _annotated(link, word)
-    return _moved(link, Side.PAGERDUTY, INCIDENT_MOVES[word.verb], word, now, readable)
+    return _about_the_incident(link, word, now, readable, shared)
+
+
+def _about_the_incident(link: Link, word: IncidentWord, now: datetime, readable: bool, shared: Sequence[Link]) -> Step:
+    """What is under way there for another link is under way for this one, too: it brings about no person's doing."""
+    state = link.incident_side
+    for_another = written_for_another(link, shared, word.at) if state.pending is None else None
+    if for_another is not None:
+        link = link.with_side(Side.PAGERDUTY, replace(state, pending=for_another))
+    if word.verb is IncidentVerb.READ:
+        step = _read(link, Side.PAGERDUTY, word, now)
+    else:
+        step = _moved(link, Side.PAGERDUTY, INCIDENT_MOVES[word.verb], word, now, readable)
+    if for_another is None:
+        return step
+    return replace(step, link=step.link.with_side(Side.PAGERDUTY, replace(step.link.incident_side, pending=None)))
 
 
 def _created(link: Link, word: AlertWord, now: datetime, decision: Decision | None) -> Step:
@@ -167,7 +186,7 @@ def _moved(link: Link, side: Side, move: Move, word: Word, now: datetime, readab
     if acknowledged and state.status is Status.RESOLVED:
         return Step(link.with_side(side, put_back(state, event)), Outcome.ABSORBED)
     state, applied = said(state, event, readable=readable)
-    if side is Side.PAGERDUTY and _is_about_others(link, state):
+    if side is Side.PAGERDUTY and Status.RESOLVED not in move.back_from and is_about_others(link, state):
         state = replace(state, inherited=True)
     pending = link.side(side).pending
     ours = pending is not None and move.status in (pending.status, *pending.earlier)
@@ -214,7 +233,7 @@ def seen(link: Link, side: Side, observation: Observation, now: datetime) -> Ste
     before = link.side(side)
     state, applied = observed(before, observation)
     first_read = before.must_read and before.inherited  # of the survivor of a merge
-    others = side is Side.PAGERDUTY and _is_about_others(link, state)
+    others = side is Side.PAGERDUTY and is_about_others(link, state)
     if others or (first_read and (state.wants or Status.OPEN).rung <= link.status.rung):
         state = replace(state, inherited=True)
     after = link.with_side(side, state)
@@ -225,14 +244,6 @@ def seen(link: Link, side: Side, observation: Observation, now: datetime) -> Ste
         at, author = usable(observation.at, now) or now, by.author if by else None
         after = remembering(after, Moment(at, FOUND[observation.status], side, author, now))
     return _after(link, after, side, by, now, Outcome(applied) if applied is not Applied.TAKEN else None)
-
-
-def _is_about_others(link: Link, state: SideState) -> bool:
-    """Whether what becomes of an incident that stays open is no news of this alert, which is over: it came there with a
-    merge, and only who opens the incident again opens it."""
-    before = link.incident_side
-    came_over = before.inherited and link.agreed is Status.RESOLVED
-    return came_over and Status.RESOLVED not in (before.status, state.status)
 
 
 def assumed(link: Link, side: Side, now: datetime) -> Link:
@@ -358,8 +369,11 @@ def _merged(link: Link, word: IncidentWord, now: datetime, survivor: SideState |
         return Step(link, Outcome.NO_INCIDENT)
     there = survivor or SideState(Status.OPEN, must_read=True)
     alert, mine = link.alert_side, link.status
-    by_people = survivor is not None and (not there.by_us or there.restored or there.conflict is not None)
-    counts = by_people and (there.wants or mine).rung > mine.rung
+    reached = reached_by_people(survivor, usable(word.at, now)) or mine
+    further = reached.rung > mine.rung
+    counts = further and reached is there.wants
+    if further and not counts:  # it does not stand there any more, for the sake of another alert
+        mine = reached
     if not counts and alert.status is not None and alert.wants is not mine:
         alert = replace(alert, inherited=True, conflict=None)  # it was to follow its incident, and still is
     moved = replace(
@@ -379,38 +393,6 @@ def _merged(link: Link, word: IncidentWord, now: datetime, survivor: SideState |
     if moved.status is Status.RESOLVED and link.status is not Status.RESOLVED:
         moved = _closing(moved, Side.PAGERDUTY, voice_of(word))
     return Step(moved, Outcome.MERGED)
-
-
-def needs_own_incident(link: Link, shared: Sequence[Link]) -> bool:
-    """Whether an alert that is not over was merged into an incident that is, and that it cannot open again: one that a
-    person made by hand, or one that we resolved because TruthVouch closed another alert."""
-    state = link.incident_side
-    if not link.merged or state.status is not Status.RESOLVED or link.status is Status.RESOLVED:
-        return False
-    return not state.must_read and (state.inherited or all(other.merged for other in shared))
-
-
-def with_own_incident(link: Link) -> Link:
-    """The link without the incident it was merged into: it gets one of its own."""
-    former = (*link.former_incidents, *((link.incident_id,) if link.incident_id else ()))
-    alert = link.alert_side
-    if alert.inherited:  # it was to follow its first incident, and still is
-        alert = replace(alert, inherited=False, conflict=link.status)
-    return replace(
-        link,
-        alert_side=alert,
-        incident_id=None,
-        incident_number=None,
-        incident_url=None,
-        former_incidents=former[-MAX_FORMER_INCIDENTS:],
-        incident_side=SideState(),
-        agreed=Status.OPEN,
-        merged=False,
-        guests=False,
-        open_tried=False,
-        notes=tuple(note for note in link.notes if note.done),
-        pagerduty=replace(link.pagerduty, refused=None, dead=""),
-    )
 
 
 def hinted(link: Link, incident_id: IncidentId) -> Link:

@@ -18,8 +18,8 @@ from app.domain.delivery import (
     attached,
     intending,
     may_have_happened,
+    read_for,
     record,
-    recorded_for,
     settled,
     without_call,
 )
@@ -38,6 +38,7 @@ from app.domain.link import Link
 from app.domain.names import LinkId, Side, Status
 from app.domain.outcome import BUDGET_SPENT, NOT_ASKED, Done, Held, Reply, Retry
 from app.domain.retry import CONFIRM_DELAY, named, overtakes, turned_away
+from app.domain.shared_incident import recorded_for
 from app.domain.side_state import SideState
 from app.domain.transitions import REPEATS
 from app.ports import Letter, Links, Meter, StoreUnavailable, Transactions, Tx
@@ -174,7 +175,9 @@ class Deliver:
             result = self._result(before, side, effect, reply, through, now, began, self._survivor(tx, reply))
             since = lane.since or now
             self._write_down(tx, result, side, result.given_up or effect, now)
-            link = self._shared(tx, before, result, side, effect, now)
+            link = self._without_letters(tx, before, result, side, effect, now)
+            if result.outcome == "done" and link.shares and link.incident_id == before.incident_id:
+                self._share(tx, before, link, effect, reply, began or now, now)
             link = self.settle.attached(tx, before, link, now)
             self.settle.followed(tx, before, link, now)
             owed = self._missing(tx, link, side)
@@ -202,20 +205,32 @@ class Deliver:
         merged_into = facts.merged_into if isinstance(facts, IncidentFacts) else None
         return self.settle.survivor(tx, merged_into) if merged_into else None
 
-    def _shared(self, tx: Tx, before: Link, result: Result, side: Side, effect: Effect, now: datetime) -> Link:
-        """A write to an incident that several links are on is recorded in all of them; and what an operator was to
-        decide about, and has come about, is no dead letter any more."""
+    def _without_letters(self, tx: Tx, before: Link, result: Result, side: Side, effect: Effect, now: datetime) -> Link:
+        """What an operator was to decide about, and has come about, is no dead letter any more."""
         link, done = result.link, result.outcome == "done"
         troubled = before.lane(side).dead and before.side(side).unconfirmed_count <= REPEATS
         if done and troubled:
             link = self.settle.came_about(tx, link, side, effect)
-        written = done and isinstance(effect, SetIncident) and link.incident_id == before.incident_id
-        if not written or not link.shares:
-            return link
-        for other in self.links.by_incident(tx, link.incident_id) if link.incident_id else ():
-            if other.link_id != link.link_id and (after := recorded_for(link, other)) != other:
-                self.settle.save(tx, after, now)
         return link
+
+    def _share(
+        self, tx: Tx, before: Link, link: Link, effect: Effect, reply: Reply[Facts], began: datetime, now: datetime
+    ) -> None:
+        """A write to an incident that several links are on, or a read of it, is recorded in all of them."""
+        if not isinstance(effect, SetIncident | ReadIncident) or link.incident_id is None:
+            return
+        proven = before.incident_side.pending is not None and link.incident_side.pending is None
+        wrote = isinstance(effect, SetIncident) or (proven and link.incident_side.by_us)
+        for other in self.links.by_incident(tx, link.incident_id):
+            if other.link_id == link.link_id:
+                continue
+            after = other
+            if wrote:
+                after = recorded_for(link, other)
+            elif isinstance(reply, Done) and isinstance(reply.value, IncidentFacts):
+                after = read_for(other, reply.value, reply.at, began, now)
+            if after != other:
+                self.settle.save(tx, after, now)
 
     def _opened_late(self, tx: Tx, link: Link, effect: Effect, reply: Reply[Facts], now: datetime) -> None:
         """A create whose delivery another took over may have opened the incident: then its resolve is owed as well."""

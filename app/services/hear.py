@@ -50,19 +50,19 @@ class Hear:
         if not found:
             self._pass_by_escalations(tx, word, found, found, at, gathered)
             return self._unmatched(tx, word, at, inbox_id)
-        steps = [self._judge(tx, link, word, at, gathered) for link in found]
+        steps = [self._judge(tx, link, found, word, at, gathered) for link in found]
         self._pass_by_escalations(tx, word, found, [step.link for step in steps], at, gathered)
         told = [step for step in steps if not (_is_look(word) and step.outcome in NO_NEWS)]
         gathered.entries += [line(step.link, word.event, at, _facts(step, word), word.author) for step in told]
         return _told(steps[0], word)
 
-    def _judge(self, tx: Tx, link: Link, word: Word, at: datetime, gathered: Gathered) -> Step:
+    def _judge(self, tx: Tx, link: Link, shared: Sequence[Link], word: Word, at: datetime, gathered: Gathered) -> Step:
         decision = None
         if isinstance(word, AlertWord) and word.verb is AlertVerb.CREATED:
             decision = decide(self.rulebook.current(), link.alert.updated_by(word.alert), self.settle.clock())
         heard = fit_to_leave(word, self.rulebook.current().redaction)
         readable = isinstance(word, AlertWord) or self.settle.rest()
-        step = advance(link, heard, at, decision, self._survivor(tx, word), readable)
+        step = advance(link, heard, at, decision, self._survivor(tx, word), readable, shared)
         judged = self.settle.attached(tx, link, step.link, at)
         saved, orders = self.settle.write(tx, judged, at)
         gathered.orders += orders

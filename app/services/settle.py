@@ -24,12 +24,14 @@ from app.domain.effects import (
     door,
     next_effect,
     priority,
+    wanted_incident_status,
 )
 from app.domain.link import NOT_STORED, Lane, Link
 from app.domain.names import IncidentId, Side, Status, Urgency
 from app.domain.retry import SURELY_ASLEEP, named, overtakes
+from app.domain.shared_incident import needs_own_incident, with_own_incident
 from app.domain.side_state import SideState
-from app.domain.transitions import REPEATS, advance, needs_own_incident, with_own_incident
+from app.domain.transitions import REPEATS, advance
 from app.ports import Engine, Links, Order, TimelineEntry, Tx
 
 RESOLUTION_NOTE_GRACE_SECONDS = 1.0
@@ -65,7 +67,7 @@ class Settle:
 
     def write(self, tx: Tx, link: Link, at: datetime) -> tuple[Link, list[Order]]:
         """Save the link; the answer names what the caller has to submit before this transaction ends."""
-        link = self.on_its_own(tx, self.kept(tx, link))
+        link = self.on_its_own(tx, self.told(tx, self.kept(tx, link)))
         owed: list[tuple[Side, Lane, Effect, float | None]] = []
         for side in Side:
             asleep = self._is_asleep(link.lane(side))
@@ -109,6 +111,15 @@ class Settle:
             return link
         left = self.links.open_letters(tx, link.link_id, side)
         return link.with_lane(side, replace(link.lane(side), dead=left[-1] if left else "", refused=None))
+
+    def told(self, tx: Tx, link: Link) -> Link:
+        """The link, done with a resolve that becomes a note: other alerts on its incident are not over."""
+        if not link.shares or link.agreed is Status.RESOLVED or link.alert_side.status is not Status.RESOLVED:
+            return link
+        wanted = wanted_incident_status(link, self.shared(tx, link, Side.PAGERDUTY), self.rest())
+        if link.status is not Status.RESOLVED or wanted is Status.RESOLVED or link.incident_side.pending is not None:
+            return link
+        return replace(link, agreed=Status.RESOLVED, incident_side=replace(link.incident_side, inherited=True))
 
     def on_its_own(self, tx: Tx, link: Link) -> Link:
         """The link, off an incident that it was merged into and cannot open again."""

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.domain.delivery import Result, intending, owing, record, recorded_for, settled
+from app.domain.delivery import Result, intending, owing, record, settled
 from app.domain.effects import (
     LOOKS_FOR_AN_ID,
     NOT_THERE_YET,
@@ -21,10 +21,11 @@ from app.domain.effects import (
 )
 from app.domain.incident import AlertFacts, IncidentFacts, NoteFacts
 from app.domain.link import Lane, Link, Note
-from app.domain.names import AlertId, IncidentId, Side, Status, Via, incident_key
+from app.domain.names import AlertId, IncidentId, LinkId, Side, Status, Via, incident_key
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.domain.retry import MAX_ASKED_DELAY, MIN_DELAY, SLOW_LOOKS, next_try, patience
-from app.domain.side_state import SideState
+from app.domain.shared_incident import recorded_for
+from app.domain.side_state import PendingWrite, SideState
 from app.domain.transitions import REPEATS, advance
 from app.domain.words import AlertVerb, IncidentVerb
 from tests.domain.one_link import (
@@ -40,7 +41,9 @@ from tests.domain.one_link import (
     alert_says,
     at,
     calling,
+    incident_event,
     incident_says,
+    incident_shows,
     known,
     link_at,
     read,
@@ -372,6 +375,55 @@ def test_who_resolves_the_joint_incident_resolves_it_for_each():
     guest = recorded_for(link, joined(OPEN, known(P, OPEN)))
     assert RESOLVED is incident_says(guest, IncidentVerb.RESOLVED, 9).link.status
     assert OPEN is incident_says(guest, IncidentVerb.ACKNOWLEDGED, 5.2).link.status, "the echo of another link's write"
+
+
+def test_what_a_write_for_another_link_brings_about_is_no_persons_doing():
+    """Its webhook is faster than its answer, or a read is: only the link that writes knows of that."""
+    writer = replace(link_at(), link_id=LinkId(1), guests=True)
+    writer = calling(alert_says(writer, AlertVerb.ACKNOWLEDGED, 3).link, P, ACKNOWLEDGED, 5)
+    guest = replace(joined(OPEN, known(P, OPEN)), link_id=LinkId(2))
+    told = incident_event(IncidentVerb.ACKNOWLEDGED, 5.1)
+    read = replace(told, verb=IncidentVerb.READ, status=ACKNOWLEDGED, read_at=at(5.15))
+    for word in (told, read):
+        link = advance(guest, word, at(5.2), shared=(writer, guest)).link
+        assert (OPEN, None) == (link.status, link.incident_side.pending)
+    assert ACKNOWLEDGED is advance(guest, told, at(5.2), shared=(guest,)).link.status
+    taken = replace(writer.incident_side.pending or PendingWrite(ACKNOWLEDGED, at(5)), answered_at=there(P, 8))
+    late = writer.with_side(P, replace(writer.incident_side, pending=taken))
+    assert ACKNOWLEDGED is advance(guest, told, at(8.2), shared=(late, guest)).link.status, "it stood there before"
+    reopened = incident_event(IncidentVerb.REOPENED, 5.1)
+    closed = replace(joined(RESOLVED, known(P, RESOLVED)), link_id=LinkId(2), agreed=RESOLVED)
+    assert RESOLVED is advance(closed, reopened, at(5.2), shared=(writer, closed)).link.status, "its first half"
+
+
+def resolved_guest() -> Link:
+    """Its alert is over, and the incident that it shares with others is not."""
+    return replace(joined(RESOLVED, replace(known(P, OPEN), inherited=True)), agreed=RESOLVED)
+
+
+def test_what_our_answer_tells_of_a_person_is_no_news_of_an_alert_that_is_over():
+    """We wanted to acknowledge the incident, and somebody had."""
+    link = calling(alert_says(replace(link_at(), guests=True), AlertVerb.ACKNOWLEDGED, 3).link, P, ACKNOWLEDGED, 8)
+    facts = IncidentFacts(INCIDENT, ACKNOWLEDGED, 1, status_changed_at=there(P, 4))
+    link = record(link, P, SetIncident(ACKNOWLEDGED), Done(facts, there(P, 8)), at(8.2), 0.5, at(8.1)).link
+    assert (False, ACKNOWLEDGED) == (link.incident_side.by_us, link.status)
+    assert (ACKNOWLEDGED, RESOLVED) == (
+        (guest := recorded_for(link, resolved_guest())).incident_side.status,
+        guest.status,
+    )
+
+
+def test_who_opens_a_shared_incident_opens_the_alert_that_is_over_also_where_its_resolve_was_lost():
+    assert RESOLVED is incident_says(resolved_guest(), IncidentVerb.ACKNOWLEDGED, 9).link.status
+    assert OPEN is incident_says(resolved_guest(), IncidentVerb.REOPENED, 9).link.status
+
+
+def test_a_survivor_that_was_changed_since_the_merge_stands_there_for_its_people():
+    """They resolved and opened it again, and nobody told us: it says when it last changed."""
+    guest = replace(joined(ACKNOWLEDGED, replace(known(P, OPEN), inherited=True)), agreed=ACKNOWLEDGED)
+    assert ACKNOWLEDGED is incident_shows(guest, OPEN, 20, changed=0.5).link.status
+    assert OPEN is incident_shows(guest, OPEN, 20, changed=9).link.status
+    assert OPEN is incident_says(guest, IncidentVerb.REOPENED, 9).link.status
 
 
 # ------------------------------------------------------------------------------------- notes

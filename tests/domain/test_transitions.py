@@ -20,6 +20,7 @@ from app.domain.effects import (
 from app.domain.link import HISTORY_LIMIT, MAX_NOTE_CHARS, Lane, Link, Moment, remembering
 from app.domain.names import IncidentId, Side, Status, Via, incident_key
 from app.domain.outcome import Done, Refused
+from app.domain.shared_incident import needs_own_incident, with_own_incident
 from app.domain.side_state import SideState
 from app.domain.transitions import (
     ALERT_MOVES,
@@ -29,9 +30,7 @@ from app.domain.transitions import (
     Outcome,
     advance,
     hinted,
-    needs_own_incident,
     with_note,
-    with_own_incident,
 )
 from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord
 from app.store.codec import dump_link

@@ -242,6 +242,59 @@ def test_what_we_do_there_for_one_alert_is_nobodys_word_about_the_other(tmp_path
 
 
 @BOTH
+@pytest.mark.parametrize("late", [False, True], ids=["in order", "all is heard after our resolve"])
+def test_what_people_had_made_of_a_survivor_that_we_resolved_since_counts_whenever_the_merge_is_heard(
+    tmp_path: Path, via: Via, late: bool
+) -> None:
+    bridge = Bridge(tmp_path, via)
+    acknowledged = bridge.puts("Q2", ACKNOWLEDGED)
+    if not late:
+        bridge.hears(acknowledged)
+        bridge.wait(10)
+    merged = bridge.merges("Q1", "Q2")
+    bridge.alert(AlertVerb.RESOLVED, alert_id="two")
+    bridge.wait(20)
+    bridge.hears(*((acknowledged, merged) if late else (merged,)))
+    bridge.settles()
+    assert {"one": ACKNOWLEDGED, "two": RESOLVED} == bridge.truthvouch.status
+    assert (("Q3", ACKNOWLEDGED), ("Q2", RESOLVED)) == (bridge.incident_of("one"), bridge.incident_of("two"))
+
+
+@BOTH
+def test_an_alert_that_opens_again_after_its_resolve_became_a_note_is_open(tmp_path: Path, via: Via) -> None:
+    """Who acknowledged the incident meanwhile had the other alert in hand."""
+    bridge = Bridge(tmp_path, via)
+    bridge.hears(bridge.merges("Q1", "Q2"))
+    bridge.wait(10)
+    bridge.alert(AlertVerb.RESOLVED, alert_id="one")
+    bridge.wait(10)
+    bridge.hears(bridge.puts("Q2", ACKNOWLEDGED))
+    bridge.wait(10)
+    assert {"one": RESOLVED, "two": ACKNOWLEDGED} == bridge.truthvouch.status
+    bridge.clock.move(10)
+    bridge.alert(AlertVerb.REOPENED, alert_id="one")
+    bridge.settles()
+    assert {"one": OPEN, "two": ACKNOWLEDGED} == bridge.truthvouch.status
+    assert (ACKNOWLEDGED, []) == (bridge.pagerduty.incidents["Q2"].status, bridge.written())
+
+
+@BOTH
+def test_what_a_delivery_reads_of_a_shared_incident_is_news_for_every_alert_on_it(tmp_path: Path, via: Via) -> None:
+    """It was resolved for both, and is not opened again for the one that has not heard of it."""
+    bridge = Bridge(tmp_path, via)
+    bridge.hears(bridge.merges("Q1", "Q2"))
+    bridge.wait(10)
+    resolved = bridge.puts("Q2", RESOLVED)
+    bridge.alert(AlertVerb.ACKNOWLEDGED, alert_id="two")
+    bridge.clock.move(5)
+    bridge.wait(10)
+    bridge.hears(resolved)
+    bridge.settles()
+    assert {"one": RESOLVED, "two": RESOLVED} == bridge.truthvouch.status
+    assert (RESOLVED, []) == (bridge.pagerduty.incidents["Q2"].status, bridge.written())
+
+
+@BOTH
 def test_until_the_last_of_them_is_closed_a_resolve_is_a_note(tmp_path: Path, via: Via) -> None:
     bridge = Bridge(tmp_path, via)
     bridge.hears(bridge.merges("Q1", "Q2"))

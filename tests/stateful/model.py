@@ -29,6 +29,8 @@ class Change:
     survivor: Status = Status.OPEN
     """Where people had put the incident that it was merged into; what the bridge did there for another alert is no news
     of this one."""
+    survivor_hit: Status = Status.OPEN
+    """The same, where an event of ours that hit others counts as people's doing."""
 
     @property
     def hits_others(self) -> bool:

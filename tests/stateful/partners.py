@@ -111,6 +111,8 @@ class PagerDuty(FakePagerDuty):
         self.by_hand: set[str] = set()
         self.moved_by_person: set[str] = set()
         """Incidents that stand where they stand because a person put them there."""
+        self.moved_by_hit: set[str] = set()
+        """Those that an event of ours put there, which met alerts of others."""
         self.coming: list[tuple[datetime, Callable[[], None]]] = []
         """Events that were taken, and when they have their effect."""
 
@@ -164,6 +166,7 @@ class PagerDuty(FakePagerDuty):
         self.incidents[incident_id] = replace(seen, status=status, status_changed_at=now)
         (self.moved_by_person.add if by_person else self.moved_by_person.discard)(incident_id)
         change = Change(Side.PAGERDUTY, incident_id, status, by_person, tuple(children), seen.status, by_event)
+        (self.moved_by_hit.add if change.hits_others else self.moved_by_hit.discard)(incident_id)
         self.journal.append(change)
         return self.incidents[incident_id]
 
@@ -178,14 +181,16 @@ class PagerDuty(FakePagerDuty):
         """https://support.pagerduty.com/main/docs/merge-incidents: the source looks resolved."""
         now, facts = self.clock.move(MOMENT), self.incidents[source]
         about = tuple(self.children[source])
-        reached = self.incidents[target].status if target in self.moved_by_person else Status.OPEN
+        there = self.incidents[target].status
+        reached = there if target in self.moved_by_person else Status.OPEN
+        hit = there if target in self.moved_by_hit else reached
         if facts.status is not Status.RESOLVED:
             self.children[target] |= self.children.pop(source)
             self.children[source] = {}
         into = IncidentId(target)
         self.incidents[source] = replace(facts, status=Status.RESOLVED, status_changed_at=now, merged_into=into)
         self.journal.append(
-            Change(Side.PAGERDUTY, source, Status.RESOLVED, True, about, facts.status, False, target, reached)
+            Change(Side.PAGERDUTY, source, Status.RESOLVED, True, about, facts.status, False, target, reached, hit)
         )
         self._say(IncidentVerb.MERGED, source, now, SOMEBODY, merged_into=into)
 

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -127,11 +127,14 @@ def is_forgotten(world: World, incident: str, since: int) -> bool:
 
 
 def is_found_later(world: World, phase: Phase, hook: Webhook) -> bool:
-    """Whether a read will show what a webhook told: what was acknowledged and merged away then shows nothing of it, and
-    what a person did at one side may be overwritten by what another did at the other one."""
+    """Whether a read will show what a webhook told: what was acknowledged and merged away then shows nothing of it;
+    what a person did at one side may be overwritten by what another did at the other one; and an incident that others
+    share does not show that it was resolved and opened again, which opens also those of its alerts that are over."""
     merged = [change for change in world.journal if change.merged_into]
     if hook.word.author == SOMEBODY and phase.of_both_sides:
         return hook.word.verb is IncidentVerb.MERGED
+    if hook.word.verb is IncidentVerb.REOPENED and any(hook.subject == change.merged_into for change in merged):
+        return False
     acknowledged = hook.word.verb in (IncidentVerb.ACKNOWLEDGED, IncidentVerb.UNACKNOWLEDGED)
     return not (acknowledged and any(hook.subject in (change.subject, change.merged_into) for change in merged))
 
@@ -167,7 +170,8 @@ def wanted(world: World) -> dict[str, set[Status]]:
     before we heard of the merge."""
     names = {key_of(alert_id): alert_id for alert_id in world.truthvouch.status}
     people = [change for change in world.journal if change.by_person]
-    stories = [people, [change for change in world.journal if change.by_person or change.hits_others]]
+    hits = [change for change in world.journal if change.by_person or change.hits_others]
+    stories = [people, [replace(change, survivor=change.survivor_hit) for change in hits]]
     stories.append([change for change in people if not is_overwritten(world, change)])
     ends = [carried_in_turn(story, names) for story in stories]
     return {alert_id: {end[alert_id] for end in ends} for alert_id in names.values()}
