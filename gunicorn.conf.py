@@ -31,6 +31,8 @@ timeout = 30
 graceful_timeout = 8
 limit_request_fields = 100
 limit_request_field_size = 65536
+# A thread has no socket to send a file to (app/web/server.py).
+sendfile = False
 # Which proxy is believed is a setting of ours (BRIDGE_TRUSTED_PROXIES); gunicorn would answer some headers with a 400.
 secure_scheme_headers = {}
 forwarder_headers = ""

@@ -111,7 +111,7 @@ class PrometheusMeter:
         self._shadowed.labels(outcome).inc()
 
     def cut(self, reason: str) -> None:
-        """The web server ended a connection: ``too_slow``, ``too_many``, ``hopeless``, ``stalled``."""
+        """The web server ended a connection: ``too_slow``, ``too_many``, ``too_long``, ``malformed``, ``stalled``."""
         self._cut.labels(reason).inc()
 
 

@@ -5,7 +5,6 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +79,33 @@ def test_a_slow_request_is_cut_counted_and_said(impatient: Server, beginning: by
     assert ("too_slow", len(beginning), "127.0.0.1") == (line["reason"], line["bytes"], line["client"])
 
 
-def test_a_head_without_end_is_cut_at_once(server: Server):
-    before = len(cuts(server, "hopeless"))
-    with server.crowd(1, HEAD + b"X-Long: " + b"a" * 300_000) as (client,), suppress(ConnectionResetError):
-        assert b"" == everything(client)
-    until(lambda: len(cuts(server, "hopeless")) > before, "a line")
+def test_a_head_without_end_is_refused_at_once(server: Server):
+    before = len(cuts(server, "too_long"))
+    with server.crowd(1, HEAD + b"X-Long: " + b"a" * 300_000) as (client,):
+        began = time.monotonic()
+        assert [431] == statuses(everything(client))
+        assert time.monotonic() - began < 1
+    until(lambda: len(cuts(server, "too_long")) > before, "a line")
+
+
+@pytest.mark.parametrize(
+    "malformed",
+    [
+        b"POST /truthvouch/alerts HTTP/1.1\nHost: x\n\n",
+        b"POST /truthvouch/alerts HTTP/1.1\r\nHost : x\r\n",
+        HEAD + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"Content-Length: -1\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+    ids=["bare line feeds", "blank", "two framings", "negative", "TLS"],
+)
+def test_what_is_no_request_is_refused_at_once(server: Server, malformed: bytes):
+    before = len(cuts(server, "malformed"))
+    with server.crowd(1, malformed) as (client,):
+        began = time.monotonic()
+        assert [400] == statuses(everything(client))
+        assert time.monotonic() - began < 1
+    until(lambda: len(cuts(server, "malformed")) > before, "a line")
 
 
 def test_a_silent_connection_is_closed_in_silence(impatient: Server):
