@@ -342,3 +342,14 @@ def test_a_process_out_of_descriptors_goes_on_answering(tmp_path_factory: pytest
             assert [] != server.events("connection.not_accepted")
     finally:
         server.tree.destroy()
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6")
+def test_both_families_are_listened_to_and_a_client_has_one_address(tmp_path_factory: pytest.TempPathFactory):
+    server = Server(tmp_path_factory.mktemp("families"), BRIDGE_ROLE="web").wait_up()
+    try:
+        for host in ("127.0.0.1", "[::1]"):
+            assert 404 == requests.get(f"http://{host}:{server.port}/nowhere", timeout=5).status_code
+        assert ["127.0.0.1", "::1"] == [line["client"] for line in server.events("request.answered")]
+    finally:
+        server.tree.destroy()
