@@ -68,6 +68,7 @@ class Incoming:
         self.expects_continue = False
         """The client waits for ``100 Continue`` before it sends the body; whoever reads this says so and clears it."""
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
+        self._fed = 0
         self._begin()
 
     def _begin(self) -> None:
@@ -90,16 +91,17 @@ class Incoming:
 
     @property
     def held_bytes(self) -> int:
-        """What is kept in memory."""
+        """What is kept in memory, the parser's unfinished header or chunk included."""
         waiting = sum(len(request.head) + len(request.body) for request in self.requests)
-        return waiting + len(self._target) + len(self._head) + len(self._body)
+        return waiting + len(self._target) + len(self._head) + len(self._body) + self._came_in_vain
 
     def feed(self, data: bytes) -> None:
         """Take in what came."""
         if self._parser is None:
             return
-        self._came_in_vain += len(data)
-        self.came += len(data)
+        self._fed = len(data)
+        self._came_in_vain += self._fed
+        self.came += self._fed
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -172,6 +174,10 @@ class Incoming:
         self.requests.append(PlainRequest(bytes(self._head) + b"\r\n", self._body, not keep))
 
     # ----------------------------------------------------------------------------------------- called by the parser
+
+    def on_message_begin(self) -> None:
+        """A request begins, perhaps behind others in the same packet, which is then counted as its own."""
+        self.came = self._came_in_vain = max(self.came, self._fed)
 
     def on_url(self, part: bytes) -> None:
         """A piece of the request's target."""

@@ -126,6 +126,17 @@ def test_a_body_that_ends_early_did_not_come_whole(begun: bytes):
     assert declared(request) > 3
 
 
+@pytest.mark.parametrize("half", [b"G", HEAD, HEAD + b"X-Long: " + b"x" * 10_000, CHUNKED + b"5;" + b"x" * 10_000])
+@pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\n\r\n"])
+def test_what_has_begun_is_counted(before: bytes, half: bytes):
+    incoming = fed(before + half)
+    incoming.requests.clear()
+    assert not incoming.is_empty
+    assert len(half) <= incoming.held_bytes <= 2 * len(before + half)
+    incoming.discard()
+    assert (0, True) == (incoming.held_bytes, incoming.is_empty)
+
+
 def test_half_a_head_is_nothing_to_answer():
     incoming = fed(HEAD)
     incoming.end()
