@@ -181,6 +181,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         try:
             data = sock.recv(STEP_BYTES)
         except (BlockingIOError, InterruptedError):
+            if conn.incoming.expects_continue:  # it came in one packet with the request before
+                self._say_continue(conn)
             return
         except OSError:
             self._drop(conn)
@@ -292,6 +294,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def _answered(self, conn: Connection) -> None:
         self.answering.pop(conn, None)
+        conn.unsent = memoryview(b"")  # an empty view of an answer would keep it
         self._count(conn)
         if conn.keeps:
             self._go_on(conn)

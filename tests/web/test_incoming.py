@@ -68,6 +68,19 @@ def test_what_comes_behind_a_request_is_the_next_one(request_bytes: bytes, body:
     assert (body, b"GET /next HTTP/1.1\r\n\r\n") == (bytes(first.body), second.head)
 
 
+@pytest.mark.parametrize(
+    ("head", "is_last"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", False),
+        (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", True),
+        (b"GET / HTTP/1.0\r\n\r\n", True),
+        (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", False),
+    ],
+)
+def test_who_wants_to_close_is_known(head: bytes, is_last: bool):
+    assert is_last == fed(head).requests[0].is_last
+
+
 def test_a_body_is_framed_by_one_length_of_our_own():
 
     request = only(fed(HEAD + b"X-One: 1\r\ntransfer-encoding: Chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Two: 2\r\n\r\n"))

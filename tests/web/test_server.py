@@ -285,6 +285,29 @@ def test_a_client_that_waits_for_continue_is_told_to_go_on_once(server: Server):
         assert [202] == statuses(everything(connection))
 
 
+def test_who_waits_for_continue_behind_another_request_is_told_too(server: Server):
+    second = signed(b"evt-continue-2", b"Expect: 100-continue\r\nConnection: close\r\n")
+    with server.connect() as connection:
+        connection.sendall(signed(b"evt-continue-1") + second.removesuffix(b"evt-continue-2"))
+        said = b""
+        while not said.endswith(b"HTTP/1.1 100 Continue\r\n\r\n"):
+            said += connection.recv(1000)
+        connection.sendall(b"evt-continue-2")
+        assert [202, 100, 202] == statuses(said + everything(connection))
+
+
+def test_an_idle_connection_keeps_nothing_of_its_last_answer(server: Server):
+    (web,) = server.web_processes()
+    before = rss(web)
+    with server.crowd(20, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n") as clients:
+        for client in clients:
+            said = b""
+            while not said.endswith(b"x" * 8_000_000):
+                said += client.recv(1_000_000)
+        assert server.answers()
+        assert rss(web) - before < 80 * 1024
+
+
 @pytest.mark.parametrize("size", [1024 * 1024 + 1, 8 * 1024 * 1024])
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 def test_who_sends_too_much_can_read_why_it_was_refused(server: Server, framing: str, size: int):
