@@ -115,7 +115,7 @@ class PrometheusMeter:
         self._shadowed.labels(outcome).inc()
 
     def cut(self, reason: str) -> None:
-        """The web server ended a connection: ``too_slow``, ``too_many``, ``too_long``, ``malformed``, ``stalled``."""
+        """The web server ended a connection: ``too_slow``, ``too_many``, ``stalled``, or a ``Fault`` of what came."""
         self._cut.labels(reason).inc()
 
 

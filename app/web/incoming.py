@@ -31,6 +31,7 @@ class Fault(StrEnum):
     """Why what came is no request."""
 
     MALFORMED = "malformed"
+    UNKNOWN_METHOD = "unknown_method"
     TOO_LONG = "too_long"
     """Request line and headers have no end."""
 
@@ -106,6 +107,8 @@ class Incoming:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._read_on(data[upgrade.args[0] :])
+        except httptools.HttpParserInvalidMethodError:
+            self._break_off(Fault.UNKNOWN_METHOD)
         except httptools.HttpParserError:
             if self._parser is not None:
                 self._break_off(Fault.MALFORMED)

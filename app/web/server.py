@@ -41,18 +41,23 @@ CROWDED_SECONDS = 2.0
 """How long a request may take to come in while there is no room for new connections, or while the process ends."""
 LINGER_SECONDS = 5.0
 """How long an answered client may go on sending what nobody wants any more, before the connection ends anyway."""
+LINGER_BYTES = 16 * 1024 * 1024
+"""How much of it is read and thrown away meanwhile."""
 MAX_LINGERING = 200
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def _refusal(status: str, code: str, message: str) -> bytes:
+def _refusal(status: str, code: str, message: str, more: str = "") -> bytes:
     content = json.dumps({"error": {"code": code, "message": message}}).encode()
     head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
-    return head.encode() + b"Connection: close\r\n\r\n" + content
+    return f"{head}{more}Connection: close\r\n\r\n".encode() + content
 
 
 REFUSALS: Mapping[Fault, bytes] = {
     Fault.MALFORMED: _refusal("400 Bad Request", "malformed_request", "This is no HTTP/1.1 request (RFC 9112)."),
+    Fault.UNKNOWN_METHOD: _refusal(
+        "405 Method Not Allowed", "unknown_method", "This is no method of HTTP.", "Allow: GET, POST\r\n"
+    ),
     Fault.TOO_LONG: _refusal(
         "431 Request Header Fields Too Large", "head_too_large", "Request line and headers are longer than 128 KiB."
     ),
@@ -142,8 +147,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """Connections whose next request is on its way in, oldest first."""
         self.answering: dict[Connection, float] = {}
         """Connections in threads, waiting for one, or being sent their answer, and since when, oldest first."""
-        self.lingering: dict[socket.socket, float] = {}
-        """Answered connections whose client has still to close, and how long it may take, oldest first."""
+        self.lingering: dict[socket.socket, tuple[float, int]] = {}
+        """Answered connections whose client has still to close, until when and for how many bytes, oldest first."""
         self.held_bytes = 0
         self.out_of_descriptors = False
 
@@ -309,17 +314,20 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         except (OSError, ValueError, KeyError):
             sock.close()
             return
-        self.lingering[sock] = monotonic() + LINGER_SECONDS
+        self.lingering[sock] = (monotonic() + LINGER_SECONDS, LINGER_BYTES)
 
     def _discard(self, sock: socket.socket) -> None:
+        until, left = self.lingering[sock]
         try:
-            if sock.recv(STEP_BYTES):
-                return
+            count = len(sock.recv(STEP_BYTES))
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            pass
-        self._let_go(sock)
+            count = 0
+        if 0 < count < left:
+            self.lingering[sock] = (until, left - count)
+        else:
+            self._let_go(sock)
 
     def _let_go(self, sock: socket.socket) -> None:
         del self.lingering[sock]
@@ -331,7 +339,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     def murder_pending(self) -> None:
         """Called by gunicorn's loop after every round of events and at least once a second."""
         now = monotonic()
-        while self.lingering and (len(self.lingering) > MAX_LINGERING or next(iter(self.lingering.values())) <= now):
+        while self.lingering and (len(self.lingering) > MAX_LINGERING or next(iter(self.lingering.values()))[0] <= now):
             self._let_go(next(iter(self.lingering)))
         while self.keepalived_conns and self.nr_conns > self.worker_connections - SPARE_CONNECTIONS:
             self._close_idle()

@@ -113,12 +113,16 @@ def test_a_body_is_framed_by_one_length_of_our_own():
         b"GET /\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"CONNECT a:1 HTTP/1.1\r\n\r\n",
-        b"\x16\x03\x01",
     ],
 )
 def test_what_is_no_request_is_refused_with_its_head(malformed: bytes):
     incoming = fed(malformed)
     assert (Fault.MALFORMED, [], 0) == (incoming.fault, [*incoming.requests], incoming.held_bytes)
+
+
+@pytest.mark.parametrize("line", [b"BREW / HTTP/1.1", b"get / HTTP/1.1", b"\x16\x03\x01"])
+def test_what_is_no_method_is_refused_with_its_first_letters(line: bytes):
+    assert fed(line + b"\r\n\r\n").fault is Fault.UNKNOWN_METHOD
 
 
 @pytest.mark.parametrize("malformed", [b"zz\r\n", b"-5\r\n", b"\r\n", b"5\r\nhelloXX", b"5\nhello", b"5;\0=\r\n"])

@@ -167,9 +167,8 @@ def test_a_head_without_end_is_refused_at_once(server: Server):
         b"POST /truthvouch/alerts HTTP/1.1\r\nHost : x\r\n",
         HEAD + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         HEAD + b"Content-Length: -1\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
-    ids=["bare line feeds", "blank", "two framings", "negative", "TLS"],
+    ids=["bare line feeds", "blank", "two framings", "negative"],
 )
 def test_what_is_no_request_is_refused_at_once(server: Server, malformed: bytes):
     before = len(cuts(server, "malformed"))
@@ -178,6 +177,19 @@ def test_what_is_no_request_is_refused_at_once(server: Server, malformed: bytes)
         assert [400] == statuses(everything(client))
         assert time.monotonic() - began < 1
     until(lambda: len(cuts(server, "malformed")) > before, "a line")
+
+
+@pytest.mark.parametrize("method", [b"BREW", b"get", b"\x16\x03\x01\x02\x00\x01"])
+def test_what_is_no_method_is_not_allowed(server: Server, method: bytes):
+    assert [405] == statuses(server.say(method + b" / HTTP/1.1\r\nHost: x\r\n\r\n"))
+
+
+def test_who_goes_on_sending_behind_a_refusal_is_cut(server: Server):
+    began = time.monotonic()
+    with server.connect() as connection, suppress(ConnectionResetError, BrokenPipeError):
+        while time.monotonic() - began < 30:
+            connection.sendall(b"X-A: " + b"a" * 60_000 + b"\r\n")
+    assert time.monotonic() - began < 3
 
 
 def test_a_silent_connection_is_closed_in_silence(impatient: Server):
