@@ -18,6 +18,7 @@ from tests.doors import sign
 from tests.serving import Server, everything, statuses
 from tests.system.processes import kill
 from tests.system.waiting import until
+from tests.web.test_two_parsers import Dice
 
 HEAD = b"POST /truthvouch/alerts HTTP/1.1\r\nHost: x\r\n"
 
@@ -259,6 +260,24 @@ def test_a_client_that_resets_the_connection_leaves_no_stack(server: Server):
 )
 def test_malformed_chunks_are_a_body_that_did_not_come_whole(server: Server, malformed: bytes):
     assert [401] == statuses(server.say(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + malformed))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_bytes_and_no_way_of_leaving_end_a_process(server: Server, seed: int):
+    dice, before = Dice(seed), server.web_processes()
+    for _ in range(300):
+        with server.connect() as connection, suppress(OSError):
+            for part in dice.in_pieces(dice.a_connection()):
+                connection.sendall(part)
+            leave = dice.choice(["reset", "half", "close"])
+            if leave == "reset":
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            elif leave == "half":
+                connection.shutdown(socket.SHUT_WR)
+                everything(connection)
+    assert server.answers()
+    assert before == server.web_processes()
+    assert [] == [line for line in server.lines() if "exception" in line or line["level"] in ("error", "critical")]
 
 
 # -------------------------------------------------------------------------------------------------- unusual clients
