@@ -6,6 +6,7 @@ https://docs.gunicorn.org/en/stable/settings.html
 """
 
 import os
+import socket
 import sys
 
 PREPARE = [sys.executable, "-m", "app.startup"]
@@ -17,7 +18,24 @@ def _number(name, default):
     return int(value) if value.isascii() and value.isdigit() else default
 
 
-bind = f"0.0.0.0:{_number('PORT', 8080)}"
+def _every_interface():
+    """IPv4 alone where there is no IPv6. A socket for IPv6 takes IPv4 too, unless the system keeps them apart."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::", 0))
+            apart = probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    except OSError:
+        return ["0.0.0.0"]  # noqa: S104
+    return ["::", "0.0.0.0"] if apart else ["::"]  # noqa: S104
+
+
+def _addresses():
+    given = [part.strip().removeprefix("[").removesuffix("]") for part in os.environ.get("BIND", "").split(",")]
+    hosts, port = list(filter(None, given)) or _every_interface(), _number("PORT", 8080)
+    return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts]
+
+
+bind = _addresses()
 workers = max(1, _number("WEB_CONCURRENCY", 2))
 worker_class = "app.web.server.Worker"
 threads = 8
@@ -31,6 +49,8 @@ timeout = 30
 graceful_timeout = 8
 limit_request_fields = 100
 limit_request_field_size = 65536
+# A thread has no socket to send a file to (app/web/server.py).
+sendfile = False
 # Which proxy is believed is a setting of ours (BRIDGE_TRUSTED_PROXIES); gunicorn would answer some headers with a 400.
 secure_scheme_headers = {}
 forwarder_headers = ""
@@ -49,7 +69,10 @@ def on_starting(server):
 
     from app import logs, metrics, startup
 
+    # An upgrade (SIGUSR2) and systemd hand over sockets that listen already.
+    inherits = server.master_pid or "LISTEN_FDS" in os.environ
     try:
+        startup.check_listening(server.cfg.is_ssl, () if inherits else server.cfg.address)
         startup.prepare(PREPARE)
     except startup.Refused as refused:
         logs.refuse("start.refused", str(refused))

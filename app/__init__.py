@@ -39,7 +39,7 @@ def create_app(settings: "Settings | None" = None, bridge: "WebBridge | None" = 
     """
     from flask import Flask
 
-    from app.web import api, errors, health, hosts, inbound, outbound, proxies, tracing
+    from app.web import api, errors, health, hosts, inbound, outbound, paths, proxies, tracing
 
     settings = settings or _settings_of_this_process()
     bridge = bridge or _bridge(settings)
@@ -52,6 +52,7 @@ def create_app(settings: "Settings | None" = None, bridge: "WebBridge | None" = 
     app.register_blueprint(inbound.blueprint(bridge.receive_incident_event))
     app.register_blueprint(health.blueprint(bridge.health, bridge.metrics_text))
     app.register_blueprint(api.blueprint(bridge.operate, bridge.overview, bridge.health, settings.admin_token))
+    paths.install(app)
     hosts.install(app)
     proxies.install(app, settings.trusted_proxies)
     return app

@@ -5,7 +5,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from app.environment import PARENT_FD
 from app.settings import Settings
+from app.startup import listen_problem
 
 SANDBOX_ENVIRONMENT: Mapping[str, str] = {
     "TRUTHVOUCH_API_KEY": "tv_test_sandbox",
@@ -26,6 +26,8 @@ SANDBOX_ENVIRONMENT: Mapping[str, str] = {
 }
 """What the simulated partners accept. None of it opens anything anywhere else."""
 
+LOOPBACK = "127.0.0.1"
+"""Where a simulation listens, unless BIND says otherwise: nobody else has business with it."""
 STOP_SECONDS = 20.0
 
 Say = Callable[[str], None]
@@ -73,12 +75,12 @@ class Running:
 
 def run(settings: Settings, root: Path, config: Path | None, play: Play, say: Say) -> int:
     """Run until stopped; the answer is an exit code."""
-    if _taken(settings.port):
-        say(f"Port {settings.port} is in use: stop what listens there, or set PORT to another one.")
+    if words := next(filter(None, (listen_problem(host, settings.port) for host in settings.bind or (LOOPBACK,))), ""):
+        say(words)
         return 1
     data_dir = settings.data_dir.resolve() / "sandbox"
     shutil.rmtree(data_dir, ignore_errors=True)
-    bridge_url = f"http://127.0.0.1:{settings.port}"
+    bridge_url = _bridge_url(settings.bind, settings.port)
     partners, sandbox_url = _start_sandbox(root, bridge_url)
     # Our end of this pipe ends with us, however we end, and the bridge with it; the partners watch their parent.
     end_of_bridge, _ours = os.pipe()
@@ -93,6 +95,12 @@ def run(settings: Settings, root: Path, config: Path | None, play: Play, say: Sa
     finally:
         _stop(bridge)
         _stop(partners)
+
+
+def _bridge_url(bind: tuple[str, ...], port: int) -> str:
+    """Where this machine reaches a bridge that listens at these addresses."""
+    host = LOOPBACK if not bind or {LOOPBACK, "0.0.0.0", "::"} & set(bind) else bind[0]  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _is_ready(running: Running, say: Say) -> bool:
@@ -141,6 +149,7 @@ def _environment(sandbox_url: str, data_dir: Path, config: Path | None) -> dict[
     return {
         **_nobodys_environment(),
         **SANDBOX_ENVIRONMENT,
+        "BIND": os.environ.get("BIND") or LOOPBACK,
         "PAGERDUTY_API_URL": sandbox_url,
         "PAGERDUTY_EVENTS_URL": sandbox_url,
         "TRUTHVOUCH_API_URL": f"{sandbox_url}/api/v1",
@@ -201,13 +210,3 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _taken(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))  # noqa: S104
-        except OSError:
-            return True
-    return False

@@ -28,6 +28,7 @@ SECRETS = (
 VARIABLES = (
     *SECRETS,
     "PORT",
+    "BIND",
     "WEB_CONCURRENCY",
     "BRIDGE_ROLE",
     "BRIDGE_DATA_DIR",
@@ -144,6 +145,18 @@ class Environment:
         if value is not None and not E_MAIL.fullmatch(value):
             self._fault(name, f"is {told(value)}", "must be an e-mail address of a user of the PagerDuty account")
         return value
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        """A comma list of IP addresses; those of IPv6 with or without brackets."""
+        entries = tuple(entry.removeprefix("[").removesuffix("]") for entry in _listed(self.given(name) or ""))
+        for entry in entries:
+            try:
+                ipaddress.ip_address(entry)
+            except ValueError:
+                self._fault(
+                    name, f"holds {told(entry)}", "must be IP addresses of this machine, such as 127.0.0.1 or ::1"
+                )
+        return entries
 
     def networks(self, name: str) -> tuple[str, ...]:
         """A comma list of IP addresses and networks such as ``10.0.0.0/8``."""

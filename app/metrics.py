@@ -7,8 +7,11 @@ https://prometheus.github.io/client_python/multiprocess/
 """
 
 import fcntl
+import math
 import os
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -28,6 +31,7 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 KINDS = ("counter", "histogram")
 FILE_BYTES = 128 * 1024
 """Some five hundred label sets; several times what the words of our code can make."""
+FRESH_SECONDS = 1.0
 DEPARTED = "departed"
 DELIVERY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
@@ -111,7 +115,7 @@ class PrometheusMeter:
         self._shadowed.labels(outcome).inc()
 
     def cut(self, reason: str) -> None:
-        """The web server ended a connection: ``too_slow``, ``too_many``, ``hopeless``, ``stalled``."""
+        """The web server ended a connection: ``too_slow``, ``too_many``, ``stalled``, or a ``Fault`` of what came."""
         self._cut.labels(reason).inc()
 
 
@@ -135,6 +139,20 @@ def text(vitals: Vitals, clock: Callable[[], datetime] = _utc_now) -> bytes:
     pulse = CollectorRegistry()
     pulse.register(_PulseCollector(vitals, clock))
     return _counts() + generate_latest(pulse)
+
+
+def once_a_second(make: Callable[[], bytes], clock: Callable[[], float] = time.monotonic) -> Callable[[], bytes]:
+    """The same text, made anew at most once a second in this process: a flood of questions must not cost a page."""
+    lock, at, made = threading.Lock(), -math.inf, b""
+
+    def kept() -> bytes:
+        nonlocal at, made
+        with lock:
+            if clock() - at >= FRESH_SECONDS:
+                made, at = make(), clock()
+            return made
+
+    return kept
 
 
 def _counts() -> bytes:

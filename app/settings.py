@@ -59,6 +59,8 @@ class Settings:
     """Everything the environment says, and the keys of the file. docs/configuration.md describes each variable."""
 
     port: int
+    bind: tuple[str, ...]
+    """Addresses the web processes listen on; empty = every interface."""
     web_concurrency: int
     role: str
     """``all`` or ``web``."""
@@ -98,6 +100,7 @@ class Settings:
         held = read_keys(config_path)
         settings = cls(
             port=env.integer("PORT", 8080, 0, 65_535),
+            bind=env.addresses("BIND"),
             web_concurrency=env.integer("WEB_CONCURRENCY", 2, 1, 1_000),
             role=env.choice("BRIDGE_ROLE", ("all", "web")) or "all",
             data_dir=Path(env.text("BRIDGE_DATA_DIR", "data")),

@@ -4,10 +4,12 @@ Gunicorn's master runs ``python -m app.startup`` as a process of its own, so tha
 to migrate a database stays out of the master's memory.
 """
 
+import errno
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
 from typing import NoReturn
@@ -39,6 +41,40 @@ def faults(environ: Mapping[str, str]) -> str:
         except ConfigFault as fault:
             found.append(str(fault))
     return "\n".join(found)
+
+
+def check_listening(tls: bool, addresses: Sequence[object]) -> None:
+    """Raises ``Refused`` where gunicorn could not listen, or should not: it would say so ten times in five seconds.
+
+    ``addresses`` are gunicorn's; what is no pair of host and port (a path, a descriptor) is left to it.
+    """
+    if tls:
+        raise Refused("TLS ends at a proxy in front of the bridge: take certfile and keyfile out of gunicorn's.", 1)
+    for address in addresses:
+        if isinstance(address, tuple):
+            host, port = address[:2]
+            if words := listen_problem(host, port):
+                raise Refused(words, 1)
+
+
+def listen_problem(host: str, port: int) -> str:
+    """Why nobody can listen at this IP address and port now, and what to do; empty where it can be done."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as fault:
+            return _LISTEN_PROBLEMS.get(fault.errno or 0, "{host}, port {port}: {fault}. Set BIND or PORT.").format(
+                host=host, port=port, fault=fault.strerror
+            )
+    return ""
+
+
+_LISTEN_PROBLEMS: Mapping[int, str] = {
+    errno.EADDRINUSE: "Port {port} is in use: stop what listens there, or set PORT to another one.",
+    errno.EADDRNOTAVAIL: "{host} is no address of this machine: set BIND to one, or leave it unset for all of them.",
+    errno.EACCES: "Port {port} needs privileges: set PORT to 1024 or above.",
+}
 
 
 def prepare(command: list[str]) -> None:

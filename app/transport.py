@@ -4,21 +4,30 @@ LAW: only this file imports requests. No retries (the engine owns them), no redi
 and a bounded answer. What came of a call is a value; ``app.domain.answer`` says what it means.
 """
 
+import io
+import math
+import socket
 import time
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
+from http.client import HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
 from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
 import structlog
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationValueError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationValueError, ReadTimeoutError
 
 from app.domain.answer import Answer, Failure
 from app.domain.payload import encode
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 log = structlog.get_logger()
 
@@ -26,7 +35,7 @@ CONNECT_SECONDS = 3.05
 READ_SECONDS = 10.0
 """Longest silence between two packets of an answer."""
 TOTAL_SECONDS = 20.0
-"""Longest an answer may drip in, however lively."""
+"""Longest an answer may drip in, its headers included, however lively."""
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 USER_AGENT = "truthvouch-pagerduty-bridge"
 READING_METHODS = frozenset({"GET", "HEAD"})
@@ -45,9 +54,8 @@ class Transport:
         pool_size: int = 32,
     ) -> None:
         self._timeout = (connect_seconds, read_seconds)
-        self._total_seconds = total_seconds
         self._max_answer_bytes = max_answer_bytes
-        self._session = _session(pool_size)
+        self._session = _session(pool_size, total_seconds)
 
     def call(
         self,
@@ -112,25 +120,75 @@ class Transport:
     def _answer(self, response: requests.Response, writes: bool) -> Answer | Failure:
         body = self._bounded_body(response)
         if body is None:
-            return Failure("answer_too_large_or_slow", unclear=writes)
+            return Failure("answer_too_large", unclear=writes)
         headers = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, headers, body, datetime.now(UTC), writes)
 
     def _bounded_body(self, response: requests.Response) -> bytes | None:
-        """The body, read packet by packet so that the clock is seen between any two; None when it is too much."""
-        until, body = time.monotonic() + self._total_seconds, bytearray()
+        """The body, read packet by packet; None when it is too much."""
+        body = bytearray()
         while packet := response.raw.read1(_PACKET_BYTES, decode_content=True):
             body += packet
-            if len(body) > self._max_answer_bytes or time.monotonic() > until:
+            if len(body) > self._max_answer_bytes:
                 return None
         return bytes(body)
+
+
+class _UntilDeadline(io.RawIOBase):
+    """What comes from a socket until a moment (monotonic seconds), however it is read; then ``TimeoutError``.
+
+    A timeout of the socket is for one read, and whoever sends a byte now and then never lets it run out.
+    """
+
+    def __init__(self, sock: socket.socket, reader: io.RawIOBase, until: float) -> None:
+        self._sock, self._reader, self._until = sock, reader, until
+        self._silence = sock.gettimeout() or math.inf
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int | None:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer takes too long")
+        self._sock.settimeout(min(left, self._silence))
+        return self._reader.readinto(buffer)
+
+    def close(self) -> None:
+        self._reader.close()
+        super().close()
+
+
+class _Response(HTTPResponse):
+    """An answer whose deadline begins before its first byte. A proxy's answer to CONNECT is one, too."""
+
+    def __init__(self, sock: socket.socket, *args: Any, total_seconds: float, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        reader = _UntilDeadline(sock, self.fp.detach(), time.monotonic() + total_seconds)
+        self.fp = io.BufferedReader(reader)
+
+
+class _Adapter(HTTPAdapter):
+    """Gives every connection, through a proxy or not, that kind of answer."""
+
+    def __init__(self, total_seconds: float, **options: Any) -> None:
+        self._response_class = staticmethod(partial(_Response, total_seconds=total_seconds))
+        super().__init__(**options)
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """The pool for a request."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        kind = pool.ConnectionCls
+        if vars(kind).get("response_class") is not self._response_class:
+            pool.ConnectionCls = type(kind.__name__, (kind,), {"response_class": self._response_class})
+        return pool
 
 
 # An explicit empty proxy is the only way to tell requests "none here" while the environment names one.
 _NO_PROXIES = {"http": "", "https": ""}
 
 
-def _session(pool_size: int) -> requests.Session:
+def _session(pool_size: int, total_seconds: float) -> requests.Session:
     session = requests.Session()
     # Proxies and certificate bundles of the environment are what users behind a company proxy expect ...
     session.trust_env = True
@@ -138,7 +196,7 @@ def _session(pool_size: int) -> requests.Session:
     session.auth = _leave_headers_alone
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers["User-Agent"] = USER_AGENT
-    adapter = HTTPAdapter(pool_connections=8, pool_maxsize=pool_size, max_retries=0)
+    adapter = _Adapter(total_seconds, pool_connections=8, pool_maxsize=pool_size, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -164,6 +222,7 @@ def _failure(error: Exception, writes: bool) -> Failure:
 
 _MAYBE_SENT: Mapping[type[Exception], str] = {
     requests.ReadTimeout: "read_timeout",
+    ReadTimeoutError: "read_timeout",  # within the body
     requests.exceptions.SSLError: "tls_failed",
 }
 _NEVER_SENT: Mapping[type[Exception], str] = {

@@ -39,6 +39,9 @@ class Impatient(Worker):
 """
 
 APPLICATION = """
+import time
+from pathlib import Path
+
 from app.metrics import meter
 from app.services.receiving import utc_now
 from tests.doors import Doors
@@ -46,9 +49,12 @@ from tests.doors import Doors
 
 class Counted(Doors):
     def metrics_text(self):
-        return b"x" * 40_000_000
+        while hold.exists():
+            time.sleep(0.01)
+        return b"x" * 8_000_000
 
 
+hold = Path({hold!r})
 app = Counted(utc_now, meter=meter()).app()
 """
 
@@ -69,8 +75,10 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
+        self.hold = folder / "hold"
+        """While this file is there, whoever asks for ``/metrics`` keeps a thread."""
         (folder / "patience.py").write_text(PATIENCE, "utf-8")
-        (folder / "served.py").write_text(APPLICATION, "utf-8")
+        (folder / "served.py").write_text(APPLICATION.format(hold=str(folder / "hold")), "utf-8")
         (folder / "nothing_to_do.py").write_text(WORKER, "utf-8")
         conf = CONF.format(
             conf=str(ROOT / "gunicorn.conf.py"), prepare=prepare or "pass", worker=str(folder / "nothing_to_do.py"),

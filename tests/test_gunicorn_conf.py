@@ -1,8 +1,10 @@
 """``gunicorn -c gunicorn.conf.py``: one command that starts, watches and ends everything."""
 
+import errno
 import json
 import runpy
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +26,7 @@ CONF = str(ROOT / "gunicorn.conf.py")
 @pytest.fixture
 def conf(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     def read(**environ: str) -> dict[str, Any]:
-        for name in ("PORT", "WEB_CONCURRENCY", "LOG_LEVEL"):
+        for name in ("PORT", "BIND", "WEB_CONCURRENCY", "LOG_LEVEL"):
             monkeypatch.delenv(name, raising=False)
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
@@ -35,19 +37,50 @@ def conf(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
 
 def test_the_defaults_are_those_of_the_documentation(conf: Callable[..., dict[str, Any]]):
     read = conf()
-    assert ("0.0.0.0:8080", 2, 8, "info") == (read["bind"], read["workers"], read["threads"], read["loglevel"])
+    assert [":8080"] == [address[-5:] for address in read["bind"]]
+    assert (2, 8, "info") == (read["workers"], read["threads"], read["loglevel"])
     assert (30, 8) == (read["timeout"], read["graceful_timeout"])
 
 
 def test_the_environment_says_port_and_number_of_processes(conf: Callable[..., dict[str, Any]]):
-    read = conf(PORT="9090", WEB_CONCURRENCY="5", LOG_LEVEL="DEBUG")
-    assert ("0.0.0.0:9090", 5, "debug") == (read["bind"], read["workers"], read["loglevel"])
+    read = conf(PORT="9090", BIND="127.0.0.1", WEB_CONCURRENCY="5", LOG_LEVEL="DEBUG")
+    assert (["127.0.0.1:9090"], 5, "debug") == (read["bind"], read["workers"], read["loglevel"])
 
 
 @pytest.mark.parametrize("value", ["eighty", "", "-1", "٣", "1.5"])
 def test_a_malformed_value_is_left_for_the_settings_to_report(conf: Callable[..., dict[str, Any]], value: str):
-    read = conf(PORT=value, WEB_CONCURRENCY=value, LOG_LEVEL=value)
-    assert ("0.0.0.0:8080", 2, "info") == (read["bind"], read["workers"], read["loglevel"])
+    read = conf(PORT=value, BIND="127.0.0.1", WEB_CONCURRENCY=value, LOG_LEVEL=value)
+    assert (["127.0.0.1:8080"], 2, "info") == (read["bind"], read["workers"], read["loglevel"])
+
+
+@pytest.mark.parametrize("given", ["127.0.0.1, ::1", "127.0.0.1,[::1]", ",127.0.0.1,,::1"])
+def test_several_addresses_may_be_listened_at(conf: Callable[..., dict[str, Any]], given: str):
+    assert ["127.0.0.1:8080", "[::1]:8080"] == conf(BIND=given)["bind"]
+
+
+class NoIpv6:
+    """A system without it."""
+
+    def __init__(self, *_: object) -> None:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+
+class Apart(socket.socket):
+    """A system that keeps both families apart."""
+
+    def bind(self, address: Any) -> None:
+        """Whatever this machine has."""
+
+    def getsockopt(self, *_: Any) -> Any:
+        return 1
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(NoIpv6, ["0.0.0.0:8080"]), (Apart, ["[::]:8080", "0.0.0.0:8080"])])
+def test_every_interface_is_what_the_system_has(
+    conf: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, kind: Any, expected: list[str]
+):
+    monkeypatch.setattr(socket, "socket", kind)
+    assert expected == conf()["bind"]
 
 
 def test_reading_the_file_loads_nothing_of_ours(tmp_path: Path):

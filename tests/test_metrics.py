@@ -169,3 +169,11 @@ def test_every_count_of_the_port_has_its_metric():
         ("bridge_connections_cut_total", "too_slow"),
     ):
         assert 1 == samples[expected]
+
+
+def test_a_flood_of_questions_costs_one_answer_a_second():
+    now, made = [100.0], iter([b"one", b"two"])
+    kept = metrics.once_a_second(lambda: next(made), lambda: now[0])
+    assert {b"one"} == {kept() for _ in range(50)}
+    now[0] += 1
+    assert {b"two"} == {kept() for _ in range(50)}

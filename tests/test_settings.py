@@ -54,6 +54,7 @@ def test_everything_that_can_be_set():
     settings = Settings.from_env(
         {
             "PORT": "0",
+            "BIND": "127.0.0.1, [::1]",
             "WEB_CONCURRENCY": "4",
             "BRIDGE_ROLE": "web",
             "BRIDGE_DATA_DIR": "/data",
@@ -90,6 +91,7 @@ def test_everything_that_can_be_set():
         settings.secret_key,
         settings.reconcile_seconds,
     )
+    assert ("127.0.0.1", "::1") == settings.bind
     assert ("https://bridge.example.com", ("10.0.0.5", "192.168.0.0/16", "::1"), "json", "DEBUG") == (
         settings.public_url,
         settings.trusted_proxies,
@@ -198,6 +200,7 @@ def test_no_secret_is_refused_for_its_shape_or_length(secret: str):
 
 MALFORMED = {
     "PORT": "eighty",
+    "BIND": "127.0.0.1,localhost",
     "WEB_CONCURRENCY": "0",
     "BRIDGE_ROLE": "worker",
     "DATABASE_URL": "sqlite:///hush",

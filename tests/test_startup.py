@@ -1,6 +1,7 @@
 """Nothing starts on a broken configuration, and everything wrong with it is said at once."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -50,3 +51,22 @@ def test_whoever_makes_the_data_directory_makes_it_for_its_owner_alone(
     monkeypatch.delenv(metrics.FOLDER_VARIABLE)
     first(tmp_path / "data")
     assert 0o700 == (tmp_path / "data").stat().st_mode & 0o777
+
+
+def test_a_port_that_is_taken_is_one_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(startup.Refused) as refusal:
+            startup.check_listening(False, [("127.0.0.1", port)])
+    assert f"Port {port} is in use: stop what listens there, or set PORT to another one." == str(refusal.value)
+    assert 1 == refusal.value.status
+    startup.check_listening(False, [("127.0.0.1", port), "unix:/tmp/x", 3])
+
+
+def test_an_address_of_another_machine_is_one_sentence():
+    assert "192.0.2.1 is no address of this machine" in startup.listen_problem("192.0.2.1", 0)
+
+
+def test_tls_is_left_to_a_proxy():
+    with pytest.raises(startup.Refused, match="proxy"):
+        startup.check_listening(True, [])

@@ -7,8 +7,9 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 import structlog
@@ -190,21 +191,59 @@ def test_chunked_and_compressed_answers_are_read(transport, partner):
 )
 def test_an_answer_too_large_is_not_read_to_its_end(transport, partner, reply):
     partner.replies.append(reply)
-    assert Failure("answer_too_large_or_slow", unclear=True) == transport.call("POST", partner.url)
+    assert Failure("answer_too_large", unclear=True) == transport.call("POST", partner.url)
 
 
-def test_an_answer_that_drips_is_cut_off_however_lively_it_is(transport, partner):
+DRIPPING = {
+    "status line": b"HTTP/1.1 200 ",
+    "headers": b"HTTP/1.1 200 OK\r\nX-Long: ",
+    "many headers": b"HTTP/1.1 200 OK\r\nX-1: ",
+    "body": b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n",
+    "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n500\r\n",
+    "what comes before an answer": b"HTTP/1.1 100 Continue\r\nX-1: ",
+}
+
+
+@pytest.mark.parametrize("beginning", DRIPPING.values(), ids=DRIPPING)
+@pytest.mark.parametrize(("method", "unclear"), [("GET", False), ("POST", True)])
+def test_an_answer_that_drips_is_cut_off_however_lively_it_is(transport, partner, beginning, method, unclear):
     done = threading.Event()
 
     def drip(handler) -> None:
-        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        while not done.wait(0.05):
-            handler.wfile.write(b"x")
+        handler.wfile.write(beginning)
+        with suppress(OSError):
+            while not done.wait(0.05):
+                handler.wfile.write(b"x")
 
     partner.replies.append(Reply(raw=drip))
-    failure = transport.call("GET", partner.url)
+    began = time.monotonic()
+    failure = transport.call(method, partner.url)
     done.set()
-    assert Failure("answer_too_large_or_slow") == failure
+    assert Failure("read_timeout", unclear=unclear) == failure
+    assert time.monotonic() - began < 2
+
+
+def test_a_proxy_that_drips_is_cut_off_too(transport, partner, monkeypatch):
+    """Its answer to CONNECT has headers of its own."""
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+
+        def drip() -> None:
+            connection, _ = proxy.accept()
+            with connection, suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX-Long: ")
+                while not done.wait(0.05):
+                    connection.sendall(b"x")
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        began = time.monotonic()
+        failure = transport.call("POST", "https://partner.example/")
+        done.set()
+        dripping.join()
+    assert Failure("read_timeout", unclear=True) == failure
+    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize(

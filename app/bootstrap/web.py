@@ -67,7 +67,7 @@ def build_web(settings: Settings) -> WebBridge:
         receive_alert(verify, settings.truthvouch.webhook_secrets, inbox, ring, meter),
         receive_incident_event(pagerduty_inbound.verify, settings.pagerduty.webhook_secrets, inbox, ring, meter),
         Health(inbox, vitals, lambda: settings.missing(rulebook.current()), notes),
-        lambda: metrics.text(vitals),
+        metrics.once_a_second(lambda: metrics.text(vitals)),
         Operate(inbox, ring, post, database, records, own_mail.of_wish, PATIENCE_SECONDS, "api"),
         Overview(database, records, lambda: bool(settings.pagerduty.api_key)),
         inbox.close,

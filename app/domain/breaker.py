@@ -122,7 +122,7 @@ def _of_a_retry(reason: str) -> Verdict:
 
 TRANSPORT_FAILURES = frozenset(
     {
-        "answer_too_large_or_slow",
+        "answer_too_large",
         "connect_failed",
         "connect_timeout",
         "connection_broken",

@@ -65,7 +65,7 @@ class Wanted:
     @property
     def url(self) -> str | None:
         """Where deliveries should go."""
-        return None if self.public_url is None else self.public_url.rstrip("/") + HOOK_PATH
+        return None if self.public_url is None else self.public_url.rstrip("/").removesuffix(HOOK_PATH) + HOOK_PATH
 
 
 @dataclass(frozen=True, slots=True)

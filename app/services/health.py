@@ -18,7 +18,8 @@ from app.services.receiving import utc_now
 HEARTBEAT_LIMIT_SECONDS = 10.0
 WAITING_LIMIT_SECONDS = 60.0
 FRESH_SECONDS = 1.0
-"""A flood of probes costs one write a second: the answer is kept that long."""
+"""A flood of probes costs one write a second: an answer is kept that long, unless it is red. Each web process looks for
+itself, and a kept red would contradict the green of the one that was asked before."""
 
 
 class State(StrEnum):
@@ -66,12 +67,18 @@ class Health:
         self._inbox, self._vitals, self._missing, self._notes, self._clock = inbox, vitals, missing, notes, clock
         self._lock = threading.Lock()
         self._kept: tuple[datetime, Report] | None = None
+        self._looks = 0
 
     def __call__(self) -> Report:
-        """The report; at most ``FRESH_SECONDS`` old."""
+        """The report: at most ``FRESH_SECONDS`` old, and a red one never older than the question.
+
+        Whoever asks during a look waits for the next one, together with all others who ask meanwhile.
+        """
+        begun = self._looks
         with self._lock:
             now = self._clock()
-            if self._kept is None or not 0 <= (now - self._kept[0]).total_seconds() < FRESH_SECONDS:
+            if self._kept is None or not (self._looks > begun or _is_fresh(*self._kept, now)):
+                self._looks += 1
                 self._kept = (now, self._look(now))
             return self._kept[1]
 
@@ -91,6 +98,10 @@ class Health:
         except StoreUnavailable as fault:
             return Check(State.RED, f"Nothing can be stored, so deliveries are answered with 503: {str(fault)[:200]}")
         return Check(State.OK, "A delivery can be stored.")
+
+
+def _is_fresh(at: datetime, report: Report, now: datetime) -> bool:
+    return report.state is not State.RED and 0 <= (now - at).total_seconds() < FRESH_SECONDS
 
 
 def _unreadable(fault: StoreUnavailable) -> Check:

@@ -1,61 +1,142 @@
-"""Gunicorn's threaded worker, made patient: a connection gets a thread only when its whole request is here.
+"""Gunicorn's threaded worker, made patient: its threads never wait for a client.
 
 As gunicorn comes, a thread waits for every connection that is silent, trickles its request or does not read its answer,
-so a handful of slow clients stops a process. Here the main loop collects the bytes; threads only answer. Every
-connection has a deadline for receiving and one for answering, and what is collected has a bound.
+so a handful of slow clients stops a process. Here the main loop collects the bytes and sends what is left of an answer;
+a thread gets a whole request (app/web/incoming.py) and a place for the answer, and no socket. Every connection has a
+deadline for receiving and one for answering, and what all of them hold has a bound.
 
 A proxy that buffers requests does the same in front of us; nothing makes sure that there is one.
 """
 
-import contextlib
 import errno
+import json
 import selectors
 import socket
 import sys
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from typing import Any
 
 import structlog
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+from gunicorn.http import get_parser  # type: ignore[import-untyped]
 from gunicorn.workers import gthread  # type: ignore[import-untyped]
 
 from app import metrics
-from app.web.incoming import Incoming
+from app.web.incoming import Fault, Incoming, PlainRequest
 from app.web.limits import ANSWER_SECONDS, RECEIVE_SECONDS
+from app.web.proxies import plain_address
 
 log = structlog.get_logger()
 
-STEP_BYTES = 256 * 1024
+STEP_BYTES = 64 * 1024
 MAX_HELD_BYTES = 32 * 1024 * 1024
-"""Of all requests on their way in, in one process."""
+"""Of all requests in one process, until they are answered. One read of each connection may come on top, since what is
+whole is answered."""
+SPARE_CONNECTIONS = 8
+"""Idle connections are closed as soon as no more than so many are left."""
 CROWDED_SECONDS = 2.0
 """How long a request may take to come in while there is no room for new connections, or while the process ends."""
 LINGER_SECONDS = 5.0
 """How long an answered client may go on sending what nobody wants any more, before the connection ends anyway."""
+LINGER_BYTES = 16 * 1024 * 1024
+"""How much of it is read and thrown away meanwhile."""
 MAX_LINGERING = 200
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+def _refusal(status: str, code: str, message: str, more: str = "") -> bytes:
+    content = json.dumps({"error": {"code": code, "message": message}}).encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+    return f"{head}{more}Connection: close\r\n\r\n".encode() + content
+
+
+REFUSALS: Mapping[Fault, bytes] = {
+    Fault.MALFORMED: _refusal("400 Bad Request", "malformed_request", "This is no HTTP/1.1 request (RFC 9112)."),
+    Fault.UNKNOWN_METHOD: _refusal(
+        "405 Method Not Allowed", "unknown_method", "This is no method of HTTP.", "Allow: GET, POST\r\n"
+    ),
+    Fault.TOO_LONG: _refusal(
+        "431 Request Header Fields Too Large", "head_too_large", "Request line and headers are longer than 128 KiB."
+    ),
+}
+
+
+class Answer:
+    """Stands where gunicorn expects the client's socket: what is sent is kept, and nothing ever comes."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def sendall(self, data: bytes) -> None:
+        """Keep this."""
+        self.data += data
+
+    send = sendall
+
+    def recv(self, _size: int) -> bytes:
+        """Nothing."""
+        return b""
+
+    def gettimeout(self) -> float | None:
+        """Never waits."""
+        return 0.0
+
+    def _ignore(self, *_: object) -> None:
+        """Settings of a socket mean nothing here."""
+
+    setblocking = settimeout = shutdown = close = _ignore
+
+
+class Exchange:
+    """One request and its answer, as gunicorn's thread sees them: a connection (``TConn``) without a network."""
+
+    initialized = data_ready = True
+    is_http2 = False
+
+    def __init__(self, cfg: Any, client: Any, server: Any, request: PlainRequest) -> None:
+        self.cfg, self.client, self.server, self.request = cfg, client, server, request
+        self.parser = get_parser(cfg, request.pieces(), client)
+        self.sock = Answer()
+
+    def init(self) -> None:
+        """Nothing is left to do."""
+
+
 class Connection(gthread.TConn):  # type: ignore[misc]
-    """A client's connection; ``incoming`` is the request that is on its way in, or went to a thread last."""
+    """A client's connection. It is in one place at a time: idle, receiving, answering (which includes sending)."""
 
     def __init__(self, worker: "Worker", client: socket.socket, address: Any, listener: Any) -> None:
+        if isinstance(address, tuple):
+            address = (str(plain_address(address[0]) or address[0]), *address[1:])
         super().__init__(worker.cfg, client, address, listener)
         self.worker = worker
-        self.incoming = Incoming(b"", monotonic())
-        self.data_ready = True
+        self.incoming = Incoming()
+        self.since = 0.0
+        """Monotonic: when it began to receive."""
+        self.exchange: Exchange | None = None
+        self.unsent = memoryview(b"")
+        self.keeps = False
+        """Whether another request may follow the answer."""
+        self.held_bytes = 0
+        """As counted by the worker."""
 
     def close(self, graceful: bool = False) -> None:
         """Gunicorn waits here, in its main loop, until the client has closed its side; we wait without waiting."""
-        if graceful and not self.cfg.is_ssl:
+        self.incoming.discard()
+        if graceful:
             self.worker.linger(self.sock)
         else:
             super().close(graceful)
 
 
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]
-    """Runs in each web process. Only ``handle`` is called in threads, all else in the main loop."""
+    """Runs in each web process. Only ``handle`` and ``handle_request`` are called in threads, all else in the loop.
+
+    Connections are ended outside a round of events only (``murder_pending``), so that no event finds one gone.
+    """
 
     receive_seconds = RECEIVE_SECONDS
     answer_seconds = ANSWER_SECONDS
@@ -63,12 +144,13 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.receiving: dict[Connection, None] = {}
-        """Requests on their way in, oldest first."""
+        """Connections whose next request is on its way in, oldest first."""
         self.answering: dict[Connection, float] = {}
-        """Connections in threads or waiting for one, and when that began, oldest first."""
-        self.lingering: dict[socket.socket, float] = {}
-        """Answered connections whose client has still to close, and how long it may take, oldest first."""
+        """Connections in threads, waiting for one, or being sent their answer, and since when, oldest first."""
+        self.lingering: dict[socket.socket, tuple[float, int]] = {}
+        """Answered connections whose client has still to close, until when and for how many bytes, oldest first."""
         self.held_bytes = 0
+        self.out_of_descriptors = False
 
     def load_wsgi(self) -> None:
         """Build the application. Gunicorn would print what went wrong beside the log; the status tells the master."""
@@ -86,7 +168,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             client, address = listener.accept()
         except OSError as fault:
             if fault.errno in (errno.EMFILE, errno.ENFILE):
-                self._make_room()
+                self.out_of_descriptors = True
             elif fault.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED):
                 raise
             return
@@ -95,41 +177,32 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def enqueue_req(self, conn: Connection) -> None:
         """Gunicorn wants a thread for this connection: it gets one as soon as a whole request is here."""
-        if self.cfg.is_ssl:
-            super().enqueue_req(conn)
-            return
-        behind = conn.parser.unreader.take_buffered() if conn.parser else b""
-        conn.incoming = Incoming(behind, monotonic())
-        conn.sock.setblocking(False)
+        conn.since = monotonic()
         self.receiving[conn] = None
-        self.held_bytes += len(behind)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn))
-        if behind and conn.incoming.whole():
-            self._hand_over(conn)
-        else:
-            self._read(conn, conn.sock)
+        self._read(conn, conn.sock)
 
     def _read(self, conn: Connection, sock: socket.socket) -> None:
-        if conn not in self.receiving:
-            return  # cut to make room, by an event of the same round
         try:
             data = sock.recv(STEP_BYTES)
         except (BlockingIOError, InterruptedError):
+            if conn.incoming.expects_continue:  # it came in one packet with the request before
+                self._say_continue(conn)
             return
         except OSError:
             self._drop(conn)
             return
-        conn.incoming.buffer += data
-        self.held_bytes += len(data)
-        if not conn.incoming.buffer:
-            self._drop(conn)
+        if data:
+            conn.incoming.feed(data)
+        else:
+            conn.incoming.end()
+        self._count(conn)
+        if conn.incoming.requests or conn.incoming.fault:
+            self.poller.unregister(sock)
+            del self.receiving[conn]
+            self._go_on(conn)
         elif not data:
-            conn.incoming.cut_short = True
-            self._hand_over(conn)
-        elif conn.incoming.whole():
-            self._hand_over(conn)
-        elif conn.incoming.hopeless:
-            self._cut(conn, "hopeless", monotonic())
+            self._drop(conn)
         elif conn.incoming.expects_continue:
             self._say_continue(conn)
 
@@ -140,116 +213,186 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         except OSError:
             self._drop(conn)
 
-    def _hand_over(self, conn: Connection) -> None:
-        self._forget(conn)
-        self.answering[conn] = monotonic()
-        super().enqueue_req(conn)
-
-    def _forget(self, conn: Connection) -> None:
-        self.poller.unregister(conn.sock)
-        self.held_bytes -= len(conn.incoming.buffer)
-        del self.receiving[conn]
+    def _count(self, conn: Connection) -> None:
+        exchange = conn.exchange
+        held = conn.incoming.held_bytes + (len(exchange.request.body) if exchange else 0)
+        self.held_bytes += held - conn.held_bytes
+        conn.held_bytes = held
 
     def _drop(self, conn: Connection) -> None:
-        self._forget(conn)
+        """End a connection that is receiving, or is being sent its answer."""
+        self.poller.unregister(conn.sock)
+        self.receiving.pop(conn, None)
+        self.answering.pop(conn, None)
+        self._end(conn)
+
+    def _end(self, conn: Connection, graceful: bool = False) -> None:
         self.nr_conns -= 1
-        conn.close()
+        conn.close(graceful)
+        conn.exchange = None
+        self._count(conn)
 
     # ------------------------------------------------------------------------------------------------ answering
 
-    def handle(self, conn: Connection) -> Any:
-        """Answer one request, in a thread."""
-        if not self.cfg.is_ssl:
-            conn.init()
-            conn.parser.unreader.unread(bytes(conn.incoming.buffer))
-            conn.incoming.buffer.clear()
-        return super().handle(conn)
+    def _go_on(self, conn: Connection) -> None:
+        """What comes next for a connection to which nothing is owed."""
+        if conn.incoming.requests:
+            self.answering[conn] = monotonic()
+            conn.exchange = Exchange(self.cfg, conn.client, conn.server, conn.incoming.requests.popleft())
+            self._count(conn)
+            super().enqueue_req(conn)
+        elif conn.incoming.fault:
+            _tell(conn, conn.incoming.fault, monotonic() - conn.since)
+            self.answering[conn] = monotonic()
+            conn.keeps, conn.unsent = False, memoryview(REFUSALS[conn.incoming.fault])
+            self._send(conn)
+        elif conn.incoming.is_empty:
+            conn.set_timeout()
+            if not self.alive:
+                conn.timeout = min(conn.timeout, monotonic() + gthread.STOP_KEEPALIVE_LINGER)
+            self.keepalived_conns.append(conn)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn))
+        else:
+            self.enqueue_req(conn)
 
-    def handle_request(self, req: Any, conn: Connection) -> Any:
-        """Gunicorn would read, in the thread, what is left of a body that nobody wants, to use the connection again."""
-        if conn.incoming.cut_short:
+    def handle(self, conn: Connection) -> Any:
+        """Answer one request, in a thread, and send as much of the answer as the network takes at once."""
+        exchange = conn.exchange
+        assert exchange is not None
+        keeps = super().handle(exchange)
+        conn.unsent = memoryview(exchange.sock.data)
+        with suppress(OSError):  # whoever sends the rest meets it again
+            conn.unsent = conn.unsent[conn.sock.send(conn.unsent) :]
+        return keeps
+
+    def handle_request(self, req: Any, exchange: Exchange) -> Any:
+        """Gunicorn's own, with our knowledge of what follows on the connection."""
+        if exchange.request.is_last:
             req.force_close()
-        return super().handle_request(req, conn)
+        return super().handle_request(req, exchange)
 
     def finish_request(self, conn: Connection, fs: Any) -> None:
         """A thread is done with this connection."""
+        conn.exchange = None
+        conn.keeps = not fs.cancelled() and fs.exception() is None and bool(fs.result())
+        self._send(conn)
+
+    def _send(self, conn: Connection) -> None:
+        """Send what is left of the answer; if that takes time, as soon as the client reads."""
+        if conn.unsent:
+            self.poller.register(conn.sock, selectors.EVENT_WRITE, partial(self._send_more, conn))
+            self._send_more(conn, conn.sock)
+        else:
+            self._answered(conn)
+
+    def _send_more(self, conn: Connection, sock: socket.socket) -> None:
+        try:
+            conn.unsent = conn.unsent[sock.send(conn.unsent) :]
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._drop(conn)
+            return
+        if not conn.unsent:
+            self.poller.unregister(sock)
+            self._answered(conn)
+
+    def _answered(self, conn: Connection) -> None:
         self.answering.pop(conn, None)
-        super().finish_request(conn, fs)
+        conn.unsent = memoryview(b"")  # an empty view of an answer would keep it
+        self._count(conn)
+        if conn.keeps:
+            self._go_on(conn)
+        else:
+            self._end(conn, graceful=True)
 
     def linger(self, sock: socket.socket) -> None:
         """Close our side, and the connection once the client has read the answer: an earlier close could destroy it."""
         try:
-            sock.setblocking(False)
             sock.shutdown(socket.SHUT_WR)
             self.poller.register(sock, selectors.EVENT_READ, self._discard)
         except (OSError, ValueError, KeyError):
             sock.close()
             return
-        self.lingering[sock] = monotonic() + LINGER_SECONDS
-        if len(self.lingering) > MAX_LINGERING:
-            self._let_go(next(iter(self.lingering)))
+        self.lingering[sock] = (monotonic() + LINGER_SECONDS, LINGER_BYTES)
 
     def _discard(self, sock: socket.socket) -> None:
-        if sock not in self.lingering:
-            return  # let go to make room, by an event of the same round
+        until, left = self.lingering[sock]
         try:
-            if sock.recv(STEP_BYTES):
-                return
+            count = len(sock.recv(STEP_BYTES))
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            pass
-        self._let_go(sock)
+            count = 0
+        if 0 < count < left:
+            self.lingering[sock] = (until, left - count)
+        else:
+            self._let_go(sock)
 
     def _let_go(self, sock: socket.socket) -> None:
         del self.lingering[sock]
         self.poller.unregister(sock)
         sock.close()
 
-    def _make_room(self) -> None:
-        """No descriptor is left for a new connection: the slowest of the old ones has to go."""
+    # ---------------------------------------------------------------------------------------- deadlines and bounds
+
+    def murder_pending(self) -> None:
+        """Called by gunicorn's loop after every round of events and at least once a second."""
+        now = monotonic()
+        while self.lingering and (len(self.lingering) > MAX_LINGERING or next(iter(self.lingering.values()))[0] <= now):
+            self._let_go(next(iter(self.lingering)))
+        while self.keepalived_conns and self.nr_conns > self.worker_connections - SPARE_CONNECTIONS:
+            self._close_idle()
+        if self.out_of_descriptors:
+            self.out_of_descriptors = False
+            self._free_a_descriptor(now)
+        self._cut_slow_senders(now)
+        self._cut_largest(now)
+        self._cut_stalled_answers(now)
+
+    def _close_idle(self) -> None:
+        """The one that has been idle longest."""
+        conn = self.keepalived_conns.popleft()
+        self.poller.unregister(conn.sock)
+        self._end(conn)
+
+    def _free_a_descriptor(self, now: float) -> None:
+        """None is left for a new connection: an old one has to go."""
         log.error("connection.not_accepted", reason="no_descriptors")
         if self.lingering:
             self._let_go(next(iter(self.lingering)))
+        elif self.keepalived_conns:
+            self._close_idle()
         elif self.receiving:
-            self._cut(next(iter(self.receiving)), "too_many", monotonic())
-
-    # ------------------------------------------------------------------------------------------------ deadlines
-
-    def murder_pending(self) -> None:
-        """Called by gunicorn's loop after every event and at least once a second."""
-        super().murder_pending()
-        now = monotonic()
-        while self.lingering and next(iter(self.lingering.values())) <= now:
-            self._let_go(next(iter(self.lingering)))
-        self._cut_slow_senders(now)
-        self._cut_stalled_answers(now)
+            self._cut(next(iter(self.receiving)), "too_many", now)
 
     def _cut_slow_senders(self, now: float) -> None:
         crowded = not self.alive or self.nr_conns >= self.worker_connections
         patience = CROWDED_SECONDS if crowded else self.receive_seconds
-        while self.receiving:
-            conn = next(iter(self.receiving))
-            if now - conn.incoming.since > patience:
-                self._cut(conn, "too_slow", now)
-            elif self.held_bytes > MAX_HELD_BYTES:
-                self._cut(conn, "too_many", now)
-            else:
-                return
+        while self.receiving and now - next(iter(self.receiving)).since > patience:
+            self._cut(next(iter(self.receiving)), "too_slow", now)
+
+    def _cut_largest(self, now: float) -> None:
+        """What is whole is answered; of the rest, who holds most goes first, so that a small delivery stays."""
+        while self.receiving and self.held_bytes > MAX_HELD_BYTES:
+            self._cut(max(self.receiving, key=lambda conn: conn.held_bytes), "too_many", now)
 
     def _cut(self, conn: Connection, reason: str, now: float) -> None:
-        count = len(conn.incoming.buffer)
+        count = conn.incoming.came or len(conn.unsent)
         self._drop(conn)
         if count:
-            _tell(conn, reason, now - conn.incoming.since, count)
+            _tell(conn, reason, now - conn.since, count)
 
     def _cut_stalled_answers(self, now: float) -> None:
         while self.answering:
             conn, since = next(iter(self.answering.items()))
             if now - since <= self.answer_seconds:
                 return
+            if conn.exchange is None:
+                self._cut(conn, "stalled", now)
+                continue
             del self.answering[conn]
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 conn.sock.shutdown(socket.SHUT_RDWR)
             _tell(conn, "stalled", now - since)
 

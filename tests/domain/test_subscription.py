@@ -43,6 +43,13 @@ def test_a_subscription_that_sends_everything_here_is_fine(url: str) -> None:
     assert [] == codes(replace(GOOD, url=url))
 
 
+@pytest.mark.parametrize("path", ["", "/", "/pagerduty/webhook", "/pagerduty/webhook/", "/behind/a/proxy"])
+def test_the_webhooks_path_is_appended_once(path: str) -> None:
+    prefix = path if path.startswith("/behind") else ""
+    expected = f"https://bridge.example.com{prefix}/pagerduty/webhook"
+    assert expected == replace(WANTED, public_url=f"https://bridge.example.com{path}").url
+
+
 @pytest.mark.parametrize(
     ("subscriptions", "expected"),
     [

@@ -1,12 +1,14 @@
 """Red is for what stops the work, degraded for what deserves a look, and each says what to do about it."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from app.domain.subscription import Fault, Verdict
-from app.ports import StoreUnavailable
+from app.ports import Pulse, StoreUnavailable
 from app.services.health import Report, State
 from tests.conftest import FakeClock
 from tests.doors import Doors
@@ -106,6 +108,55 @@ def test_a_flood_of_probes_writes_once_a_second(doors: Doors, clock: FakeClock):
     assert 1 == doors.inbox.writes
     clock.advance(1)
     doors.health()
+    assert 2 == doors.inbox.writes
+
+
+def test_red_is_never_kept(doors: Doors):
+    """Or two web processes would say red, green, red, green to a balancer right after a start."""
+    doors.vitals.set(worker_seen_at=None)
+    assert doors.health().state is State.RED
+    doors.vitals.set(worker_seen_at=START)
+    assert doors.health().state is State.OK
+    assert 2 == doors.inbox.writes
+
+
+class Queue:
+    """A lock that says how many have come to it."""
+
+    def __init__(self) -> None:
+        self.lock, self.came = threading.Lock(), threading.Semaphore(0)
+
+    def __enter__(self) -> None:
+        self.came.release()
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+def test_all_who_ask_during_a_look_share_the_next_one(doors: Doors):
+    """It sees what has changed since the first began: red is never older than the question."""
+    queue, goes_on, check, read = Queue(), threading.Event(), doors.inbox.check_writable, doors.vitals.read
+    seen = [None, START]
+
+    def slow() -> None:
+        assert goes_on.wait(10)
+        check()
+
+    def read_next() -> Pulse:
+        doors.vitals.set(worker_seen_at=seen.pop(0))
+        return read()
+
+    doors.health._lock = queue  # type: ignore[assignment]
+    doors.inbox.check_writable, doors.vitals.read = slow, read_next  # type: ignore[method-assign]
+    with ThreadPoolExecutor(21) as probes:
+        asked = []
+        for count in (1, 20):
+            asked += [probes.submit(doors.health) for _ in range(count)]
+            assert all(queue.came.acquire(timeout=10) for _ in range(count))
+        goes_on.set()
+        states = [each.result().state for each in asked]
+    assert [State.RED] + [State.OK] * 20 == states
     assert 2 == doors.inbox.writes
 
 

@@ -87,8 +87,10 @@ def test_a_second_bridge_on_a_taken_port_ends_with_a_clear_word(new_bridge: Call
     first = new_bridge().start(ready=False)
     until(lambda: first.status("/healthz") == 200, "it listens", 30, first.tail)
     second = new_bridge(PORT=str(first.port)).start(ready=False)
-    assert 0 != second.tree.process.wait(STOP_SECONDS)
-    assert "in use" in second.tree.output()
+    assert 1 == second.tree.process.wait(STOP_SECONDS)
+    _starting, line = second.tree.output().splitlines()
+    assert "start.refused" in line
+    assert f"Port {first.port} is in use: stop what listens there, or set PORT to another one." in line
     assert {} == second.tree.members()
 
 

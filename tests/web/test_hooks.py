@@ -49,6 +49,24 @@ def test_an_authentic_delivery_is_accepted_and_then_known(client: FlaskClient, h
 
 
 @hooks
+@pytest.mark.parametrize("slashes", ["{}/", "{}//", "/{}"])
+def test_a_slash_too_many_makes_no_difference(client: FlaskClient, hook: str, slashes: str):
+    for path in (slashes.format(hook), slashes.format(hook.replace("/", "//"))):
+        as_sent = {"PATH_INFO": path}
+        assert 202 == post(client, hook, environ_overrides=as_sent).status_code
+        assert 401 == client.post(hook, environ_overrides=as_sent).status_code
+
+
+@pytest.mark.parametrize(
+    "path", ["//healthz", "/healthz//", "/truthvouch//", "//api/v1/health", "/pagerduty/webhook/x", "//"]
+)
+def test_nobody_is_redirected_to_a_path_with_fewer_slashes(client: FlaskClient, path: str):
+    answer = client.get("/", headers={"X-Forwarded-Host": "evil.example"}, environ_overrides={"PATH_INFO": path})
+    assert answer.status_code in (200, 401, 404, 503)
+    assert "Location" not in answer.headers
+
+
+@hooks
 def test_an_authentic_delivery_that_is_no_event_is_parked(client: FlaskClient, hook: str):
     answer = post(client, hook, b"")
     assert (202, "parked") == (answer.status_code, answer.json["status"])  # type: ignore[index]

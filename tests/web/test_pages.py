@@ -96,7 +96,7 @@ def test_a_very_long_path_is_cut(client: FlaskClient):
 # --------------------------------------------------------------------------------------------------------- errors
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", "/truthvouch/alerts/", "/%00", "/..%2f..%2fetc/passwd"])
+@pytest.mark.parametrize("path", ["/", "/nowhere", "/truthvouch/alerts/x", "/%00", "/..%2f..%2fetc/passwd"])
 def test_an_unknown_path_is_a_json_404(client: FlaskClient, path: str):
     answer = client.get(path)
     assert (404, "not_found") == (answer.status_code, answer.json["error"]["code"])  # type: ignore[index]
@@ -147,6 +147,27 @@ def test_a_trusted_proxy_is_believed_up_to_the_first_stranger():
 
 def test_a_stranger_is_not_believed():
     assert ("203.0.113.1", "http", "inside") == client_of(FORWARDED, "203.0.113.1", "10.0.0.0/8")
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted"),
+    [
+        ("::ffff:10.0.0.1", "10.0.0.0/8"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("10.0.0.1", "::ffff:10.0.0.0/104"),
+        ("fd00::1", "fd00::/8"),
+        ("FD00:0::1", "fd00::1"),
+        ("10.0.0.1", "fd00::/8,10.0.0.1"),
+    ],
+)
+def test_a_proxy_is_known_by_either_family_of_its_address(peer: str, trusted: str):
+    forwarded = {"X-Forwarded-For": "::ffff:203.0.113.9, ::ffff:10.0.0.1" if "10." in peer else "203.0.113.9"}
+    assert "203.0.113.9" == client_of(forwarded, peer, trusted)[0]
+
+
+@pytest.mark.parametrize(("peer", "trusted"), [("::ffff:11.0.0.1", "10.0.0.0/8"), ("::a00:1", "10.0.0.0/8")])
+def test_another_address_is_still_a_stranger(peer: str, trusted: str):
+    assert peer == client_of(FORWARDED, peer, trusted)[0]
 
 
 @pytest.mark.parametrize("said", ["", "nonsense", "1.2.3.4.5, ,", "unknown"])
