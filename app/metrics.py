@@ -56,6 +56,7 @@ class PrometheusMeter:
         self._matched = counter("bridge_secret_matched", "Deliveries, by secret (0 = newest)", "source", "secret")
         self._dropped = counter("bridge_words_dropped", "Words that move nothing, by reason", "source", "reason")
         self._parked = counter("bridge_parked", "Dead letters written, by reason", "kind", "reason")
+        self._pages = counter("bridge_pages_refused", "Pages and escalations that finally did not go out: alarm on it")
         self._calls = counter("bridge_partner_calls", "Calls to partners by how they ended", "target", "outcome")
         self._drifted = counter("bridge_drift_found", "What reconciliation found, by outcome", "side", "outcome")
         self._resubmitted = counter("bridge_lanes_resubmitted", "Deliveries owed that nobody would have made", "side")
@@ -72,6 +73,8 @@ class PrometheusMeter:
         for side in Side:
             self._accepted.labels(side)
             self._duplicates.labels(side)
+            for reason in ("missing", "malformed", "mismatch"):
+                self._refused.labels(side, f"signature_{reason}")
 
     def accepted(self, source: Side) -> None:
         self._accepted.labels(source).inc()
@@ -96,6 +99,8 @@ class PrometheusMeter:
 
     def parked(self, kind: str, reason: str) -> None:
         self._parked.labels(kind, reason).inc()
+        if kind in ("page", "escalation"):
+            self._pages.inc()
 
     def drifted(self, side: Side, outcome: str) -> None:
         self._drifted.labels(side, outcome).inc()
@@ -177,6 +182,7 @@ def _gauges(pulse: Pulse, now: datetime) -> Iterator["Metric"]:
 
     yield GaugeMetricFamily("bridge_waiting", "Deliveries owed and not yet done", pulse.waiting)
     yield GaugeMetricFamily("bridge_dead_letters", "Dead letters nobody has decided on", pulse.dead)
+    yield GaugeMetricFamily("bridge_dead_pages", "Dead letters that may be a page nobody got", pulse.dead_pages)
     yield GaugeMetricFamily("bridge_holds", "Targets whose credentials are refused", len(pulse.holds))
     yield GaugeMetricFamily("bridge_links_frozen", "Links frozen by a ping-pong", pulse.frozen)
     oldest = (now - pulse.oldest_waiting_at).total_seconds() if pulse.oldest_waiting_at else 0.0

@@ -2,9 +2,10 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 from app.bootstrap.doctor import account_of, api_key_of, people_looks
@@ -12,10 +13,12 @@ from app.bootstrap.subscriptions import rest, service_ids, wanted, watch_over
 from app.domain.rulebook import Rulebook
 from app.domain.subscription import is_ours
 from app.pagerduty.events_api import EventsApi
+from app.ports import StoreUnavailable
 from app.services import connection_ping, connection_test
 from app.services import doctor_partners as partner_checks
-from app.services.doctor import Finding, Look, examine_each
+from app.services.doctor import Finding, Look, examine_each, vital_signs
 from app.services.doctor_places import place
+from app.services.health import Report, deliveries
 from app.services.subscriptions import WatchSubscriptions
 from app.settings import Settings
 from app.store.checkup import Checkup
@@ -41,10 +44,12 @@ def connection_test_of(
     watch = watch_over(settings, lambda: rulebook, stores.database, transport)
     looks: Mapping[str, Look] = {
         **_account_looks(settings, rulebook, transport),
-        connection_test.CHECK: _test_event(settings, transport, pause),
         partner_checks.SUBSCRIPTION: partner_checks.subscription(watch.look if settings.pagerduty.api_key else None),
+        # Before the test's own incident: its webhooks may be those that make PagerDuty switch the subscription off.
         connection_ping.CHECK: _ping(settings, rulebook, watch, stores, pause),
+        connection_test.CHECK: _test_event(settings, transport, pause),
         "truthvouch_key": _truthvouch_key(settings, rulebook, transport),
+        "deliveries": partial(_deliveries, stores),
     }
     try:
         yield ConnectionTest(partial(examine_each, looks))
@@ -93,6 +98,15 @@ def _ping(
         stores,
         pause,
     )
+
+
+def _deliveries(stores: Checkup) -> Iterable[Finding]:
+    """Whether the webhooks of both sides come and are taken; the ping says where there is no store to ask."""
+    try:
+        stores.check_there()
+    except StoreUnavailable:
+        return ()
+    return tuple(vital_signs(Report(deliveries(stores.vitals.read(), datetime.now(UTC)))))
 
 
 def _truthvouch_key(settings: Settings, rulebook: Rulebook, transport: Transport) -> Look:

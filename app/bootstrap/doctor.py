@@ -99,7 +99,8 @@ def _store_looks(settings: Settings, stores: Checkup) -> Mapping[str, Look]:
     def vital_signs() -> Iterable[Finding]:
         stores.check_there()
         try:
-            return tuple(checks.vital_signs(Health(door, stores.vitals, lambda: (), lambda: ())()))
+            report = Health(door, stores.vitals, lambda: (), lambda: ())()
+            return tuple(checks.vital_signs(report, stores.refused_page()))
         finally:
             door.close()
 

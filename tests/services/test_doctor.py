@@ -10,6 +10,7 @@ from app.domain.names import Via
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.domain.service import ServiceFacts
 from app.domain.subscription import Fault, Verdict
+from app.ports import Letter
 from app.services import doctor_partners as partners
 from app.services.doctor import (
     Finding,
@@ -69,6 +70,28 @@ def test_everything_readyz_looks_at_has_its_code() -> None:
     assert [(code, "warning") for code in expected] == codes(vital_signs(report))
     assert [("worker_not_alive", "wrong")] == codes(vital_signs(Report({"worker": Check(HealthState.RED, "gone")})))
     assert [("ok", "fine")] == codes(vital_signs(Report({"worker": Check(HealthState.OK, "well")})))
+
+
+def test_what_keeps_or_kept_a_page_from_going_out_is_wrong() -> None:
+    refused = Check(HealthState.DEGRADED, "words", {}, "deliveries_refused", "Put it first.", holds_pages=True)
+    found = list(vital_signs(Report({"truthvouch": refused})))
+    assert [("deliveries_refused", "wrong")] == codes(found)
+    assert "Put it first." == found[0].todo
+    assert not is_well(found)
+    beside = Check(HealthState.OK, "words", {}, "deliveries_refused", "Nothing.")
+    assert [("deliveries_refused", "warning")] == codes(vital_signs(Report({"truthvouch": beside})))
+
+
+def test_a_refused_page_is_wrong_and_told_in_the_partners_own_words() -> None:
+    pages = Check(HealthState.DEGRADED, "1 page.", {}, "pages_refused", "Mend it.", holds_pages=True)
+    letter = Letter(7, "effect", "invalid_input", NOW, detail="Service not found\nsecond line")
+    found = list(vital_signs(Report({"dead_letters": pages}), letter))
+    assert [("pages_refused", "wrong")] == codes(found)
+    assert (
+        "1 page. The newest is letter 7 of 2026-05-04 09:00:00Z (invalid_input, 'Service not found')." == found[0].words
+    )
+    others = Check(HealthState.DEGRADED, "words", {"count": 1})
+    assert [("dead_letters", "warning")] == codes(vital_signs(Report({"dead_letters": others}), letter))
 
 
 def test_what_works_and_somebody_should_know_is_no_tick() -> None:

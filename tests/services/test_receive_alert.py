@@ -1,13 +1,17 @@
 """A delivery from TruthVouch: proved, stored, and only then accepted. The other door is the same code."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from app.domain.names import Side, Source
+from app.domain.proof import RefusedDeliveries
 from app.ports import StoreUnavailable
-from app.services.receiving import Arrival, Outcome, Receipt
+from app.services.receiving import Arrival, Outcome, Receipt, RefusedTally
 from tests.conftest import FakeClock
 from tests.doors import Doors, sign
 
@@ -102,3 +106,53 @@ def test_a_refusal_is_one_line_with_its_reason(doors: Doors):
     assert [
         {"event": "alert.refused", "log_level": "warning", "reason": "signature_missing", "bytes": len(BODY)}
     ] == lines
+
+
+class Refused:
+    """Where refused deliveries are written down, and when."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[Side, RefusedDeliveries]] = []
+        self.due: list[Callable[[], None]] = []
+        self.broken = False
+        self.tally = RefusedTally(self.write, self.due.append)
+
+    def write(self, side: Side, refused: RefusedDeliveries) -> None:
+        if self.broken:
+            raise StoreUnavailable("disk full")
+        self.written.append((side, refused))
+
+
+def test_a_flood_of_refused_deliveries_is_written_down_once_and_in_no_request(doors: Doors, clock: FakeClock):
+    refused, began = Refused(), clock()
+    receive = replace(doors.receive_alert, remember=refused.tally)
+    for headers in ({}, {"X-Signature": "0"}, sign(BODY, "rotated")):
+        receive(Arrival(headers, BODY))
+        clock.advance(1)
+    assert (0, 1) == (len(refused.written), len(refused.due))
+    refused.due.pop()()
+    last = began + timedelta(seconds=2)
+    assert [(Side.TRUTHVOUCH, RefusedDeliveries(3, "signature_mismatch", began, last))] == refused.written
+    receive(Arrival({}, BODY))
+    assert 1 == len(refused.due)
+
+
+def test_only_what_was_not_signed_rightly_counts_as_refused(doors: Doors):
+    refused = Refused()
+    receive = replace(doors.receive_alert, remember=refused.tally)
+    receive(arrival())
+    receive(arrival(too_large=True))
+    receive(arrival(flaw="body_incomplete"))
+    assert [] == refused.due
+
+
+def test_refused_deliveries_are_kept_until_the_store_takes_them(doors: Doors, clock: FakeClock):
+    refused, began = Refused(), clock()
+    receive = replace(doors.receive_alert, remember=refused.tally)
+    receive(Arrival({}, BODY))
+    refused.broken = True
+    refused.due.pop()()
+    refused.broken = False
+    receive(Arrival({}, BODY))
+    refused.due.pop()()
+    assert [(Side.TRUTHVOUCH, RefusedDeliveries(2, "signature_missing", began, began))] == refused.written

@@ -3,7 +3,7 @@
 import json
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from tests.system.bridge import SECRETS, Bridge
 from tests.system.conftest import StartWorld, a_world
 from tests.system.processes import PYTHON, ROOT
-from tests.system.signing import PAGERDUTY_SECRET, from_pagerduty
+from tests.system.signing import PAGERDUTY_SECRET, from_pagerduty, from_truthvouch
 from tests.system.waiting import until
 from tests.system.world import World
 
@@ -41,6 +41,12 @@ def examined(bridge: Bridge, *options: str, **settings: str) -> tuple[int, dict[
 
 def codes(told: dict[str, Any]) -> set[str]:
     return {check["code"] for check in told["checks"] if check["state"] in ("wrong", "unknown")}
+
+
+def known_refused(bridge: Bridge, source: str, count: int) -> dict[str, Any]:
+    """What ``/readyz`` says of that side once it knows of so many refused deliveries; nothing before."""
+    check: dict[str, Any] = bridge.readyz()["checks"][source]
+    return check if check.get("refused") == count else {}
 
 
 TWO_SECRETS = f"{PAGERDUTY_SECRET},{OLD_SECRET}"
@@ -110,6 +116,32 @@ def test_an_old_secret_in_use_is_told(world: World):
     assert "ago" in found["words"]
     (single,) = [check for check in told["checks"] if check["check"] == "truthvouch_secrets"]
     assert "One secret is set." == single["words"]
+
+
+@pytest.mark.parametrize(
+    ("source", "sign", "good"),
+    [
+        ("truthvouch", from_truthvouch, {"event_id": "evt-1", "event_type": "alert.escalated", "alert_id": "unknown"}),
+        (
+            "pagerduty",
+            from_pagerduty,
+            {"event": {"id": "01GOOD", "event_type": "pagey.ping", "data": {"type": "ping"}}},
+        ),
+    ],
+)
+def test_deliveries_signed_with_another_secret_are_named_until_a_good_one_comes(
+    world: World, source: str, sign: Callable[[bytes, str], dict[str, str]], good: dict[str, Any]
+):
+    for _ in range(4):
+        assert 401 == world.bridge.deliver(source, b"{}", sign(b"{}", "rotated")).status_code
+    check = until(lambda: known_refused(world.bridge, source, 4), "all four are known", told=world.evidence)
+    assert ("degraded", "signature_mismatch") == (check["state"], check["reason"])
+    assert f"{source.upper()}_WEBHOOK_SECRETS" in check["remedy"]
+    code, told = examined(world.bridge)
+    assert (1, {"deliveries_refused"}) == (code, codes(told))
+    assert 202 == world.bridge.tell(source, good).status_code
+    code, told = examined(world.bridge)
+    assert (0, set()) == (code, codes(told))
 
 
 def test_repair_mends_the_subscription_and_fills_the_gap(world: World):
