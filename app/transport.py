@@ -18,6 +18,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationValueError
 
 from app.domain.answer import Answer, Failure
+from app.domain.outcome import UNSENDABLE
 from app.domain.payload import encode
 
 log = structlog.get_logger()
@@ -150,7 +151,7 @@ def _leave_headers_alone(request: requests.PreparedRequest) -> requests.Prepared
 
 def _failure(error: Exception, writes: bool) -> Failure:
     if _unwritable(error):
-        return Failure("unsendable", hopeless=True)
+        return Failure(UNSENDABLE, hopeless=True)
     for kind, reason in _NEVER_SENT.items():
         if isinstance(error, kind):
             return Failure(reason)

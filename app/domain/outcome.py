@@ -13,6 +13,8 @@ TARGET_DOWN = "target_down"
 """Not asked: the target has stopped answering, and somebody else is trying it."""
 TARGET_HELD = "target_held"
 """Not asked: another delivery was just refused for our credentials."""
+UNSENDABLE = "unsendable"
+"""Not asked: the request cannot be written (its address, a header), so no call to this target can be made."""
 NOT_ASKED = frozenset({BUDGET_SPENT, TARGET_DOWN, TARGET_HELD})
 """Nobody was called: this is no try, and counts as none."""
 

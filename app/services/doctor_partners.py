@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from app.domain.names import Via
-from app.domain.outcome import Done, Held, Refused, Reply
+from app.domain.outcome import UNSENDABLE, Done, Held, Refused, Reply
 from app.domain.service import ServiceFacts
 from app.domain.subscription import Fault, Verdict
 from app.services.doctor import Finding, Look, State, fine
@@ -34,6 +34,12 @@ def _of_reply(check: str, partner: str, where: Place, reply: Reply[object]) -> F
     if isinstance(reply, Held) and reply.reason == "forbidden":
         words = f"{partner} knows the key in {where.name}, but it may not do everything ({reply.reason})."
         return Finding(check, State.WARNING, "key_limited", words, "Give the key more rights, or use another one.")
+    if isinstance(reply, Held) and reply.reason == UNSENDABLE:
+        words = (
+            f"No call to {partner} can be written, so nothing was sent: its address or the key in {where.name} is odd."
+        )
+        todo = f"Compare the address of its API with its documents. {where.renewal}"
+        return Finding(check, State.WRONG, "unsendable", words, todo)
     if isinstance(reply, Held):
         words = f"{partner} refuses the key in {where.name} ({reply.reason})."
         return Finding(check, State.WRONG, "key_refused", words, where.renewal)

@@ -150,7 +150,7 @@ def test_when_an_old_secret_was_used_is_told_in_words() -> None:
     [
         (Done(None), ("ok", "fine")),
         (Held("unauthorized"), ("key_refused", "wrong")),
-        (Held("unsendable"), ("key_refused", "wrong")),
+        (Held("unsendable"), ("unsendable", "wrong")),
         (Held("forbidden"), ("key_limited", "warning")),
         (Refused("not_found", 404), ("call_refused", "wrong")),
         (Retry("connect_failed"), ("not_reachable", "unknown")),
