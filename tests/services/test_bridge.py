@@ -6,9 +6,10 @@ import pytest
 
 from app.domain.incident import IncidentDraft
 from app.domain.names import AlertId, Status, Urgency, Via, incident_key
-from app.domain.outcome import Done, Held, Retry
+from app.domain.outcome import Done, Held, Refused, Retry
 from app.domain.rulebook import Redaction, Rulebook
 from app.domain.words import AlertVerb, IncidentVerb
+from app.services.perform import LOOKS_FOR_A_TAKEN_KEY
 from tests.rig import Rig
 
 
@@ -320,6 +321,40 @@ def test_a_taken_key_whose_incident_cannot_be_seen_yet_is_no_dead_letter(rig: Ri
     rig.pagerduty.find = find  # type: ignore[method-assign]
     rig.run()
     assert ("Q1", 1) == (rig.link().incident_id, len(rig.pagerduty.incidents))
+
+
+OTHER_ARGUMENT = Refused("arguments_refused", 400, 2002, "Arguments Caused Error; Escalation policy must be assigned")
+
+
+def test_a_create_refused_for_another_argument_is_a_dead_letter_after_one_look(rig: Rig) -> None:
+    rig.pagerduty.open = lambda draft: OTHER_ARGUMENT  # type: ignore[method-assign]
+    rig.alert(AlertVerb.CREATED)
+    rig.run()
+    assert 1 == rig.pagerduty.calls.count("find")
+    assert ("arguments_refused", OTHER_ARGUMENT.detail) == rig.letter()
+    assert not rig.link().pagerduty.outstanding
+
+
+def test_a_create_refused_for_another_argument_attaches_what_the_one_look_finds(rig: Rig) -> None:
+    rig.pagerduty._new(IncidentDraft(incident_key(AlertId("a1")), "ours", Urgency.HIGH, "critical", "truthvouch"))
+    rig.pagerduty.open = lambda draft: OTHER_ARGUMENT  # type: ignore[method-assign]
+    rig.alert(AlertVerb.CREATED)
+    rig.run()
+    assert "Q1" == rig.link().incident_id
+
+
+@pytest.mark.parametrize("unclear_before", [False, True])
+def test_a_taken_key_whose_incident_is_never_seen_is_a_dead_letter_in_the_end(rig: Rig, unclear_before: bool) -> None:
+    said = OTHER_ARGUMENT if unclear_before else Refused("key_taken", 400, 2002, "matching dedup key")
+    rig.alert(AlertVerb.CREATED)
+    if unclear_before:
+        rig.pagerduty.open = lambda draft: Retry("timeout", unclear=True)  # type: ignore[method-assign]
+        assert ["retry"] == rig.engine.run(rig.deliver, at_most=1)
+    rig.pagerduty.open = lambda draft: said  # type: ignore[method-assign]
+    assert ["retry"] * (LOOKS_FOR_A_TAKEN_KEY - 1) == rig.engine.run(rig.deliver, at_most=LOOKS_FOR_A_TAKEN_KEY - 1)
+    assert None is rig.letter()
+    rig.run()
+    assert (said.reason, said.detail) == rig.letter()
 
 
 def test_a_note_kept_for_an_unknown_incident_is_heard_when_a_read_shows_whose_it_is(tmp_path: Path) -> None:
