@@ -6,7 +6,7 @@ The two doors differ only in who signs and what their matters are called; ``rece
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -154,7 +154,8 @@ class Receive:
 
     def _take(self, arrival: Arrival, now: datetime) -> Receipt:
         envelope = self.verify(arrival.headers, arrival.body, self.secrets, now.timestamp())
-        if self.inbox.add(self._delivery(arrival, envelope, now)):
+        delivery = self._delivery(arrival, envelope, now)
+        if self.inbox.add(delivery) or (envelope.series and self._add_again(delivery, envelope.series)):
             self._ring()
             self.meter.accepted(self.source)
             outcome = Outcome.PARKED if envelope.fault else Outcome.ACCEPTED
@@ -164,6 +165,14 @@ class Receive:
         self.meter.matched(self.source, envelope.secret_index)
         log.info(f"{self.noun}.{outcome}", **self._facts(envelope), bytes=len(arrival.body))
         return Receipt(outcome, envelope.fault)
+
+    def _add_again(self, delivery: Delivery, series: str) -> bool:
+        """Store a body that was heard before, unless it is the newest of its series: the same words after others are
+        news. Its id then names the one before it, so that its own repeat is a duplicate."""
+        newest = self.inbox.newest_of(delivery.source, series)
+        if newest is None or newest[1].startswith(delivery.delivery_id):
+            return False
+        return self.inbox.add(replace(delivery, delivery_id=f"{delivery.delivery_id}after{newest[0]}"))
 
     def _delivery(self, arrival: Arrival, envelope: Envelope, now: datetime) -> Delivery:
         encoding = arrival.headers.get("Content-Encoding", "")[:MAX_ENCODING_CHARS]

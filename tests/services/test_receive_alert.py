@@ -1,5 +1,6 @@
 """A delivery from TruthVouch: proved, stored, and only then accepted. The other door is the same code."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ from app.domain.names import Side, Source
 from app.domain.proof import RefusedDeliveries
 from app.ports import StoreUnavailable
 from app.services.receiving import Arrival, Outcome, Receipt, RefusedTally
+from app.truthvouch import inbound
 from tests.conftest import FakeClock
 from tests.doors import Doors, sign
 
@@ -156,3 +158,30 @@ def test_refused_deliveries_are_kept_until_the_store_takes_them(doors: Doors, cl
     receive(Arrival({}, BODY))
     refused.due.pop()()
     assert [(Side.TRUTHVOUCH, RefusedDeliveries(2, "signature_missing", began, began))] == refused.written
+
+
+def signed(told: dict[str, str]) -> Arrival:
+    """A delivery as TruthVouch signs it."""
+    body = json.dumps(told).encode()
+    return Arrival({"X-Signature": sign(body)["X-Signature"]}, body)
+
+
+def test_the_same_words_after_others_are_news_and_their_repeat_is_none(doors: Doors):
+    """Events without an id and without a time: a second resolve has the bytes of the first."""
+    receive = replace(doors.receive_alert, verify=inbound.verify)
+    resolve, reopen = ({"event_type": f"alert.{verb}", "alert_id": "a"} for verb in ("resolved", "reopened"))
+    other = {"event_type": "alert.resolved", "alert_id": "b"}
+    told = [resolve, resolve, other, resolve, reopen, resolve, resolve, reopen, reopen, resolve]
+    outcomes = [receive(signed(one)).outcome for one in told]
+    new, again = Outcome.ACCEPTED, Outcome.DUPLICATE
+    assert [new, again, new, again, new, new, again, new, again, new] == outcomes
+    assert [resolve, other, reopen, resolve, reopen, resolve] == [
+        json.loads(delivery.body) for delivery in doors.inbox.deliveries.values()
+    ]
+
+
+def test_two_events_with_one_id_are_two_and_a_repeat_of_either_is_none(doors: Doors):
+    receive = replace(doors.receive_alert, verify=inbound.verify)
+    told = [{"event_id": "corr-7", "event_type": f"alert.{verb}", "alert_id": "a"} for verb in ("detected", "resolved")]
+    outcomes = [receive(signed(one)).outcome for one in (*told, *told)]
+    assert [Outcome.ACCEPTED] * 2 + [Outcome.DUPLICATE] * 2 == outcomes
