@@ -62,7 +62,10 @@ def _account_looks(settings: Settings, rulebook: Rulebook, transport: Transport)
     account = account_of(settings, transport)
     return {
         "pagerduty_key": partner_checks.key(
-            "PagerDuty", api_key_of(settings), account.accepts_key if account else None
+            "PagerDuty",
+            api_key_of(settings),
+            account.accepts_key if account else None,
+            settings.pagerduty.api_url,
         ),
         partner_checks.SERVICE: partner_checks.services(
             service_ids(settings, rulebook), settings.via(rulebook), account.service if account else None
@@ -113,4 +116,5 @@ def _truthvouch_key(settings: Settings, rulebook: Rulebook, transport: Transport
     truthvouch = settings.truthvouch
     alerts = AlertsApi(transport, truthvouch.api_url, truthvouch.api_key or "", lambda: rulebook.calls)
     ask = (lambda: alerts.page(1)) if truthvouch.api_key else None
-    return partner_checks.key("TruthVouch", place("truthvouch.api_key", "TRUTHVOUCH_API_KEY", settings.in_file), ask)
+    where = place("truthvouch.api_key", "TRUTHVOUCH_API_KEY", settings.in_file)
+    return partner_checks.key("TruthVouch", where, ask, truthvouch.api_url)

@@ -132,7 +132,10 @@ def _partner_looks(
     alerts = AlertsApi(transport, truthvouch.api_url, truthvouch.api_key or "", lambda: rulebook.calls)
     return {
         "pagerduty_key": partner_checks.key(
-            "PagerDuty", api_key_of(settings), account.accepts_key if account else None
+            "PagerDuty",
+            api_key_of(settings),
+            account.accepts_key if account else None,
+            settings.pagerduty.api_url,
         ),
         "pagerduty_service": partner_checks.services(
             service_ids(settings, rulebook), settings.via(rulebook), account.service if account else None
@@ -142,6 +145,7 @@ def _partner_looks(
             "TruthVouch",
             place("truthvouch.api_key", "TRUTHVOUCH_API_KEY", settings.in_file),
             (lambda: alerts.page(1)) if truthvouch.api_key else None,
+            truthvouch.api_url,
         ),
         "subscription": partner_checks.subscription(watch.look if account else None),
         "subscription_watch": lambda: partner_checks.last_watch(from_text(stores.mark(MARK))),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from app.domain.names import Via
-from app.domain.outcome import UNSENDABLE, Done, Held, Refused, Reply
+from app.domain.outcome import REDIRECTED, UNSENDABLE, Done, Held, Refused, Reply
 from app.domain.service import ServiceFacts
 from app.domain.subscription import Fault, Verdict
 from app.services.doctor import Finding, Look, State, fine
@@ -14,8 +14,9 @@ SERVICE = "pagerduty_service"
 SUBSCRIPTION = "subscription"
 
 
-def key(partner: str, where: Place, ask: Callable[[], Reply[object]] | None) -> Look:
-    """Whether a partner takes our key, which stands ``where``. ``ask``: its cheapest call; None where no key is set."""
+def key(partner: str, where: Place, ask: Callable[[], Reply[object]] | None, address: str) -> Look:
+    """Whether a partner takes our key, which stands ``where``. ``ask``: its cheapest call; None where no key is set.
+    ``address``: where it is asked."""
     check = f"{partner.lower()}_key"
 
     def look() -> Iterable[Finding]:
@@ -23,31 +24,33 @@ def key(partner: str, where: Place, ask: Callable[[], Reply[object]] | None) -> 
             words = f"{where.variable} is not set, so {partner} was not asked."
             todo = f"Set {where.variable}, if you want what it is for."
             return (Finding(check, State.WARNING, "key_not_set", words, todo),)
-        return (_of_reply(check, partner, where, ask()),)
+        return (_of_reply(check, partner, where, address, ask()),)
 
     return look
 
 
-def _of_reply(check: str, partner: str, where: Place, reply: Reply[object]) -> Finding:
+def _of_reply(check: str, partner: str, where: Place, address: str, reply: Reply[object]) -> Finding:
+    compare = f"Compare {partner.upper()}_API_URL with its documents."
     if isinstance(reply, Done):
         return fine(check, f"{partner} takes the key in {where.name}.")
     if isinstance(reply, Held) and reply.reason == "forbidden":
         words = f"{partner} knows the key in {where.name}, but it may not do everything ({reply.reason})."
         return Finding(check, State.WARNING, "key_limited", words, "Give the key more rights, or use another one.")
     if isinstance(reply, Held) and reply.reason == UNSENDABLE:
-        words = (
-            f"No call to {partner} can be written, so nothing was sent: its address or the key in {where.name} is odd."
-        )
-        todo = f"Compare the address of its API with its documents. {where.renewal}"
-        return Finding(check, State.WRONG, "unsendable", words, todo)
+        words = f"No call to {partner} can be written, so none was: {address} or the key in {where.name} is odd."
+        return Finding(check, State.WRONG, "unsendable", words, f"{compare} {where.renewal}")
+    if isinstance(reply, Held) and reply.reason == REDIRECTED:
+        words = f"{address} only redirects, so it is not the address of {partner}'s API; nothing is sent elsewhere."
+        return Finding(check, State.WRONG, "redirected", words, compare)
     if isinstance(reply, Held):
         words = f"{partner} refuses the key in {where.name} ({reply.reason})."
         return Finding(check, State.WRONG, "key_refused", words, where.renewal)
     if isinstance(reply, Refused):
-        words = f"{partner} understood the question and said no ({reply.reason}): is its address right?"
-        return Finding(check, State.WRONG, "call_refused", words, "Compare the address of its API with its documents.")
-    words = f"{partner} could not be asked ({reply.reason})."
-    todo = "See its status page and the network between; what is owed to it is kept and tried again."
+        said = f", {reply.detail!r}" if reply.detail else ""
+        words = f"{partner} understood the question at {address} and said no ({reply.reason}{said})."
+        return Finding(check, State.WRONG, "call_refused", words, compare)
+    words = f"{partner} could not be asked at {address} ({reply.reason})."
+    todo = f"{compare} See its status page and the network between; what is owed to it is kept and tried again."
     return Finding(check, State.UNKNOWN, "not_reachable", words, todo)
 
 

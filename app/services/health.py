@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from app.domain.names import Side
+from app.domain.outcome import REDIRECTED, UNSENDABLE
 from app.domain.proof import RefusedDeliveries
 from app.domain.subscription import Verdict
 from app.ports import Inbox, Pulse, StoreUnavailable, Vitals
@@ -257,6 +258,21 @@ def _deliveries(hook: _Hook, at: datetime | None, refused: RefusedDeliveries | N
     return Check(State.DEGRADED, words, facts, "deliveries_refused", remedy, holds_pages=True)
 
 
+_OF_A_HOLD: Mapping[str, str] = {
+    "unauthorized": "Put a valid key in the place of the one that is refused, and restart.",
+    "forbidden": "Use a key that may write, or give this one the right to.",
+    "forbidden_to_some": "The log event `delivery.held` names the alerts: give the key the right to change them.",
+    "from_unknown": "Set PAGERDUTY_FROM_EMAIL to the login e-mail of a user of the account, and restart.",
+    "from_malformed": "Set PAGERDUTY_FROM_EMAIL to the login e-mail of a user of the account, and restart.",
+    "from_missing": "Set PAGERDUTY_FROM_EMAIL to the login e-mail of a user of the account, and restart.",
+    UNSENDABLE: "Nothing was sent: the address of the API, the key or the e-mail has a character no request can carry.",
+    REDIRECTED: "The address of its API only redirects: set TRUTHVOUCH_API_URL, PAGERDUTY_API_URL or "
+    "PAGERDUTY_EVENTS_URL to the one its documents name, and restart.",
+    "http_407": "The proxy on the way wants a user and a password: put them into HTTPS_PROXY, and restart.",
+}
+"""Why a target is held -> what to do."""
+
+
 def _holds(holds: Mapping[str, str]) -> Check:
     facts = {"targets": dict(holds)}
     if holds:
@@ -265,6 +281,9 @@ def _holds(holds: Mapping[str, str]) -> Check:
             "Deliveries wait, and are tried again every few seconds, because a partner refuses our credentials or does "
             f"not answer: {held}"
         )
+        reasons = {reason for told in holds.values() for reason in told.split(", ")}
+        remedy = " ".join(dict.fromkeys(_OF_A_HOLD[reason] for reason in sorted(reasons) if reason in _OF_A_HOLD))
+        remedy = remedy or "See the partner's status page, and the network between; it goes on by itself."
         pages = any(target.startswith(Side.PAGERDUTY) for target in holds)
-        return Check(State.DEGRADED, words, facts, holds_pages=pages)
+        return Check(State.DEGRADED, words, facts, remedy=remedy, holds_pages=pages)
     return Check(State.OK, "No target is held.", facts)

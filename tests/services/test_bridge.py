@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.answer import Answer, judge
 from app.domain.incident import IncidentDraft
 from app.domain.names import AlertId, Status, Urgency, Via, incident_key
 from app.domain.outcome import Done, Held, Refused, Retry
@@ -321,6 +322,21 @@ def test_a_taken_key_whose_incident_cannot_be_seen_yet_is_no_dead_letter(rig: Ri
     rig.pagerduty.find = find  # type: ignore[method-assign]
     rig.run()
     assert ("Q1", 1) == (rig.link().incident_id, len(rig.pagerduty.incidents))
+
+
+@pytest.mark.parametrize(
+    ("status", "reply"),
+    [(301, "held"), (308, "held"), (407, "retry"), (421, "retry"), (423, "retry"), (425, "retry")],
+)
+def test_a_page_is_not_given_up_for_what_stands_between(rig: Rig, status: int, reply: str) -> None:
+    answered = judge(Answer(status, {}, b"", rig.clock(), writes=True))
+    rig.pagerduty.open = lambda draft: answered  # type: ignore[method-assign, assignment, return-value]
+    rig.alert(AlertVerb.CREATED)
+    assert [reply] * 3 == rig.engine.run(rig.deliver, at_most=3)
+    assert None is rig.letter()
+    del rig.pagerduty.open
+    rig.run()
+    assert "Q1" == rig.link().incident_id
 
 
 OTHER_ARGUMENT = Refused("arguments_refused", 400, 2002, "Arguments Caused Error; Escalation policy must be assigned")

@@ -31,6 +31,7 @@ from app.services.health import State as HealthState
 
 NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
 API_KEY = Place("PAGERDUTY_API_KEY")
+ADDRESS = "https://api.example.com"
 
 
 def codes(findings: Iterable[Finding]) -> list[tuple[str, str]]:
@@ -151,27 +152,40 @@ def test_when_an_old_secret_was_used_is_told_in_words() -> None:
         (Done(None), ("ok", "fine")),
         (Held("unauthorized"), ("key_refused", "wrong")),
         (Held("unsendable"), ("unsendable", "wrong")),
+        (Held("redirected"), ("redirected", "wrong")),
         (Held("forbidden"), ("key_limited", "warning")),
         (Refused("not_found", 404), ("call_refused", "wrong")),
         (Retry("connect_failed"), ("not_reachable", "unknown")),
     ],
 )
 def test_a_partners_answer_to_our_key(reply: Reply[object], code: tuple[str, str]) -> None:
-    assert [code] == codes(partners.key("PagerDuty", API_KEY, lambda: reply)())
+    assert [code] == codes(partners.key("PagerDuty", API_KEY, lambda: reply, ADDRESS)())
+
+
+@pytest.mark.parametrize(
+    "reply", [Retry("connect_failed"), Held("redirected"), Held("unsendable"), Refused("not_found", 404, detail="No")]
+)
+def test_where_a_partner_was_asked_is_told_when_it_may_be_the_wrong_place(reply: Reply[object]) -> None:
+    (found,) = partners.key("PagerDuty", API_KEY, lambda: reply, ADDRESS)()
+    assert ADDRESS in found.words
+    assert "PAGERDUTY_API_URL" in found.todo
+    assert ("'No'" in found.words) is isinstance(reply, Refused)
 
 
 def test_a_key_of_the_file_is_told_to_stand_there_and_changed_there() -> None:
     in_file = {"pagerduty.api_key", "truthvouch.api_key"}
     ours = place("pagerduty.api_key", "PAGERDUTY_API_KEY", in_file)
-    (taken,) = partners.key("PagerDuty", ours, lambda: Done(None))()
-    (refused,) = partners.key("PagerDuty", ours, lambda: Held("unauthorized"))()
+    (taken,) = partners.key("PagerDuty", ours, lambda: Done(None), ADDRESS)()
+    (refused,) = partners.key("PagerDuty", ours, lambda: Held("unauthorized"), ADDRESS)()
     assert "PagerDuty takes the key in pagerduty.api_key of bridge.yaml." == taken.words
     assert "PAGERDUTY_API_KEY" not in refused.words + refused.todo
     assert "`truthvouch config pagerduty --api-key -`" in refused.todo
     theirs = place("truthvouch.api_key", "TRUTHVOUCH_API_KEY", in_file)
-    (refused,) = partners.key("TruthVouch", theirs, lambda: Held("unauthorized"))()
+    (refused,) = partners.key("TruthVouch", theirs, lambda: Held("unauthorized"), ADDRESS)()
     assert "Put a valid one into truthvouch.api_key of bridge.yaml and restart." == refused.todo
-    (refused,) = partners.key("PagerDuty", place("pagerduty.api_key", "PAGERDUTY_API_KEY", ()), lambda: Held("x"))()
+    (refused,) = partners.key(
+        "PagerDuty", place("pagerduty.api_key", "PAGERDUTY_API_KEY", ()), lambda: Held("x"), ADDRESS
+    )()
     assert "Put a valid one into PAGERDUTY_API_KEY and restart." == refused.todo
 
 
@@ -182,7 +196,7 @@ def test_old_secrets_are_removed_where_they_stand() -> None:
 
 
 def test_without_a_key_nobody_is_asked() -> None:
-    assert [("key_not_set", "warning")] == codes(partners.key("PagerDuty", API_KEY, None)())
+    assert [("key_not_set", "warning")] == codes(partners.key("PagerDuty", API_KEY, None, ADDRESS)())
     assert [("key_not_set", "warning")] == codes(partners.subscription(None)())
     assert [("service_not_known", "warning")] == codes(partners.services(["P1"], Via.REST, None)())
 

@@ -192,3 +192,20 @@ def test_why_a_delivery_was_refused_says_what_to_do(doors: Doors, clock: FakeClo
 def test_what_keeps_pages_from_going_out_is_marked(doors: Doors, pulse: dict[str, Any], name: str, holds_pages: bool):
     doors.vitals.set(**pulse)
     assert holds_pages is doors.health().checks[name].holds_pages
+
+
+@pytest.mark.parametrize(
+    ("reason", "names"),
+    [
+        ("unauthorized", "valid key"),
+        ("from_unknown", "PAGERDUTY_FROM_EMAIL"),
+        ("redirected", "PAGERDUTY_API_URL"),
+        ("unsendable", "Nothing was sent"),
+        ("http_407", "HTTPS_PROXY"),
+        ("connect_failed", "status page"),
+        ("forbidden, http_407", "HTTPS_PROXY"),
+    ],
+)
+def test_a_hold_says_what_ends_it(doors: Doors, reason: str, names: str):
+    doors.vitals.set(holds={"pagerduty-rest": reason})
+    assert names in doors.health().checks["holds"].remedy
