@@ -46,12 +46,17 @@ def faults(environ: Mapping[str, str]) -> str:
 
 
 def remark(settings: "Settings", rulebook: "Rulebook") -> None:
-    """Log what will not work though the bridge starts: a credential that is not set, a part that is off."""
+    """Log what will not work though the bridge starts: a credential that is not set, a part that is off, a rule that
+    asks for a misspelt word."""
+    from app.domain.cover import misspelt
+
     log = structlog.get_logger()
     for message in settings.missing(rulebook):
         log.error("setting.missing", message=message)
     for message in settings.degraded(rulebook):
         log.warning("setting.works_in_part", message=message)
+    for slip in misspelt(rulebook):
+        log.warning("rule.misspelt", message=str(slip))
 
 
 def prepare(command: list[str]) -> None:

@@ -66,6 +66,14 @@ def test_a_start_says_what_works_only_in_part_and_knows_the_file(tmp_path: Path)
     assert [("warning", "setting.works_in_part")] == [remark[:2] for remark in said]
 
 
+def test_a_start_names_a_rule_that_asks_for_a_misspelt_word(tmp_path: Path):
+    file = tmp_path / "bridge.yaml"
+    file.write_text("rules:\n  - {name: r, trigger: 'confidnce < 0.5', action: {type: suppress}}\n", "utf-8")
+    lines = [json.loads(line) for line in run(tmp_path, LOG_FORMAT="json", BRIDGE_CONFIG=str(file)).stdout.splitlines()]
+    said = [line["message"] for line in lines if line["event"] == "rule.misspelt"]
+    assert ["rules: 'r' names confidnce, a field no alert is known to have; did you mean confidence?"] == said
+
+
 @pytest.mark.parametrize("first", [metrics.prepare, metrics.join])
 def test_whoever_makes_the_data_directory_makes_it_for_its_owner_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Callable[[Path], None]

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from app.bootstrap.common import bell, live_rulebook
+from app.bootstrap.rules import Spelling, shadow_of
 from app.bootstrap.rules import notes as notes_about_rules
-from app.bootstrap.rules import shadow_of
 from app.domain.words import Envelope
 from app.pagerduty import inbound as pagerduty_inbound
 from app.services.health import Health
@@ -53,6 +53,7 @@ def build_web(settings: Settings) -> WebBridge:
     shadow = shadow_of(settings, rulebook)
     database = Database(open_bridge(settings.data_dir, settings.database_url))
     inbox_engine, records = open_inbox(settings.data_dir, settings.database_url), StoredRecords()
+    spelling = Spelling(rulebook, database)
     tally = RefusedTally(StoredRefusals(database).add)
     vitals, post = StoredVitals(database, inbox_engine), StoredPostbox(database, inbox_engine)
 
@@ -62,7 +63,8 @@ def build_web(settings: Settings) -> WebBridge:
 
     def notes() -> tuple[str, ...]:
         refused = (f"bridge.yaml is broken, the last good one is in force: {rulebook.fault}",) if rulebook.fault else ()
-        about_rules = notes_about_rules(rulebook.current(), shadow, datetime.now(UTC))
+        now = datetime.now(UTC)
+        about_rules = (*notes_about_rules(rulebook.current(), shadow, now), *spelling.notes(now))
         return (*settings.degraded(rulebook.current()), *refused, *about_rules)
 
     def close() -> None:
