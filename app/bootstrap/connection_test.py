@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from app.bootstrap.doctor import account_of, api_key_of, people_looks
-from app.bootstrap.subscriptions import rest, service_ids, wanted, watch_over
+from app.bootstrap.doctor import account_of, api_key_of, people_looks, ping_of
+from app.bootstrap.subscriptions import rest, service_ids, watch_over
 from app.domain.rulebook import Rulebook
-from app.domain.subscription import is_ours
 from app.pagerduty.events_api import EventsApi
 from app.ports import StoreUnavailable
 from app.services import connection_ping, connection_test
@@ -19,7 +18,6 @@ from app.services import doctor_partners as partner_checks
 from app.services.doctor import Finding, Look, examine_each, vital_signs
 from app.services.doctor_places import place
 from app.services.health import Report, deliveries
-from app.services.subscriptions import WatchSubscriptions
 from app.settings import Settings
 from app.store.checkup import Checkup
 from app.transport import Transport
@@ -44,9 +42,11 @@ def connection_test_of(
     watch = watch_over(settings, lambda: rulebook, stores.database, transport)
     looks: Mapping[str, Look] = {
         **_account_looks(settings, rulebook, transport),
-        partner_checks.SUBSCRIPTION: partner_checks.subscription(watch.look if settings.pagerduty.api_key else None),
+        partner_checks.SUBSCRIPTION: partner_checks.subscription(
+            watch.look if settings.pagerduty.api_key else None, lambda: None
+        ),
         # Before the test's own incident: its webhooks may be those that make PagerDuty switch the subscription off.
-        connection_ping.CHECK: _ping(settings, rulebook, watch, stores, pause),
+        connection_ping.CHECK: ping_of(settings, rulebook, watch, stores, pause),
         connection_test.CHECK: _test_event(settings, transport, pause),
         "truthvouch_key": _truthvouch_key(settings, rulebook, transport),
         "deliveries": partial(_deliveries, stores),
@@ -84,23 +84,6 @@ def _test_event(settings: Settings, transport: Transport, pause: Callable[[float
     draft = connection_test.draft(uuid.uuid4().hex, pagerduty.service_id)
     integration_key = place("pagerduty.integration_key", "PAGERDUTY_INTEGRATION_KEY", settings.in_file)
     return connection_test.TestEvent(draft, events, incidents, pause, integration_key, api_key_of(settings))
-
-
-def _ping(
-    settings: Settings,
-    rulebook: Rulebook,
-    watch: WatchSubscriptions,
-    stores: Checkup,
-    pause: Callable[[float], None],
-) -> Look:
-    want = wanted(settings, rulebook)
-    return connection_ping.ping(
-        watch.subscriptions if settings.pagerduty.api_key else None,
-        lambda: [one for one in watch.listed() if is_ours(one, want)],
-        settings.public_url,
-        stores,
-        pause,
-    )
 
 
 def _deliveries(stores: Checkup) -> Iterable[Finding]:

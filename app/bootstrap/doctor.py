@@ -1,5 +1,6 @@
 """What ``truthvouch doctor`` is made of."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from app.domain.subscription import Mend, Subscription, Verdict, Wanted, from_te
 from app.pagerduty.account import AccountApi
 from app.pagerduty.subscriptions import CREATED_EVENTS
 from app.ports import Created, StoreUnavailable
+from app.services import connection_ping
 from app.services import doctor as checks
 from app.services import doctor_partners as partner_checks
 from app.services import doctor_people as people_checks
@@ -40,6 +42,8 @@ class Doctor:
     examine: Callable[[], tuple[Finding, ...]]
     repair: Callable[[], Verdict]
     """Mends the subscription and asks for a reconciliation. Raises ``StoreUnavailable`` if that cannot be asked."""
+    ping: Callable[[], tuple[Finding, ...]]
+    """Whether a test event comes back: what was mended is no good while our secret is another one."""
     ours: Callable[[], Sequence[Subscription]]
     """The subscriptions that come here already, as far as they can be read."""
     create: Callable[[], Reply[Created]]
@@ -68,6 +72,7 @@ def doctor(settings: Settings, rulebook: Rulebook, broken: str) -> Iterator[Doct
         yield Doctor(
             partial(examine, looks),
             partial(watch.repair, set(Mend)),
+            partial(examine, {connection_ping.CHECK: ping_of(settings, rulebook, watch, stores, time.sleep)}),
             lambda: [one for one in watch.listed() if is_ours(one, want)],
             lambda: watch.subscriptions.create(want.url or "", CREATED_EVENTS, scope_for(want)),
             want,
@@ -149,9 +154,34 @@ def _partner_looks(
             (lambda: alerts.page(1)) if truthvouch.api_key else None,
             truthvouch.api_url,
         ),
-        "subscription": partner_checks.subscription(watch.look if account else None),
-        "subscription_watch": lambda: partner_checks.last_watch(from_text(stores.mark(MARK))),
+        "subscription": partner_checks.subscription(watch.look if account else None, partial(_watched, stores)),
     }
+
+
+def _watched(stores: Checkup) -> Verdict | None:
+    """What the worker found when it last looked at the subscriptions; None without a store, too."""
+    try:
+        return from_text(stores.mark(MARK))
+    except StoreUnavailable:
+        return None
+
+
+def ping_of(
+    settings: Settings,
+    rulebook: Rulebook,
+    watch: WatchSubscriptions,
+    stores: Checkup,
+    pause: Callable[[float], None],
+) -> Look:
+    """Whether a test event of PagerDuty's comes here and is taken."""
+    want = wanted(settings, rulebook)
+    return connection_ping.ping(
+        watch.subscriptions if settings.pagerduty.api_key else None,
+        lambda: [one for one in watch.listed() if is_ours(one, want)],
+        settings.public_url,
+        stores,
+        pause,
+    )
 
 
 def api_key_of(settings: Settings) -> Place:

@@ -157,7 +157,12 @@ class RestApi:
     ) -> Reply[object]:
         if not self._api_key:
             return Held("no_api_key")
-        headers = {"Accept": ACCEPT, "Authorization": f"Token token={self._api_key}", **(sender or {})}
+        headers = {
+            "Accept": ACCEPT,
+            "Content-Type": "application/json",  # PagerDuty's document requires it of reads, too
+            "Authorization": f"Token token={self._api_key}",
+            **(sender or {}),
+        }
         url = self._base_url + path
 
         def send() -> Answer | Failure:

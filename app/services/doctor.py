@@ -123,11 +123,13 @@ _OF_HEALTH: Mapping[str, tuple[str, str]] = {
     "pagerduty": ("pagerduty_never_heard", "See the check `subscription` here."),
 }
 """Check of ``/readyz`` -> its code here, and what to do."""
+LOOKED_AT_ELSEWHERE = ("configuration", "webhook_subscription")
+"""Checks of ``/readyz`` that the doctor makes by itself, and makes anew: under `configuration` and `subscription`."""
 _STATES = {HealthState.OK: State.FINE, HealthState.DEGRADED: State.WARNING, HealthState.RED: State.WRONG}
 
 
 def vital_signs(report: Report, refused_page: Letter | None = None) -> Iterable[Finding]:
-    """What ``/readyz`` would say of everything but the configuration.
+    """What ``/readyz`` would say of everything that the doctor does not look at by itself.
 
     ``refused_page``: the newest dead letter that may be a page; its partner's own words are told here alone, for
     everybody may ask ``/readyz``.
@@ -135,7 +137,7 @@ def vital_signs(report: Report, refused_page: Letter | None = None) -> Iterable[
     for name, check in report.checks.items():
         if name == "dead_letters" and refused_page is not None and check.holds_pages:
             check = replace(check, message=f"{check.message} {_of_letter(refused_page)}")
-        if name != "configuration":
+        if name not in LOOKED_AT_ELSEWHERE:
             yield _of_health(name, check)
 
 
@@ -147,9 +149,6 @@ def _of_letter(letter: Letter) -> str:
 def _of_health(name: str, check: Check) -> Finding:
     code, todo = _OF_HEALTH.get(name, (name, "docs/operating.md says what it means."))
     code, todo = check.code or code, check.remedy or todo
-    if check.state is HealthState.OK and check.facts.get("codes"):
-        code = check.facts["codes"][0]  # it works, and a person should know: no tick
-        return Finding(name, State.WARNING, code, check.message, "See the check `subscription` here.")
     if check.state is HealthState.OK:
         return Finding(name, State.WARNING, code, check.message, todo) if check.code else fine(name, check.message)
     return Finding(name, State.WRONG if check.holds_pages else _STATES[check.state], code, check.message, todo)

@@ -110,8 +110,9 @@ def _minutes(seconds: int) -> str:
     return f"{seconds / 60:g} minutes"
 
 
-def subscription(verdict: Callable[[], Verdict] | None) -> Look:
-    """Whether PagerDuty's webhooks come here. ``verdict`` None: there is no API key to ask with."""
+def subscription(verdict: Callable[[], Verdict] | None, watched: Callable[[], Verdict | None]) -> Look:
+    """Whether PagerDuty's webhooks come here. ``verdict`` None: there is no API key to ask with; ``watched``: what the
+    worker found when it last looked by itself, None where it never did."""
 
     def look() -> Iterable[Finding]:
         if verdict is None:
@@ -121,19 +122,18 @@ def subscription(verdict: Callable[[], Verdict] | None) -> Look:
         faults = verdict().faults
         yield from (_of_fault(fault) for fault in faults)
         if not faults:
-            yield fine(SUBSCRIPTION, "PagerDuty's webhooks are sent here, and nothing is missing from them.")
+            words = "PagerDuty's webhooks are sent here, and nothing is missing from them."
+            yield fine(SUBSCRIPTION, f"{words}{_last_watch(watched())}")
 
     return look
 
 
-def last_watch(seen: Verdict | None) -> Iterable[Finding]:
-    """What the worker's own watch found when it last looked; None: it never looked."""
-    if seen is None:
-        yield fine("subscription_watch", "The worker has not looked at the subscriptions by itself.")
-        return
+def _last_watch(seen: Verdict | None) -> str:
+    if seen is None or not (seen.mended or seen.faults):
+        return ""
     found = ", ".join(sorted({fault.code for fault in seen.faults})) or "nothing wrong"
-    mended = f"; it mended {', '.join(seen.mended)}" if seen.mended else ""
-    yield fine("subscription_watch", f"The worker last looked at {seen.at:%Y-%m-%d %H:%M:%S}Z: {found}{mended}.")
+    mended = f" and mended {', '.join(seen.mended)}" if seen.mended else ""
+    return f" When the worker last looked, {seen.at:%Y-%m-%d %H:%M:%S}Z, it found {found}{mended}."
 
 
 def _of_fault(fault: Fault) -> Finding:

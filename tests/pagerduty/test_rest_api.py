@@ -46,6 +46,7 @@ def test_every_call_carries_key_media_type_and_writes_carry_from(rest_api, pager
     read, written = pagerduty.requests
     assert [f"Token token={REST_KEY}"] * 2 == [sent.headers["Authorization"] for sent in (read, written)]
     assert ["application/vnd.pagerduty+json;version=2"] * 2 == [sent.headers["Accept"] for sent in (read, written)]
+    assert ["application/json"] * 2 == [sent.headers["Content-Type"] for sent in (read, written)]
     assert (None, "bridge@example.com") == (read.headers["From"], written.headers["From"])
     assert "truthvouch-pagerduty-bridge" == read.headers["User-Agent"]
 

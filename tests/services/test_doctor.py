@@ -95,11 +95,9 @@ def test_a_refused_page_is_wrong_and_told_in_the_partners_own_words() -> None:
     assert [("dead_letters", "warning")] == codes(vital_signs(Report({"dead_letters": others}), letter))
 
 
-def test_what_works_and_somebody_should_know_is_no_tick() -> None:
-    unset = Check(HealthState.OK, "BRIDGE_PUBLIC_URL is not set.", {"codes": ["public_url_not_set"]})
-    assert [("public_url_not_set", "warning")] == codes(vital_signs(Report({"webhook_subscription": unset})))
-    well = Check(HealthState.OK, "In order.", {"codes": []})
-    assert [("ok", "fine")] == codes(vital_signs(Report({"webhook_subscription": well})))
+def test_what_the_doctor_looks_at_by_itself_is_not_told_twice() -> None:
+    off = Check(HealthState.DEGRADED, "PagerDuty switched it off.", {"codes": ["subscription_temporarily_disabled"]})
+    assert [] == codes(vital_signs(Report({"webhook_subscription": off, "configuration": off})))
 
 
 def test_a_store_that_others_can_read_is_told_with_what_ends_it() -> None:
@@ -197,7 +195,7 @@ def test_old_secrets_are_removed_where_they_stand() -> None:
 
 def test_without_a_key_nobody_is_asked() -> None:
     assert [("key_not_set", "warning")] == codes(partners.key("PagerDuty", API_KEY, None, ADDRESS)())
-    assert [("key_not_set", "warning")] == codes(partners.subscription(None)())
+    assert [("key_not_set", "warning")] == codes(partners.subscription(None, lambda: None)())
     assert [("service_not_known", "warning")] == codes(partners.services(["P1"], Via.REST, None)())
 
 
@@ -234,14 +232,26 @@ def test_subscription_faults_keep_their_codes() -> None:
         Fault("subscription_duplicate", "words", "todo", warning=True),
         Fault("subscriptions_not_read", "words", "todo"),
     )
-    found = codes(partners.subscription(lambda: Verdict(NOW, faults))())
+    found = codes(partners.subscription(lambda: Verdict(NOW, faults), lambda: None)())
     assert ["wrong", "warning", "unknown"] == [state for _, state in found]
     assert [fault.code for fault in faults] == [code for code, _ in found]
-    assert [("ok", "fine")] == codes(partners.subscription(lambda: Verdict(NOW))())
+    assert [("ok", "fine")] == codes(partners.subscription(lambda: Verdict(NOW), lambda: None)())
 
 
-def test_what_the_worker_last_saw_is_told() -> None:
-    (never,) = partners.last_watch(None)
-    (seen,) = partners.last_watch(Verdict(NOW, (Fault("subscription_inactive", "w", "t"),), ("mended_code",)))
-    assert "has not looked" in never.words
-    assert "2026-05-04 09:00:00Z: subscription_inactive; it mended mended_code." in seen.words
+MENDED = "When the worker last looked, 2026-05-04 09:00:00Z, it found nothing wrong and mended m."
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (None, ""),
+        (Verdict(NOW), ""),
+        (Verdict(NOW, mended=("m",)), MENDED),
+        (Verdict(NOW, (Fault("subscription_inactive", "w", "t"),)), "it found subscription_inactive."),
+    ],
+)
+def test_what_the_worker_last_saw_is_told_in_the_same_line(seen: Verdict | None, said: str) -> None:
+    (found,) = partners.subscription(lambda: Verdict(NOW), lambda: seen)()
+    assert found.words.startswith("PagerDuty's webhooks are sent here")
+    assert said in found.words
+    assert bool(said) is ("last looked" in found.words)

@@ -84,7 +84,8 @@ def test_a_healthy_installation_is_well_and_each_fault_has_its_code(world: World
     broken = {"PAGERDUTY_API_KEY": "wrong", "TRUTHVOUCH_API_KEY": "wrong", "PAGERDUTY_SERVICE_ID": "PNONE"}
     code, told = examined(world.bridge, **broken)
     assert 1 == code
-    assert {"key_refused", "service_not_read", "from_not_read", "abilities_not_read"} == codes(told)
+    unread = {"service_not_read", "from_not_read", "abilities_not_read", "subscriptions_not_read"}
+    assert {"key_refused", *unread} == codes(told)
     assert 2 == len([check for check in told["checks"] if check["code"] == "key_refused"])
     assert {"service_missing"} == codes(examined(world.bridge, PAGERDUTY_SERVICE_ID="PNONE")[1])
 
@@ -156,6 +157,7 @@ def test_repair_mends_the_subscription_and_fills_the_gap(world: World):
     assert set(expected) == codes(examined(world.bridge)[1])
     exit_code, told = examined(world.bridge, "--repair")
     assert (0, expected) == (exit_code, told["mended"])
+    assert ["ok"] == [check["code"] for check in told["checks"] if check["check"] == "webhook_ping"]
     world.until_both_are(alert_id, "acknowledged", "acknowledged", 30)
     world.sandbox.at_pagerduty(alert_id, "resolve")
     world.until_both_are(alert_id, "resolved", "resolved")
@@ -174,6 +176,8 @@ def test_a_subscription_is_created_once_and_its_secret_has_one_place(world: Worl
     fresh = tmp_path / "fresh"
     _, told = examined(world.bridge, "--create-subscription", "--yes", "--secret-file", str(fresh))
     assert set() == codes(told)
+    (unknown,) = [check for check in told["checks"] if check["code"] == "secret_not_in_force"]
+    assert "PAGERDUTY_WEBHOOK_SECRETS" in unknown["todo"]
     secret = fresh.read_text().strip()
     assert secret
     assert 0o600 == stat.S_IMODE(fresh.stat().st_mode)
