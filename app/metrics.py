@@ -61,6 +61,7 @@ class PrometheusMeter:
         self._drifted = counter("bridge_drift_found", "What reconciliation found, by outcome", "side", "outcome")
         self._resubmitted = counter("bridge_lanes_resubmitted", "Deliveries owed that nobody would have made", "side")
         self._escalated = counter("bridge_escalations", "Escalation levels that had their turn", "outcome")
+        self._operators = counter("bridge_operator_refused", "Requests of operators that were not let in", "reason")
         self._cut = counter("bridge_connections_cut", "Connections ended by us, by reason", "reason")
         self._shadowed = counter("bridge_shadow_decisions", "What a draft (shadow:) said of alerts", "outcome")
         self._delivery = Histogram(
@@ -75,6 +76,8 @@ class PrometheusMeter:
             self._duplicates.labels(side)
             for reason in ("missing", "malformed", "mismatch"):
                 self._refused.labels(side, f"signature_{reason}")
+        for reason in ("token_missing", "token_wrong", "too_many_wrong"):
+            self._operators.labels(reason)
 
     def accepted(self, source: Side) -> None:
         self._accepted.labels(source).inc()
@@ -114,6 +117,10 @@ class PrometheusMeter:
     def shadowed(self, outcome: str) -> None:
         """The draft was asked about an alert: ``same``, ``gained``, ``lost``, ``moved``."""
         self._shadowed.labels(outcome).inc()
+
+    def operator_refused(self, reason: str) -> None:
+        """Somebody was not let in: ``token_missing``, ``token_wrong``, ``too_many_wrong``, ``no_admin_token``."""
+        self._operators.labels(reason).inc()
 
     def cut(self, reason: str) -> None:
         """The web server ended a connection: ``too_slow``, ``too_many``, ``hopeless``, ``stalled``."""
