@@ -16,6 +16,7 @@ from app.domain.outcome import Reply
 from app.domain.rulebook import Rulebook
 from app.domain.silences import expiring
 from app.domain.subscription import Mend, Subscription, Verdict, Wanted, from_text, is_ours, scope_for
+from app.environment import SERVICE_KEY
 from app.pagerduty.account import AccountApi
 from app.pagerduty.subscriptions import CREATED_EVENTS
 from app.ports import Created, StoreUnavailable
@@ -144,6 +145,7 @@ def _partner_looks(
             account.accepts_key if account else None,
             settings.pagerduty.api_url,
         ),
+        "integration_key": lambda: partner_checks.integration_keys(_integration_keys(settings), settings.via(rulebook)),
         "pagerduty_service": partner_checks.services(
             service_ids(settings, rulebook), settings.via(rulebook), account.service if account else None
         ),
@@ -156,6 +158,14 @@ def _partner_looks(
         ),
         "subscription": partner_checks.subscription(watch.look if account else None, partial(_watched, stores)),
     }
+
+
+def _integration_keys(settings: Settings) -> Mapping[str, int]:
+    """How long each integration key is, by where it stands."""
+    pagerduty = settings.pagerduty
+    where = place("pagerduty.integration_key", "PAGERDUTY_INTEGRATION_KEY", settings.in_file).name
+    found = {f"{SERVICE_KEY}{service}": len(key) for service, key in pagerduty.service_keys.items()}
+    return found | ({where: len(pagerduty.integration_key)} if pagerduty.integration_key else {})
 
 
 def _watched(stores: Checkup) -> Verdict | None:

@@ -29,6 +29,8 @@ class Pulse:
     """Targets whose credentials are refused or that do not answer, with the reason."""
     dead_pages: int = 0
     """Those of them that may be a page: an incident not opened, an escalation, an alert that could not be read."""
+    oldest_page_at: datetime | None = None
+    """Since when the oldest page waits that nobody got yet, or the oldest delivery that may become one."""
     frozen: int = 0
     """Links that a ping-pong froze."""
     subscription: Verdict | None = None

@@ -1,6 +1,6 @@
 """The doctor's looks at the far sides: do they take our keys, will the service swallow a page, who is told what."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from app.domain.names import Via
 from app.domain.outcome import REDIRECTED, UNSENDABLE, Done, Held, Refused, Reply
@@ -12,6 +12,9 @@ from app.services.subscriptions import NOT_READ
 
 SERVICE = "pagerduty_service"
 SUBSCRIPTION = "subscription"
+INTEGRATION_KEY = "integration_key"
+INTEGRATION_KEY_CHARS = 32
+"""Any other length is refused, of the first page at the latest: "Length of 'routing_key' is incorrect"."""
 
 
 def key(partner: str, where: Place, ask: Callable[[], Reply[object]] | None, address: str) -> Look:
@@ -52,6 +55,19 @@ def _of_reply(check: str, partner: str, where: Place, address: str, reply: Reply
     words = f"{partner} could not be asked at {address} ({reply.reason})."
     todo = f"{compare} See its status page and the network between; what is owed to it is kept and tried again."
     return Finding(check, State.UNKNOWN, "not_reachable", words, todo)
+
+
+def integration_keys(lengths: Mapping[str, int], via: Via) -> Iterable[Finding]:
+    """Whether the Events API will take our keys, as far as their length says: nothing else can be known before an event
+    is sent. ``lengths``: of each key that is set, by where it stands."""
+    odd = {where: length for where, length in lengths.items() if length != INTEGRATION_KEY_CHARS}
+    for where, length in odd.items():
+        words = f"The key in {where} has {length} characters; those of PagerDuty have {INTEGRATION_KEY_CHARS}."
+        todo = "Copy it anew from the service's Integrations tab (Events API v2); `config pagerduty --test` proves it."
+        state = State.WRONG if via is Via.EVENTS else State.WARNING
+        yield Finding(INTEGRATION_KEY, state, "integration_key_odd", words, todo)
+    if lengths and not odd:
+        yield fine(INTEGRATION_KEY, "Each integration key has the right length; the connection test proves more.")
 
 
 def services(ids: Sequence[str], via: Via, ask: Callable[[str], Reply[ServiceFacts]] | None) -> Look:

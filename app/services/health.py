@@ -122,7 +122,7 @@ def _configuration(missing: Sequence[str], notes: Sequence[str]) -> Check:
 def _vital_signs(pulse: Pulse, now: datetime) -> dict[str, Check]:
     return {
         "worker": _worker(_age(pulse.worker_seen_at, now)),
-        "oldest_waiting": _waiting(pulse, _age(pulse.oldest_waiting_at, now)),
+        "oldest_waiting": _waiting(pulse, _age(pulse.oldest_waiting_at, now), _age(pulse.oldest_page_at, now)),
         "dead_letters": _dead_letters(pulse.dead, pulse.dead_pages),
         "frozen_links": _frozen_links(pulse.frozen),
         "webhook_subscription": _subscription(pulse.subscription),
@@ -145,8 +145,12 @@ def _worker(age: float | None) -> Check:
     return Check(State.OK, "The worker is alive.", facts)
 
 
-def _waiting(pulse: Pulse, age: float | None) -> Check:
+def _waiting(pulse: Pulse, age: float | None, page_age: float | None) -> Check:
     facts = {"waiting": pulse.waiting, "age_seconds": age}
+    if page_age is not None and page_age > WAITING_LIMIT_SECONDS:
+        words = f"An incident that has to be opened has been waiting for {page_age:.0f} seconds."
+        remedy = "See the holds, and the log events delivery.retried and delivery.held; until then look at TruthVouch."
+        return Check(State.DEGRADED, words, facts, "page_waits_long", remedy, holds_pages=True)
     if age is not None and age > WAITING_LIMIT_SECONDS:
         words = f"A delivery has been waiting for {age:.0f} seconds: see `holds` and the partners' status pages."
         return Check(State.DEGRADED, words, facts)

@@ -41,6 +41,10 @@ class StoredVitals:
         untaken = inbox.c.id > int(facts.get(CURSOR, 0)) if self._cursor_mode else inbox.c.taken_at.is_(None)
         rows, first = reader.execute(sa.select(sa.func.count(), sa.func.min(inbox.c.received_at)).where(untaken)).one()
         owed, oldest = _owed(tx)
+        page = sa.select(sa.func.min(links.c.pagerduty_since)).where(
+            links.c.pagerduty_since.is_not(None), links.c.paged, links.c.incident_status.is_(None)
+        )
+        oldest_page = connection(tx).execute(page).scalar_one()
         counts = sa.select(sa.func.count(), sa.func.sum(sa.case((IS_PAGE, 1), else_=0)))
         dead, dead_pages = connection(tx).execute(counts.where(letters.c.closed_at.is_(None))).one()
         frozen = connection(tx).execute(sa.select(sa.func.count()).where(links.c.frozen_at.is_not(None))).scalar_one()
@@ -49,6 +53,7 @@ class StoredVitals:
             worker_seen_at=instant(facts.get(WORKER_SEEN)),
             waiting=rows + owed,
             oldest_waiting_at=min((at for at in (arrived, oldest) if at), default=None),
+            oldest_page_at=min((at for at in (arrived, oldest_page) if at), default=None),
             dead=dead,
             dead_pages=dead_pages or 0,
             truthvouch_seen_at=_last_seen(reader, Side.TRUTHVOUCH),

@@ -11,6 +11,7 @@ from app.domain.outcome import Done, Held, Refused, Retry
 from app.domain.rulebook import Redaction, Rulebook
 from app.domain.words import AlertVerb, IncidentVerb
 from app.services.perform import LOOKS_FOR_A_TAKEN_KEY
+from app.store.vitals import StoredVitals
 from tests.rig import Rig
 
 
@@ -337,6 +338,23 @@ def test_a_page_is_not_given_up_for_what_stands_between(rig: Rig, status: int, r
     del rig.pagerduty.open
     rig.run()
     assert "Q1" == rig.link().incident_id
+
+
+def test_since_when_a_page_waits_is_known_until_it_is_out(rig: Rig) -> None:
+    vitals, since = StoredVitals(rig.database, rig._inbox), rig.clock()
+    assert None is vitals.read().oldest_page_at
+    rig.pagerduty.open = lambda draft: Retry("http_423")  # type: ignore[method-assign]
+    rig.alert(AlertVerb.CREATED)
+    rig.clock.move(90)
+    rig.engine.run(rig.deliver, at_most=2)
+    assert since == vitals.read().oldest_page_at
+    del rig.pagerduty.open
+    rig.run()
+    assert None is vitals.read().oldest_page_at
+    rig.pagerduty.set_status = lambda *_: Retry("http_500")  # type: ignore[method-assign]
+    rig.alert(AlertVerb.ACKNOWLEDGED)
+    rig.engine.run(rig.deliver, at_most=2)
+    assert (True, None) == (vitals.read().oldest_waiting_at is not None, vitals.read().oldest_page_at)
 
 
 OTHER_ARGUMENT = Refused("arguments_refused", 400, 2002, "Arguments Caused Error; Escalation policy must be assigned")

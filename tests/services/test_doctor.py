@@ -226,6 +226,16 @@ def test_each_service_is_looked_at_by_itself() -> None:
     assert [("service_missing", "wrong"), ("service_not_read", "unknown"), ("ok", "fine")] == found
 
 
+def test_an_integration_key_that_was_not_copied_whole_is_told_before_the_first_page() -> None:
+    keys = {"PAGERDUTY_INTEGRATION_KEY": 5, "PAGERDUTY_INTEGRATION_KEY_P2": 32}
+    found = list(partners.integration_keys(keys, Via.EVENTS))
+    assert [("integration_key_odd", "wrong")] == codes(found)
+    assert [("integration_key_odd", "warning")] == codes(partners.integration_keys(keys, Via.REST))
+    assert "PAGERDUTY_INTEGRATION_KEY has 5 characters" in found[0].words
+    assert [("ok", "fine")] == codes(partners.integration_keys({"PAGERDUTY_INTEGRATION_KEY": 32}, Via.EVENTS))
+    assert [] == codes(partners.integration_keys({}, Via.EVENTS))
+
+
 def test_subscription_faults_keep_their_codes() -> None:
     faults = (
         Fault("subscription_missing", "words", "todo"),

@@ -209,3 +209,19 @@ def test_what_keeps_pages_from_going_out_is_marked(doors: Doors, pulse: dict[str
 def test_a_hold_says_what_ends_it(doors: Doors, reason: str, names: str):
     doors.vitals.set(holds={"pagerduty-rest": reason})
     assert names in doors.health().checks["holds"].remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "state", "code", "holds_pages"),
+    [
+        ("oldest_page_at", 61, State.DEGRADED, "page_waits_long", True),
+        ("oldest_page_at", 60, State.OK, "", False),
+        ("oldest_waiting_at", 61, State.DEGRADED, "", False),
+    ],
+)
+def test_a_page_that_waits_is_told_apart_from_anything_else_that_does(
+    doors: Doors, clock: FakeClock, name: str, age: int, state: State, code: str, holds_pages: bool
+):
+    doors.vitals.set(waiting=1, **{name: clock() - timedelta(seconds=age)})
+    check = doors.health().checks["oldest_waiting"]
+    assert (state, code, holds_pages) == (check.state, check.code, check.holds_pages)
