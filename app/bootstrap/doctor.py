@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from app.bootstrap.rules import Fixed, shadow_of
-from app.bootstrap.rules_check import misspelt_faults, stored_fields
+from app.bootstrap.rules_check import misspelt_faults
 from app.bootstrap.subscriptions import rest, service_ids, wanted, watch_over
 from app.configfile.keys import exposed
 from app.domain.names import Side
@@ -86,7 +86,7 @@ def doctor(settings: Settings, rulebook: Rulebook, broken: str) -> Iterator[Doct
 def _rules(settings: Settings, rulebook: Rulebook) -> Iterable[Finding]:
     now, shadow = datetime.now(UTC), shadow_of(settings, Fixed(rulebook))
     soon = expiring(rulebook.silences, now)
-    misspelt = [str(fault) for fault in misspelt_faults(settings, stored_fields(settings))]
+    misspelt = [str(fault) for fault in misspelt_faults(settings)]
     return rules(rulebook.shadow, shadow.fault, rulebook.silences, soon, now, misspelt)
 
 

@@ -74,13 +74,17 @@ def _unreachable(rulebook: Rulebook, root: Node) -> Iterator[Fault]:
             yield _at(place, why, "put it before that one, or take it out")
 
 
-def misspelt_faults(settings: Settings, known_fields: Set[str] | None) -> tuple[Fault, ...]:
-    """What ``bridge.yaml`` names that nobody sends; nothing where there is no such file, or it is refused."""
+def misspelt_faults(settings: Settings) -> tuple[Fault, ...]:
+    """What ``bridge.yaml`` names that nobody sends; nothing where there is no such file, or it is refused. The stored
+    alerts are read only if it names fields that are none of ours."""
     try:
         rulebook, root = configfile.examined(_text(settings.config_path))
     except ConfigFault:
         return ()
-    return () if root.faults else tuple(_misspelt(rulebook, root, known_fields or frozenset()))
+    if root.faults:
+        return ()
+    known = stored_fields(settings) if any(names_of(rulebook).values()) else None
+    return tuple(_misspelt(rulebook, root, known or frozenset()))
 
 
 def stored_fields(settings: Settings) -> Set[str] | None:

@@ -17,7 +17,7 @@ def config() -> None:
 def check() -> None:
     """Read environment and bridge.yaml as a start would, and tell every fault, everything that is missing, and every
     word that is misspelt. Exit code 1 if anything is missing or misspelt."""
-    from app.bootstrap.rules_check import misspelt_faults, stored_fields
+    from app.bootstrap.rules_check import misspelt_faults
     from app.configfile import keys
 
     settings = read_settings()
@@ -27,7 +27,7 @@ def check() -> None:
         click.echo(f"missing   {words}")
     for words in degraded:
         click.echo(f"degraded  {words}")
-    misspelt = misspelt_faults(settings, stored_fields(settings))
+    misspelt = misspelt_faults(settings)
     for fault in misspelt:
         click.echo(f"misspelt  {fault}")
     if words := keys.exposed(settings.config_path):

@@ -150,11 +150,11 @@ def _confirm_words(settings: Settings, rulebook: Rulebook, silence: Silence, yes
     """Name what is misspelt; it is silenced all the same if somebody says so."""
     from app.bootstrap.rules_check import stored_fields
     from app.domain.cover import slips
+    from app.domain.trigger import compile_trigger
 
-    own = frozenset(rulebook.severity_map)
-    if not list(slips(silence.match, frozenset(), own)):  # nearly always, and then no alert is read
-        return
-    found = list(slips(silence.match, stored_fields(settings) or frozenset(), own))
+    names_others = compile_trigger(silence.match).foreign_fields  # nearly never, and else no alert is read
+    known = stored_fields(settings) if names_others else None
+    found = list(slips(silence.match, known or frozenset(), frozenset(rulebook.severity_map)))
     for word, meant in found:
         click.echo(f"--match names {word}, which no alert is known to have; did you mean {meant}?", err=True)
     if not found or yes:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.bootstrap.rules import Fixed, Spelling, notes, shadow_of
-from app.bootstrap.rules_check import misspelt_faults, stored_fields
+from app.bootstrap.rules_check import misspelt_faults
 from app.domain.alert import Alert
 from app.domain.names import AlertId, Side
 from app.domain.rulebook import Rule, RuleAction, Rulebook
@@ -70,16 +70,16 @@ def test_a_misspelt_word_is_wrong_and_named_with_what_may_be_meant(tmp_path: Pat
     file = tmp_path / "bridge.yaml"
     file.write_text("rules:\n  - {name: r, trigger: 'confidnce < 0.5', action: {type: suppress}}\n", "utf-8")
     settings = Settings.from_env({"BRIDGE_CONFIG": str(file), "BRIDGE_DATA_DIR": str(tmp_path / "data")})
-    words = [str(fault) for fault in misspelt_faults(settings, stored_fields(settings))]
+    words = [str(fault) for fault in misspelt_faults(settings)]
     (finding,) = rules(None, "", (), (), START, words)
     assert ("rule_misspelt", State.WRONG) == (finding.code, finding.state)
     assert "rules[0].trigger, line 2" in finding.words
     assert "did you mean confidence?" in finding.words
     assert f"`{finding.code}`" in DOCS
     file.write_text("rules: 7\n", "utf-8")
-    assert () == misspelt_faults(settings, None), "a broken file is told of elsewhere"
+    assert () == misspelt_faults(settings), "a broken file is told of elsewhere"
     file.unlink()
-    assert () == misspelt_faults(settings, None)
+    assert () == misspelt_faults(settings)
 
 
 def test_readyz_notes_a_misspelt_word_until_an_alert_has_it(tmp_path: Path):
