@@ -296,7 +296,7 @@ class Deliver:
     def _tell(self, result: Result, side: Side, effect: Effect, since: datetime, now: datetime) -> None:
         target = self.settle.target(result.link, side)
         reason = result.reason.partition(":")[0]
-        page = result.dead and isinstance(effect, OpenIncident)
+        page = result.dead and _pages(effect)
         self.meter.called(target, reason or result.outcome)
         if result.dead:
             self.meter.parked("page" if page else "effect", reason)
@@ -319,6 +319,11 @@ class Deliver:
             **({"reason": result.reason, "again_after": result.again_after} if result.reason else {}),
             **_said(result),
         )
+
+
+def _pages(effect: Effect) -> bool:
+    """Whether somebody is paged by it: also by an incident that is opened again, or handed back."""
+    return isinstance(effect, OpenIncident) or (isinstance(effect, SetIncident) and effect.status is Status.OPEN)
 
 
 def _said(result: Result) -> dict[str, str]:

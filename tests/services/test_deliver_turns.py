@@ -239,3 +239,18 @@ def test_a_page_that_is_finally_refused_is_as_loud_as_it_gets_and_counted(rig: N
     with rig.database.read() as tx:
         story = StoredRecords().timeline(tx, rig.link().alert.alert_id, Page(100))
     assert ["Nobody is on call"] == [line["facts"]["said"] for line in story if "said" in line["facts"]]
+
+
+def test_an_incident_that_is_not_opened_again_is_a_page_that_was_refused(rig: NotingRig) -> None:
+    parked: list[tuple[str, str]] = []
+    rig.deliver.meter.parked = lambda kind, reason: parked.append((kind, reason))  # type: ignore[method-assign]
+    opened(rig)
+    rig.alert(AlertVerb.RESOLVED)
+    rig.run()
+    rig.clock.move(10)
+    rig.fail("set_status", Refused("bad_status", 400, 1003, "Not now"))
+    rig.alert(AlertVerb.REOPENED)
+    with structlog.testing.capture_logs() as told:
+        rig.run()
+    assert [("page", "bad_status")] == parked
+    assert ["Not now"] == [line["said"] for line in told if line["event"] == "page.refused"]
