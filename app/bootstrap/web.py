@@ -67,10 +67,6 @@ def build_web(settings: Settings) -> WebBridge:
         about_rules = (*notes_about_rules(rulebook.current(), shadow, now), *spelling.notes(now))
         return (*settings.degraded(rulebook.current()), *refused, *about_rules)
 
-    def close() -> None:
-        tally.write_down()
-        inbox.close()
-
     alerts = receive_alert(verify, settings.truthvouch.webhook_secrets, inbox, ring, meter)
     events = receive_incident_event(pagerduty_inbound.verify, settings.pagerduty.webhook_secrets, inbox, ring, meter)
     return WebBridge(
@@ -80,5 +76,5 @@ def build_web(settings: Settings) -> WebBridge:
         lambda: metrics.text(vitals),
         Operate(inbox, ring, post, database, records, own_mail.of_wish, PATIENCE_SECONDS, "api"),
         Overview(database, records, lambda: bool(settings.pagerduty.api_key)),
-        close,
+        inbox.close,
     )

@@ -98,7 +98,10 @@ class RefusedTally:
             self._count(side, RefusedDeliveries(1, reason, at, at))
             start, self._is_due = not self._is_due, True
         if start:
-            self._in_a_while(self.write_down)
+            try:
+                self._in_a_while(self.write_down)
+            except RuntimeError:  # no thread can be started now: the next one tries again
+                self._is_due = False
 
     def write_down(self) -> None:
         """Write what was counted since the last time."""

@@ -148,6 +148,21 @@ def test_only_what_was_not_signed_rightly_counts_as_refused(doors: Doors):
     assert [] == refused.due
 
 
+def test_a_count_that_cannot_be_put_off_refuses_nothing_and_is_not_lost(doors: Doors, clock: FakeClock):
+    refused, began = Refused(), clock()
+    ways = [refused.due.append, out_of_threads]
+    tally = RefusedTally(refused.write, lambda act: ways.pop()(act))
+    receive = replace(doors.receive_alert, remember=tally)
+    for _ in range(2):
+        assert Outcome.REFUSED is receive(Arrival({}, BODY)).outcome
+    refused.due.pop()()
+    assert [(Side.TRUTHVOUCH, RefusedDeliveries(2, "signature_missing", began, began))] == refused.written
+
+
+def out_of_threads(_act: Callable[[], None]) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def test_refused_deliveries_are_kept_until_the_store_takes_them(doors: Doors, clock: FakeClock):
     refused, began = Refused(), clock()
     receive = replace(doors.receive_alert, remember=refused.tally)
