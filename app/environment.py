@@ -7,6 +7,7 @@ our prefixes that is not on it is a fault. docs/configuration.md describes each 
 import ipaddress
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,7 +25,9 @@ SECRETS = (
     "PAGERDUTY_INTEGRATION_KEY",
     "PAGERDUTY_WEBHOOK_SECRETS",
 )
-"""Each may also come as ``NAME_FILE``, the path of a file that holds it. Their values are never quoted."""
+"""Each may also come as ``NAME_FILE``, the path of a file that holds it. No message quotes their values."""
+SENT_IN_HEADERS = frozenset({"TRUTHVOUCH_API_KEY", "PAGERDUTY_API_KEY", "PAGERDUTY_FROM_EMAIL"})
+"""What goes out in a header of each call, so one that no header can carry is no key of anybody's."""
 VARIABLES = (
     *SECRETS,
     "PORT",
@@ -51,14 +54,14 @@ SERVICE_KEY = "PAGERDUTY_INTEGRATION_KEY_"
 """Followed by a service id: the integration key of that service."""
 
 _SERVICE_KEY = re.compile(rf"{SERVICE_KEY}(?P<service>[A-Za-z0-9]+)(?P<file>_FILE)?")
-E_MAIL = re.compile(r"[^\s@]+@[^\s@]+")
+_E_MAIL = re.compile(r"[^\s@]+@[^\s@]+")
 _MAX_SECRET_BYTES = 64 * 1024
 
 
 def read_secret_file(path: str) -> str:
-    """A file's text without its trailing newline. Raises ``OSError``, or ``ValueError`` where it is no text."""
+    """A file's text. Raises ``OSError``, or ``ValueError`` where it is no text."""
     with Path(path).open("rb") as file:
-        return file.read(_MAX_SECRET_BYTES).decode("utf-8-sig").rstrip("\r\n")
+        return file.read(_MAX_SECRET_BYTES).decode("utf-8-sig")
 
 
 PARENT_FD = "BRIDGE_PARENT_FD"
@@ -86,13 +89,17 @@ class Environment:
                 self._fault(name, "unknown variable", meant(name.upper(), known))
 
     def given(self, name: str) -> str | None:
-        """The value as it is; None where it is unset or empty."""
+        """The value without blanks around it; None where it is unset or empty. One in quotes is a fault."""
         if name not in VARIABLES:
             raise KeyError(name)
-        return self._variables.get(name) or None
+        value = self._variables.get(name, "").strip()
+        if unquoted(value) != value:
+            self._fault(name, f"is {told(value)}, with the quotes", "take them off: `docker run --env-file` keeps them")
+            return None
+        return value or None
 
     def text(self, name: str, default: str) -> str:
-        return (self.given(name) or "").strip() or default
+        return self.given(name) or default
 
     def optional(self, name: str) -> str | None:
         return self.text(name, "") or None
@@ -142,8 +149,8 @@ class Environment:
 
     def e_mail(self, name: str) -> str | None:
         value = self.optional(name)
-        if value is not None and not E_MAIL.fullmatch(value):
-            self._fault(name, f"is {told(value)}", "must be an e-mail address of a user of the PagerDuty account")
+        if value is not None and (problem := e_mail_problem(value)):
+            self._fault(name, problem, E_MAIL_REMEDY)
         return value
 
     def addresses(self, name: str) -> tuple[str, ...]:
@@ -181,17 +188,32 @@ class Environment:
         return f"postgresql://{rest}" if scheme == "postgres" else value
 
     def secret(self, name: str) -> str | None:
-        """A secret as it is, from its variable or from the file ``NAME_FILE`` names. Never refused for its shape."""
-        if name not in SECRETS and not _SERVICE_KEY.fullmatch(name):
-            raise KeyError(name)
-        value, path = self._variables.get(name) or None, self._variables.get(f"{name}_FILE") or None
-        if value is not None and path is not None:
-            self._fault(name, f"is set, and {name}_FILE too", "set one of them")
-        return value if path is None else self._file(f"{name}_FILE", path)
+        """A secret, from its variable or from the file ``NAME_FILE`` names, without blanks and line breaks around it.
+
+        Its length and its letters are its maker's business; only what can never be sent or compared is a fault.
+        """
+        value = self._secret(name)
+        return None if value is None or self._is_faulty(name, value) else value
 
     def secrets(self, name: str) -> tuple[str, ...]:
-        """A comma list of secrets, newest first."""
-        return _listed((self.secret(name) or "").replace("\n", ","))
+        """A list of secrets, newest first, with commas or line breaks between them."""
+        listed = _listed(re.sub(r"[\r\n]+", ",", self._secret(name) or ""))
+        return tuple(value for value in listed if not self._is_faulty(name, value))
+
+    def _secret(self, name: str) -> str | None:
+        if name not in SECRETS and not _SERVICE_KEY.fullmatch(name):
+            raise KeyError(name)
+        value, path = self._variables.get(name, "").strip(), self._variables.get(f"{name}_FILE", "").strip()
+        if value and path:
+            self._fault(name, f"is set, and {name}_FILE too", "set one of them")
+        return self._file(f"{name}_FILE", path) if path else unquoted(value) or None
+
+    def _is_faulty(self, name: str, value: str) -> bool:
+        problem = secret_problem(value, in_header=name in SENT_IN_HEADERS)
+        if problem:
+            where = name if name in self._variables else f"{name}_FILE"
+            self._fault(where, problem, "copy it anew, by itself")
+        return bool(problem)
 
     def service_keys(self) -> dict[str, str]:
         """The integration keys of services by service id."""
@@ -207,7 +229,7 @@ class Environment:
 
     def _file(self, name: str, path: str) -> str | None:
         try:
-            return self._read_file(path) or None
+            return self._read_file(path).strip() or None
         except OSError as fault:
             self._fault(name, f"{_file_named(path)} cannot be read: {fault.strerror}")
         except ValueError:
@@ -227,6 +249,36 @@ def _file_named(path: str) -> str:
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(entry for part in text.split(",") if (entry := part.strip()))
+
+
+def unquoted(value: str) -> str:
+    """A value without the quotes around it: shells, systemd and compose take them off, ``docker run --env-file`` does
+    not, and nobody makes keys that begin and end with one."""
+    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    return value[1:-1].strip() if is_quoted else value
+
+
+def secret_problem(value: str, in_header: bool = False) -> str:
+    """Why a secret can never prove anything; empty where it can. Never quotes it."""
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        return "has a line break or another control character in it"
+    if in_header and not _is_latin(value):
+        return "has a character in it that no HTTP header can carry"
+    return ""
+
+
+E_MAIL_REMEDY = "must be the e-mail address of a user of the PagerDuty account"
+
+
+def e_mail_problem(value: str) -> str:
+    """Why a text cannot be the ``From`` of a call to PagerDuty; empty where it can."""
+    if not _E_MAIL.fullmatch(value) or unquoted(value) != value:
+        return f"is {told(value)}"
+    return f"{problem}: {told(value)}" if (problem := secret_problem(value, in_header=True)) else ""
+
+
+def _is_latin(value: str) -> bool:
+    return all(ord(character) < 256 for character in value)
 
 
 def url_problem(url: str) -> str:

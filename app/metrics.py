@@ -60,10 +60,12 @@ class PrometheusMeter:
         self._matched = counter("bridge_secret_matched", "Deliveries, by secret (0 = newest)", "source", "secret")
         self._dropped = counter("bridge_words_dropped", "Words that move nothing, by reason", "source", "reason")
         self._parked = counter("bridge_parked", "Dead letters written, by reason", "kind", "reason")
+        self._pages = counter("bridge_pages_refused", "Pages and escalations that finally did not go out: alarm on it")
         self._calls = counter("bridge_partner_calls", "Calls to partners by how they ended", "target", "outcome")
         self._drifted = counter("bridge_drift_found", "What reconciliation found, by outcome", "side", "outcome")
         self._resubmitted = counter("bridge_lanes_resubmitted", "Deliveries owed that nobody would have made", "side")
         self._escalated = counter("bridge_escalations", "Escalation levels that had their turn", "outcome")
+        self._operators = counter("bridge_operator_refused", "Requests of operators that were not let in", "reason")
         self._cut = counter("bridge_connections_cut", "Connections ended by us, by reason", "reason")
         self._shadowed = counter("bridge_shadow_decisions", "What a draft (shadow:) said of alerts", "outcome")
         self._delivery = Histogram(
@@ -76,6 +78,10 @@ class PrometheusMeter:
         for side in Side:
             self._accepted.labels(side)
             self._duplicates.labels(side)
+            for reason in ("missing", "malformed", "mismatch"):
+                self._refused.labels(side, f"signature_{reason}")
+        for reason in ("token_missing", "token_wrong", "too_many_wrong"):
+            self._operators.labels(reason)
 
     def accepted(self, source: Side) -> None:
         self._accepted.labels(source).inc()
@@ -100,6 +106,8 @@ class PrometheusMeter:
 
     def parked(self, kind: str, reason: str) -> None:
         self._parked.labels(kind, reason).inc()
+        if kind in ("page", "escalation"):
+            self._pages.inc()
 
     def drifted(self, side: Side, outcome: str) -> None:
         self._drifted.labels(side, outcome).inc()
@@ -113,6 +121,10 @@ class PrometheusMeter:
     def shadowed(self, outcome: str) -> None:
         """The draft was asked about an alert: ``same``, ``gained``, ``lost``, ``moved``."""
         self._shadowed.labels(outcome).inc()
+
+    def operator_refused(self, reason: str) -> None:
+        """Somebody was not let in: ``token_missing``, ``token_wrong``, ``too_many_wrong``, ``no_admin_token``."""
+        self._operators.labels(reason).inc()
 
     def cut(self, reason: str) -> None:
         """The web server ended a connection: ``too_slow``, ``too_many``, ``stalled``, or a ``Fault`` of what came."""
@@ -195,6 +207,7 @@ def _gauges(pulse: Pulse, now: datetime) -> Iterator["Metric"]:
 
     yield GaugeMetricFamily("bridge_waiting", "Deliveries owed and not yet done", pulse.waiting)
     yield GaugeMetricFamily("bridge_dead_letters", "Dead letters nobody has decided on", pulse.dead)
+    yield GaugeMetricFamily("bridge_dead_pages", "Dead letters that may be a page nobody got", pulse.dead_pages)
     yield GaugeMetricFamily("bridge_holds", "Targets whose credentials are refused", len(pulse.holds))
     yield GaugeMetricFamily("bridge_links_frozen", "Links frozen by a ping-pong", pulse.frozen)
     oldest = (now - pulse.oldest_waiting_at).total_seconds() if pulse.oldest_waiting_at else 0.0

@@ -22,6 +22,11 @@ _TODO: Mapping[tuple[str, str], str] = {
     (PAGERDUTY, "no_service_id"): "Give service_id=, or set PAGERDUTY_SERVICE_ID.",
     (PAGERDUTY, "unauthorized"): "Check the API key and the region (us or eu): truthvouch config pagerduty --test.",
     (PAGERDUTY, "forbidden"): "Use an API key that may change incidents, not a read-only one.",
+    (PAGERDUTY, "redirected"): "Check PAGERDUTY_API_URL and PAGERDUTY_EVENTS_URL: the address only redirects.",
+    (
+        PAGERDUTY,
+        "unsendable",
+    ): "Check the API key, the e-mail and the addresses: one of them cannot be sent.",
     (PAGERDUTY, "from_unknown"): "PAGERDUTY_FROM_EMAIL must be the e-mail address of a user of this account.",
     (PAGERDUTY, "from_malformed"): "PAGERDUTY_FROM_EMAIL must be an e-mail address.",
     (PAGERDUTY, "not_found"): "Check the id: it must be of this account, and the API key must be allowed to see it.",
@@ -35,6 +40,11 @@ _TODO: Mapping[tuple[str, str], str] = {
     (PAGERDUTY, "bad_request"): "Check the integration key (32 characters) and the arguments.",
     (TRUTHVOUCH, "no_api_key"): "Set TRUTHVOUCH_API_KEY or give api_key=.",
     (TRUTHVOUCH, "unauthorized"): "Check TRUTHVOUCH_API_KEY.",
+    (TRUTHVOUCH, "redirected"): "Check TRUTHVOUCH_API_URL: the address only redirects.",
+    (
+        TRUTHVOUCH,
+        "unsendable",
+    ): "Check TRUTHVOUCH_API_KEY and TRUTHVOUCH_API_URL: one of them cannot be sent.",
     (TRUTHVOUCH, "forbidden"): "Use an API key that may change alerts.",
     (TRUTHVOUCH, "resource_not_found"): "Check the alert id.",
     (TRUTHVOUCH, "not_found"): "Check the alert id and TRUTHVOUCH_API_URL.",

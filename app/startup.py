@@ -12,9 +12,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import structlog
+
+if TYPE_CHECKING:
+    from app.domain.rulebook import Rulebook
+    from app.settings import Settings
 
 WRONG_USE = 2
 
@@ -77,6 +81,20 @@ _LISTEN_PROBLEMS: Mapping[int, str] = {
 }
 
 
+def remark(settings: "Settings", rulebook: "Rulebook") -> None:
+    """Log what will not work though the bridge starts: a credential that is not set, a part that is off, a rule that
+    asks for a misspelt word."""
+    from app.domain.cover import misspelt
+
+    log = structlog.get_logger()
+    for message in settings.missing(rulebook):
+        log.error("setting.missing", message=message)
+    for message in settings.degraded(rulebook):
+        log.warning("setting.works_in_part", message=message)
+    for slip in misspelt(rulebook):
+        log.warning("rule.misspelt", message=str(slip))
+
+
 def prepare(command: list[str]) -> None:
     """Run this preparation to its end. Raises ``Refused`` with what it said on standard error if it failed.
 
@@ -101,7 +119,7 @@ def main() -> None:
     if words := faults(os.environ):
         sys.stderr.write(words + "\n")
         sys.exit(WRONG_USE)
-    from app import logs
+    from app import configfile, logs
     from app.bootstrap import SchemaTooNew, migrate_stores
     from app.ports import StoreUnavailable
     from app.settings import Settings
@@ -110,6 +128,7 @@ def main() -> None:
     # What is waited for is logged at once; standard error is for the reason of a refusal, and is kept until the end.
     logs.configure(settings.log_format, settings.log_level, sys.stdout)
     sys.excepthook = sys.__excepthook__
+    remark(settings, settings.over(configfile.load(settings.config_path)))
     try:
         migrate_stores(settings)
     except SchemaTooNew as refusal:

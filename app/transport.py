@@ -24,6 +24,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationValueError, ReadTimeoutError
 
 from app.domain.answer import Answer, Failure
+from app.domain.outcome import UNSENDABLE
 from app.domain.payload import encode
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def _leave_headers_alone(request: requests.PreparedRequest) -> requests.Prepared
 
 def _failure(error: Exception, writes: bool) -> Failure:
     if _unwritable(error):
-        return Failure("unsendable", hopeless=True)
+        return Failure(UNSENDABLE, hopeless=True)
     for kind, reason in _NEVER_SENT.items():
         if isinstance(error, kind):
             return Failure(reason)

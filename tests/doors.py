@@ -50,6 +50,10 @@ class FakeInbox:
         key = (delivery.source, delivery.delivery_id)
         return self.deliveries.setdefault(key, delivery) is delivery
 
+    def newest_of(self, source: Source, series: str) -> tuple[int, str] | None:
+        numbered = [(number, key[1]) for number, key in enumerate(self.deliveries) if key[0] == source]
+        return max((one for one in numbered if one[1].startswith(series)), default=None)
+
     def check_writable(self) -> None:
         self.writes += 1
         if self.broken:

@@ -26,7 +26,7 @@ from app.store.allowance import HourlyAllowance
 from app.store.arrivals import CursorArrivals, MarkedArrivals
 from app.store.database import Database, open_bridge, open_inbox
 from app.store.escalations import StoredClimbs
-from app.store.letters import StoredLetters
+from app.store.letters import StoredLetters, newest_page
 from app.store.links import StoredLinks
 from app.store.marks import StoredMarks
 from app.store.open_links import StoredOpenLinks
@@ -141,6 +141,12 @@ class Rig:
     def run(self) -> list[str]:
         """Deliver everything that is owed."""
         return self.engine.run(self.deliver)
+
+    def letter(self) -> tuple[str, str] | None:
+        """The newest dead letter that may be a page: its reason, and the partner's own words."""
+        with self.database.read() as tx:
+            found = newest_page(tx)
+        return None if found is None else (found.reason, found.detail)
 
     def link(self, alert_id: str = "a1") -> Link:
         with self.database.begin() as tx:

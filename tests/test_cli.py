@@ -115,7 +115,8 @@ def test_dead_letters_are_listed_in_columns(shell: Shell):
     assert ["ID", "AT", "KIND", "SIDE", "REASON", "ATTEMPTS", "ABOUT"] == head.split()
     at = head.index("REASON")
     reasons = [row[at : head.index("ATTEMPTS")].strip() for row in rows]
-    assert ["bad_request (SetIncident acknowledged)", "unknown_0"] == reasons
+    assert ["bad_request (SetIncident acknowledged): Invalid Input Provided", "unknown_0"] == reasons
+    assert ["Invalid Input Provided", ""] == [row["detail"] for row in shell.json("dead-letters", "list")]
     assert ["effect", "event"] == [row["kind"] for row in shell.json("dead-letters", "list")]
 
 

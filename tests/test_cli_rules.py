@@ -159,12 +159,57 @@ def test_every_fault_is_named_at_once_with_its_line(shell: Shell):
     assert [
         (3, "rules[1].trigger", "never matches: the rule 'one' before it takes every alert it asks for"),
         (4, "rules[2].trigger", "the trigger ends too early (at character 11)"),
-        (5, "rules[3].trigger", "names scan_mss, a field that no stored alert has ever had"),
+        (5, "rules[3].trigger", "names scan_mss, a field no alert is known to have"),
         (6, "rules[4].action.type", "is 'supress'"),
         (7, "shadow", "the draft nowhere.yaml is not asked: the file is missing or empty"),
     ] == [(fault["line"], fault["path"], fault["problem"]) for fault in told["faults"]]
     result = shell.run("rules", "check")
     assert (1, "5 faults") == (result.exit_code, result.stdout.splitlines()[-1][:8])
+
+
+def test_what_nearly_is_a_known_word_is_told_without_any_alert_and_the_rest_is_not_checked_twice(shell: Shell):
+    shell.config.write_text(
+        "severity_map: {critcal: high}\n"
+        "rules:\n  - {name: a, trigger: 'confidnce < 0.5 and flux > 5', action: {type: suppress}}\n"
+    )
+    near = [(1, "severity_map", "did you mean critical?"), (3, "rules[0].trigger", "did you mean confidence?")]
+    told = shell.json("rules", "check", code=1)["faults"]
+    assert near == [(fault["line"], fault["path"], fault["remedy"]) for fault in told]
+    shell.with_alerts()
+    told = shell.json("rules", "check", code=1)["faults"]
+    assert [*near, (3, "rules[0].trigger", "see how it is spelt")] == [
+        (fault["line"], fault["path"], fault["remedy"]) for fault in told
+    ]
+
+
+def test_the_check_of_the_configuration_names_what_is_misspelt(shell: Shell):
+    keys = dict.fromkeys(("TRUTHVOUCH_API_KEY", "PAGERDUTY_API_KEY", "PAGERDUTY_SERVICE_ID"), "k")
+    keys |= dict.fromkeys(("TRUTHVOUCH_WEBHOOK_SECRETS", "PAGERDUTY_WEBHOOK_SECRETS"), "s")
+    keys |= {"PAGERDUTY_FROM_EMAIL": "bridge@example.com"}
+    assert 0 == shell.run("config", "check", **keys).exit_code
+    shell.config.write_text("rules:\n  - {name: a, trigger: 'scan_mss > 5', action: {type: suppress}}\n")
+    assert 0 == shell.run("config", "check", **keys).exit_code
+    shell.with_alerts()
+    result = shell.run("config", "check", **keys)
+    assert 1 == result.exit_code
+    said = (
+        "misspelt  rules[0].trigger, line 2: names scan_mss, a field no alert is known to have; did you mean scan_ms?"
+    )
+    assert said in result.output.splitlines()
+
+
+def test_a_silence_with_a_misspelt_word_is_named_and_kept_only_if_somebody_says_so(shell: Shell):
+    add = ("silences", "add", "--match", 'modle == "x"', "--for", "1h", "--reason", "drill")
+    before = shell.config.read_text()
+    asked = shell.run(*add, stdin="n\n")
+    assert 1 == asked.exit_code
+    assert "did you mean model?" in asked.stderr
+    refused = shell.run(*add, "--json")
+    assert (2, before) == (refused.exit_code, shell.config.read_text())
+    kept = shell.run(*add, "--yes")
+    assert 0 == kept.exit_code
+    assert "did you mean model?" in kept.stderr
+    assert "modle" in shell.config.read_text()
 
 
 def test_without_alerts_no_field_is_called_unknown(shell: Shell):

@@ -538,6 +538,9 @@ def test_an_escalation_without_levels_is_refused_and_the_one_in_force_stays(
         ("trigger", lambda handler: handler.configure_rule("R", "confidence <", RULE)),
         ("urgency", lambda handler: handler.configure_rule("R", "true", RULE | {"urgency": "medium"})),
         ("severity_map", lambda handler: handler.configure_severity_map({"high": "loud"})),
+        ("did you mean confidence", lambda handler: handler.configure_rule("R", "confidnce < 0.5", RULE)),
+        ("did you mean critical", lambda handler: handler.configure_rule("R", "severity == critcal", RULE)),
+        ("did you mean critical", lambda handler: handler.configure_severity_map({"critcal": "high"})),
         ("levels", lambda handler: handler.configure_escalation("P1", [{"level": 2, "timeout_minutes": 1}])),
     ],
 )
@@ -548,6 +551,14 @@ def test_what_the_file_could_not_say_is_refused_and_not_written(
         wrong(handler)
     assert isinstance(caught.value, BridgeError)
     assert not Path(environment["BRIDGE_CONFIG"]).exists()
+
+
+def test_words_of_ones_own_that_are_nearly_known_ones_can_be_insisted_on(handler: PagerDutyHandler):
+    told = handler.configure_rule("R", "confidnce < 0.5", RULE, check_words=False)
+    assert "confidnce < 0.5" == told["rule"]["trigger"]
+    told = handler.configure_severity_map({"critcal": "high"}, check_words=False)
+    assert "high" == told["severity_map"]["critcal"]
+    handler.configure_rule("Own severity", "severity == critcal", RULE)
 
 
 # ------------------------------------------------------------------------------------------------ beside a bridge

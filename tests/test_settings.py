@@ -1,11 +1,13 @@
 """The environment: everything it can say, every fault at once, and no secret in sight."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from app.configfile import load
 from app.domain.names import Via
 from app.domain.rulebook import Rulebook
 from app.environment import SECRETS, VARIABLES
@@ -192,10 +194,111 @@ def test_a_variable_and_its_file_together_are_a_fault(tmp_path: Path):
     assert {"PAGERDUTY_API_KEY": "is set, and PAGERDUTY_API_KEY_FILE too; set one of them"} == told
 
 
-@pytest.mark.parametrize("secret", ["x", " ", "x" * 10_000, "tv-wrong-prefix", "p@ss word", "🔑"])
+@pytest.mark.parametrize("secret", ["x", "x" * 10_000, "tv-wrong-prefix", "p@ss word", '"', "it's", "é"])
 def test_no_secret_is_refused_for_its_shape_or_length(secret: str):
     settings = Settings.from_env({"PAGERDUTY_API_KEY": secret, "BRIDGE_ADMIN_TOKEN": secret})
     assert (secret, secret) == (settings.pagerduty.api_key, settings.admin_token)
+
+
+SERVICE_KEY_P2 = "PAGERDUTY_INTEGRATION_KEY_P2"
+AROUND = ["k\n", "k\r\n", " k", "\tk \n", '"k"', "'k'", '"k"\n', '" k "']
+
+
+def secrets_of(settings: Settings) -> set[str | None]:
+    """Every secret of these settings."""
+    truthvouch, pagerduty = settings.truthvouch, settings.pagerduty
+    listed = (*truthvouch.webhook_secrets, *pagerduty.webhook_secrets, *pagerduty.service_keys.values())
+    return {settings.admin_token, settings.secret_key, truthvouch.api_key, pagerduty.api_key,
+            pagerduty.integration_key, *listed}  # fmt: skip
+
+
+@pytest.mark.parametrize("secret", AROUND)
+def test_blanks_line_breaks_and_quotes_around_a_secret_are_none_of_it(secret: str):
+    names = {*SECRETS, SERVICE_KEY_P2} - {"DATABASE_URL"}
+    assert {"k"} == secrets_of(Settings.from_env(dict.fromkeys(names, secret)))
+    address = Settings.from_env({"DATABASE_URL": secret.replace("k", "postgresql://u@h/d")})
+    assert "postgresql://u@h/d" == address.database_url
+
+
+@pytest.mark.parametrize("secret", ["k\n", "\ufeffk\r\n", " k "])
+def test_blanks_and_line_breaks_around_a_secret_in_a_file_are_none_of_it(tmp_path: Path, secret: str):
+    path = tmp_path / "secret"
+    path.write_bytes(secret.encode())
+    names = {*SECRETS, SERVICE_KEY_P2} - {"DATABASE_URL"}
+    assert {"k"} == secrets_of(Settings.from_env({f"{name}_FILE": str(path) for name in names}))
+
+
+def test_a_blank_secret_is_none(tmp_path: Path):
+    file = tmp_path / "bridge.yaml"
+    file.write_text("pagerduty: {api_key: k, webhook_secrets: [s]}\n", "utf-8")
+    blank = {"PAGERDUTY_API_KEY": " \n", "PAGERDUTY_WEBHOOK_SECRETS": "", "BRIDGE_CONFIG": str(file)}
+    settings = Settings.from_env(blank)
+    assert ("k", ("s",)) == (settings.pagerduty.api_key, settings.pagerduty.webhook_secrets)
+    assert {"pagerduty.api_key", "pagerduty.webhook_secrets"} == settings.in_file
+
+
+def test_line_breaks_part_the_secrets_of_a_list():
+    told = Settings.from_env({"PAGERDUTY_WEBHOOK_SECRETS": "new\r\nold\n\nolder, oldest\n"})
+    assert ("new", "old", "older", "oldest") == told.pagerduty.webhook_secrets
+
+
+@pytest.mark.parametrize("name", [*SECRETS, SERVICE_KEY_P2])
+@pytest.mark.parametrize("secret", ["hu\0sh", "hu\x7fsh", "hu\tsh"])
+def test_a_control_character_inside_a_secret_is_a_fault_that_names_the_variable(name: str, secret: str):
+    told = faults({name: secret if name != "DATABASE_URL" else f"postgresql://{secret}"})
+    assert [name] == list(told)
+    assert "control character" in told[name]
+    assert "hu" not in told[name]
+
+
+@pytest.mark.parametrize("name", ["TRUTHVOUCH_API_KEY", "PAGERDUTY_API_KEY", "PAGERDUTY_FROM_EMAIL"])
+def test_what_no_header_can_carry_is_a_fault_where_it_would_be_sent_in_one(name: str):
+    told = faults({name: "me@example.com\u200b"})
+    assert [name] == list(told)
+    assert "no HTTP header can carry" in told[name]
+    assert ("me@example" in told[name]) is (name == "PAGERDUTY_FROM_EMAIL")
+    assert "🔑" == Settings.from_env({"BRIDGE_ADMIN_TOKEN": "🔑"}).admin_token
+
+
+@pytest.mark.parametrize("email", ["ü\u0100@example.com", "a\x01b@example.com", "'me@example.com'", "me", "@", "a b@c"])
+def test_an_address_that_cannot_be_sent_is_a_fault_in_either_place(tmp_path: Path, email: str):
+    assert ["PAGERDUTY_FROM_EMAIL"] == list(faults({"PAGERDUTY_FROM_EMAIL": email}))
+    file = tmp_path / "bridge.yaml"
+    file.write_text(json.dumps({"pagerduty": {"from_email": email}}), "utf-8")
+    with pytest.raises(ConfigFault, match="from_email"):
+        load(file)
+    assert "dané@example.com" == Settings.from_env({"PAGERDUTY_FROM_EMAIL": "dané@example.com"}).pagerduty.from_email
+
+
+@pytest.mark.parametrize(
+    "name", ["PORT", "BRIDGE_DATA_DIR", "BRIDGE_CONFIG", "PAGERDUTY_SERVICE_ID", "LOG_LEVEL", "PAGERDUTY_API_URL"]
+)
+def test_quotes_around_anything_else_are_a_fault_that_says_where_they_come_from(name: str):
+    told = faults({name: '"8080"'})
+    assert [name] == list(told)
+    assert "--env-file" in told[name]
+
+
+@pytest.mark.parametrize("place", ["pagerduty.api_key", "pagerduty.integration_key", "truthvouch.api_key"])
+def test_a_key_in_the_file_is_read_like_one_in_the_environment(tmp_path: Path, place: str):
+    file, (section, key) = tmp_path / "bridge.yaml", place.split(".")
+    file.write_text(json.dumps({section: {key: " k\n"}}), "utf-8")
+    settings = Settings.from_env({"BRIDGE_CONFIG": str(file)})
+    assert {"k", None} == secrets_of(settings)
+    file.write_text(json.dumps({section: {key: "hu\nsh"}}), "utf-8")
+    with pytest.raises(ConfigFault, match=place) as refused:
+        load(file)
+    assert "hu" not in str(refused.value)
+
+
+def test_webhook_secrets_in_the_file_are_read_like_those_in_the_environment(tmp_path: Path):
+    file = tmp_path / "bridge.yaml"
+    file.write_text(json.dumps({"pagerduty": {"webhook_secrets": ["new\n", " old"]}}), "utf-8")
+    assert ("new", "old") == Settings.from_env({"BRIDGE_CONFIG": str(file)}).pagerduty.webhook_secrets
+    file.write_text(json.dumps({"pagerduty": {"webhook_secrets": ["hu\nsh", " "]}}), "utf-8")
+    with pytest.raises(ConfigFault, match="control character") as refused:
+        load(file)
+    assert 2 == len(refused.value.faults)
 
 
 MALFORMED = {

@@ -1,5 +1,6 @@
 """Nothing starts on a broken configuration, and everything wrong with it is said at once."""
 
+import json
 import os
 import socket
 import subprocess
@@ -40,6 +41,38 @@ def test_a_fault_ends_it_with_status_2_and_no_stack(tmp_path: Path):
 def test_without_faults_the_stores_are_prepared(tmp_path: Path):
     assert 0 == run(tmp_path).returncode
     assert (tmp_path / "data" / "inbox.db").exists()
+
+
+def remarks(output: str) -> list[tuple[str, str, str]]:
+    """Level, event and the first word of what a start said about the settings."""
+    lines = [json.loads(line) for line in output.splitlines()]
+    return [(line["level"], line["event"], line["message"].partition(":")[0]) for line in lines if "message" in line]
+
+
+def test_a_start_says_once_and_loudly_which_credentials_are_missing(tmp_path: Path):
+    said = remarks(run(tmp_path, LOG_FORMAT="json", PAGERDUTY_API_KEY="k", TRUTHVOUCH_API_KEY="k").stdout)
+    expected = ["TRUTHVOUCH_WEBHOOK_SECRETS", "PAGERDUTY_WEBHOOK_SECRETS", "PAGERDUTY_FROM_EMAIL"]
+    expected += ["PAGERDUTY_SERVICE_ID (or pagerduty.service_id in bridge.yaml)"]
+    assert [("error", "setting.missing", name) for name in expected] == said
+
+
+def test_a_start_says_what_works_only_in_part_and_knows_the_file(tmp_path: Path):
+    file = tmp_path / "bridge.yaml"
+    file.write_text("pagerduty: {webhook_secrets: [s], integration_key: k}\n", "utf-8")
+    said = remarks(
+        run(
+            tmp_path, LOG_FORMAT="json", BRIDGE_CONFIG=str(file), TRUTHVOUCH_API_KEY="k", TRUTHVOUCH_WEBHOOK_SECRETS="s"
+        ).stdout
+    )
+    assert [("warning", "setting.works_in_part")] == [remark[:2] for remark in said]
+
+
+def test_a_start_names_a_rule_that_asks_for_a_misspelt_word(tmp_path: Path):
+    file = tmp_path / "bridge.yaml"
+    file.write_text("rules:\n  - {name: r, trigger: 'confidnce < 0.5', action: {type: suppress}}\n", "utf-8")
+    lines = [json.loads(line) for line in run(tmp_path, LOG_FORMAT="json", BRIDGE_CONFIG=str(file)).stdout.splitlines()]
+    said = [line["message"] for line in lines if line["event"] == "rule.misspelt"]
+    assert ["rules: 'r' names confidnce, a field no alert is known to have; did you mean confidence?"] == said
 
 
 @pytest.mark.parametrize("first", [metrics.prepare, metrics.join])

@@ -2,21 +2,22 @@
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
-from app.bootstrap.doctor import account_of, api_key_of, people_looks
-from app.bootstrap.subscriptions import rest, service_ids, wanted, watch_over
+from app.bootstrap.doctor import account_of, api_key_of, people_looks, ping_of
+from app.bootstrap.subscriptions import rest, service_ids, watch_over
 from app.domain.rulebook import Rulebook
-from app.domain.subscription import is_ours
 from app.pagerduty.events_api import EventsApi
+from app.ports import StoreUnavailable
 from app.services import connection_ping, connection_test
 from app.services import doctor_partners as partner_checks
-from app.services.doctor import Finding, Look, examine_each
+from app.services.doctor import Finding, Look, examine_each, vital_signs
 from app.services.doctor_places import place
-from app.services.subscriptions import WatchSubscriptions
+from app.services.health import Report, deliveries
 from app.settings import Settings
 from app.store.checkup import Checkup
 from app.transport import Transport
@@ -41,10 +42,14 @@ def connection_test_of(
     watch = watch_over(settings, lambda: rulebook, stores.database, transport)
     looks: Mapping[str, Look] = {
         **_account_looks(settings, rulebook, transport),
+        partner_checks.SUBSCRIPTION: partner_checks.subscription(
+            watch.look if settings.pagerduty.api_key else None, lambda: None
+        ),
+        # Before the test's own incident: its webhooks may be those that make PagerDuty switch the subscription off.
+        connection_ping.CHECK: ping_of(settings, rulebook, watch, stores, pause),
         connection_test.CHECK: _test_event(settings, transport, pause),
-        partner_checks.SUBSCRIPTION: partner_checks.subscription(watch.look if settings.pagerduty.api_key else None),
-        connection_ping.CHECK: _ping(settings, rulebook, watch, stores, pause),
         "truthvouch_key": _truthvouch_key(settings, rulebook, transport),
+        "deliveries": partial(_deliveries, stores),
     }
     try:
         yield ConnectionTest(partial(examine_each, looks))
@@ -57,7 +62,10 @@ def _account_looks(settings: Settings, rulebook: Rulebook, transport: Transport)
     account = account_of(settings, transport)
     return {
         "pagerduty_key": partner_checks.key(
-            "PagerDuty", api_key_of(settings), account.accepts_key if account else None
+            "PagerDuty",
+            api_key_of(settings),
+            account.accepts_key if account else None,
+            settings.pagerduty.api_url,
         ),
         partner_checks.SERVICE: partner_checks.services(
             service_ids(settings, rulebook), settings.via(rulebook), account.service if account else None
@@ -78,25 +86,18 @@ def _test_event(settings: Settings, transport: Transport, pause: Callable[[float
     return connection_test.TestEvent(draft, events, incidents, pause, integration_key, api_key_of(settings))
 
 
-def _ping(
-    settings: Settings,
-    rulebook: Rulebook,
-    watch: WatchSubscriptions,
-    stores: Checkup,
-    pause: Callable[[float], None],
-) -> Look:
-    want = wanted(settings, rulebook)
-    return connection_ping.ping(
-        watch.subscriptions if settings.pagerduty.api_key else None,
-        lambda: [one for one in watch.listed() if is_ours(one, want)],
-        settings.public_url,
-        stores,
-        pause,
-    )
+def _deliveries(stores: Checkup) -> Iterable[Finding]:
+    """Whether the webhooks of both sides come and are taken; the ping says where there is no store to ask."""
+    try:
+        stores.check_there()
+    except StoreUnavailable:
+        return ()
+    return tuple(vital_signs(Report(deliveries(stores.vitals.read(), datetime.now(UTC)))))
 
 
 def _truthvouch_key(settings: Settings, rulebook: Rulebook, transport: Transport) -> Look:
     truthvouch = settings.truthvouch
     alerts = AlertsApi(transport, truthvouch.api_url, truthvouch.api_key or "", lambda: rulebook.calls)
     ask = (lambda: alerts.page(1)) if truthvouch.api_key else None
-    return partner_checks.key("TruthVouch", place("truthvouch.api_key", "TRUTHVOUCH_API_KEY", settings.in_file), ask)
+    where = place("truthvouch.api_key", "TRUTHVOUCH_API_KEY", settings.in_file)
+    return partner_checks.key("TruthVouch", where, ask, truthvouch.api_url)

@@ -1,5 +1,6 @@
 """What ``truthvouch doctor`` is made of."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from app.bootstrap.rules import Fixed, shadow_of
+from app.bootstrap.rules_check import misspelt_faults
 from app.bootstrap.subscriptions import rest, service_ids, wanted, watch_over
 from app.configfile.keys import exposed
 from app.domain.names import Side
@@ -14,9 +16,11 @@ from app.domain.outcome import Reply
 from app.domain.rulebook import Rulebook
 from app.domain.silences import expiring
 from app.domain.subscription import Mend, Subscription, Verdict, Wanted, from_text, is_ours, scope_for
+from app.environment import SERVICE_KEY
 from app.pagerduty.account import AccountApi
 from app.pagerduty.subscriptions import CREATED_EVENTS
 from app.ports import Created, StoreUnavailable
+from app.services import connection_ping
 from app.services import doctor as checks
 from app.services import doctor_partners as partner_checks
 from app.services import doctor_people as people_checks
@@ -39,6 +43,8 @@ class Doctor:
     examine: Callable[[], tuple[Finding, ...]]
     repair: Callable[[], Verdict]
     """Mends the subscription and asks for a reconciliation. Raises ``StoreUnavailable`` if that cannot be asked."""
+    ping: Callable[[], tuple[Finding, ...]]
+    """Whether a test event comes back: what was mended is no good while our secret is another one."""
     ours: Callable[[], Sequence[Subscription]]
     """The subscriptions that come here already, as far as they can be read."""
     create: Callable[[], Reply[Created]]
@@ -67,6 +73,7 @@ def doctor(settings: Settings, rulebook: Rulebook, broken: str) -> Iterator[Doct
         yield Doctor(
             partial(examine, looks),
             partial(watch.repair, set(Mend)),
+            partial(examine, {connection_ping.CHECK: ping_of(settings, rulebook, watch, stores, time.sleep)}),
             lambda: [one for one in watch.listed() if is_ours(one, want)],
             lambda: watch.subscriptions.create(want.url or "", CREATED_EVENTS, scope_for(want)),
             want,
@@ -79,7 +86,8 @@ def doctor(settings: Settings, rulebook: Rulebook, broken: str) -> Iterator[Doct
 def _rules(settings: Settings, rulebook: Rulebook) -> Iterable[Finding]:
     now, shadow = datetime.now(UTC), shadow_of(settings, Fixed(rulebook))
     soon = expiring(rulebook.silences, now)
-    return rules(rulebook.shadow, shadow.fault, rulebook.silences, soon, now)
+    misspelt = [str(fault) for fault in misspelt_faults(settings)]
+    return rules(rulebook.shadow, shadow.fault, rulebook.silences, soon, now, misspelt)
 
 
 def _store_looks(settings: Settings, stores: Checkup) -> Mapping[str, Look]:
@@ -99,7 +107,8 @@ def _store_looks(settings: Settings, stores: Checkup) -> Mapping[str, Look]:
     def vital_signs() -> Iterable[Finding]:
         stores.check_there()
         try:
-            return tuple(checks.vital_signs(Health(door, stores.vitals, lambda: (), lambda: ())()))
+            report = Health(door, stores.vitals, lambda: (), lambda: ())()
+            return tuple(checks.vital_signs(report, stores.refused_page()))
         finally:
             door.close()
 
@@ -131,8 +140,12 @@ def _partner_looks(
     alerts = AlertsApi(transport, truthvouch.api_url, truthvouch.api_key or "", lambda: rulebook.calls)
     return {
         "pagerduty_key": partner_checks.key(
-            "PagerDuty", api_key_of(settings), account.accepts_key if account else None
+            "PagerDuty",
+            api_key_of(settings),
+            account.accepts_key if account else None,
+            settings.pagerduty.api_url,
         ),
+        "integration_key": lambda: partner_checks.integration_keys(_integration_keys(settings), settings.via(rulebook)),
         "pagerduty_service": partner_checks.services(
             service_ids(settings, rulebook), settings.via(rulebook), account.service if account else None
         ),
@@ -141,10 +154,44 @@ def _partner_looks(
             "TruthVouch",
             place("truthvouch.api_key", "TRUTHVOUCH_API_KEY", settings.in_file),
             (lambda: alerts.page(1)) if truthvouch.api_key else None,
+            truthvouch.api_url,
         ),
-        "subscription": partner_checks.subscription(watch.look if account else None),
-        "subscription_watch": lambda: partner_checks.last_watch(from_text(stores.mark(MARK))),
+        "subscription": partner_checks.subscription(watch.look if account else None, partial(_watched, stores)),
     }
+
+
+def _integration_keys(settings: Settings) -> Mapping[str, int]:
+    """How long each integration key is, by where it stands."""
+    pagerduty = settings.pagerduty
+    where = place("pagerduty.integration_key", "PAGERDUTY_INTEGRATION_KEY", settings.in_file).name
+    found = {f"{SERVICE_KEY}{service}": len(key) for service, key in pagerduty.service_keys.items()}
+    return found | ({where: len(pagerduty.integration_key)} if pagerduty.integration_key else {})
+
+
+def _watched(stores: Checkup) -> Verdict | None:
+    """What the worker found when it last looked at the subscriptions; None without a store, too."""
+    try:
+        return from_text(stores.mark(MARK))
+    except StoreUnavailable:
+        return None
+
+
+def ping_of(
+    settings: Settings,
+    rulebook: Rulebook,
+    watch: WatchSubscriptions,
+    stores: Checkup,
+    pause: Callable[[float], None],
+) -> Look:
+    """Whether a test event of PagerDuty's comes here and is taken."""
+    want = wanted(settings, rulebook)
+    return connection_ping.ping(
+        watch.subscriptions if settings.pagerduty.api_key else None,
+        lambda: [one for one in watch.listed() if is_ours(one, want)],
+        settings.public_url,
+        stores,
+        pause,
+    )
 
 
 def api_key_of(settings: Settings) -> Place:

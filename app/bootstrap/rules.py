@@ -4,17 +4,18 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import configfile
 from app.bootstrap.common import fingerprint
 from app.domain.alert import Alert
+from app.domain.cover import Misspelt, misspelt
 from app.domain.rulebook import Rulebook, completed
 from app.domain.silences import expiring, told_of_expiry
 from app.domain.words import AlertWord, Ignored, Unreadable
-from app.ports import Round, RulebookSource
+from app.ports import Round, RulebookSource, StoreUnavailable
 from app.services.shadow import Shadow
 from app.settings import Settings
 from app.store.database import Database, check_made, open_bridge
@@ -63,6 +64,37 @@ def notes(rulebook: Rulebook, shadow: Shadow, now: datetime) -> tuple[str, ...]:
     """What deserves a look about rules: a draft that is not asked, a silence that ends soon."""
     refused = (f"the draft {rulebook.shadow} (shadow:) is not asked: {shadow.fault}",) if shadow.fault else ()
     return (*refused, *(told_of_expiry(silence, now) for silence in expiring(rulebook.silences, now)))
+
+
+class Spelling:
+    """The misspelt words of the rulebook in force, for ``readyz``: looked for when it changes, and then seldom, for a
+    field that no alert had before may come. Safe to call from many threads."""
+
+    EVERY = timedelta(minutes=10)
+
+    def __init__(self, rulebook: RulebookSource, database: Database) -> None:
+        from app.services.backtest import Backtests
+        from app.store.backtest import StoredPast
+
+        self._rulebook, self._stored = rulebook, Backtests(database, StoredPast())
+        self._looked: tuple[str, datetime, tuple[str, ...]] = ("", datetime.min.replace(tzinfo=UTC), ())
+
+    def notes(self, now: datetime) -> tuple[str, ...]:
+        """A sentence for each."""
+        rulebook = self._rulebook.current()
+        version, at, found = self._looked
+        if version != rulebook.version or now - at >= self.EVERY:
+            found = tuple(map(str, self._misspelt(rulebook)))
+            self._looked = (rulebook.version, now, found)
+        return found
+
+    def _misspelt(self, rulebook: Rulebook) -> tuple[Misspelt, ...]:
+        if not misspelt(rulebook):  # nearly always, and then no alert is read
+            return ()
+        try:
+            return misspelt(rulebook, self._stored.field_names() or frozenset())
+        except StoreUnavailable:
+            return misspelt(rulebook)
 
 
 class SilenceWatch:

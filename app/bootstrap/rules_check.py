@@ -6,11 +6,13 @@ from pathlib import Path
 
 from app import configfile
 from app.bootstrap.common import fingerprint
+from app.bootstrap.rules import rules_desk
 from app.configfile.tree import MAX_FILE_BYTES, Node
-from app.domain.cover import unreachable
+from app.domain.cover import misspelt, unreachable
 from app.domain.names import Via
 from app.domain.rulebook import RuleAction, Rulebook, completed
 from app.errors import ConfigFault, Fault, told
+from app.ports import StoreUnavailable
 from app.services.backtest import names_of
 from app.services.shadow import MISSING
 from app.settings import Settings
@@ -27,6 +29,7 @@ def faults(settings: Settings, path: Path, known_fields: Set[str] | None, now: d
     found = [
         *root.faults,
         *_unreachable(rulebook, root),
+        *_misspelt(rulebook, root, known_fields or frozenset()),
         *(_unknown_fields(rulebook, root, known_fields) if known_fields is not None else ()),
         *_keyless_services(settings, completed(rulebook, _in_force(settings)), root),
         *_draft(rulebook, root, path, now),
@@ -71,12 +74,45 @@ def _unreachable(rulebook: Rulebook, root: Node) -> Iterator[Fault]:
             yield _at(place, why, "put it before that one, or take it out")
 
 
+def misspelt_faults(settings: Settings) -> tuple[Fault, ...]:
+    """What ``bridge.yaml`` names that nobody sends; nothing where there is no such file, or it is refused. The stored
+    alerts are read only if it names fields that are none of ours."""
+    try:
+        rulebook, root = configfile.examined(_text(settings.config_path))
+    except ConfigFault:
+        return ()
+    if root.faults:
+        return ()
+    known = stored_fields(settings) if any(names_of(rulebook).values()) else None
+    return tuple(_misspelt(rulebook, root, known or frozenset()))
+
+
+def stored_fields(settings: Settings) -> Set[str] | None:
+    """The fields of TruthVouch's own that stored alerts had; None where there is no store, or no alert in it."""
+    try:
+        with rules_desk(settings) as desk:
+            return desk.backtests.field_names()
+    except StoreUnavailable:
+        return None
+
+
+def _misspelt(rulebook: Rulebook, root: Node, known: Set[str]) -> Iterator[Fault]:
+    for slip in misspelt(rulebook, known):
+        place = _trigger_of(root, slip.name) if slip.name else root.get(slip.section)
+        yield _at(place, slip.problem, slip.remedy)
+
+
 def _unknown_fields(rulebook: Rulebook, root: Node, known: Set[str]) -> Iterator[Fault]:
+    told = {(slip.name, slip.word) for slip in misspelt(rulebook, known)}
     for name, fields in names_of(rulebook).items():
-        for missing in (field for field in fields if field not in known):
-            place = _place(root, name, "trigger")
-            place = place if place.path.endswith("trigger") else _place(root, name, "match")
-            yield _at(place, f"names {missing}, a field that no stored alert has ever had", "see how it is spelt")
+        for missing in (field for field in fields if field not in known and (name, field) not in told):
+            problem = f"names {missing}, a field that no stored alert has ever had"
+            yield _at(_trigger_of(root, name), problem, "see how it is spelt")
+
+
+def _trigger_of(root: Node, name: str) -> Node:
+    place = _place(root, name, "trigger")
+    return place if place.path.endswith("trigger") else _place(root, name, "match")
 
 
 def _in_force(settings: Settings) -> Rulebook:

@@ -1,12 +1,12 @@
 """What a web process is made of."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from app.bootstrap.common import bell, live_rulebook
+from app.bootstrap.rules import Spelling, shadow_of
 from app.bootstrap.rules import notes as notes_about_rules
-from app.bootstrap.rules import shadow_of
 from app.domain.words import Envelope
 from app.pagerduty import inbound as pagerduty_inbound
 from app.services.health import Health
@@ -14,13 +14,14 @@ from app.services.operate import Operate
 from app.services.overview import Overview
 from app.services.receive_alert import receive_alert
 from app.services.receive_incident_event import receive_incident_event
-from app.services.receiving import Receive
+from app.services.receiving import Receive, RefusedTally
 from app.settings import Settings
 from app.store import own_mail
 from app.store.database import Database, open_bridge, open_inbox
 from app.store.inbox import open_door
 from app.store.postbox import StoredPostbox
 from app.store.records import StoredRecords
+from app.store.secrets_seen import StoredRefusals
 from app.store.vitals import StoredVitals
 from app.truthvouch import inbound as truthvouch_inbound
 
@@ -52,6 +53,8 @@ def build_web(settings: Settings) -> WebBridge:
     shadow = shadow_of(settings, rulebook)
     database = Database(open_bridge(settings.data_dir, settings.database_url))
     inbox_engine, records = open_inbox(settings.data_dir, settings.database_url), StoredRecords()
+    spelling = Spelling(rulebook, database)
+    tally = RefusedTally(StoredRefusals(database).add)
     vitals, post = StoredVitals(database, inbox_engine), StoredPostbox(database, inbox_engine)
 
     def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: float) -> Envelope:
@@ -60,12 +63,15 @@ def build_web(settings: Settings) -> WebBridge:
 
     def notes() -> tuple[str, ...]:
         refused = (f"bridge.yaml is broken, the last good one is in force: {rulebook.fault}",) if rulebook.fault else ()
-        about_rules = notes_about_rules(rulebook.current(), shadow, datetime.now(UTC))
+        now = datetime.now(UTC)
+        about_rules = (*notes_about_rules(rulebook.current(), shadow, now), *spelling.notes(now))
         return (*settings.degraded(rulebook.current()), *refused, *about_rules)
 
+    alerts = receive_alert(verify, settings.truthvouch.webhook_secrets, inbox, ring, meter)
+    events = receive_incident_event(pagerduty_inbound.verify, settings.pagerduty.webhook_secrets, inbox, ring, meter)
     return WebBridge(
-        receive_alert(verify, settings.truthvouch.webhook_secrets, inbox, ring, meter),
-        receive_incident_event(pagerduty_inbound.verify, settings.pagerduty.webhook_secrets, inbox, ring, meter),
+        replace(alerts, remember=tally),
+        replace(events, remember=tally),
         Health(inbox, vitals, lambda: settings.missing(rulebook.current()), notes),
         metrics.once_a_second(lambda: metrics.text(vitals)),
         Operate(inbox, ring, post, database, records, own_mail.of_wish, PATIENCE_SECONDS, "api"),

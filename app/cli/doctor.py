@@ -50,6 +50,10 @@ def doctor(repair: bool, create_subscription: bool, yes: bool, secret_file: Path
         if repair:
             told |= _repair(examiner, settings)
         findings = examiner.examine()
+        if told.get("mended"):
+            findings += examiner.ping()
+        if create_subscription:
+            findings += (_not_in_force(told["created"], settings),)
     _tell(concealed(findings, settings), told, as_json)
 
 
@@ -103,7 +107,8 @@ def _tell(findings: "tuple[Finding, ...]", told: dict[str, Any], as_json: bool) 
             click.echo(told["not_reconciled"], err=True)
         for finding in findings:
             click.echo(line(finding))
-        click.echo("\nNothing is wrong." if well else "\nSomething is wrong, or could not be looked at.")
+        good = "Nothing else is wrong." if "created" in told else "Nothing is wrong."
+        click.echo(f"\n{good}" if well else "\nSomething is wrong, or could not be looked at.")
     sys.exit(0 if well else NOT_SO)
 
 
@@ -184,6 +189,17 @@ def _next_step(made: dict[str, str], settings: Settings) -> str:
         command = f"truthvouch config pagerduty --webhook-secret -{source}"
         return f"Run `{command}`, which puts it first in bridge.yaml, and restart."
     return "Put it first in PAGERDUTY_WEBHOOK_SECRETS, keep the others behind it, and restart."
+
+
+def _not_in_force(made: dict[str, str], settings: Settings) -> "Finding":
+    """PagerDuty signs with the new secret at once; no process knows it before it is in its place and restarted."""
+    from app.services.doctor import Finding, State
+
+    words = (
+        f"The secret of subscription {made['subscription_id']} is not in force yet: until it is, its deliveries are "
+        "refused, and three of them make PagerDuty switch it off."
+    )
+    return Finding("pagerduty_secrets", State.WARNING, "secret_not_in_force", words, _next_step(made, settings))
 
 
 class _SecretFile:

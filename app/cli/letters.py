@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 PAGE = 500
 HEAD = ("id", "at", "kind", "side", "reason", "attempts", "about")
 MAX_ID = 10**18 - 1
+MAX_SAID_CHARS = 100
+"""Of the partner's own words in a list; ``show`` has them all."""
 
 letter_ids = click.argument("letter_ids", metavar="ID...", nargs=-1, type=click.IntRange(1, MAX_ID))
 
@@ -98,5 +100,7 @@ def _all(desk: "Desk", closed: bool = False) -> list[Any]:
 def _line(row: Any, more: tuple[str, ...]) -> list[object]:
     about = row["alert_id"] or (f"inbox row {row['inbox_id']}" if row["inbox_id"] else "")
     reason = f"{row['reason']} ({row['effect']})" if row["effect"] else row["reason"]
+    if said := row["detail"].strip():
+        reason += f": {said.splitlines()[0][:MAX_SAID_CHARS]}"
     known = [row["id"], row["at"], row["kind"], row["side"], reason, row["attempts"], about]
     return known + [row[name] for name in more]

@@ -65,10 +65,10 @@ def _demo(settings: Settings, config: Path | None, **wishes: Any) -> NoReturn:
 @click.command()
 def worker() -> None:
     """Run one worker process: takes events in and delivers them. On SQLite a second one waits for the first's seat."""
-    from app import logs, memory, metrics  # first: it keeps structlog from loading what a worker never uses
+    from app import logs, memory, metrics, startup  # first: it keeps structlog from loading what a worker never uses
 
     settings = read_settings()
-    check_config(settings)
+    rulebook = check_config(settings)
     from app.bootstrap import SchemaTooNew, build_worker, migrate_stores
     from app.environment import PARENT_FD
     from app.worker import Worker, watch_signals, when_stored
@@ -80,6 +80,8 @@ def worker() -> None:
     metrics.join(settings.data_dir)
     stop = threading.Event()
     watch_signals(stop)
+    if PARENT_FD not in os.environ:
+        startup.remark(settings, rulebook)
     try:
         if PARENT_FD not in os.environ:
             when_stored(lambda: migrate_stores(settings), stop)

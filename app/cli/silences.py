@@ -11,6 +11,7 @@ from app.cli import tables
 from app.cli.asking import json_option
 from app.cli.base import NOT_SO, check_config, read_settings, refuse
 from app.cli.spans import Length, Moment
+from app.domain.rulebook import Rulebook
 from app.domain.silences import Silence, in_force
 from app.settings import Settings
 
@@ -69,13 +70,14 @@ def add(
     if (lasting is None) == (until is None):
         raise click.UsageError("Say how long: either --for or --until.")
     settings, now = read_settings(), datetime.now(UTC).replace(microsecond=0)
-    check_config(settings)
+    rulebook = check_config(settings)
     end = until or (starts or now) + (lasting or timedelta())
     if end <= now:
         refuse("It would be over already: --until has to lie ahead.")
     silence = Silence(name or _name(now), match, owner or _user(), reason, end, starts)
     _check(silence)
     count = _count(settings, silence)
+    _confirm_words(settings, rulebook, silence, yes, as_json)
     _confirm(silence, count, yes, as_json)
     try:
         changed = edit.upsert(settings.config_path, "silences", "name", _entry(silence))
@@ -142,6 +144,24 @@ def _told_count(count: tuple[int, int] | None) -> str:
     if count is None:
         return "There is no store yet that could tell how many alerts it would have silenced."
     return f"It would have silenced {count[0]} of the {count[1]} alerts of the last {LOOKED_BACK.days} days."
+
+
+def _confirm_words(settings: Settings, rulebook: Rulebook, silence: Silence, yes: bool, as_json: bool) -> None:
+    """Name what is misspelt; it is silenced all the same if somebody says so."""
+    from app.bootstrap.rules_check import stored_fields
+    from app.domain.cover import slips
+    from app.domain.trigger import compile_trigger
+
+    names_others = compile_trigger(silence.match).foreign_fields  # nearly never, and else no alert is read
+    known = stored_fields(settings) if names_others else None
+    found = list(slips(silence.match, known or frozenset(), frozenset(rulebook.severity_map)))
+    for word, meant in found:
+        click.echo(f"--match names {word}, which no alert is known to have; did you mean {meant}?", err=True)
+    if not found or yes:
+        return
+    if as_json:
+        refuse("It may match nothing, and --json asks nothing: correct it, or add --yes.")
+    click.confirm("It may match nothing. Keep it as it is?", abort=True, err=True)
 
 
 def _confirm(silence: Silence, count: tuple[int, int] | None, yes: bool, as_json: bool) -> None:

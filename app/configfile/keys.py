@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.configfile.tree import MAX_FILE_BYTES, Node, read
-from app.environment import E_MAIL, url_problem
+from app.environment import E_MAIL_REMEDY, SENT_IN_HEADERS, e_mail_problem, secret_problem, url_problem
 
 VARIABLES: Mapping[str, str] = {
     "pagerduty.integration_key": "PAGERDUTY_INTEGRATION_KEY",
@@ -100,7 +100,12 @@ def given_by_file(held: Credentials, environ: Mapping[str, str]) -> frozenset[st
 def overridden(paths: Iterable[str], environ: Mapping[str, str]) -> dict[str, str]:
     """Which of these places in the file the environment beats, and by which variable."""
     named = {path: VARIABLES[path] for path in paths if path in VARIABLES}
-    return {path: name for path, name in named.items() if environ.get(name) or environ.get(f"{name}_FILE")}
+    return {path: name for path, name in named.items() if any(_given(environ, name))}
+
+
+def _given(environ: Mapping[str, str], name: str) -> tuple[str, str]:
+    """What the variable and its ``_FILE`` say; blanks say nothing."""
+    return environ.get(name, "").strip(), environ.get(f"{name}_FILE", "").strip()
 
 
 def exposed(path: Path) -> str:
@@ -157,7 +162,7 @@ def _secret(section: Node, key: str) -> str | None:
     if not isinstance(node.value, str):
         node.fault("must be a text", "put it in quotes")
         return None
-    return str(node.value) or None
+    return _checked(node, node.value)
 
 
 def _secrets(section: Node, key: str) -> tuple[str, ...]:
@@ -165,16 +170,28 @@ def _secrets(section: Node, key: str) -> tuple[str, ...]:
     if node.value is not None and not isinstance(node.value, list):
         node.fault("must be a list", "begin each secret with a dash, the newest first")
         return ()
+    found = []
     for entry in node.items():
-        if not isinstance(entry.value, str) or not entry.value:
+        if not isinstance(entry.value, str) or not entry.value.strip():
             entry.fault("must be a text", "put it in quotes")
-    return tuple(str(entry.value) for entry in node.items() if isinstance(entry.value, str) and entry.value)
+        elif secret := _checked(entry, entry.value):
+            found.append(secret)
+    return tuple(found)
+
+
+def _checked(node: Node, value: str) -> str | None:
+    """A secret without blanks and line breaks around it, as in the environment."""
+    secret = value.strip()
+    if problem := secret_problem(secret, in_header=VARIABLES.get(node.path) in SENT_IN_HEADERS):
+        node.fault(problem, "copy it anew, by itself")
+        return None
+    return secret or None
 
 
 def _e_mail(section: Node, key: str) -> str | None:
     text = section.text(key)
-    if text is not None and not E_MAIL.fullmatch(text):
-        section.get(key).fault("is no e-mail address", "must be that of a user of the PagerDuty account")
+    if text is not None and e_mail_problem(text):
+        section.get(key).fault("is no e-mail address that can be sent", E_MAIL_REMEDY)
     return text
 
 

@@ -11,13 +11,16 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from app.domain.names import instant
-from app.domain.outcome import Done, Held, Refused, Reply, Retry
+from app.domain.outcome import REDIRECTED, Done, Held, Refused, Reply, Retry
 from app.domain.payload import Fault, clean, decode, table_of
 
 SUCCESS = frozenset({200, 201, 202})
 CREDENTIALS_REFUSED = {401: "unauthorized", 403: "forbidden"}
 TOO_MANY = 429
-TRY_AGAIN = frozenset({408, TOO_MANY})
+NOT_DONE = frozenset({407, 421, 423, 425, TOO_MANY})
+"""Not now, and nothing was done: a proxy wants its own credential, another connection, a lock, an early retry.
+https://www.rfc-editor.org/rfc/rfc9110#section-15.5 https://www.rfc-editor.org/rfc/rfc8470#section-5.2"""
+TRY_AGAIN = NOT_DONE | {408}
 MAX_WAIT_SECONDS = 3_600.0
 MAX_REST_SECONDS = 300.0
 MAX_WINDOW_SECONDS = 60.0
@@ -60,8 +63,9 @@ class Failure:
 def judge(answer: Answer | Failure, ok: Collection[int] = SUCCESS, hide: Iterable[str] = ()) -> Reply[object]:
     """What came of a call. ``Done`` holds the answer's JSON, None where it had none, and the partner's own clock.
 
-    401/403 hold the target; 408, 429, 5xx and transport failures are tried again after what the partner asked for
-    (``Retry-After``, at 429 also ``ratelimit-reset``; 0 to 3,600 seconds); everything else is final, redirects too.
+    401/403 hold the target, and so does a redirect: its address is another one, which is never followed. 407, 408, 421,
+    423, 425, 429, 5xx and transport failures are tried again after what the partner asked for (``Retry-After``, at 429
+    also ``ratelimit-reset``; 0 to 3,600 seconds); everything else is final.
     ``hide`` are texts (keys, addresses) that never appear in a refusal's detail.
     """
     if isinstance(answer, Failure):
@@ -70,8 +74,10 @@ def judge(answer: Answer | Failure, ok: Collection[int] = SUCCESS, hide: Iterabl
         return _accepted(answer)
     if answer.status in CREDENTIALS_REFUSED:
         return Held(CREDENTIALS_REFUSED[answer.status])
+    if 300 <= answer.status < 400:
+        return Held(REDIRECTED)
     if answer.status in TRY_AGAIN or answer.status >= 500:
-        unclear = answer.writes and answer.status != TOO_MANY
+        unclear = answer.writes and answer.status not in NOT_DONE
         return Retry(f"http_{answer.status}", after_seconds=_wait_seconds(answer), unclear=unclear)
     return _refused(answer, hide)
 
@@ -102,7 +108,7 @@ def _reason(status: int, code: object) -> str:
     """TruthVouch names its errors; PagerDuty numbers them, so there the status must do."""
     if isinstance(code, str) and _CODE_WORD.fullmatch(code):
         return code.lower()
-    return "redirected" if 300 <= status < 400 else _REFUSALS.get(status, f"http_{status}")
+    return _REFUSALS.get(status, f"http_{status}")
 
 
 def _detail(error: Mapping[str, object], hide: Iterable[str]) -> str:

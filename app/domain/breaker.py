@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from app.domain.outcome import BUDGET_SPENT, TARGET_DOWN, TARGET_HELD, Done, Held, Refused, Reply, Retry
+from app.domain.outcome import BUDGET_SPENT, TARGET_DOWN, TARGET_HELD, UNSENDABLE, Done, Held, Refused, Reply, Retry
 
 OPENS_AFTER = 5
 PROBE_DELAYS: Sequence[float] = (5, 10, 15, 20, 30)
@@ -63,7 +63,7 @@ def verdict(reply: Reply[object]) -> Verdict:
         case Done() | Refused():
             return Verdict.ANSWERS
         case Held(reason):
-            ours = reason in (BUDGET_SPENT, TARGET_DOWN, TARGET_HELD, "unsendable") or reason.startswith("no_")
+            ours = reason in (BUDGET_SPENT, TARGET_DOWN, TARGET_HELD, UNSENDABLE) or reason.startswith("no_")
             return Verdict.UNKNOWN if ours else Verdict.ANSWERS
         case Retry(reason):
             return _of_a_retry(reason)
@@ -114,9 +114,10 @@ def _probing_later(breaker: Breaker, now: datetime) -> Breaker:
 
 
 def _of_a_retry(reason: str) -> Verdict:
-    """5xx, 408 and transport failures say that nobody is at home; 429 says that somebody is."""
+    """5xx, 407, 408, 421 and transport failures say that nobody is at home; 429 and the like say that somebody is."""
     if reason.startswith("http_"):
-        return Verdict.FAILS if reason == "http_408" or reason >= "http_5" else Verdict.ANSWERS
+        nobody = reason in ("http_407", "http_408", "http_421") or reason >= "http_5"
+        return Verdict.FAILS if nobody else Verdict.ANSWERS
     return Verdict.FAILS if reason in TRANSPORT_FAILURES else Verdict.UNKNOWN
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.domain.effects import (
+    KEY_TAKEN_UNSEEN,
     LOOKS_FOR_AN_ID,
     NO_EFFECT,
     NOT_THERE_YET,
@@ -53,6 +54,8 @@ Facts = IncidentFacts | AlertFacts | NoteFacts | None
 
 NOT_KEPT = "not_kept"
 """The reason word of a write that a partner took and does not show."""
+
+_FOUND_NOTHING = frozenset({NOT_THERE_YET, KEY_TAKEN_UNSEEN})
 
 NOT_READABLE = frozenset({0, 404, 405})
 """Answers that say that a side cannot be read (0: the quota of reads is spent): TruthVouch documents no call for one
@@ -376,7 +379,7 @@ def _retry(link: Link, side: Side, effect: Effect, reply: Retry, now: datetime, 
     if now - since > patience(effect):
         return _dead(link, side, effect, f"gave_up:{reply.reason}")
     # Looks that found nothing are counted by themselves: a look that could not be made is no look.
-    counted_apart = lane.failing != reply.reason and NOT_THERE_YET in (lane.failing, reply.reason)
+    counted_apart = lane.failing != reply.reason and not _FOUND_NOTHING.isdisjoint((lane.failing, reply.reason))
     attempt = 1 if counted_apart else lane.attempt + 1
     if isinstance(effect, LookForIncident) and _no_incident_came(link, attempt, reply.reason):
         # Replayed, it is looked for once more and then triggered anew.

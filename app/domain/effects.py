@@ -261,6 +261,9 @@ NO_EFFECT = "trigger_had_no_effect"
 NOT_THERE_YET = "not_there_yet"
 """The reason word of a look that found nothing; a look that could not be made is no look."""
 
+KEY_TAKEN_UNSEEN = "key_taken_not_found"
+"""The reason word of a create that is refused for an open incident with our key, which no look shows."""
+
 
 def _given_up_looking(link: Link) -> bool:
     """For the id of a matter that is over it is not worth looking longer."""

@@ -13,6 +13,10 @@ TARGET_DOWN = "target_down"
 """Not asked: the target has stopped answering, and somebody else is trying it."""
 TARGET_HELD = "target_held"
 """Not asked: another delivery was just refused for our credentials."""
+UNSENDABLE = "unsendable"
+"""Not asked: the request cannot be written (its address, a header), so no call to this target can be made."""
+REDIRECTED = "redirected"
+"""The partner sends whoever calls elsewhere: the address we were given is not that of its API."""
 NOT_ASKED = frozenset({BUDGET_SPENT, TARGET_DOWN, TARGET_HELD})
 """Nobody was called: this is no try, and counts as none."""
 
@@ -32,7 +36,7 @@ class Done(Generic[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Trying again may help: transport errors, 408, 429, 5xx."""
+    """Trying again may help: transport errors, 407, 408, 421, 423, 425, 429, 5xx."""
 
     reason: str
     after_seconds: float | None = None
@@ -45,8 +49,8 @@ class Retry:
 class Held:
     """Nothing is wrong with what was asked, only with its way out: it waits, however long, and is never given up.
 
-    401/403: our credentials are refused, so every call to this target would be, until a person mends it. Or the budget
-    is spent, or the target's breaker is open.
+    401/403: our credentials are refused, so every call to this target would be, until a person mends it; so it is with
+    an address that only redirects. Or the budget is spent, or the target's breaker is open.
     """
 
     reason: str

@@ -13,7 +13,7 @@ from app.domain.alert import Scalar
 
 MAX_ID_CHARS = 512
 """Longer ids would not fit a PostgreSQL index entry (2,704 bytes); no vendor's id comes near it."""
-MAX_DELIVERY_ID_CHARS = 200
+MAX_DELIVERY_ID_BYTES = 200
 MAX_EXACT_INT = 2**63 - 1
 """Larger integers fit neither store's integer column nor anybody else's JSON reader."""
 
@@ -99,16 +99,24 @@ def table_of(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def delivery_id(vendors: object, body: bytes) -> str:
-    """What makes two deliveries the same: the vendor's own id, else the SHA-256 of the body.
+def delivery_id(vendors: object, body: bytes, event: str = "", subject: str = "") -> str:
+    """What makes two deliveries the same: the vendor's own id with the event's type and its subject, for one id may
+    stand over several events; else the SHA-256 of the body.
 
-    An id too long or too odd to be stored as it is stands as its own SHA-256.
+    What is too long or too odd to be stored as it is stands as its own SHA-256.
     """
     if not isinstance(vendors, str) or not vendors.strip():
         return hashlib.sha256(body).hexdigest()
-    if len(vendors) <= MAX_DELIVERY_ID_CHARS and clean(vendors) == vendors:
-        return vendors
-    return hashlib.sha256(clean(vendors).encode()).hexdigest()
+    parts = [vendors, event, subject]
+    text = ":".join(parts)
+    is_plain = text.count(":") == 2 and clean(text) == text and len(text.encode()) <= MAX_DELIVERY_ID_BYTES
+    return text if is_plain else hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def series_of(subject: str) -> str:
+    """How the delivery ids of a subject's bodies without an id begin; lower-case letters and digits alone, which every
+    store sorts alike."""
+    return "body" + hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def encode(value: object) -> bytes:

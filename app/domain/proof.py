@@ -1,12 +1,23 @@
-"""Is a body signed with one of our secrets? HMAC-SHA256, the one construction both vendors use."""
+"""Is a body signed with one of our secrets? HMAC-SHA256, the one construction both vendors use.
+
+And what is known of the deliveries that were not: a wrong secret must not look like a partner that is silent.
+"""
 
 import hmac
+import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import islice
+
+from app.domain.names import instant
 
 MAX_SIGNATURES = 32
 """How many signatures of one header are looked at: rotation needs two, an attacker would like a million."""
+
+SAME_SERIES = timedelta(hours=1)
+"""Refused deliveries that lie further apart than this are counted anew."""
 
 _HEX_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
@@ -38,3 +49,36 @@ def matching_secret(message: bytes, signatures: Sequence[bytes], secrets: Sequen
         if any(hmac.compare_digest(expected, signature) for signature in signatures):
             return index
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedDeliveries:
+    """Deliveries to one hook whose signature proved nothing: how many, since when, the newest, and why that one."""
+
+    count: int
+    reason: str
+    """``signature_mismatch``, ``signature_missing``, ``signature_malformed``, ``signature_stale``."""
+    since: datetime
+    at: datetime
+
+    def followed_by(self, later: "RefusedDeliveries") -> "RefusedDeliveries":
+        """One series where they lie close together, else the later ones alone."""
+        if later.since - self.at > SAME_SERIES:
+            return later
+        return RefusedDeliveries(
+            self.count + later.count, later.reason, min(self.since, later.since), max(self.at, later.at)
+        )
+
+    def as_text(self) -> str:
+        """How it is stored."""
+        return json.dumps([self.count, self.reason, self.since.isoformat(), self.at.isoformat()])
+
+    @classmethod
+    def from_text(cls, text: str | None) -> "RefusedDeliveries | None":
+        """What ``as_text`` wrote; None for anything else."""
+        try:
+            count, reason, since, at = json.loads(text or "null")
+        except (TypeError, ValueError):
+            return None
+        first, last = instant(since), instant(at)
+        return cls(int(count), str(reason), first, last) if first and last else None

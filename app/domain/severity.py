@@ -30,8 +30,10 @@ def events_severity(severity: str | None, urgency: Urgency | None = None) -> str
     """One of the four severities the Events API takes: critical, error, warning, info.
 
     The Events API has no urgency. On a service with dynamic notifications its severity decides instead: critical and
-    error page, warning and info do not. So where the rulebook asks for high urgency, the answer is at least ``error``.
+    error page, warning and info do not. So high urgency is at least ``error``, and low urgency at most ``warning``.
     https://support.pagerduty.com/main/docs/dynamic-notifications
     """
     mapped = _EVENTS_SEVERITY.get((severity or "").lower(), _EVENTS_SEVERITY_OF_UNKNOWN)
-    return "error" if urgency is Urgency.HIGH and mapped not in _PAGING else mapped
+    if urgency is Urgency.HIGH:
+        return mapped if mapped in _PAGING else "error"
+    return "warning" if urgency is Urgency.LOW and mapped in _PAGING else mapped

@@ -153,7 +153,7 @@ class Envelope:
     """The little that is read before the 202."""
 
     delivery_id: str
-    """What makes a delivery the same one: PagerDuty ``event.id``; TruthVouch ``id``, ``event_id`` or body hash."""
+    """What makes a delivery the same one: the event's id, type and subject, or the hash of the body."""
     event: str = ""
     subject: str = ""
     """Alert id or incident id, for the log line; empty when it could not be told."""
@@ -163,3 +163,6 @@ class Envelope:
     """Which signature variant matched."""
     fault: str = ""
     """Why the body will be parked (``not_json``, ...); empty when the envelope was readable."""
+    series: str = ""
+    """Of an event without an id: how the delivery ids of all such of its subject begin. It is a duplicate only if the
+    newest of them has the same body: a second resolve after a reopen is news. Empty where the event has an id."""

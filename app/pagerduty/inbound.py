@@ -71,10 +71,11 @@ def _envelope(body: bytes, content_encoding: str | None, secret_index: int) -> E
     event = webhook.event_of(told)
     seen = _known_fields(event)
     kind = text_of(seen.get("event_type")) or webhook.event_type(event)
+    kind, subject = kind[: webhook.MAX_EVENT_CHARS], webhook.incident_id(event) or ""
     return Envelope(
-        delivery_id=delivery_id(seen.get("id"), body),
-        event=kind[: webhook.MAX_EVENT_CHARS],
-        subject=webhook.incident_id(event) or "",
+        delivery_id=delivery_id(seen.get("id"), body, kind, subject),
+        event=kind,
+        subject=subject,
         secret_index=secret_index,
         scheme=SCHEME,
         fault="" if kind else "no_event_type",

@@ -5,6 +5,7 @@ https://developer.pagerduty.com/docs/rest-api-v2/errors/
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from app.domain.payload import table_of
 from app.pagerduty import errors, wire
 from app.pagerduty.errors import Follows
 from app.pagerduty.pacing import Pacing
+from app.ports import ARGUMENTS_REFUSED, KEY_TAKEN
 from app.transport import Transport
 
 T = TypeVar("T")
@@ -25,6 +27,10 @@ T = TypeVar("T")
 ACCEPT = "application/vnd.pagerduty+json;version=2"
 TARGET = "pagerduty_rest"
 PAGE_SIZE = 100
+
+ITS_WORDS = "dedup key"
+"""The number 2002 stands for other arguments, too; these words of its text for the key alone: "Open incident with
+matching dedup key already exists on this service"."""
 
 CREATES = "creates"
 """``POST /incidents`` has an unpublished limit of its own: a 429 there rests nothing else.
@@ -53,13 +59,15 @@ class RestApi:
         self._pacing = pacing or Pacing()
 
     def open(self, draft: IncidentDraft) -> Reply[IncidentFacts]:
-        """``POST /incidents``; 2002 "open incident with matching dedup key" is ``Refused(code=2002)``."""
+        """``POST /incidents``; 2002 is ``Refused``, ``key_taken`` where its text says that our key is the reason."""
         service_id = draft.service_id or self._service_id
         if not service_id:
             return Held("no_service_id")
         reserve = 0.0 if draft.urgency is Urgency.HIGH else LOW_RESERVE
         body = wire.incident_body(draft, service_id)
         reply = self._write("POST", "/incidents", body, reserve=reserve, part=CREATES)
+        if isinstance(reply, Refused) and reply.code == ARGUMENTS_REFUSED and ITS_WORDS in reply.detail:
+            return replace(reply, reason=KEY_TAKEN)
         return _told(reply, "incident", wire.incident_facts, unclear=True)
 
     def find(self, key: IncidentKey, since: datetime | None = None) -> Reply[tuple[IncidentFacts, ...]]:
@@ -149,7 +157,12 @@ class RestApi:
     ) -> Reply[object]:
         if not self._api_key:
             return Held("no_api_key")
-        headers = {"Accept": ACCEPT, "Authorization": f"Token token={self._api_key}", **(sender or {})}
+        headers = {
+            "Accept": ACCEPT,
+            "Content-Type": "application/json",  # PagerDuty's document requires it of reads, too
+            "Authorization": f"Token token={self._api_key}",
+            **(sender or {}),
+        }
         url = self._base_url + path
 
         def send() -> Answer | Failure:

@@ -80,7 +80,7 @@ class SubscriptionsApi:
 
     def update(self, subscription_id: str, events: Sequence[str]) -> Reply[Subscription]:
         """``PUT /webhook_subscriptions/{id}``."""
-        body = {"type": "webhook_subscription", "active": True, "events": list(events)}
+        body = {"active": True, "events": list(events)}
         reply = self._ask("PUT", _path(subscription_id), body={"webhook_subscription": body})
         if not isinstance(reply, Done):
             return reply

@@ -9,12 +9,14 @@ from app.ports.door import Arrivals, Bell, Delivery, Inbox, InboxRow, SeatLost, 
 from app.ports.escalations import Climbs
 from app.ports.inbound import Read, Refusal, Verify
 from app.ports.memory import Allowance, Letter, Letters, Links, Marks, OpenLinks, TimelineEntry, Transactions, Tx
-from app.ports.partners import AlertPage, Alerts, Events, Incidents
+from app.ports.partners import ARGUMENTS_REFUSED, KEY_TAKEN, AlertPage, Alerts, Events, Incidents
 from app.ports.records import Page, Postbox, Records, Row
 from app.ports.running import Asked, Budget, Engine, Meter, Order, Pulse, Round, RulebookSource, Vitals
 from app.ports.subscriptions import Account, Created, Responders, Subscriptions
 
 __all__ = [
+    "ARGUMENTS_REFUSED",
+    "KEY_TAKEN",
     "Account",
     "AlertPage",
     "Alerts",

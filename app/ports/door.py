@@ -46,6 +46,11 @@ class Inbox(Protocol):
         """True if new, False if this (source, delivery id) is already stored. Raises ``StoreUnavailable``."""
         ...
 
+    def newest_of(self, source: Source, series: str) -> tuple[int, str] | None:
+        """The newest delivery whose id begins with ``series`` (lower-case letters and digits) and goes on with a
+        hexadecimal digit: its number and its id. Raises ``StoreUnavailable``."""
+        ...
+
     def check_writable(self) -> None:
         """Prove by writing that a delivery could be stored. Raises ``StoreUnavailable``."""
         ...

@@ -10,12 +10,18 @@ from app.domain.names import AlertId, IncidentId, IncidentKey, Status
 from app.domain.outcome import Reply
 from app.domain.words import Reading
 
+ARGUMENTS_REFUSED = 2002
+"""PagerDuty's error number for a create whose arguments it does not take, our key among them."""
+KEY_TAKEN = "key_taken"
+"""The reason word where its text says that an open incident has our key."""
+
 
 class Incidents(Protocol):
     """PagerDuty's REST API. Every call has a timeout; success is an allow-list of codes."""
 
     def open(self, draft: IncidentDraft) -> Reply[IncidentFacts]:
-        """``POST /incidents``. Code 2002 "open incident with matching dedup key" is a ``Refused(code=2002)``."""
+        """``POST /incidents``. Code 2002 is a ``Refused(code=ARGUMENTS_REFUSED)``, with the reason ``KEY_TAKEN`` where
+        the text says "open incident with matching dedup key"."""
         ...
 
     def find(self, key: IncidentKey, since: datetime | None = None) -> Reply[tuple[IncidentFacts, ...]]:

@@ -31,7 +31,7 @@ class Records(Protocol):
         ...
 
     def letter(self, tx: Tx, letter_id: int) -> Row | None:
-        """One dead letter with its ``detail`` and ``link_id``; None when there is none."""
+        """One dead letter with its ``link_id``; None when there is none."""
         ...
 
     def links(self, tx: Tx, page: Page, is_open: bool | None = None, frozen: bool | None = None) -> Sequence[Row]:

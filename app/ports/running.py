@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from app.domain.names import LinkId, Side, Source
+from app.domain.proof import RefusedDeliveries
 from app.domain.rulebook import Rulebook
 from app.domain.subscription import Verdict
 from app.ports.memory import Tx
@@ -26,10 +27,16 @@ class Pulse:
     pagerduty_seen_at: datetime | None
     holds: Mapping[str, str] = field(default_factory=dict)
     """Targets whose credentials are refused or that do not answer, with the reason."""
+    dead_pages: int = 0
+    """Those of them that may be a page: an incident not opened, an escalation, an alert that could not be read."""
+    oldest_page_at: datetime | None = None
+    """Since when the oldest page waits that nobody got yet, or the oldest delivery that may become one."""
     frozen: int = 0
     """Links that a ping-pong froze."""
     subscription: Verdict | None = None
     """The newest look at PagerDuty's webhook subscription; None where nobody looks."""
+    refused: Mapping[Side, RefusedDeliveries] = field(default_factory=dict)
+    """The newest deliveries of each side whose signature proved nothing."""
 
 
 class Vitals(Protocol):

@@ -37,23 +37,27 @@ class Abandon:
         """
         reason = f"{REASON}:{fault}"
         with self.transactions.begin() as tx:
-            written = self._write(tx, link_id, side, seq, reason)
-        if written:
-            self.meter.parked("effect", REASON)
-            log.error("delivery.dead", link_id=link_id, side=side.value, seq=seq, reason=reason)
+            given_up = self._write(tx, link_id, side, seq, reason)
+        if given_up:
+            page = given_up == "page"  # nobody was paged, and a person has to know
+            self.meter.parked(given_up, REASON)
+            say, event = (log.critical, "page.refused") if page else (log.error, "delivery.dead")
+            say(event, link_id=link_id, side=side.value, seq=seq, reason=reason)
 
-    def _write(self, tx: Tx, link_id: LinkId, side: Side, seq: int, reason: str) -> bool:
+    def _write(self, tx: Tx, link_id: LinkId, side: Side, seq: int, reason: str) -> str:
+        """What was given up: ``page`` where no incident is known to be open, else ``effect``; empty if nothing."""
         now = self.clock()
         try:
             link = self.links.get(tx, link_id)
         except ValueError:  # what it says is worth a letter all the more, though no lane can be closed
             self.links.add_letter(tx, Letter(0, "effect", reason, now, 0, UNREADABLE, link_id, side))
-            return True
+            return "page" if side is Side.PAGERDUTY else "effect"
         lane = link.lane(side)
         if not (lane.outstanding and lane.seq == seq):
-            return False
+            return ""
         self._close(tx, link, side, reason, now)
-        return True
+        unpaged = side is Side.PAGERDUTY and link.deserves and link.incident_side.status is None
+        return "page" if unpaged else "effect"
 
     def _close(self, tx: Tx, link: Link, side: Side, reason: str, now: datetime) -> None:
         lane = link.lane(side)

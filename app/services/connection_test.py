@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from app.domain.incident import IncidentDraft, IncidentFacts
 from app.domain.names import IncidentKey, Status, Urgency
-from app.domain.outcome import Done, Held, Refused, Reply, Retry
+from app.domain.outcome import REDIRECTED, UNSENDABLE, Done, Held, Refused, Reply, Retry
 from app.ports import Events, Incidents
 from app.services.doctor import Finding, State, fine
 from app.services.doctor_places import Place
@@ -205,6 +205,10 @@ def _not_taken(door: str, where: Place, reply: Reply[object]) -> Finding:
     if isinstance(reply, Retry):
         words = f"The {door} could not be asked to open a test incident ({reason})."
         return Finding(CHECK, State.UNKNOWN, "not_reachable", words, "See PagerDuty's status page, and the network.")
+    if isinstance(reply, Held) and reply.reason in (REDIRECTED, UNSENDABLE):
+        words = f"The {door} was not asked to open a test incident ({reply.reason}): its address or the key is odd."
+        todo = f"Compare PAGERDUTY_API_URL and PAGERDUTY_EVENTS_URL with PagerDuty's documents. {where.renewal}"
+        return Finding(CHECK, State.WRONG, reply.reason, words, todo)
     if isinstance(reply, Held):
         words = f"The {door} does not let us open a test incident ({reason})."
         todo = f"{where.renewal} By REST a service and the e-mail of a user are needed too."

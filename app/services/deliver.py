@@ -49,6 +49,8 @@ log = structlog.get_logger()
 
 STEPS_PER_DELIVERY = 8
 """Effects done in one go before others get their turn."""
+MAX_SAID_CHARS = 200
+"""Of a partner's own words in the log and the time line; the dead letter has them all."""
 
 Perform = Callable[[Link, Effect], Reply[Facts]]
 
@@ -299,6 +301,7 @@ class Deliver:
         facts = {"side": side.value, "outcome": result.outcome, "attempt": lane.attempt}
         if result.reason:
             facts["reason"] = result.reason
+        facts |= _said(result)
         if result.outcome not in ("retry", "held") or lane.attempt == 1:
             self.links.write_timeline(tx, [line(result.link, result.event, now, facts)])
         if result.dead:
@@ -307,7 +310,7 @@ class Deliver:
     def _tell(self, result: Result, side: Side, effect: Effect, since: datetime, now: datetime) -> None:
         target = self.settle.target(result.link, side)
         reason = result.reason.partition(":")[0]
-        page = result.dead and isinstance(effect, OpenIncident)
+        page = result.dead and _pages(effect)
         self.meter.called(target, reason or result.outcome)
         if result.dead:
             self.meter.parked("page" if page else "effect", reason)
@@ -328,7 +331,18 @@ class Deliver:
             side=side.value,
             effect=type(effect).__name__,
             **({"reason": result.reason, "again_after": result.again_after} if result.reason else {}),
+            **_said(result),
         )
+
+
+def _pages(effect: Effect) -> bool:
+    """Whether somebody is paged by it: also by an incident that is opened again, or handed back."""
+    return isinstance(effect, OpenIncident) or (isinstance(effect, SetIncident) and effect.status is Status.OPEN)
+
+
+def _said(result: Result) -> dict[str, str]:
+    """The first line of the partner's own words about a final no."""
+    return {"said": result.detail.splitlines()[0][:MAX_SAID_CHARS]} if result.detail.strip() else {}
 
 
 def _letter(result: Result, side: Side, effect: Effect, now: datetime) -> Letter:

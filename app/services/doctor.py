@@ -6,11 +6,12 @@ the service's settings, the webhook subscription. No look can hide another: one 
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from app.ports import Letter
 from app.services.health import Check, Report
 from app.services.health import State as HealthState
 
@@ -115,31 +116,42 @@ _OF_HEALTH: Mapping[str, tuple[str, str]] = {
         "delivery_waits_long",
         "See the holds here, and the log events delivery.retried, delivery.held.",
     ),
-    "dead_letters": ("dead_letters", "`truthvouch dead-letters list` says what and why."),
+    "dead_letters": ("dead_letters", "Mend what is named there; `replay` tries again, `discard` lets it go."),
     "frozen_links": ("links_frozen", "`truthvouch links thaw ALERT` when the two sides have stopped quarrelling."),
     "holds": ("target_held", "Mend the credential that is refused; a probe goes out every 15 seconds."),
     "truthvouch": ("truthvouch_never_heard", "Register the webhook at TruthVouch."),
     "pagerduty": ("pagerduty_never_heard", "See the check `subscription` here."),
 }
 """Check of ``/readyz`` -> its code here, and what to do."""
+LOOKED_AT_ELSEWHERE = ("configuration", "webhook_subscription")
+"""Checks of ``/readyz`` that the doctor makes by itself, and makes anew: under `configuration` and `subscription`."""
 _STATES = {HealthState.OK: State.FINE, HealthState.DEGRADED: State.WARNING, HealthState.RED: State.WRONG}
 
 
-def vital_signs(report: Report) -> Iterable[Finding]:
-    """What ``/readyz`` would say of everything but the configuration."""
+def vital_signs(report: Report, refused_page: Letter | None = None) -> Iterable[Finding]:
+    """What ``/readyz`` would say of everything that the doctor does not look at by itself.
+
+    ``refused_page``: the newest dead letter that may be a page; its partner's own words are told here alone, for
+    everybody may ask ``/readyz``.
+    """
     for name, check in report.checks.items():
-        if name != "configuration":
+        if name == "dead_letters" and refused_page is not None and check.holds_pages:
+            check = replace(check, message=f"{check.message} {_of_letter(refused_page)}")
+        if name not in LOOKED_AT_ELSEWHERE:
             yield _of_health(name, check)
 
 
+def _of_letter(letter: Letter) -> str:
+    said = f", {letter.detail.splitlines()[0]!r}" if letter.detail.strip() else ""
+    return f"The newest is letter {letter.letter_id} of {letter.at:%Y-%m-%d %H:%M:%S}Z ({letter.reason}{said})."
+
+
 def _of_health(name: str, check: Check) -> Finding:
-    if check.state is HealthState.OK and check.facts.get("codes"):
-        code = check.facts["codes"][0]  # it works, and a person should know: no tick
-        return Finding(name, State.WARNING, code, check.message, "See the check `subscription` here.")
-    if check.state is HealthState.OK:
-        return fine(name, check.message)
     code, todo = _OF_HEALTH.get(name, (name, "docs/operating.md says what it means."))
-    return Finding(name, _STATES[check.state], code, check.message, todo)
+    code, todo = check.code or code, check.remedy or todo
+    if check.state is HealthState.OK:
+        return Finding(name, State.WARNING, code, check.message, todo) if check.code else fine(name, check.message)
+    return Finding(name, State.WRONG if check.holds_pages else _STATES[check.state], code, check.message, todo)
 
 
 def versions(found: Mapping[str, tuple[str, str]]) -> Iterable[Finding]:

@@ -1,9 +1,9 @@
 """The doctor's looks at the far sides: do they take our keys, will the service swallow a page, who is told what."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from app.domain.names import Via
-from app.domain.outcome import Done, Held, Refused, Reply
+from app.domain.outcome import REDIRECTED, UNSENDABLE, Done, Held, Refused, Reply
 from app.domain.service import ServiceFacts
 from app.domain.subscription import Fault, Verdict
 from app.services.doctor import Finding, Look, State, fine
@@ -12,10 +12,14 @@ from app.services.subscriptions import NOT_READ
 
 SERVICE = "pagerduty_service"
 SUBSCRIPTION = "subscription"
+INTEGRATION_KEY = "integration_key"
+INTEGRATION_KEY_CHARS = 32
+"""Any other length is refused, of the first page at the latest: "Length of 'routing_key' is incorrect"."""
 
 
-def key(partner: str, where: Place, ask: Callable[[], Reply[object]] | None) -> Look:
-    """Whether a partner takes our key, which stands ``where``. ``ask``: its cheapest call; None where no key is set."""
+def key(partner: str, where: Place, ask: Callable[[], Reply[object]] | None, address: str) -> Look:
+    """Whether a partner takes our key, which stands ``where``. ``ask``: its cheapest call; None where no key is set.
+    ``address``: where it is asked."""
     check = f"{partner.lower()}_key"
 
     def look() -> Iterable[Finding]:
@@ -23,26 +27,47 @@ def key(partner: str, where: Place, ask: Callable[[], Reply[object]] | None) -> 
             words = f"{where.variable} is not set, so {partner} was not asked."
             todo = f"Set {where.variable}, if you want what it is for."
             return (Finding(check, State.WARNING, "key_not_set", words, todo),)
-        return (_of_reply(check, partner, where, ask()),)
+        return (_of_reply(check, partner, where, address, ask()),)
 
     return look
 
 
-def _of_reply(check: str, partner: str, where: Place, reply: Reply[object]) -> Finding:
+def _of_reply(check: str, partner: str, where: Place, address: str, reply: Reply[object]) -> Finding:
+    compare = f"Compare {partner.upper()}_API_URL with its documents."
     if isinstance(reply, Done):
         return fine(check, f"{partner} takes the key in {where.name}.")
     if isinstance(reply, Held) and reply.reason == "forbidden":
         words = f"{partner} knows the key in {where.name}, but it may not do everything ({reply.reason})."
         return Finding(check, State.WARNING, "key_limited", words, "Give the key more rights, or use another one.")
+    if isinstance(reply, Held) and reply.reason == UNSENDABLE:
+        words = f"No call to {partner} can be written, so none was: {address} or the key in {where.name} is odd."
+        return Finding(check, State.WRONG, "unsendable", words, f"{compare} {where.renewal}")
+    if isinstance(reply, Held) and reply.reason == REDIRECTED:
+        words = f"{address} only redirects, so it is not the address of {partner}'s API; nothing is sent elsewhere."
+        return Finding(check, State.WRONG, "redirected", words, compare)
     if isinstance(reply, Held):
         words = f"{partner} refuses the key in {where.name} ({reply.reason})."
         return Finding(check, State.WRONG, "key_refused", words, where.renewal)
     if isinstance(reply, Refused):
-        words = f"{partner} understood the question and said no ({reply.reason}): is its address right?"
-        return Finding(check, State.WRONG, "call_refused", words, "Compare the address of its API with its documents.")
-    words = f"{partner} could not be asked ({reply.reason})."
-    todo = "See its status page and the network between; what is owed to it is kept and tried again."
+        said = f", {reply.detail!r}" if reply.detail else ""
+        words = f"{partner} understood the question at {address} and said no ({reply.reason}{said})."
+        return Finding(check, State.WRONG, "call_refused", words, compare)
+    words = f"{partner} could not be asked at {address} ({reply.reason})."
+    todo = f"{compare} See its status page and the network between; what is owed to it is kept and tried again."
     return Finding(check, State.UNKNOWN, "not_reachable", words, todo)
+
+
+def integration_keys(lengths: Mapping[str, int], via: Via) -> Iterable[Finding]:
+    """Whether the Events API will take our keys, as far as their length says: nothing else can be known before an event
+    is sent. ``lengths``: of each key that is set, by where it stands."""
+    odd = {where: length for where, length in lengths.items() if length != INTEGRATION_KEY_CHARS}
+    for where, length in odd.items():
+        words = f"The key in {where} has {length} characters; those of PagerDuty have {INTEGRATION_KEY_CHARS}."
+        todo = "Copy it anew from the service's Integrations tab (Events API v2); `config pagerduty --test` proves it."
+        state = State.WRONG if via is Via.EVENTS else State.WARNING
+        yield Finding(INTEGRATION_KEY, state, "integration_key_odd", words, todo)
+    if lengths and not odd:
+        yield fine(INTEGRATION_KEY, "Each integration key has the right length; the connection test proves more.")
 
 
 def services(ids: Sequence[str], via: Via, ask: Callable[[str], Reply[ServiceFacts]] | None) -> Look:
@@ -101,8 +126,9 @@ def _minutes(seconds: int) -> str:
     return f"{seconds / 60:g} minutes"
 
 
-def subscription(verdict: Callable[[], Verdict] | None) -> Look:
-    """Whether PagerDuty's webhooks come here. ``verdict`` None: there is no API key to ask with."""
+def subscription(verdict: Callable[[], Verdict] | None, watched: Callable[[], Verdict | None]) -> Look:
+    """Whether PagerDuty's webhooks come here. ``verdict`` None: there is no API key to ask with; ``watched``: what the
+    worker found when it last looked by itself, None where it never did."""
 
     def look() -> Iterable[Finding]:
         if verdict is None:
@@ -112,19 +138,18 @@ def subscription(verdict: Callable[[], Verdict] | None) -> Look:
         faults = verdict().faults
         yield from (_of_fault(fault) for fault in faults)
         if not faults:
-            yield fine(SUBSCRIPTION, "PagerDuty's webhooks are sent here, and nothing is missing from them.")
+            words = "PagerDuty's webhooks are sent here, and nothing is missing from them."
+            yield fine(SUBSCRIPTION, f"{words}{_last_watch(watched())}")
 
     return look
 
 
-def last_watch(seen: Verdict | None) -> Iterable[Finding]:
-    """What the worker's own watch found when it last looked; None: it never looked."""
-    if seen is None:
-        yield fine("subscription_watch", "The worker has not looked at the subscriptions by itself.")
-        return
+def _last_watch(seen: Verdict | None) -> str:
+    if seen is None or not (seen.mended or seen.faults):
+        return ""
     found = ", ".join(sorted({fault.code for fault in seen.faults})) or "nothing wrong"
-    mended = f"; it mended {', '.join(seen.mended)}" if seen.mended else ""
-    yield fine("subscription_watch", f"The worker last looked at {seen.at:%Y-%m-%d %H:%M:%S}Z: {found}{mended}.")
+    mended = f" and mended {', '.join(seen.mended)}" if seen.mended else ""
+    return f" When the worker last looked, {seen.at:%Y-%m-%d %H:%M:%S}Z, it found {found}{mended}."
 
 
 def _of_fault(fault: Fault) -> Finding:

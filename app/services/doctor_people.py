@@ -37,6 +37,11 @@ def policies(named: Users, service_ids: Sequence[str], account: Account | None) 
         if not found:
             words = "No escalation policy is named, and no service is known whose own could be looked at."
             todo = "Set PAGERDUTY_SERVICE_ID, or service_id in bridge.yaml."
+            if service_ids:
+                words = (
+                    f"No escalation policy is named, and that of service {', '.join(service_ids)} could not be read."
+                )
+                todo = "See the checks `pagerduty_service` and `pagerduty_key`."
             yield Finding(POLICY, State.WARNING, "policy_not_known", words, todo)
         for ident, users in found.items():
             yield _of_policy(ident, ", ".join(users), account)

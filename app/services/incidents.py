@@ -11,13 +11,9 @@ from app.domain.incident import IncidentDraft, IncidentFacts
 from app.domain.names import IncidentId, IncidentKey, Status
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.patience import Patience
-from app.ports import Events, Incidents, Responders
+from app.ports import ARGUMENTS_REFUSED, KEY_TAKEN, Events, Incidents, Responders
 from app.services.incidents_draft import Drafted
 
-KEY_IS_TAKEN = 2002
-"""``POST /incidents``: "Open incident with matching dedup key already exists on this service"."""
-ITS_WORDS = "dedup key"
-"""The code stands for other arguments, too; these words of its text for the key alone."""
 NOT_THERE_YET = "not_there_yet"
 ID_UNKNOWN = (
     "The incident's id and number are unknown: the Events API does not tell them, and there is no API key to look "
@@ -85,8 +81,8 @@ class CreateIncident:
             tried = True
             opened = incidents.open(draft)
             unclear = unclear or (isinstance(opened, Retry) and opened.unclear)
-            if isinstance(opened, Refused) and opened.code == KEY_IS_TAKEN:
-                return _taken(incidents, draft.incident_key, opened, sure=unclear or ITS_WORDS in opened.detail)
+            if isinstance(opened, Refused) and opened.code == ARGUMENTS_REFUSED:
+                return _taken(incidents, draft.incident_key, opened, sure=unclear or opened.reason == KEY_TAKEN)
             return Done(Created(opened.value)) if isinstance(opened, Done) else opened
 
         return self.insist(once)

@@ -101,7 +101,7 @@ class Intake:
         self.settle.engine.submit(tx, gathered.orders)
 
     def _tell(self, said: dict[str, Any]) -> None:
-        log.info(**said)
+        (log.warning if said["event"] == PARKED else log.info)(**said)
         if said["event"] == PARKED:
             self.meter.parked("event", said["reason"])
         elif said["event"] == IGNORED:

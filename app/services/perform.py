@@ -8,6 +8,7 @@ from typing import TypeVar
 from app.domain.delivery import Facts
 from app.domain.draft import draft
 from app.domain.effects import (
+    KEY_TAKEN_UNSEEN,
     LOOKS_FOR_AN_ID,
     NOT_THERE_YET,
     AddNote,
@@ -24,12 +25,13 @@ from app.domain.incident import IncidentFacts
 from app.domain.link import Link
 from app.domain.names import Status, Via
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
-from app.ports import Alerts, Events, Incidents, RulebookSource
+from app.ports import ARGUMENTS_REFUSED, KEY_TAKEN, Alerts, Events, Incidents, RulebookSource
 
 T = TypeVar("T")
 
-KEY_IS_TAKEN = 2002
-"""``POST /incidents``: "Open incident with matching dedup key already exists on this service"."""
+LOOKS_FOR_A_TAKEN_KEY = 8
+"""How often the open incident that has our key is looked for: the list lags behind, by seconds, not by the three
+minutes that this takes."""
 
 LOOKS_BEFORE_A_PAGE = 2
 """How often a look by REST may fail before a page by event goes out without it."""
@@ -88,17 +90,24 @@ class Perform:
         if self.incidents is None:
             return Held("no_pagerduty_api_key")
         opened = self.incidents.open(made)
-        if isinstance(opened, Refused) and opened.code == KEY_IS_TAKEN:
-            return self._taken(link, self.incidents)
+        if isinstance(opened, Refused) and opened.code == ARGUMENTS_REFUSED:
+            return self._taken(link, self.incidents, opened)
         return opened
 
-    def _taken(self, link: Link, incidents: Incidents) -> Reply[IncidentFacts | None]:
-        """An open incident has our key, so a page goes out already: which one it is must be found, however long."""
+    def _taken(self, link: Link, incidents: Incidents, refused: Refused) -> Reply[IncidentFacts | None]:
+        """An open incident may have our key. The number says it of any argument that PagerDuty does not take, so a look
+        decides: one, and where its text or an unclear call before says that it is the key, some more."""
         reply = incidents.find(link.incident_key)
         if not isinstance(reply, Done):
             return _later(reply)
         still_open = [facts for facts in reply.value if facts.status is not Status.RESOLVED]
-        return Done(still_open[0], reply.at) if still_open else Retry("key_taken_not_found", unclear=True)
+        if still_open:
+            return Done(still_open[0], reply.at)
+        if refused.reason != KEY_TAKEN and not link.open_tried:
+            return refused
+        lane = link.pagerduty
+        looks = 1 + (lane.attempt if lane.failing == KEY_TAKEN_UNSEEN else 0)
+        return refused if looks >= LOOKS_FOR_A_TAKEN_KEY else Retry(KEY_TAKEN_UNSEEN, unclear=True)
 
     def _look(self, link: Link) -> Reply[IncidentFacts | None]:
         if self.incidents is None:

@@ -4,8 +4,9 @@ The two doors differ only in who signs and what their matters are called; ``rece
 ``receive_incident_event`` say so.
 """
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import structlog
 
 from app.domain.names import Side, Source
+from app.domain.proof import RefusedDeliveries
 from app.domain.words import Envelope
 from app.ports import Bell, Delivery, Inbox, Meter, Refusal, StoreUnavailable, Verify
 
@@ -20,7 +22,11 @@ log = structlog.get_logger()
 
 NO_SECRET = "no_secret"
 STORE_UNAVAILABLE = "store_unavailable"
+SIGNATURE = "signature_"
+"""How the reasons begin that say that a delivery was not signed as it has to be."""
 MAX_ENCODING_CHARS = 100
+WRITE_AFTER_SECONDS = 1.0
+"""A flood of forged deliveries costs one write a second, and none in a request."""
 
 
 class Outcome(StrEnum):
@@ -64,6 +70,57 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _in_a_while(act: Callable[[], None]) -> None:
+    timer = threading.Timer(WRITE_AFTER_SECONDS, act)
+    timer.daemon = True
+    timer.start()
+
+
+class RefusedTally:
+    """Counts deliveries whose signature proved nothing, and writes the counts down for ``readyz`` and the doctor.
+
+    Safe to call from many threads. ``write`` may raise ``StoreUnavailable``: then it is tried with the next one.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Side, RefusedDeliveries], None],
+        in_a_while: Callable[[Callable[[], None]], None] = _in_a_while,
+    ) -> None:
+        self._write, self._in_a_while = write, in_a_while
+        self._lock = threading.Lock()
+        self._counted: dict[Side, RefusedDeliveries] = {}
+        self._is_due = False
+
+    def __call__(self, side: Side, reason: str, at: datetime) -> None:
+        """Count one."""
+        with self._lock:
+            self._count(side, RefusedDeliveries(1, reason, at, at))
+            start, self._is_due = not self._is_due, True
+        if start:
+            try:
+                self._in_a_while(self.write_down)
+            except RuntimeError:  # no thread can be started now: the next one tries again
+                self._is_due = False
+
+    def write_down(self) -> None:
+        """Write what was counted since the last time."""
+        with self._lock:
+            counted, self._counted, self._is_due = self._counted, {}, False
+        for side, refused in counted.items():
+            try:
+                self._write(side, refused)
+            except StoreUnavailable as fault:
+                log.warning("refusals.not_stored", side=side.value, reason=str(fault)[:200])
+                with self._lock:
+                    newer = self._counted.pop(side, None)
+                    self._counted[side] = refused.followed_by(newer) if newer else refused
+
+    def _count(self, side: Side, refused: RefusedDeliveries) -> None:
+        known = self._counted.get(side)
+        self._counted[side] = known.followed_by(refused) if known else refused
+
+
 @dataclass(frozen=True)
 class Receive:
     """One door. Never raises for anything a sender can do."""
@@ -79,6 +136,8 @@ class Receive:
     bell: Bell
     meter: Meter
     clock: Callable[[], datetime] = utc_now
+    remember: Callable[[Side, str, datetime], None] = lambda _side, _reason, _at: None
+    """Told of each delivery whose signature proved nothing; never waits and never raises."""
 
     def __call__(self, arrival: Arrival) -> Receipt:
         """Prove and store. ``ACCEPTED``, ``DUPLICATE`` and ``PARKED`` are durable before this returns."""
@@ -98,7 +157,8 @@ class Receive:
 
     def _take(self, arrival: Arrival, now: datetime) -> Receipt:
         envelope = self.verify(arrival.headers, arrival.body, self.secrets, now.timestamp())
-        if self.inbox.add(self._delivery(arrival, envelope, now)):
+        delivery = self._delivery(arrival, envelope, now)
+        if self.inbox.add(delivery) or (envelope.series and self._add_again(delivery, envelope.series)):
             self._ring()
             self.meter.accepted(self.source)
             outcome = Outcome.PARKED if envelope.fault else Outcome.ACCEPTED
@@ -108,6 +168,14 @@ class Receive:
         self.meter.matched(self.source, envelope.secret_index)
         log.info(f"{self.noun}.{outcome}", **self._facts(envelope), bytes=len(arrival.body))
         return Receipt(outcome, envelope.fault)
+
+    def _add_again(self, delivery: Delivery, series: str) -> bool:
+        """Store a body that was heard before, unless it is the newest of its series: the same words after others are
+        news. Its id then names the one before it, so that its own repeat is a duplicate."""
+        newest = self.inbox.newest_of(delivery.source, series)
+        if newest is None or newest[1].startswith(delivery.delivery_id):
+            return False
+        return self.inbox.add(replace(delivery, delivery_id=f"{delivery.delivery_id}after{newest[0]}"))
 
     def _delivery(self, arrival: Arrival, envelope: Envelope, now: datetime) -> Delivery:
         encoding = arrival.headers.get("Content-Encoding", "")[:MAX_ENCODING_CHARS]
@@ -140,6 +208,8 @@ class Receive:
 
     def _turn_away(self, outcome: Outcome, reason: str, arrival: Arrival, **facts: Any) -> Receipt:
         self.meter.refused(self.source, reason)
+        if reason.startswith(SIGNATURE):
+            self.remember(self.source, reason, self.clock())
         say = log.error if outcome is Outcome.UNAVAILABLE else log.warning
         say(f"{self.noun}.refused", reason=reason, bytes=len(arrival.body), **facts)
         return Receipt(outcome, reason)

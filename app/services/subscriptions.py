@@ -12,6 +12,7 @@ from functools import partial
 import structlog
 
 from app.domain.outcome import Done, Held, Refused, Reply
+from app.domain.refusals import FORBIDDEN
 from app.domain.subscription import Fault, Mend, Subscription, Verdict, Wanted, judge
 from app.ports import Marks, Subscriptions, Transactions
 
@@ -93,6 +94,9 @@ def look(subscriptions: Subscriptions, wanted: Wanted, now: datetime) -> tuple[V
 def not_readable(reply: Reply[object]) -> Fault:
     """Why the list could not be read: refused for good, or only not now."""
     reason = "" if isinstance(reply, Done) else reply.reason
+    if isinstance(reply, Held) and reply.reason != FORBIDDEN:
+        words = f"PagerDuty's webhook subscriptions could not be read ({reason})."
+        return Fault(NOT_READ, words, "See the check `pagerduty_key`.")
     if isinstance(reply, Held | Refused):
         words = f"PagerDuty does not let this API key see its webhook subscriptions ({reason})."
         todo = "Use a key that may, or look yourself: PagerDuty, Integrations, Generic Webhooks (v3)."

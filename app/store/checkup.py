@@ -8,12 +8,15 @@ import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from app.ports import StoreUnavailable
+from app.domain.names import Side
+from app.domain.proof import RefusedDeliveries
+from app.ports import Letter, StoreUnavailable
 from app.store.database import Database, open_bridge, open_inbox
+from app.store.letters import newest_page
 from app.store.marks import StoredMarks
 from app.store.migrate import MIGRATIONS
 from app.store.pings import StoredPings
-from app.store.secrets_seen import StoredSecretsSeen
+from app.store.secrets_seen import REFUSED, StoredSecretsSeen
 from app.store.vitals import StoredVitals
 
 EXAMINED = "doctor.seen"
@@ -65,6 +68,16 @@ class Checkup:
         self.check_there()
         with self.database.read() as tx:
             return StoredMarks().read(tx, name)
+
+    def refused(self) -> RefusedDeliveries | None:
+        """PagerDuty's newest deliveries whose signature proved nothing."""
+        return RefusedDeliveries.from_text(self.mark(f"{REFUSED}{Side.PAGERDUTY}"))
+
+    def refused_page(self) -> Letter | None:
+        """The newest open dead letter that may be a page which nobody got."""
+        self.check_there()
+        with self.database.read() as tx:
+            return newest_page(tx)
 
     def versions(self) -> Mapping[str, tuple[str, str]]:
         """By store: the version it has, and the one this program was made for."""

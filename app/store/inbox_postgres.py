@@ -12,13 +12,15 @@ from collections.abc import Sequence
 
 import psycopg
 
+from app.domain.names import Source
 from app.ports import Delivery, StoreUnavailable
 from app.store.group_commit import PATIENCE_SECONDS, GroupCommit, UnwritableRow
-from app.store.inbox_rows import Key, Row, insert_statement, row_of
+from app.store.inbox_rows import Key, Row, bounds_of, insert_statement, newest_statement, row_of
 
 CONNECT_SECONDS = 2
 """The least libpq knows. https://www.postgresql.org/docs/current/libpq-connect.html"""
 _STATEMENTS = tuple(insert_statement(rows, "%s") for rows in range(1, 33))
+_NEWEST = newest_statement("%s")
 _PROBE: Row = ("", "probe", 0, b"", "", None, 0)
 _SESSION = """
 SELECT set_config('statement_timeout', %s, false),
@@ -41,6 +43,12 @@ class PostgresInbox:
     def add(self, delivery: Delivery) -> bool:
         """True if new, False if already stored; durable either way. Raises ``StoreUnavailable``."""
         return self._session().commits.add(row_of(delivery))
+
+    def newest_of(self, source: Source, series: str) -> tuple[int, str] | None:
+        """The newest delivery of a series: its number and its id. Raises ``StoreUnavailable``."""
+        session = self._session()
+        with session.commits.alone():
+            return max(session.between(source, *bounds_of(series)), default=None)
 
     def check_writable(self) -> None:
         """Write a row and take it back in one transaction. Raises ``StoreUnavailable``."""
@@ -83,6 +91,13 @@ class _InboxSession:
             with self._opened().transaction():
                 self._execute(_STATEMENTS[0], _PROBE)
                 self._execute("DELETE FROM inbox WHERE source = ''", ())
+        except psycopg.Error as fault:
+            self.close()
+            raise StoreUnavailable(_said(fault)) from fault
+
+    def between(self, source: str, first: str, last: str) -> list[tuple[int, str]]:
+        try:
+            return self._opened().execute(_NEWEST.encode(), (source, first, last)).fetchall()
         except psycopg.Error as fault:
             self.close()
             raise StoreUnavailable(_said(fault)) from fault

@@ -63,6 +63,17 @@ def insert_statement(rows: int, mark: str) -> str:
     )
 
 
+def newest_statement(mark: str) -> str:
+    """The deliveries of a source whose id lies between two texts; few, for the second ends a series. No ``LIMIT``: a
+    planner could read the whole inbox backwards for it."""
+    return f"SELECT id, delivery_id FROM inbox WHERE source = {mark} AND delivery_id >= {mark} AND delivery_id < {mark}"  # noqa: S608
+
+
+def bounds_of(series: str) -> tuple[str, str]:
+    """Between which texts the ids of a series lie, however a store sorts letters and digits."""
+    return f"{series}0", f"{series}g"
+
+
 def _storable_text(text: str) -> str:
     """Text that only people read: cut, and what cannot be stored replaced."""
     return text[:MAX_TEXT_CHARS].replace("\0", "?").encode("utf-8", "replace").decode()

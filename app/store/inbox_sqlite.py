@@ -17,15 +17,17 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.domain.names import Source
 from app.ports import Delivery, StoreUnavailable
 from app.store.group_commit import PATIENCE_SECONDS, GroupCommit, UnwritableRow
-from app.store.inbox_rows import Key, Row, insert_statement, row_of
+from app.store.inbox_rows import Key, Row, bounds_of, insert_statement, newest_statement, row_of
 from app.store.write_turn import WriteTurn
 
 LOCK_SECONDS = 0.75
 """How long one commit waits for its turn, and then once more for SQLite's lock: two commits fit into the patience."""
 _ROW_FAULTS = (sqlite3.DataError, sqlite3.InterfaceError, UnicodeError, OverflowError)
 _STATEMENTS = tuple(insert_statement(rows, "?") for rows in range(1, 33))
+_NEWEST = newest_statement("?")
 _PROBE: Row = ("", "probe", 0, b"\0" * 4096, "", None, 0)
 
 
@@ -41,6 +43,12 @@ class SqliteInbox:
     def add(self, delivery: Delivery) -> bool:
         """True if new, False if already stored; on disk either way. Raises ``StoreUnavailable``."""
         return self._file().commits.add(row_of(delivery))
+
+    def newest_of(self, source: Source, series: str) -> tuple[int, str] | None:
+        """The newest delivery of a series: its number and its id. Raises ``StoreUnavailable``."""
+        file = self._file()
+        with file.commits.alone():
+            return max(file.between(source, *bounds_of(series)), default=None)
 
     def check_writable(self) -> None:
         """Write a row and take it back in one fsynced transaction. Raises ``StoreUnavailable``."""
@@ -89,6 +97,13 @@ class _InboxFile:
                 connection.execute(_STATEMENTS[0], _PROBE).fetchall()
                 connection.execute("DELETE FROM inbox WHERE source = ''")
                 connection.execute("COMMIT")
+        except (sqlite3.Error, OSError) as fault:
+            self.close()
+            raise StoreUnavailable(str(fault)) from fault
+
+    def between(self, source: str, first: str, last: str) -> list[tuple[int, str]]:
+        try:
+            return self._opened().execute(_NEWEST, (source, first, last)).fetchall()
         except (sqlite3.Error, OSError) as fault:
             self.close()
             raise StoreUnavailable(str(fault)) from fault

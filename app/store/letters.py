@@ -1,6 +1,7 @@
 """Dead letters as an operator's wish meets them."""
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,6 +12,41 @@ from app.store.schema import letters
 
 HOLDING_NOTHING = ("AddNote", "ReadNote")
 """What a letter is about behind which nothing waits."""
+IS_PAGE = sa.or_(
+    letters.c.kind == "escalation",
+    sa.and_(letters.c.kind == "event", letters.c.side == Side.TRUTHVOUCH),
+    sa.and_(
+        letters.c.kind == "effect",
+        letters.c.side == Side.PAGERDUTY,
+        letters.c.effect.in_(("OpenIncident", "LookForIncident", "SetIncident open", "")),
+    ),
+)
+"""Letters that may be a page which nobody got. One about a delivery that broke names no effect: it may be any."""
+
+
+def newest_page(tx: Tx) -> Letter | None:
+    """The newest open letter that may be a page which nobody got; None where there is none."""
+    waiting = sa.select(letters).where(letters.c.closed_at.is_(None), IS_PAGE)
+    row = connection(tx).execute(waiting.order_by(letters.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else _letter(row)
+
+
+def _letter(row: sa.Row[Any]) -> Letter:
+    return Letter(
+        letter_id=row.id,
+        kind=row.kind,
+        reason=row.reason,
+        at=row.at,
+        attempts=row.attempts,
+        detail=row.detail,
+        link_id=None if row.link_id is None else LinkId(row.link_id),
+        side=None if row.side is None else Side(row.side),
+        inbox_id=row.inbox_id,
+        effect=row.effect,
+        closed_at=row.closed_at,
+        outcome=row.outcome,
+        closed_by=row.closed_by,
+    )
 
 
 class StoredLetters:
@@ -20,23 +56,7 @@ class StoredLetters:
         """The letter, locked, or None."""
         query = sa.select(letters).where(letters.c.id == letter_id).with_for_update()
         row = connection(tx).execute(query).one_or_none()
-        if row is None:
-            return None
-        return Letter(
-            letter_id=row.id,
-            kind=row.kind,
-            reason=row.reason,
-            at=row.at,
-            attempts=row.attempts,
-            detail=row.detail,
-            link_id=None if row.link_id is None else LinkId(row.link_id),
-            side=None if row.side is None else Side(row.side),
-            inbox_id=row.inbox_id,
-            effect=row.effect,
-            closed_at=row.closed_at,
-            outcome=row.outcome,
-            closed_by=row.closed_by,
-        )
+        return None if row is None else _letter(row)
 
     def others_of_lane(self, tx: Tx, letter: Letter) -> tuple[str, ...]:
         """The reasons of the other open letters behind which that link and side waits, oldest first."""

@@ -23,6 +23,7 @@ _letters = sa.select(
     letters.c.attempts,
     letters.c.side,
     letters.c.effect,
+    letters.c.detail,
     links.c.alert_id,
     links.c.incident_id,
     letters.c.inbox_id,
@@ -65,7 +66,7 @@ class StoredRecords:
 
     def letter(self, tx: Tx, letter_id: int) -> Row | None:
         """One dead letter with everything that is known of it."""
-        query = _letters.add_columns(letters.c.detail, letters.c.link_id).where(letters.c.id == letter_id)
+        query = _letters.add_columns(letters.c.link_id).where(letters.c.id == letter_id)
         return next(iter(_rows(tx, query)), None)
 
     def links(self, tx: Tx, page: Page, is_open: bool | None = None, frozen: bool | None = None) -> tuple[Row, ...]:

@@ -1,7 +1,8 @@
-"""When an old webhook secret last proved a delivery: the evidence that it can be removed.
+"""What webhook secrets proved and did not prove.
 
-Deliveries proved by the newest secret, nearly all, are not in the index that is read here: neither the look nor the
-index costs anything while no secret is being changed.
+When an old one last proved a delivery is the evidence that it can be removed. Deliveries proved by the newest secret,
+nearly all, are not in the index that is read here: neither the look nor the index costs anything while no secret is
+being changed.
 """
 
 from collections.abc import Mapping
@@ -9,8 +10,15 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from app.domain.names import Side
+from app.domain.proof import RefusedDeliveries
 from app.ports import StoreUnavailable
-from app.store.schema import OLD_SECRET, Instant, inbox
+from app.store.database import Database, connection
+from app.store.marks import StoredMarks
+from app.store.schema import OLD_SECRET, Instant, inbox, marks
+
+REFUSED = "refused."
+"""How the names of the marks begin that hold the newest refused deliveries; the side follows."""
 
 
 class StoredSecretsSeen:
@@ -35,3 +43,18 @@ class StoredSecretsSeen:
                 return dict(reader.execute(query).all())
         except sa.exc.DBAPIError as fault:
             raise StoreUnavailable(str(fault.orig)) from fault
+
+
+class StoredRefusals:
+    """Writes down the deliveries whose signature proved nothing. Never their bodies: anybody can send those."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, side: Side, refused: RefusedDeliveries) -> None:
+        """Add to what is known of that side. Raises ``StoreUnavailable``."""
+        name = f"{REFUSED}{side}"
+        with self._database.begin() as tx:
+            row = sa.select(marks.c.value).where(marks.c.name == name).with_for_update()
+            known = RefusedDeliveries.from_text(connection(tx).execute(row).scalar_one_or_none())
+            StoredMarks().put(tx, name, (known.followed_by(refused) if known else refused).as_text())

@@ -1,16 +1,20 @@
 """Reads how the bridge is, without locking anybody out: for ``readyz`` and ``metrics``."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
 from app.domain.holds import shut_doors
 from app.domain.names import Side, instant
+from app.domain.proof import RefusedDeliveries
 from app.domain.subscription import from_text
 from app.ports import Pulse, StoreUnavailable, Tx
 from app.store.arrivals import CURSOR
 from app.store.database import Database, connection
+from app.store.letters import IS_PAGE
 from app.store.schema import Instant, inbox, letters, links, marks
+from app.store.secrets_seen import REFUSED
 
 WORKER_SEEN = "worker.seen"
 SUBSCRIPTION = "subscription.health"
@@ -37,20 +41,33 @@ class StoredVitals:
         untaken = inbox.c.id > int(facts.get(CURSOR, 0)) if self._cursor_mode else inbox.c.taken_at.is_(None)
         rows, first = reader.execute(sa.select(sa.func.count(), sa.func.min(inbox.c.received_at)).where(untaken)).one()
         owed, oldest = _owed(tx)
-        dead = connection(tx).execute(sa.select(sa.func.count()).where(letters.c.closed_at.is_(None))).scalar_one()
+        page = sa.select(sa.func.min(links.c.pagerduty_since)).where(
+            links.c.pagerduty_since.is_not(None), links.c.paged, links.c.incident_status.is_(None)
+        )
+        oldest_page = connection(tx).execute(page).scalar_one()
+        counts = sa.select(sa.func.count(), sa.func.sum(sa.case((IS_PAGE, 1), else_=0)))
+        dead, dead_pages = connection(tx).execute(counts.where(letters.c.closed_at.is_(None))).one()
         frozen = connection(tx).execute(sa.select(sa.func.count()).where(links.c.frozen_at.is_not(None))).scalar_one()
         arrived = Instant().process_result_value(first, reader.dialect)
         return Pulse(
             worker_seen_at=instant(facts.get(WORKER_SEEN)),
             waiting=rows + owed,
             oldest_waiting_at=min((at for at in (arrived, oldest) if at), default=None),
+            oldest_page_at=min((at for at in (arrived, oldest_page) if at), default=None),
             dead=dead,
+            dead_pages=dead_pages or 0,
             truthvouch_seen_at=_last_seen(reader, Side.TRUTHVOUCH),
             pagerduty_seen_at=_last_seen(reader, Side.PAGERDUTY),
             holds=shut_doors(facts, datetime.now(UTC)),
             frozen=frozen,
             subscription=from_text(facts.get(SUBSCRIPTION)),
+            refused=_refused(facts),
         )
+
+
+def _refused(facts: Mapping[str, str]) -> dict[Side, RefusedDeliveries]:
+    found = {side: RefusedDeliveries.from_text(facts.get(f"{REFUSED}{side}")) for side in Side}
+    return {side: refused for side, refused in found.items() if refused}
 
 
 def _owed(tx: Tx) -> tuple[int, datetime | None]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from marshmallow import EXCLUDE, Schema, ValidationError, fields
 
 from app.domain import proof
-from app.domain.payload import Fault, delivery_id, read_object, table_of
+from app.domain.payload import Fault, delivery_id, read_object, series_of, table_of
 from app.domain.words import Envelope, Reading, Unreadable
 from app.ports import Refusal
 from app.truthvouch import signatures, wire
@@ -23,6 +23,7 @@ class _EventEnvelope(Schema):
 
     id = fields.String()
     event_id = fields.String()
+    eventId = fields.String()
 
 
 _ENVELOPE = _EventEnvelope()  # building a schema costs a hundred times what using it does
@@ -59,16 +60,25 @@ def _envelope(body: bytes, content_encoding: str | None, secret_index: int, sche
     told = read_object(body, content_encoding)
     if isinstance(told, Fault):
         return Envelope(delivery_id(None, body), secret_index=secret_index, scheme=scheme, fault=told.reason)
-    seen = _known_fields(told)
-    kind = wire.event_type(told)
+    kind, subject = wire.event_type(told), wire.alert_id(told) or ""
+    own_id = _event_id(told, subject)
+    series = series_of(subject) if subject and kind and own_id is None else ""
     return Envelope(
-        delivery_id=delivery_id(seen.get("id") or seen.get("event_id"), body),
+        delivery_id=series + delivery_id(own_id, body, kind, subject),
         event=kind,
-        subject=wire.alert_id(told) or "",
+        subject=subject,
         secret_index=secret_index,
         scheme=scheme,
         fault="" if kind else "no_event_type",
+        series=series,
     )
+
+
+def _event_id(told: Mapping[str, object], subject: str) -> str | None:
+    """The event's own id; in a flat envelope ``id`` may be the alert's, which tells no two events apart."""
+    seen = _known_fields(told)
+    named = (seen.get(name) for name in ("event_id", "eventId", "id"))
+    return next((text for text in named if isinstance(text, str) and text.strip() and text != subject), None)
 
 
 def _known_fields(told: Mapping[str, object]) -> Mapping[str, object]:

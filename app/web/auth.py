@@ -1,13 +1,21 @@
-"""Who may come in: what operators use is opened by one token, ``BRIDGE_ADMIN_TOKEN``."""
+"""Who may come in: what operators use is opened by one token, ``BRIDGE_ADMIN_TOKEN``.
+
+Whoever guesses is slowed down by address; each web process counts for itself, and no request waits in a thread.
+"""
 
 import hashlib
 import hmac
+import math
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
 
 import structlog
 from flask import Response, request
 
+from app import metrics
 from app.web import answers
 
 log = structlog.get_logger()
@@ -15,20 +23,60 @@ log = structlog.get_logger()
 NO_TOKEN = "Nobody can come in, because no token is configured: set BRIDGE_ADMIN_TOKEN (or BRIDGE_ADMIN_TOKEN_FILE)."
 MISSING = "Send the token as `Authorization: Bearer TOKEN`."
 WRONG = "This is not the token in BRIDGE_ADMIN_TOKEN."
+TOO_MANY = "Too many wrong tokens came from your address: wait {seconds} s, and see that no script has an old token."
+
+MAX_WRONG = 100
+"""So many wrong tokens an address may send at once; then one in ``SECONDS_EACH``."""
+SECONDS_EACH = 1.0
+MAX_ADDRESSES = 10_000
 
 Hook = Callable[[], Response | None]
 
 
-def bearer(token: str | None) -> Hook:
+class Guesses:
+    """How many wrong tokens came from each address, forgotten one a second. For many threads.
+
+    The oldest addresses go when there are too many: memory is bounded, whoever sends from wherever.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._paid_until: OrderedDict[str, float] = OrderedDict()
+
+    def wait(self, address: str) -> float:
+        """Seconds until the next token of this address is looked at; 0 = now."""
+        with self._lock:
+            paid_until = self._paid_until.get(address, 0.0)
+        return max(0.0, paid_until - self._clock() - (MAX_WRONG - 1) * SECONDS_EACH)
+
+    def count(self, address: str) -> None:
+        """One was wrong."""
+        with self._lock:
+            now = self._clock()
+            self._paid_until[address] = max(now, self._paid_until.pop(address, now)) + SECONDS_EACH
+            if len(self._paid_until) > MAX_ADDRESSES:
+                self._paid_until.popitem(last=False)
+
+
+def bearer(token: str | None, guesses: Guesses | None = None) -> Hook:
     """A ``before_request`` hook that lets nobody in without the token, and nobody at all where none is configured."""
+    guesses = guesses or Guesses()
 
     def authenticate() -> Response | None:
         if not token:
             return _refused("no_admin_token", NO_TOKEN, HTTPStatus.SERVICE_UNAVAILABLE)
-        given = _given()
+        given, address = _given(), request.remote_addr or ""
         if not given:
             return _challenged("token_missing", MISSING)
-        return None if _same(given, token) else _challenged("token_wrong", WRONG)
+        if wait := guesses.wait(address):
+            return _slowed_down(math.ceil(wait))
+        if _same(given, token):
+            return None
+        guesses.count(address)
+        if guesses.wait(address):
+            log.error("operator.guessing", client=address)
+        return _challenged("token_wrong", WRONG)
 
     authenticate.__authenticates__ = True  # type: ignore[attr-defined]
     return authenticate
@@ -52,6 +100,15 @@ def _challenged(reason: str, message: str) -> Response:
     return response
 
 
+def _slowed_down(seconds: int) -> Response:
+    """Counted and not logged: a flood of guesses is no flood of lines."""
+    metrics.meter().operator_refused("too_many_wrong")
+    response = answers.refusal("too_many_wrong", TOO_MANY.format(seconds=seconds), HTTPStatus.TOO_MANY_REQUESTS)
+    response.headers["Retry-After"] = str(seconds)
+    return response
+
+
 def _refused(reason: str, message: str, status: HTTPStatus) -> Response:
+    metrics.meter().operator_refused(reason)
     log.warning("operator.refused", reason=reason, client=request.remote_addr)
     return answers.refusal(reason, message, status)

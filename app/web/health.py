@@ -42,7 +42,8 @@ def shown(report: Report) -> dict[str, object]:
 
 
 def _check(check: Check) -> dict[str, object]:
-    return {"state": check.state, "message": check.message, **check.facts}
+    advice = {"remedy": check.remedy} if check.remedy else {}
+    return {"state": check.state, "message": check.message, **advice, **check.facts}
 
 
 def _fresh(response: Response) -> Response:

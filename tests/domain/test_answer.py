@@ -73,9 +73,17 @@ def test_refused_credentials_hold_the_target(status, reason):
     assert Held(reason) == judge(answer(status, {"error": {"code": 2010, "message": "Access Denied"}}))
 
 
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308, 399])
+@pytest.mark.parametrize("writes", [True, False])
+def test_an_address_that_only_redirects_holds_the_target(status, writes):
+    assert Held("redirected") == judge(answer(status, writes=writes, location="https://elsewhere.example.com/"))
+
+
 @pytest.mark.parametrize(
-    ("status", "unclear"), [(408, True), (429, False), (500, True), (502, True), (503, True), (599, True)]
-)
+    ("status", "unclear"),
+    [(408, True), (429, False), (500, True), (502, True), (503, True), (599, True),
+     (407, False), (421, False), (423, False), (425, False)],
+)  # fmt: skip
 def test_passing_troubles_are_tried_again_and_unclear_only_where_something_may_have_happened(status, unclear):
     assert Retry(f"http_{status}", unclear=unclear) == judge(answer(status))
     assert Retry(f"http_{status}", unclear=False) == judge(answer(status, writes=False))
@@ -146,7 +154,7 @@ def test_a_refusal_carries_the_partners_own_words_in_either_ones_shape(told, exp
 
 @pytest.mark.parametrize(
     ("status", "reason"),
-    [(301, "redirected"), (307, "redirected"), (402, "not_in_plan"), (404, "not_found"), (409, "conflict"),
+    [(402, "not_in_plan"), (404, "not_found"), (409, "conflict"),
      (413, "http_413"), (418, "http_418"), (422, "invalid")],
 )  # fmt: skip
 def test_everything_else_is_final_with_a_reason_word(status, reason):

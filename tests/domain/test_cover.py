@@ -1,14 +1,17 @@
-"""Rules that can never match, and only those."""
+"""Rules that can never match, and only those; words that are nearly known ones."""
 
 import pytest
 from hypothesis import given, settings
 
 from app.domain.alert import Alert
-from app.domain.cover import implies, unreachable
+from app.domain.cover import implies, misspelt, slips, unreachable
 from app.domain.expression import Expression
-from app.domain.rulebook import Rule, RuleAction
+from app.domain.names import Urgency
+from app.domain.rulebook import DEFAULT_SEVERITY_MAP, Rule, RuleAction, Rulebook, Sla
 from app.domain.rules import fields
-from app.domain.trigger import compile_trigger
+from app.domain.silences import Silence
+from app.domain.trigger import KNOWN_FIELDS, compile_trigger
+from tests.fakes import START
 from tests.properties.strategies import alerts, expressions
 
 HIDDEN = [
@@ -71,3 +74,60 @@ def test_a_hidden_rule_hides_no_other():
     found = unreachable((rule("true", "all"), rule("x == 1", "b"), rule("x == 1", "c")))
     assert [("b", "all"), ("c", "all")] == [(one.name, by.name if by else None) for one, by in found]
     assert str(compile_trigger("true").expression) == "true"
+
+
+@pytest.mark.parametrize(
+    ("trigger", "word", "meant"),
+    [
+        ("confidnce < 0.5", "confidnce", "confidence"),
+        ("not (trust_scrore > 0.5) or severity == low", "trust_scrore", "trust_score"),
+        ('modle == "x"', "modle", "model"),
+        ("catagory == null", "catagory", "category"),
+        ('"flat" in mesage', "mesage", "message"),
+        ("tpye == pii", "tpye", "type"),
+        ("pii_typ == ssn", "pii_typ", "pii_type"),
+        ("severity == critcal", "critcal", "critical"),
+        ("severity in [high, Meduim]", "Meduim", "medium"),
+        ("severity == hihg", "hihg", "high"),
+        ("scan_mss > 5", "scan_mss", "scan_ms"),
+    ],
+)
+def test_a_word_that_is_nearly_a_known_one_is_a_slip(trigger: str, word: str, meant: str):
+    assert [(word, meant)] == list(slips(trigger, {"scan_ms"}))
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [
+        "risk_score > 5",
+        "severity_score > 0.5 and action_taken == blocked",
+        "response_id == null",
+        "confidence_level > 5",
+        "severity == warning",
+        "severity == hight",
+        "category == Modle",
+        "mode == dark",
+        "true",
+        "severity <",
+        *(f"{field} == null" for field in sorted(KNOWN_FIELDS)),
+    ],
+)
+def test_fields_and_severities_of_ones_own_are_no_slips(trigger: str):
+    assert [] == list(slips(trigger, {"mode"}, {"hight"}))
+
+
+def test_everything_misspelt_in_a_rulebook_is_named_with_its_place():
+    book = Rulebook(
+        rules=(Rule("r", "confidnce < 0.5", RuleAction.SUPPRESS), Rule("fine", "true", RuleAction.SUPPRESS)),
+        silences=(Silence("s", "modle == x", "dana", "drill", START),),
+        severity_map=DEFAULT_SEVERITY_MAP | {"critcal": Urgency.HIGH, "warning": Urgency.LOW},
+        sla={"hihg": Sla(), "high": Sla()},
+    )
+    assert [
+        "rules: 'r' names confidnce, a field no alert is known to have; did you mean confidence?",
+        "silences: 's' names modle, a field no alert is known to have; did you mean model?",
+        "severity_map names critcal, a severity TruthVouch does not have; did you mean critical?",
+        "sla names hihg, a severity TruthVouch does not have; did you mean high?",
+    ] == list(map(str, misspelt(book)))
+    assert () == misspelt(Rulebook())
+    assert 3 == len(misspelt(book, {"modle"}))

@@ -49,5 +49,16 @@ def test_a_rule_that_asks_for_high_urgency_pages_through_the_events_api_too():
     assert events_severity("critical", Urgency.HIGH) == "critical"
 
 
-def test_low_urgency_leaves_the_events_severity_alone():
-    assert events_severity("high", Urgency.LOW) == "error"
+@pytest.mark.parametrize(
+    ("severity", "events"),
+    [
+        ("critical", "warning"),
+        ("high", "warning"),
+        ("medium", "warning"),
+        ("low", "info"),
+        ("own", "warning"),
+        (None, "warning"),
+    ],
+)
+def test_low_urgency_wakes_nobody_through_the_events_api_either(severity: str | None, events: str):
+    assert events == events_severity(severity, Urgency.LOW)

@@ -36,7 +36,8 @@ def refused(header: str | None, **more) -> str:
 
 def test_a_signed_delivery_is_known_by_its_event_id():
     envelope = verify(sign(BODY))
-    assert ("01GKTVA0000000000000000004", "incident.acknowledged") == (envelope.delivery_id, envelope.event)
+    known_by = "01GKTVA0000000000000000004:incident.acknowledged:Q0TVINC0000001"
+    assert (known_by, "incident.acknowledged") == (envelope.delivery_id, envelope.event)
     assert ("Q0TVINC0000001", 0, "v1", "") == (
         envelope.subject,
         envelope.secret_index,
@@ -144,7 +145,7 @@ def test_an_event_id_too_long_or_odd_to_store_is_hashed_the_same_way_every_time(
 
 def test_of_duplicate_keys_the_last_counts_and_nan_is_nothing():
     body = b'{"event": {"id": "a", "id": "b", "event_type": "incident.triggered", "data": {"id": "Q1", "number": NaN}}}'
-    assert "b" == verify(sign(body), body=body).delivery_id
+    assert "b:incident.triggered:Q1" == verify(sign(body), body=body).delivery_id
     assert inbound.read(body, None)[0].number is None
 
 

@@ -46,6 +46,7 @@ def test_every_call_carries_key_media_type_and_writes_carry_from(rest_api, pager
     read, written = pagerduty.requests
     assert [f"Token token={REST_KEY}"] * 2 == [sent.headers["Authorization"] for sent in (read, written)]
     assert ["application/vnd.pagerduty+json;version=2"] * 2 == [sent.headers["Accept"] for sent in (read, written)]
+    assert ["application/json"] * 2 == [sent.headers["Content-Type"] for sent in (read, written)]
     assert (None, "bridge@example.com") == (read.headers["From"], written.headers["From"])
     assert "truthvouch-pagerduty-bridge" == read.headers["User-Agent"]
 
@@ -79,6 +80,12 @@ def test_without_credentials_nothing_is_sent_and_a_person_is_asked(transport, pa
 
 def test_an_open_incident_with_the_same_key_is_a_refusal_with_its_code(rest_api, pagerduty, draft):
     told = "Open incident with matching dedup key already exists on this service"
+    pagerduty.will_answer(400, error(2002, "Arguments Caused Error", told))
+    assert Refused("key_taken", 400, 2002, f"Arguments Caused Error; {told}") == rest_api.open(draft)
+
+
+def test_the_same_number_about_another_argument_is_another_refusal(rest_api, pagerduty, draft):
+    told = "Escalation policy must be assigned"
     pagerduty.will_answer(400, error(2002, "Arguments Caused Error", told))
     assert Refused("arguments_refused", 400, 2002, f"Arguments Caused Error; {told}") == rest_api.open(draft)
 

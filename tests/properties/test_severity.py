@@ -29,3 +29,8 @@ def test_every_severity_has_a_word_the_events_api_takes(severity: str | None, ur
 @given(severities)
 def test_high_urgency_always_has_a_severity_that_pages(severity: str | None):
     assert events_severity(severity, Urgency.HIGH) in {"critical", "error"}
+
+
+@given(severities)
+def test_low_urgency_never_has_a_severity_that_pages(severity: str | None):
+    assert events_severity(severity, Urgency.LOW) in {"warning", "info"}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from app.domain.link import Link
 from app.domain.names import LinkId, Side, Status
@@ -120,3 +121,35 @@ def test_a_worker_that_was_thought_dead_records_nothing_over_what_came_after(rig
     assert [rig.link()] == later
     assert Status.RESOLVED is rig.link().status
     assert 1 == len(rig.pagerduty.incidents)
+
+
+class CountingMeter(SilentMeter):
+    """Keeps what was parked."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def parked(self, kind: str, reason: str) -> None:
+        self.kinds.append(kind)
+
+
+@pytest.mark.parametrize(
+    ("opened", "side", "kind"),
+    [
+        (False, Side.PAGERDUTY, "page"),
+        (True, Side.PAGERDUTY, "effect"),
+        (True, Side.TRUTHVOUCH, "effect"),
+    ],
+)
+def test_a_page_that_broke_is_as_loud_as_one_that_was_refused(rig: Rig, opened: bool, side: Side, kind: str) -> None:
+    meter = CountingMeter()
+    if opened:
+        rig.run()
+        rig.clock.move(10)
+        rig.alert(AlertVerb.ACKNOWLEDGED) if side is Side.PAGERDUTY else rig.incident(IncidentVerb.ACKNOWLEDGED)
+    with capture_logs() as lines:
+        made = Abandon(rig.database, rig.links, meter, rig.clock)
+        made(rig.link().link_id, side, rig.link().lane(side).seq, "KeyError")
+    assert [kind] == meter.kinds
+    level = "critical" if kind == "page" else "error"
+    assert [level] == [line["log_level"] for line in lines if line["event"] in ("page.refused", "delivery.dead")]

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from app.domain.answer import Answer, judge
 from app.domain.incident import IncidentDraft
 from app.domain.names import AlertId, Status, Urgency, Via, incident_key
-from app.domain.outcome import Done, Held, Retry
+from app.domain.outcome import Done, Held, Refused, Retry
 from app.domain.rulebook import Redaction, Rulebook
 from app.domain.words import AlertVerb, IncidentVerb
+from app.services.perform import LOOKS_FOR_A_TAKEN_KEY
+from app.store.vitals import StoredVitals
 from tests.rig import Rig
 
 
@@ -320,6 +323,72 @@ def test_a_taken_key_whose_incident_cannot_be_seen_yet_is_no_dead_letter(rig: Ri
     rig.pagerduty.find = find  # type: ignore[method-assign]
     rig.run()
     assert ("Q1", 1) == (rig.link().incident_id, len(rig.pagerduty.incidents))
+
+
+@pytest.mark.parametrize(
+    ("status", "reply"),
+    [(301, "held"), (308, "held"), (407, "retry"), (421, "retry"), (423, "retry"), (425, "retry")],
+)
+def test_a_page_is_not_given_up_for_what_stands_between(rig: Rig, status: int, reply: str) -> None:
+    answered = judge(Answer(status, {}, b"", rig.clock(), writes=True))
+    rig.pagerduty.open = lambda draft: answered  # type: ignore[method-assign, assignment, return-value]
+    rig.alert(AlertVerb.CREATED)
+    assert [reply] * 3 == rig.engine.run(rig.deliver, at_most=3)
+    assert None is rig.letter()
+    del rig.pagerduty.open
+    rig.run()
+    assert "Q1" == rig.link().incident_id
+
+
+def test_since_when_a_page_waits_is_known_until_it_is_out(rig: Rig) -> None:
+    vitals, since = StoredVitals(rig.database, rig._inbox), rig.clock()
+    assert None is vitals.read().oldest_page_at
+    rig.pagerduty.open = lambda draft: Retry("http_423")  # type: ignore[method-assign]
+    rig.alert(AlertVerb.CREATED)
+    rig.clock.move(90)
+    rig.engine.run(rig.deliver, at_most=2)
+    assert since == vitals.read().oldest_page_at
+    del rig.pagerduty.open
+    rig.run()
+    assert None is vitals.read().oldest_page_at
+    rig.pagerduty.set_status = lambda *_: Retry("http_500")  # type: ignore[method-assign]
+    rig.alert(AlertVerb.ACKNOWLEDGED)
+    rig.engine.run(rig.deliver, at_most=2)
+    assert (True, None) == (vitals.read().oldest_waiting_at is not None, vitals.read().oldest_page_at)
+
+
+OTHER_ARGUMENT = Refused("arguments_refused", 400, 2002, "Arguments Caused Error; Escalation policy must be assigned")
+
+
+def test_a_create_refused_for_another_argument_is_a_dead_letter_after_one_look(rig: Rig) -> None:
+    rig.pagerduty.open = lambda draft: OTHER_ARGUMENT  # type: ignore[method-assign]
+    rig.alert(AlertVerb.CREATED)
+    rig.run()
+    assert 1 == rig.pagerduty.calls.count("find")
+    assert ("arguments_refused", OTHER_ARGUMENT.detail) == rig.letter()
+    assert not rig.link().pagerduty.outstanding
+
+
+def test_a_create_refused_for_another_argument_attaches_what_the_one_look_finds(rig: Rig) -> None:
+    rig.pagerduty._new(IncidentDraft(incident_key(AlertId("a1")), "ours", Urgency.HIGH, "critical", "truthvouch"))
+    rig.pagerduty.open = lambda draft: OTHER_ARGUMENT  # type: ignore[method-assign]
+    rig.alert(AlertVerb.CREATED)
+    rig.run()
+    assert "Q1" == rig.link().incident_id
+
+
+@pytest.mark.parametrize("unclear_before", [False, True])
+def test_a_taken_key_whose_incident_is_never_seen_is_a_dead_letter_in_the_end(rig: Rig, unclear_before: bool) -> None:
+    said = OTHER_ARGUMENT if unclear_before else Refused("key_taken", 400, 2002, "matching dedup key")
+    rig.alert(AlertVerb.CREATED)
+    if unclear_before:
+        rig.pagerduty.open = lambda draft: Retry("timeout", unclear=True)  # type: ignore[method-assign]
+        assert ["retry"] == rig.engine.run(rig.deliver, at_most=1)
+    rig.pagerduty.open = lambda draft: said  # type: ignore[method-assign]
+    assert ["retry"] * (LOOKS_FOR_A_TAKEN_KEY - 1) == rig.engine.run(rig.deliver, at_most=LOOKS_FOR_A_TAKEN_KEY - 1)
+    assert None is rig.letter()
+    rig.run()
+    assert (said.reason, said.detail) == rig.letter()
 
 
 def test_a_note_kept_for_an_unknown_incident_is_heard_when_a_read_shows_whose_it_is(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from app.domain.incident import IncidentDraft, IncidentFacts
 from app.domain.names import IncidentId, IncidentKey, Status
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
+from app.domain.proof import RefusedDeliveries
 from app.domain.subscription import Scope, Subscription
 from app.ports import Created, StoreUnavailable, Subscriptions
 from app.services import connection_test
@@ -15,7 +16,7 @@ from app.services.connection_ping import PATIENCE_SECONDS, ping
 from app.services.connection_test import APPEARS_SECONDS, TestEvent, draft
 from app.services.doctor import Finding, State
 from app.services.doctor_places import place
-from tests.fakes import FakeClock, FakePagerDuty
+from tests.fakes import START, FakeClock, FakePagerDuty
 
 PUBLIC = "https://bridge.example.com"
 
@@ -222,6 +223,9 @@ class Inbox:
 
     looks: int = 1_000
     there: bool = True
+    refused_at: int | None = None
+    """At which look a refused delivery is known."""
+    refused_before: RefusedDeliveries | None = None
 
     def newest(self) -> int:
         if not self.there:
@@ -232,6 +236,10 @@ class Inbox:
         assert 7 == number
         self.looks -= 1
         return self.looks < 0
+
+    def refused(self) -> RefusedDeliveries | None:
+        known = self.refused_at is not None and self.looks <= self.refused_at
+        return RefusedDeliveries(1, "signature_mismatch", START, START) if known else self.refused_before
 
 
 LIVE = Subscription("W1", f"{PUBLIC}/pagerduty/webhook")
@@ -259,6 +267,14 @@ def test_a_ping_that_does_not_come_is_lost() -> None:
     assert [("ping_lost", "wrong")] == pinged(Hooks(), Inbox(), waited=waited)
     assert PATIENCE_SECONDS == sum(waited)
     assert [("ping_not_sent", "unknown")] == pinged(Hooks(Held("forbidden")), Inbox())
+
+
+def test_a_ping_that_is_refused_is_told_at_once_and_why() -> None:
+    waited: list[float] = []
+    assert [("ping_refused", "wrong")] == pinged(Hooks(), Inbox(refused_at=998), waited=waited)
+    assert 1 == len(waited)
+    earlier = RefusedDeliveries(1, "signature_mismatch", START, START)
+    assert [("ok", "fine")] == pinged(Hooks(), Inbox(3, refused_before=earlier))
 
 
 @pytest.mark.parametrize("case", ["no key", "no address", "no store", "none ours", "switched off"])

@@ -12,7 +12,8 @@ from app.domain.effects import LATER, SOON, URGENT
 from app.domain.names import LinkId, Side, Status, Via
 from app.domain.outcome import Held, Refused, Retry
 from app.domain.words import AlertVerb, IncidentVerb
-from app.ports import Order, Tx
+from app.ports import Order, Page, Tx
+from app.store.records import StoredRecords
 from tests.fakes import ManualEngine
 from tests.rig import Rig
 
@@ -227,11 +228,29 @@ def test_by_event_a_look_goes_through_the_rest_door(tmp_path: Path) -> None:
 def test_a_page_that_is_finally_refused_is_as_loud_as_it_gets_and_counted(rig: NotingRig) -> None:
     parked: list[tuple[str, str]] = []
     rig.deliver.meter.parked = lambda kind, reason: parked.append((kind, reason))  # type: ignore[method-assign]
-    rig.fail("open", Refused("nobody_on_call", 400, 1015))
+    rig.fail("open", Refused("nobody_on_call", 400, 1015, "Nobody is on call\nat level 1"))
     rig.alert(AlertVerb.CREATED)
     with structlog.testing.capture_logs() as told:
         rig.run()
     assert [("page", "nobody_on_call")] == parked
-    assert [("page.refused", "nobody_on_call")] == [
-        (line["event"], line["reason"]) for line in told if line["log_level"] == "critical"
+    assert [("page.refused", "nobody_on_call", "Nobody is on call")] == [
+        (line["event"], line["reason"], line["said"]) for line in told if line["log_level"] == "critical"
     ]
+    with rig.database.read() as tx:
+        story = StoredRecords().timeline(tx, rig.link().alert.alert_id, Page(100))
+    assert ["Nobody is on call"] == [line["facts"]["said"] for line in story if "said" in line["facts"]]
+
+
+def test_an_incident_that_is_not_opened_again_is_a_page_that_was_refused(rig: NotingRig) -> None:
+    parked: list[tuple[str, str]] = []
+    rig.deliver.meter.parked = lambda kind, reason: parked.append((kind, reason))  # type: ignore[method-assign]
+    opened(rig)
+    rig.alert(AlertVerb.RESOLVED)
+    rig.run()
+    rig.clock.move(10)
+    rig.fail("set_status", Refused("bad_status", 400, 1003, "Not now"))
+    rig.alert(AlertVerb.REOPENED)
+    with structlog.testing.capture_logs() as told:
+        rig.run()
+    assert [("page", "bad_status")] == parked
+    assert ["Not now"] == [line["said"] for line in told if line["event"] == "page.refused"]

@@ -10,6 +10,7 @@ from app.domain.names import Via
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.domain.service import ServiceFacts
 from app.domain.subscription import Fault, Verdict
+from app.ports import Letter
 from app.services import doctor_partners as partners
 from app.services.doctor import (
     Finding,
@@ -30,6 +31,7 @@ from app.services.health import State as HealthState
 
 NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
 API_KEY = Place("PAGERDUTY_API_KEY")
+ADDRESS = "https://api.example.com"
 
 
 def codes(findings: Iterable[Finding]) -> list[tuple[str, str]]:
@@ -71,11 +73,31 @@ def test_everything_readyz_looks_at_has_its_code() -> None:
     assert [("ok", "fine")] == codes(vital_signs(Report({"worker": Check(HealthState.OK, "well")})))
 
 
-def test_what_works_and_somebody_should_know_is_no_tick() -> None:
-    unset = Check(HealthState.OK, "BRIDGE_PUBLIC_URL is not set.", {"codes": ["public_url_not_set"]})
-    assert [("public_url_not_set", "warning")] == codes(vital_signs(Report({"webhook_subscription": unset})))
-    well = Check(HealthState.OK, "In order.", {"codes": []})
-    assert [("ok", "fine")] == codes(vital_signs(Report({"webhook_subscription": well})))
+def test_what_keeps_or_kept_a_page_from_going_out_is_wrong() -> None:
+    refused = Check(HealthState.DEGRADED, "words", {}, "deliveries_refused", "Put it first.", holds_pages=True)
+    found = list(vital_signs(Report({"truthvouch": refused})))
+    assert [("deliveries_refused", "wrong")] == codes(found)
+    assert "Put it first." == found[0].todo
+    assert not is_well(found)
+    beside = Check(HealthState.OK, "words", {}, "deliveries_refused", "Nothing.")
+    assert [("deliveries_refused", "warning")] == codes(vital_signs(Report({"truthvouch": beside})))
+
+
+def test_a_refused_page_is_wrong_and_told_in_the_partners_own_words() -> None:
+    pages = Check(HealthState.DEGRADED, "1 page.", {}, "pages_refused", "Mend it.", holds_pages=True)
+    letter = Letter(7, "effect", "invalid_input", NOW, detail="Service not found\nsecond line")
+    found = list(vital_signs(Report({"dead_letters": pages}), letter))
+    assert [("pages_refused", "wrong")] == codes(found)
+    assert (
+        "1 page. The newest is letter 7 of 2026-05-04 09:00:00Z (invalid_input, 'Service not found')." == found[0].words
+    )
+    others = Check(HealthState.DEGRADED, "words", {"count": 1})
+    assert [("dead_letters", "warning")] == codes(vital_signs(Report({"dead_letters": others}), letter))
+
+
+def test_what_the_doctor_looks_at_by_itself_is_not_told_twice() -> None:
+    off = Check(HealthState.DEGRADED, "PagerDuty switched it off.", {"codes": ["subscription_temporarily_disabled"]})
+    assert [] == codes(vital_signs(Report({"webhook_subscription": off, "configuration": off})))
 
 
 def test_a_store_that_others_can_read_is_told_with_what_ends_it() -> None:
@@ -127,28 +149,41 @@ def test_when_an_old_secret_was_used_is_told_in_words() -> None:
     [
         (Done(None), ("ok", "fine")),
         (Held("unauthorized"), ("key_refused", "wrong")),
-        (Held("unsendable"), ("key_refused", "wrong")),
+        (Held("unsendable"), ("unsendable", "wrong")),
+        (Held("redirected"), ("redirected", "wrong")),
         (Held("forbidden"), ("key_limited", "warning")),
         (Refused("not_found", 404), ("call_refused", "wrong")),
         (Retry("connect_failed"), ("not_reachable", "unknown")),
     ],
 )
 def test_a_partners_answer_to_our_key(reply: Reply[object], code: tuple[str, str]) -> None:
-    assert [code] == codes(partners.key("PagerDuty", API_KEY, lambda: reply)())
+    assert [code] == codes(partners.key("PagerDuty", API_KEY, lambda: reply, ADDRESS)())
+
+
+@pytest.mark.parametrize(
+    "reply", [Retry("connect_failed"), Held("redirected"), Held("unsendable"), Refused("not_found", 404, detail="No")]
+)
+def test_where_a_partner_was_asked_is_told_when_it_may_be_the_wrong_place(reply: Reply[object]) -> None:
+    (found,) = partners.key("PagerDuty", API_KEY, lambda: reply, ADDRESS)()
+    assert ADDRESS in found.words
+    assert "PAGERDUTY_API_URL" in found.todo
+    assert ("'No'" in found.words) is isinstance(reply, Refused)
 
 
 def test_a_key_of_the_file_is_told_to_stand_there_and_changed_there() -> None:
     in_file = {"pagerduty.api_key", "truthvouch.api_key"}
     ours = place("pagerduty.api_key", "PAGERDUTY_API_KEY", in_file)
-    (taken,) = partners.key("PagerDuty", ours, lambda: Done(None))()
-    (refused,) = partners.key("PagerDuty", ours, lambda: Held("unauthorized"))()
+    (taken,) = partners.key("PagerDuty", ours, lambda: Done(None), ADDRESS)()
+    (refused,) = partners.key("PagerDuty", ours, lambda: Held("unauthorized"), ADDRESS)()
     assert "PagerDuty takes the key in pagerduty.api_key of bridge.yaml." == taken.words
     assert "PAGERDUTY_API_KEY" not in refused.words + refused.todo
     assert "`truthvouch config pagerduty --api-key -`" in refused.todo
     theirs = place("truthvouch.api_key", "TRUTHVOUCH_API_KEY", in_file)
-    (refused,) = partners.key("TruthVouch", theirs, lambda: Held("unauthorized"))()
+    (refused,) = partners.key("TruthVouch", theirs, lambda: Held("unauthorized"), ADDRESS)()
     assert "Put a valid one into truthvouch.api_key of bridge.yaml and restart." == refused.todo
-    (refused,) = partners.key("PagerDuty", place("pagerduty.api_key", "PAGERDUTY_API_KEY", ()), lambda: Held("x"))()
+    (refused,) = partners.key(
+        "PagerDuty", place("pagerduty.api_key", "PAGERDUTY_API_KEY", ()), lambda: Held("x"), ADDRESS
+    )()
     assert "Put a valid one into PAGERDUTY_API_KEY and restart." == refused.todo
 
 
@@ -159,8 +194,8 @@ def test_old_secrets_are_removed_where_they_stand() -> None:
 
 
 def test_without_a_key_nobody_is_asked() -> None:
-    assert [("key_not_set", "warning")] == codes(partners.key("PagerDuty", API_KEY, None)())
-    assert [("key_not_set", "warning")] == codes(partners.subscription(None)())
+    assert [("key_not_set", "warning")] == codes(partners.key("PagerDuty", API_KEY, None, ADDRESS)())
+    assert [("key_not_set", "warning")] == codes(partners.subscription(None, lambda: None)())
     assert [("service_not_known", "warning")] == codes(partners.services(["P1"], Via.REST, None)())
 
 
@@ -191,20 +226,42 @@ def test_each_service_is_looked_at_by_itself() -> None:
     assert [("service_missing", "wrong"), ("service_not_read", "unknown"), ("ok", "fine")] == found
 
 
+def test_an_integration_key_that_was_not_copied_whole_is_told_before_the_first_page() -> None:
+    keys = {"PAGERDUTY_INTEGRATION_KEY": 5, "PAGERDUTY_INTEGRATION_KEY_P2": 32}
+    found = list(partners.integration_keys(keys, Via.EVENTS))
+    assert [("integration_key_odd", "wrong")] == codes(found)
+    assert [("integration_key_odd", "warning")] == codes(partners.integration_keys(keys, Via.REST))
+    assert "PAGERDUTY_INTEGRATION_KEY has 5 characters" in found[0].words
+    assert [("ok", "fine")] == codes(partners.integration_keys({"PAGERDUTY_INTEGRATION_KEY": 32}, Via.EVENTS))
+    assert [] == codes(partners.integration_keys({}, Via.EVENTS))
+
+
 def test_subscription_faults_keep_their_codes() -> None:
     faults = (
         Fault("subscription_missing", "words", "todo"),
         Fault("subscription_duplicate", "words", "todo", warning=True),
         Fault("subscriptions_not_read", "words", "todo"),
     )
-    found = codes(partners.subscription(lambda: Verdict(NOW, faults))())
+    found = codes(partners.subscription(lambda: Verdict(NOW, faults), lambda: None)())
     assert ["wrong", "warning", "unknown"] == [state for _, state in found]
     assert [fault.code for fault in faults] == [code for code, _ in found]
-    assert [("ok", "fine")] == codes(partners.subscription(lambda: Verdict(NOW))())
+    assert [("ok", "fine")] == codes(partners.subscription(lambda: Verdict(NOW), lambda: None)())
 
 
-def test_what_the_worker_last_saw_is_told() -> None:
-    (never,) = partners.last_watch(None)
-    (seen,) = partners.last_watch(Verdict(NOW, (Fault("subscription_inactive", "w", "t"),), ("mended_code",)))
-    assert "has not looked" in never.words
-    assert "2026-05-04 09:00:00Z: subscription_inactive; it mended mended_code." in seen.words
+MENDED = "When the worker last looked, 2026-05-04 09:00:00Z, it found nothing wrong and mended m."
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (None, ""),
+        (Verdict(NOW), ""),
+        (Verdict(NOW, mended=("m",)), MENDED),
+        (Verdict(NOW, (Fault("subscription_inactive", "w", "t"),)), "it found subscription_inactive."),
+    ],
+)
+def test_what_the_worker_last_saw_is_told_in_the_same_line(seen: Verdict | None, said: str) -> None:
+    (found,) = partners.subscription(lambda: Verdict(NOW), lambda: seen)()
+    assert found.words.startswith("PagerDuty's webhooks are sent here")
+    assert said in found.words
+    assert bool(said) is ("last looked" in found.words)

@@ -113,6 +113,10 @@ def test_a_policy_that_cannot_be_looked_at_hides_no_other() -> None:
         policies({"P1": ["a"]}, (), FakeAccount(broken=Retry("read_timeout")))()
     )
     assert [("policy_not_known", "warning")] == codes(policies({}, (), FakeAccount())())
+    (unset,) = policies({}, (), FakeAccount())()
+    (unread,) = policies({}, ("P1",), FakeAccount(broken=Retry("read_timeout")))()
+    assert ("PAGERDUTY_SERVICE_ID" in unset.todo, "PAGERDUTY_SERVICE_ID" in unread.todo) == (True, False)
+    assert "`pagerduty_service`" in unread.todo
 
 
 def test_the_user_of_from_must_exist() -> None:

@@ -5,13 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from app.bootstrap.rules import Fixed, notes, shadow_of
-from app.domain.rulebook import Rulebook
+from app.bootstrap.rules import Fixed, Spelling, notes, shadow_of
+from app.bootstrap.rules_check import misspelt_faults
+from app.domain.alert import Alert
+from app.domain.names import AlertId, Side
+from app.domain.rulebook import Rule, RuleAction, Rulebook
 from app.domain.silences import Silence, expiring
-from app.services.doctor import Finding
+from app.domain.words import AlertVerb, AlertWord
+from app.services.doctor import Finding, State
 from app.services.doctor_rules import rules
 from app.settings import Settings
 from tests.fakes import START
+from tests.rig import Rig
 
 DOCS = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text("utf-8")
 
@@ -56,3 +61,34 @@ def test_readyz_notes_a_silence_that_ends_within_the_hour(tmp_path: Path, minute
     noted = notes(book, shadow_of(settings, Fixed(book)), START)
     assert told == len(noted)
     assert all("'release' of dana ends in" in note for note in noted)
+
+
+MISSPELT = Rulebook(rules=(Rule("r", "confidnce < 0.5 and scan_mss > 5", RuleAction.SUPPRESS),), version="v1")
+
+
+def test_a_misspelt_word_is_wrong_and_named_with_what_may_be_meant(tmp_path: Path):
+    file = tmp_path / "bridge.yaml"
+    file.write_text("rules:\n  - {name: r, trigger: 'confidnce < 0.5', action: {type: suppress}}\n", "utf-8")
+    settings = Settings.from_env({"BRIDGE_CONFIG": str(file), "BRIDGE_DATA_DIR": str(tmp_path / "data")})
+    words = [str(fault) for fault in misspelt_faults(settings)]
+    (finding,) = rules(None, "", (), (), START, words)
+    assert ("rule_misspelt", State.WRONG) == (finding.code, finding.state)
+    assert "rules[0].trigger, line 2" in finding.words
+    assert "did you mean confidence?" in finding.words
+    assert f"`{finding.code}`" in DOCS
+    file.write_text("rules: 7\n", "utf-8")
+    assert () == misspelt_faults(settings), "a broken file is told of elsewhere"
+    file.unlink()
+    assert () == misspelt_faults(settings)
+
+
+def test_readyz_notes_a_misspelt_word_until_an_alert_has_it(tmp_path: Path):
+    rig = Rig(tmp_path)
+    spelling = Spelling(Fixed(MISSPELT), rig.database)
+    assert ["confidence"] == [note.partition("did you mean ")[2].rstrip("?") for note in spelling.notes(START)]
+    word = AlertWord(AlertVerb.CREATED, Alert(AlertId("a1"), extra={"confidnce": 1}), "alert.created", START)
+    rig.say(Side.TRUTHVOUCH, word)
+    later = START + Spelling.EVERY
+    assert 1 == len(spelling.notes(later - timedelta(seconds=1))), "it looks seldom"
+    assert () == spelling.notes(later)
+    assert () == Spelling(Fixed(Rulebook()), rig.database).notes(START)

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from app.domain.names import Side
+from app.domain.proof import RefusedDeliveries
 from app.domain.subscription import Fault, Verdict
 from app.ports import Pulse, StoreUnavailable
 from app.services.health import Report, State
@@ -71,7 +73,8 @@ def test_a_missing_credential_is_red_and_named(doors: Doors):
 @pytest.mark.parametrize(
     ("pulse", "name", "facts"),
     [
-        ({"dead": 2}, "dead_letters", {"count": 2}),
+        ({"dead": 2}, "dead_letters", {"count": 2, "pages": 0}),
+        ({"dead": 2, "dead_pages": 1}, "dead_letters", {"count": 2, "pages": 1}),
         ({"frozen": 3}, "frozen_links", {"count": 3}),
         ({"holds": {"pagerduty-rest": "http_401"}}, "holds", {"targets": {"pagerduty-rest": "http_401"}}),
         ({"truthvouch_seen_at": None}, "truthvouch", {"last_seen_at": None, "seconds_ago": None}),
@@ -180,3 +183,96 @@ def test_what_cannot_be_known_of_the_webhook_is_not_called_in_order(doors: Doors
     doors.vitals.set(subscription=Verdict(START, (unset,)))
     check = doors.health().checks["webhook_subscription"]
     assert (State.OK, "Nobody knows the address. Set it.") == (check.state, check.message)
+
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize(
+    ("refused_ago", "heard_ago", "state", "code", "holds_pages"),
+    [
+        (MINUTE, None, State.DEGRADED, "deliveries_refused", True),
+        (MINUTE, 2 * MINUTE, State.DEGRADED, "deliveries_refused", True),
+        (24 * HOUR, 25 * HOUR, State.DEGRADED, "deliveries_refused", True),
+        (2 * MINUTE, MINUTE, State.OK, "deliveries_refused", False),
+        (HOUR + MINUTE, MINUTE, State.OK, "", False),
+        (25 * HOUR, 26 * HOUR, State.OK, "", False),
+        (25 * HOUR, None, State.DEGRADED, "", False),
+    ],
+)
+def test_refused_deliveries_are_told_until_a_good_one_comes(
+    doors: Doors, clock: FakeClock, side: Side, refused_ago: timedelta, heard_ago: timedelta | None,
+    state: State, code: str, holds_pages: bool,
+):  # fmt: skip
+    at = clock() - refused_ago
+    refused = RefusedDeliveries(20, "signature_mismatch", at, at)
+    doors.vitals.set(refused={side: refused}, **{f"{side}_seen_at": None if heard_ago is None else clock() - heard_ago})
+    check = doors.health().checks[side]
+    assert (state, code, holds_pages) == (check.state, check.code, check.holds_pages)
+    assert bool(code) == ("20 deliveries" in check.message)
+    assert bool(code) == (f"{side.upper()}_WEBHOOK_SECRETS" in check.remedy)
+
+
+@pytest.mark.parametrize(
+    ("reason", "names"),
+    [
+        ("signature_mismatch", "PAGERDUTY_WEBHOOK_SECRETS"),
+        ("signature_missing", "proxy"),
+        ("signature_malformed", "form"),
+        ("signature_stale", "clock"),
+    ],
+)
+def test_why_a_delivery_was_refused_says_what_to_do(doors: Doors, clock: FakeClock, reason: str, names: str):
+    doors.vitals.set(refused={Side.PAGERDUTY: RefusedDeliveries(1, reason, clock(), clock())}, pagerduty_seen_at=None)
+    check = doors.health().checks["pagerduty"]
+    assert "1 delivery to /pagerduty/webhook refused" in check.message
+    assert reason in check.message
+    assert names in check.remedy
+
+
+@pytest.mark.parametrize(
+    ("pulse", "name", "holds_pages"),
+    [
+        ({"dead": 2, "dead_pages": 1}, "dead_letters", True),
+        ({"dead": 2}, "dead_letters", False),
+        ({"holds": {"pagerduty-rest": "unauthorized"}}, "holds", True),
+        ({"holds": {"truthvouch": "unauthorized"}}, "holds", False),
+    ],
+)
+def test_what_keeps_pages_from_going_out_is_marked(doors: Doors, pulse: dict[str, Any], name: str, holds_pages: bool):
+    doors.vitals.set(**pulse)
+    assert holds_pages is doors.health().checks[name].holds_pages
+
+
+@pytest.mark.parametrize(
+    ("reason", "names"),
+    [
+        ("unauthorized", "valid key"),
+        ("from_unknown", "PAGERDUTY_FROM_EMAIL"),
+        ("redirected", "PAGERDUTY_API_URL"),
+        ("unsendable", "Nothing was sent"),
+        ("http_407", "HTTPS_PROXY"),
+        ("connect_failed", "status page"),
+        ("forbidden, http_407", "HTTPS_PROXY"),
+    ],
+)
+def test_a_hold_says_what_ends_it(doors: Doors, reason: str, names: str):
+    doors.vitals.set(holds={"pagerduty-rest": reason})
+    assert names in doors.health().checks["holds"].remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "state", "code", "holds_pages"),
+    [
+        ("oldest_page_at", 61, State.DEGRADED, "page_waits_long", True),
+        ("oldest_page_at", 60, State.OK, "", False),
+        ("oldest_waiting_at", 61, State.DEGRADED, "", False),
+    ],
+)
+def test_a_page_that_waits_is_told_apart_from_anything_else_that_does(
+    doors: Doors, clock: FakeClock, name: str, age: int, state: State, code: str, holds_pages: bool
+):
+    doors.vitals.set(waiting=1, **{name: clock() - timedelta(seconds=age)})
+    check = doors.health().checks["oldest_waiting"]
+    assert (state, code, holds_pages) == (check.state, check.code, check.holds_pages)

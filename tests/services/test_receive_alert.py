@@ -1,13 +1,19 @@
 """A delivery from TruthVouch: proved, stored, and only then accepted. The other door is the same code."""
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from app.domain.names import Side, Source
+from app.domain.proof import RefusedDeliveries
 from app.ports import StoreUnavailable
-from app.services.receiving import Arrival, Outcome, Receipt
+from app.services.receiving import Arrival, Outcome, Receipt, RefusedTally
+from app.truthvouch import inbound
 from tests.conftest import FakeClock
 from tests.doors import Doors, sign
 
@@ -102,3 +108,95 @@ def test_a_refusal_is_one_line_with_its_reason(doors: Doors):
     assert [
         {"event": "alert.refused", "log_level": "warning", "reason": "signature_missing", "bytes": len(BODY)}
     ] == lines
+
+
+class Refused:
+    """Where refused deliveries are written down, and when."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[Side, RefusedDeliveries]] = []
+        self.due: list[Callable[[], None]] = []
+        self.broken = False
+        self.tally = RefusedTally(self.write, self.due.append)
+
+    def write(self, side: Side, refused: RefusedDeliveries) -> None:
+        if self.broken:
+            raise StoreUnavailable("disk full")
+        self.written.append((side, refused))
+
+
+def test_a_flood_of_refused_deliveries_is_written_down_once_and_in_no_request(doors: Doors, clock: FakeClock):
+    refused, began = Refused(), clock()
+    receive = replace(doors.receive_alert, remember=refused.tally)
+    for headers in ({}, {"X-Signature": "0"}, sign(BODY, "rotated")):
+        receive(Arrival(headers, BODY))
+        clock.advance(1)
+    assert (0, 1) == (len(refused.written), len(refused.due))
+    refused.due.pop()()
+    last = began + timedelta(seconds=2)
+    assert [(Side.TRUTHVOUCH, RefusedDeliveries(3, "signature_mismatch", began, last))] == refused.written
+    receive(Arrival({}, BODY))
+    assert 1 == len(refused.due)
+
+
+def test_only_what_was_not_signed_rightly_counts_as_refused(doors: Doors):
+    refused = Refused()
+    receive = replace(doors.receive_alert, remember=refused.tally)
+    receive(arrival())
+    receive(arrival(too_large=True))
+    receive(arrival(flaw="body_incomplete"))
+    assert [] == refused.due
+
+
+def test_a_count_that_cannot_be_put_off_refuses_nothing_and_is_not_lost(doors: Doors, clock: FakeClock):
+    refused, began = Refused(), clock()
+    ways = [refused.due.append, out_of_threads]
+    tally = RefusedTally(refused.write, lambda act: ways.pop()(act))
+    receive = replace(doors.receive_alert, remember=tally)
+    for _ in range(2):
+        assert Outcome.REFUSED is receive(Arrival({}, BODY)).outcome
+    refused.due.pop()()
+    assert [(Side.TRUTHVOUCH, RefusedDeliveries(2, "signature_missing", began, began))] == refused.written
+
+
+def out_of_threads(_act: Callable[[], None]) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_refused_deliveries_are_kept_until_the_store_takes_them(doors: Doors, clock: FakeClock):
+    refused, began = Refused(), clock()
+    receive = replace(doors.receive_alert, remember=refused.tally)
+    receive(Arrival({}, BODY))
+    refused.broken = True
+    refused.due.pop()()
+    refused.broken = False
+    receive(Arrival({}, BODY))
+    refused.due.pop()()
+    assert [(Side.TRUTHVOUCH, RefusedDeliveries(2, "signature_missing", began, began))] == refused.written
+
+
+def signed(told: dict[str, str]) -> Arrival:
+    """A delivery as TruthVouch signs it."""
+    body = json.dumps(told).encode()
+    return Arrival({"X-Signature": sign(body)["X-Signature"]}, body)
+
+
+def test_the_same_words_after_others_are_news_and_their_repeat_is_none(doors: Doors):
+    """Events without an id and without a time: a second resolve has the bytes of the first."""
+    receive = replace(doors.receive_alert, verify=inbound.verify)
+    resolve, reopen = ({"event_type": f"alert.{verb}", "alert_id": "a"} for verb in ("resolved", "reopened"))
+    other = {"event_type": "alert.resolved", "alert_id": "b"}
+    told = [resolve, resolve, other, resolve, reopen, resolve, resolve, reopen, reopen, resolve]
+    outcomes = [receive(signed(one)).outcome for one in told]
+    new, again = Outcome.ACCEPTED, Outcome.DUPLICATE
+    assert [new, again, new, again, new, new, again, new, again, new] == outcomes
+    assert [resolve, other, reopen, resolve, reopen, resolve] == [
+        json.loads(delivery.body) for delivery in doors.inbox.deliveries.values()
+    ]
+
+
+def test_two_events_with_one_id_are_two_and_a_repeat_of_either_is_none(doors: Doors):
+    receive = replace(doors.receive_alert, verify=inbound.verify)
+    told = [{"event_id": "corr-7", "event_type": f"alert.{verb}", "alert_id": "a"} for verb in ("detected", "resolved")]
+    outcomes = [receive(signed(one)).outcome for one in (*told, *told)]
+    assert [Outcome.ACCEPTED] * 2 + [Outcome.DUPLICATE] * 2 == outcomes

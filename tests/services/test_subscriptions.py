@@ -131,6 +131,13 @@ def test_a_key_that_may_not_look_is_a_warning(watched: Watched) -> None:
     assert ["subscriptions_not_readable"] == watched.remembered()
 
 
+@pytest.mark.parametrize("reason", ["unauthorized", "redirected", "unsendable"])
+def test_a_key_that_is_refused_is_no_key_that_may_not_look(watched: Watched, reason: str) -> None:
+    watched.far.list_fails = Held(reason)
+    (fault,) = watched.watch().faults
+    assert ("subscriptions_not_read", "See the check `pagerduty_key`.") == (fault.code, fault.todo)
+
+
 def test_a_look_that_failed_leaves_the_last_ones_word(watched: Watched) -> None:
     watched.far.there = [replace(GOOD, active=False)]
     watched.watch()

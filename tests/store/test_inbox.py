@@ -65,6 +65,19 @@ def test_a_delivery_is_new_once_and_a_duplicate_ever_after(door, engine):
     assert ["evt-1"] == stored(engine)
 
 
+def test_the_newest_of_a_series_is_found_among_others(door, engine):
+    """However the database sorts texts."""
+    mine, others = "body" + "a" * 32, "body" + "ab" * 16
+    assert None is door.newest_of(Source.TRUTHVOUCH, mine)
+    for delivery_id in (f"{mine}9x", f"{mine}0y", "zzz", f"{others}0", f"{mine}f", "body", f"{mine}0yafter3"):
+        door.add(replace(DELIVERY, delivery_id=delivery_id))
+    door.add(replace(DELIVERY, source=Source.PAGERDUTY, delivery_id=f"{mine}0elsewhere"))
+    with engine.connect() as reader:
+        ids = dict(reader.execute(sa.select(inbox_table.c.delivery_id, inbox_table.c.id)).all())
+    assert (ids[f"{mine}0yafter3"], f"{mine}0yafter3") == door.newest_of(Source.TRUTHVOUCH, mine)
+    assert (ids[f"{others}0"], f"{others}0") == door.newest_of(Source.TRUTHVOUCH, others)
+
+
 def test_both_partners_may_use_the_same_id(door):
     assert (True, True) == (door.add(DELIVERY), door.add(replace(DELIVERY, source=Source.PAGERDUTY)))
 

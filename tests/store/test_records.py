@@ -1,13 +1,17 @@
 """What people ask for by an id or by the number that PagerDuty shows them, on both stores."""
 
+from dataclasses import replace
+
 import pytest
 
 from app.domain.alert import Alert
 from app.domain.link import Link
-from app.domain.names import AlertId, IncidentId, incident_key
-from app.ports import Page, TimelineEntry
+from app.domain.names import AlertId, IncidentId, Side, incident_key
+from app.ports import Letter, Page, TimelineEntry
+from app.store.letters import StoredLetters, newest_page
 from app.store.links import StoredLinks
 from app.store.records import StoredRecords
+from app.store.vitals import StoredVitals
 from tests.fakes import START
 from tests.store.conftest import Stores
 
@@ -60,3 +64,33 @@ def kept(stores: Stores) -> Stores:
 )
 def test_an_id_counts_before_a_number(kept: Stores, wanted: str, expected: list[str]) -> None:
     assert expected == found(kept, wanted)
+
+
+@pytest.mark.parametrize(
+    ("letter", "is_page"),
+    [
+        (Letter(0, "effect", "invalid_input", START, side=Side.PAGERDUTY, effect="OpenIncident"), True),
+        (Letter(0, "effect", "gave_up:http_500", START, side=Side.PAGERDUTY, effect="LookForIncident"), True),
+        (Letter(0, "effect", "bad_status", START, side=Side.PAGERDUTY, effect="SetIncident open"), True),
+        (Letter(0, "effect", "delivery_broke:KeyError", START, side=Side.PAGERDUTY), True),
+        (Letter(0, "escalation", "policy_not_found", START, effect="level 1"), True),
+        (Letter(0, "event", "not_json", START, side=Side.TRUTHVOUCH, inbox_id=1), True),
+        (Letter(0, "event", "not_json", START, side=Side.PAGERDUTY, inbox_id=1), False),
+        (Letter(0, "event", "unknown_mail", START, inbox_id=1), False),
+        (Letter(0, "effect", "conflict", START, side=Side.TRUTHVOUCH, effect="SetAlert resolved"), False),
+        (Letter(0, "effect", "delivery_broke:KeyError", START, side=Side.TRUTHVOUCH), False),
+        (Letter(0, "effect", "bad_request", START, side=Side.PAGERDUTY, effect="AddNote"), False),
+        (Letter(0, "effect", "bad_status", START, side=Side.PAGERDUTY, effect="SetIncident resolved"), False),
+    ],
+)
+def test_a_dead_letter_that_may_be_a_page_is_told_apart(stores: Stores, letter: Letter, is_page: bool):
+    vitals = StoredVitals(stores.bridge, stores.inbox)
+    assert (0, 0) == (vitals.read().dead, vitals.read().dead_pages)
+    with stores.bridge.begin() as tx:
+        number = StoredLinks().add_letter(tx, letter)
+    assert (1, int(is_page)) == (vitals.read().dead, vitals.read().dead_pages)
+    with stores.bridge.read() as tx:
+        assert newest_page(tx) == (replace(letter, letter_id=number) if is_page else None)
+    with stores.bridge.begin() as tx:
+        StoredLetters().close(tx, number, "discarded", START, "somebody")
+    assert (0, 0) == (vitals.read().dead, vitals.read().dead_pages)

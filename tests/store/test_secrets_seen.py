@@ -1,4 +1,4 @@
-"""When an old webhook secret last proved a delivery: on both stores, by an index of its own."""
+"""What webhook secrets proved and did not prove, on both stores: old ones by an index of its own."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from app.domain.names import Side
+from app.domain.proof import RefusedDeliveries
 from app.store.schema import EPOCH, inbox
-from app.store.secrets_seen import StoredSecretsSeen
+from app.store.secrets_seen import StoredRefusals, StoredSecretsSeen
+from app.store.vitals import StoredVitals
 from tests.fakes import START
 from tests.store.conftest import Stores
 
@@ -51,3 +54,22 @@ def test_the_look_reads_no_delivery_that_the_newest_secret_proved(stores: Stores
     with stores.inbox.connect() as reader:
         plan = reader.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
     assert any("inbox_old_secrets" in str(row) for row in plan), plan
+
+
+def test_refused_deliveries_are_added_up_by_side_and_seen_in_the_pulse(stores: Stores) -> None:
+    refusals, vitals = StoredRefusals(stores.bridge), StoredVitals(stores.bridge, stores.inbox)
+    assert {} == vitals.read().refused
+    later, next_day = START + timedelta(minutes=9), START + timedelta(days=1)
+    refusals.add(Side.TRUTHVOUCH, RefusedDeliveries(19, "signature_missing", START, START))
+    refusals.add(Side.TRUTHVOUCH, RefusedDeliveries(1, "signature_mismatch", later, later))
+    refusals.add(Side.PAGERDUTY, RefusedDeliveries(5, "signature_mismatch", START, START))
+    refusals.add(Side.PAGERDUTY, RefusedDeliveries(2, "signature_mismatch", next_day, next_day))
+    assert {
+        Side.TRUTHVOUCH: RefusedDeliveries(20, "signature_mismatch", START, later),
+        Side.PAGERDUTY: RefusedDeliveries(2, "signature_mismatch", next_day, next_day),
+    } == vitals.read().refused
+
+
+@pytest.mark.parametrize("text", [None, "", "null", "[]", "[1, 2]", '[1, "x", "y", "z"]', "{}", "nonsense"])
+def test_what_is_no_count_of_refused_deliveries_is_none(text: str | None) -> None:
+    assert RefusedDeliveries.from_text(text) is None

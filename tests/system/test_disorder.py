@@ -28,6 +28,20 @@ def test_ten_copies_of_every_webhook_change_nothing(world: World):
     assert len(writes) == len(set(writes))
 
 
+@pytest.mark.parametrize("ids", [{"event_id": "corr-7"}, {"id": "case"}, {}])
+def test_a_resolve_under_the_id_of_its_create_or_without_one_is_heard_each_time(world: World, ids: dict[str, str]):
+    """An id that stands over several events, the alert's own id, none at all: nothing of it may swallow a resolve."""
+    alert_id = world.new_alert_id()
+    ids = {name: alert_id if value == "case" else f"{value}-{alert_id}" for name, value in ids.items()}
+    about = {"alert_id": alert_id, "severity": "critical", "message": "m", **ids}
+    world.bridge.tell("truthvouch", about | {"event_type": "alert.detected"})
+    until(lambda: world.sandbox.incidents(alert_id), "it is open", told=world.evidence)
+    resolve = about | {"event_type": "alert.resolved"}
+    assert "accepted" == world.bridge.tell("truthvouch", resolve).json()["status"]
+    assert "duplicate" == world.bridge.tell("truthvouch", resolve).json()["status"]
+    until(lambda: "resolved" == world.sandbox.incident(alert_id)["status"], "it is resolved", told=world.evidence)
+
+
 def test_a_resolve_that_overtakes_the_create_opens_nothing(world: World):
     alert_id = world.new_alert_id()
     world.sandbox.webhooks("hold", partner="truthvouch")

@@ -3,7 +3,7 @@
 import json
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from tests.system.bridge import SECRETS, Bridge
 from tests.system.conftest import StartWorld, a_world
 from tests.system.processes import PYTHON, ROOT
-from tests.system.signing import PAGERDUTY_SECRET, from_pagerduty
+from tests.system.signing import PAGERDUTY_SECRET, from_pagerduty, from_truthvouch
 from tests.system.waiting import until
 from tests.system.world import World
 
@@ -41,6 +41,12 @@ def examined(bridge: Bridge, *options: str, **settings: str) -> tuple[int, dict[
 
 def codes(told: dict[str, Any]) -> set[str]:
     return {check["code"] for check in told["checks"] if check["state"] in ("wrong", "unknown")}
+
+
+def known_refused(bridge: Bridge, source: str, count: int) -> dict[str, Any]:
+    """What ``/readyz`` says of that side once it knows of so many refused deliveries; nothing before."""
+    check: dict[str, Any] = bridge.readyz()["checks"][source]
+    return check if check.get("refused") == count else {}
 
 
 TWO_SECRETS = f"{PAGERDUTY_SECRET},{OLD_SECRET}"
@@ -78,7 +84,8 @@ def test_a_healthy_installation_is_well_and_each_fault_has_its_code(world: World
     broken = {"PAGERDUTY_API_KEY": "wrong", "TRUTHVOUCH_API_KEY": "wrong", "PAGERDUTY_SERVICE_ID": "PNONE"}
     code, told = examined(world.bridge, **broken)
     assert 1 == code
-    assert {"key_refused", "service_not_read", "from_not_read", "abilities_not_read"} == codes(told)
+    unread = {"service_not_read", "from_not_read", "abilities_not_read", "subscriptions_not_read"}
+    assert {"key_refused", *unread} == codes(told)
     assert 2 == len([check for check in told["checks"] if check["code"] == "key_refused"])
     assert {"service_missing"} == codes(examined(world.bridge, PAGERDUTY_SERVICE_ID="PNONE")[1])
 
@@ -112,6 +119,32 @@ def test_an_old_secret_in_use_is_told(world: World):
     assert "One secret is set." == single["words"]
 
 
+@pytest.mark.parametrize(
+    ("source", "sign", "good"),
+    [
+        ("truthvouch", from_truthvouch, {"event_id": "evt-1", "event_type": "alert.escalated", "alert_id": "unknown"}),
+        (
+            "pagerduty",
+            from_pagerduty,
+            {"event": {"id": "01GOOD", "event_type": "pagey.ping", "data": {"type": "ping"}}},
+        ),
+    ],
+)
+def test_deliveries_signed_with_another_secret_are_named_until_a_good_one_comes(
+    world: World, source: str, sign: Callable[[bytes, str], dict[str, str]], good: dict[str, Any]
+):
+    for _ in range(4):
+        assert 401 == world.bridge.deliver(source, b"{}", sign(b"{}", "rotated")).status_code
+    check = until(lambda: known_refused(world.bridge, source, 4), "all four are known", told=world.evidence)
+    assert ("degraded", "signature_mismatch") == (check["state"], check["reason"])
+    assert f"{source.upper()}_WEBHOOK_SECRETS" in check["remedy"]
+    code, told = examined(world.bridge)
+    assert (1, {"deliveries_refused"}) == (code, codes(told))
+    assert 202 == world.bridge.tell(source, good).status_code
+    code, told = examined(world.bridge)
+    assert (0, set()) == (code, codes(told))
+
+
 def test_repair_mends_the_subscription_and_fills_the_gap(world: World):
     alert_id = world.new_alert_id()
     world.sandbox.raise_alert(alert_id)
@@ -124,6 +157,7 @@ def test_repair_mends_the_subscription_and_fills_the_gap(world: World):
     assert set(expected) == codes(examined(world.bridge)[1])
     exit_code, told = examined(world.bridge, "--repair")
     assert (0, expected) == (exit_code, told["mended"])
+    assert ["ok"] == [check["code"] for check in told["checks"] if check["check"] == "webhook_ping"]
     world.until_both_are(alert_id, "acknowledged", "acknowledged", 30)
     world.sandbox.at_pagerduty(alert_id, "resolve")
     world.until_both_are(alert_id, "resolved", "resolved")
@@ -142,6 +176,8 @@ def test_a_subscription_is_created_once_and_its_secret_has_one_place(world: Worl
     fresh = tmp_path / "fresh"
     _, told = examined(world.bridge, "--create-subscription", "--yes", "--secret-file", str(fresh))
     assert set() == codes(told)
+    (unknown,) = [check for check in told["checks"] if check["code"] == "secret_not_in_force"]
+    assert "PAGERDUTY_WEBHOOK_SECRETS" in unknown["todo"]
     secret = fresh.read_text().strip()
     assert secret
     assert 0o600 == stat.S_IMODE(fresh.stat().st_mode)

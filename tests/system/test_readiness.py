@@ -38,6 +38,8 @@ def test_every_missing_credential_is_named(new_bridge: Callable[..., Bridge]):
     until(lambda: bridge.status("/healthz") == 200, "it answers", 30, bridge.tail)
     assert is_red(bridge)
     assert [] == [name for name in missing if name not in bridge.get("/readyz").text]
+    said = [line["message"].partition(":")[0] for line in bridge.events("setting.missing")]
+    assert sorted(missing) == sorted(said), "the log says it too, once"
     assert {202} == {bridge.deliver(hook, EVENT % 1).status_code for hook in HOOKS}
 
 

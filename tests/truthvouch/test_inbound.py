@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -306,21 +307,56 @@ def test_two_odd_alert_ids_stay_two():
 # ------------------------------------------------------------------------------------------------ envelopes
 
 
+CREATED = {"event_type": "alert.created", "alert_id": "a"}
+
+
 @pytest.mark.parametrize(
     ("told", "known_by"),
     [
-        ({"id": "evt_1", "event_id": "evt-2", "type": "alert.created"}, "evt_1"),
-        ({"event_id": "evt-2", "event_type": "alert.created"}, "evt-2"),
-        ({"id": "", "event_id": "evt-2", "event_type": "alert.created"}, "evt-2"),
-        ({"id": 7, "event_id": "evt-2", "event_type": "alert.created"}, "evt-2"),
-        ({"id": 7, "event_type": "alert.created"}, None),
-        ({"id": " ", "event_type": "alert.created"}, None),
-        (FLAT, None),
+        ({"id": "evt_1", "event_id": "evt-2", "type": "alert.created"}, "evt-2:alert.created:"),
+        ({"id": "evt_1", "type": "alert.created", "data": {"alertId": "a"}}, "evt_1:alert.created:a"),
+        (CREATED | {"event_id": "evt-2"}, "evt-2:alert.created:a"),
+        (CREATED | {"eventId": "evt-2"}, "evt-2:alert.created:a"),
+        (CREATED | {"id": "", "event_id": "evt-2"}, "evt-2:alert.created:a"),
+        (CREATED | {"id": 7, "event_id": "evt-2"}, "evt-2:alert.created:a"),
+        (CREATED | {"id": "a", "event_id": "evt-2"}, "evt-2:alert.created:a"),
+        (CREATED | {"id": "evt-2", "event_id": "a"}, "evt-2:alert.created:a"),
     ],
 )
-def test_a_delivery_is_known_by_its_id_or_its_bodys_hash(told, known_by):
-    expected = known_by or hashlib.sha256(json.dumps(told).encode()).hexdigest()
-    assert (expected, "") == (envelope(told).delivery_id, envelope(told).fault)
+def test_a_delivery_is_known_by_its_id_with_its_type_and_its_alert(told, known_by):
+    found = envelope(told)
+    assert (known_by, "", "") == (found.delivery_id, found.fault, found.series)
+
+
+def test_one_id_over_two_events_or_two_alerts_makes_two_deliveries():
+    told = [
+        CREATED | {"event_id": "corr-7"},
+        CREATED | {"event_id": "corr-7", "event_type": "alert.resolved"},
+        CREATED | {"event_id": "corr-7", "alert_id": "b"},
+        {"event_id": "x:alert.created", "event_type": "a", "alert_id": "b"},
+        {"event_id": "x", "event_type": "alert.created:a", "alert_id": "b"},
+    ]
+    assert 5 == len({envelope(one).delivery_id for one in told})
+    assert envelope(told[0]).delivery_id == envelope(told[0] | {"message": "again"}).delivery_id
+
+
+@pytest.mark.parametrize(
+    "told",
+    [CREATED, CREATED | {"id": 7}, CREATED | {"id": " "}, CREATED | {"id": "a"}, CREATED | {"event_id": "a"}, FLAT],
+)
+def test_a_delivery_without_an_id_is_known_by_its_body_in_the_series_of_its_alert(told):
+    found = envelope(told)
+    body = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    assert (found.series + body, "") == (found.delivery_id, found.fault)
+    assert re.fullmatch("body[0-9a-f]{32}", found.series)
+    assert found.series == envelope(told | {"event_type": "alert.resolved"}).series
+    assert found.series != envelope(told | {"alert_id": "b"}).series
+
+
+def test_a_delivery_about_no_alert_and_without_an_id_is_known_by_its_body_alone():
+    told = {"event_type": "certification.issued"}
+    found = envelope(told)
+    assert (hashlib.sha256(json.dumps(told).encode()).hexdigest(), "") == (found.delivery_id, found.series)
 
 
 def test_the_envelope_and_the_word_agree_about_the_subject():

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from openapi_core import OpenAPI
+from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
 import app.web.api
@@ -27,6 +28,7 @@ from app.settings import Settings
 from app.store import own_mail
 from app.store.marks import StoredMarks
 from app.store.vitals import WORKER_SEEN
+from app.web.auth import MAX_ADDRESSES, MAX_WRONG, SECONDS_EACH, Guesses, bearer
 from tests.conftest import FakeClock
 from tests.doors import Doors
 from tests.rig import Rig
@@ -167,6 +169,39 @@ def test_without_the_token_no_endpoint_opens(unchanged: Api, method: str, path: 
         assert (401, code) == fault(answer), given
         assert "Bearer" == answer.headers["WWW-Authenticate"]
     assert before == letters(unchanged.rig)
+
+
+def test_whoever_guesses_the_token_is_slowed_down_and_nobody_else():
+    now = 1_000.0
+    guesses = Guesses(lambda: now)
+    app = Flask("guessed")
+    app.before_request(bearer(TOKEN, guesses))
+    app.add_url_rule("/", view_func=lambda: "in")
+    client = app.test_client()
+
+    def ask(token: str, address: str = "203.0.113.7") -> TestResponse:
+        return client.get("/", headers={"Authorization": f"Bearer {token}"}, environ_base={"REMOTE_ADDR": address})
+
+    with capture_logs() as lines:
+        assert {401} == {ask(f"guess-{number}").status_code for number in range(MAX_WRONG)}
+        slowed = ask(TOKEN)
+    assert ["operator.guessing"] == [line["event"] for line in lines if line["log_level"] == "error"]
+    assert (429, "1") == (slowed.status_code, slowed.headers["Retry-After"])
+    assert fault(slowed) == (429, "too_many_wrong")
+    assert 200 == ask(TOKEN, "203.0.113.8").status_code
+    now += SECONDS_EACH
+    assert [200, 200] == [ask(TOKEN).status_code for _ in range(2)]
+    assert [401, 429] == [ask("guess").status_code for _ in range(2)]
+    assert 401 == client.get("/", environ_base={"REMOTE_ADDR": "203.0.113.7"}).status_code, "no token is no guess"
+    now += MAX_WRONG * SECONDS_EACH
+    assert {401} == {ask("guess").status_code for _ in range(MAX_WRONG)}
+
+
+def test_the_addresses_of_those_who_guess_are_bounded():
+    guesses = Guesses(lambda: 0.0)
+    for number in range(MAX_ADDRESSES + 50):
+        guesses.count(str(number))
+    assert MAX_ADDRESSES == len(guesses._paid_until)
 
 
 @pytest.mark.parametrize(("method", "path"), ENDPOINTS)
