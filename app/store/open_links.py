@@ -11,14 +11,14 @@ from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId
 from app.ports import Tx
 from app.store import codec
 from app.store.database import connection
-from app.store.schema import OPEN_LINK, links
+from app.store.schema import OPEN_LINK, OPEN_PAGED, OPEN_UNPAGED, links
 
 _select = sa.select(links.c.id, links.c.state)
-_open = _select.where(OPEN_LINK, links.c.id > sa.bindparam("after")).order_by(links.c.id).limit(sa.bindparam("at_most"))
+_page = _select.where(links.c.id > sa.bindparam("after")).order_by(links.c.id).limit(sa.bindparam("at_most"))
 _open_and: Mapping[bool | None, sa.Select[Any]] = {
-    None: _open,
-    True: _open.where(links.c.paged.is_(True)),
-    False: _open.where(links.c.paged.is_(False)),
+    None: _page.where(OPEN_LINK),
+    True: _page.where(OPEN_PAGED),
+    False: _page.where(OPEN_UNPAGED),
 }
 _on_incidents = _select.where(
     sa.or_(

@@ -13,7 +13,7 @@ from app.ports import Page, Row, Tx
 from app.store import codec
 from app.store.database import connection
 from app.store.escalations import StoredClimbs
-from app.store.schema import CLOSED_LINK, OPEN_LINK, letters, links, timeline
+from app.store.schema import CLOSED_LINK, OPEN_LETTER, OPEN_LINK, UNLINKED_LINE, letters, links, timeline
 
 _letters = sa.select(
     letters.c.id,
@@ -60,7 +60,7 @@ class StoredRecords:
 
     def letters(self, tx: Tx, page: Page, closed: bool = False) -> tuple[Row, ...]:
         """Those that wait for a decision, or those that had one; oldest first."""
-        decided = letters.c.closed_at.is_not(None) if closed else letters.c.closed_at.is_(None)
+        decided = letters.c.closed_at.is_not(None) if closed else OPEN_LETTER
         return _rows(tx, _paged(_letters.where(decided), letters.c.id, page))
 
     def letter(self, tx: Tx, letter_id: int) -> Row | None:
@@ -114,16 +114,14 @@ class StoredRecords:
         number = number_meant(wanted)
         if not found and number is not None:
             found = [link.link_id for link in self._numbered(tx, number)]
-        # Without a link there is no index to help: only an id nobody knows pays for that.
-        unlinked = sa.or_(timeline.c.alert_id == wanted, timeline.c.incident_id == wanted)
+        # Whatever is about an alert that has no link, or about an incident that none is on any more.
+        unlinked = sa.or_(sa.and_(UNLINKED_LINE, timeline.c.alert_id == wanted), timeline.c.incident_id == wanted)
         about = timeline.c.link_id.in_(found) if found else unlinked
         rows = _rows(tx, _paged(_line.where(about), timeline.c.id, page))
         return tuple({**row, "facts": codec.load_facts(row["facts"])} for row in rows)
 
     def _numbered(self, tx: Tx, number: int) -> tuple[Link, ...]:
-        """No column has the number: the text narrows it down, without an index, and the link itself decides."""
-        named = sa.or_(*(links.c.state.contains(f'"incident_number":{number}{end}', autoescape=True) for end in ",}"))
-        return tuple(link for link in self._those(tx, named) if link.incident_number == number)
+        return self._those(tx, links.c.incident_number == number)
 
     def _those(self, tx: Tx, which: sa.ColumnElement[bool]) -> tuple[Link, ...]:
         rows = connection(tx).execute(_state.where(which).order_by(links.c.id))

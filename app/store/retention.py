@@ -17,7 +17,7 @@ from app.ports import Tx
 from app.store.arrivals import CURSOR
 from app.store.database import Database, connection
 from app.store.marks import StoredMarks
-from app.store.schema import OPEN_LINK, Instant, escalations, inbox, letters, links, strays, timeline
+from app.store.schema import EPOCH, OPEN_LINK, Instant, escalations, inbox, letters, links, strays, timeline
 from app.store.write_turn import WriteTurn
 
 BATCH_ROWS = 500
@@ -89,26 +89,28 @@ class StoredRetention:
 
     def _sweep_inbox(self, before: datetime) -> Iterator[int]:
         """Only what is taken, and never the row last taken: by that the intake knows its inbox again."""
-        last = 0
+        last: tuple[datetime, int] = (EPOCH, 0)
         while True:
             with self._bridge.read() as tx:
-                ids = self._old_rows(tx, before, last)
-                needed = self._needed(tx, ids)
-            if not ids:
+                rows = self._old_rows(tx, before, last)
+                needed = self._needed(tx, [inbox_id for _, inbox_id in rows])
+            if not rows:
                 return
-            last = ids[-1]
-            if gone := [inbox_id for inbox_id in ids if inbox_id not in needed]:
+            last = rows[-1]
+            if gone := [inbox_id for _, inbox_id in rows if inbox_id not in needed]:
                 self._remove(gone)
                 yield len(gone)
 
-    def _old_rows(self, tx: Tx, before: datetime, last: int) -> list[int]:
-        old = sa.select(inbox.c.id).where(inbox.c.id > last, inbox.c.received_at < _micros(before))
+    def _old_rows(self, tx: Tx, before: datetime, last: tuple[datetime, int]) -> list[tuple[datetime, int]]:
+        """By their age, and not by their number: that would end in a look at every row that is young."""
+        at = sa.type_coerce(inbox.c.received_at, Instant)
+        old = sa.select(at, inbox.c.id).where(at < before, sa.tuple_(at, inbox.c.id) > last)
+        old = old.order_by(inbox.c.received_at, inbox.c.id).limit(INBOX_ROWS)
         if not self._apart:
-            taken = old.where(inbox.c.taken_at.is_not(None))
-            return list(connection(tx).execute(taken.order_by(inbox.c.id).limit(INBOX_ROWS)).scalars())
+            return _pairs(connection(tx).execute(old.where(inbox.c.taken_at.is_not(None))))
         taken = old.where(inbox.c.id < int(self._marks.read(tx, CURSOR) or 0))
         with self._inbox.read() as reader:
-            return list(connection(reader).execute(taken.order_by(inbox.c.id).limit(INBOX_ROWS)).scalars())
+            return _pairs(connection(reader).execute(taken))
 
     def _needed(self, tx: Tx, ids: list[int]) -> set[int]:
         held = sa.select(letters.c.inbox_id).where(letters.c.inbox_id.in_(ids), letters.c.closed_at.is_(None))
@@ -125,5 +127,5 @@ class StoredRetention:
             connection(tx).execute(sa.delete(inbox).where(inbox.c.id.in_(ids)))
 
 
-def _micros(at: datetime) -> int | None:
-    return Instant().process_bind_param(at, sa.engine.default.DefaultDialect())
+def _pairs(rows: Any) -> list[tuple[datetime, int]]:
+    return [(row[0], row[1]) for row in rows]

@@ -37,6 +37,7 @@ def kept(stores: Stores) -> Stores:
     keep(stores, "a3", "Q3", 3, incident_number=2, text='"incident_number":2,')
     keep(stores, "7", "Q8", 8)
     keep(stores, "a7", "Q7", 7)
+    keep(stores, "huge", "QH", 2**70)
     return stores
 
 
@@ -50,6 +51,7 @@ def kept(stores: Stores) -> Stores:
         ("22", ["a22"]),
         ("7", ["7"]),
         ("#7", ["a7"]),
+        ("huge", ["huge"]),
         ("1", []),
         ("%", []),
         ("#", []),
@@ -60,3 +62,15 @@ def kept(stores: Stores) -> Stores:
 )
 def test_an_id_counts_before_a_number(kept: Stores, wanted: str, expected: list[str]) -> None:
     assert expected == found(kept, wanted)
+
+
+def test_lines_about_what_no_link_is_on_any_more_are_found(kept: Stores) -> None:
+    of_no_link = [TimelineEntry(START, "parked", None, "a1"), TimelineEntry(START, "strange", None, None, "QSTRANGER")]
+    with kept.bridge.begin() as tx:
+        moved = TimelineEntry(START, "merged", StoredLinks().by_alert(tx, AlertId("a22")).link_id, "a22", "QGONE")  # type: ignore[union-attr]
+        StoredLinks().write_timeline(tx, [*of_no_link, moved])
+    with kept.bridge.read() as tx:
+        told = {wanted: records.timeline(tx, wanted, Page(10)) for wanted in ("a1", "QSTRANGER", "QGONE", "a9")}
+    assert {"a1": ["parked"], "QSTRANGER": ["strange"], "QGONE": ["merged"], "a9": []} == {
+        wanted: [row["event"] for row in rows] for wanted, rows in told.items()
+    }
