@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from app.ports import Page, Row, Tx
 from app.store import codec
 from app.store.database import connection
 from app.store.escalations import StoredClimbs
-from app.store.schema import CLOSED_LINK, OPEN_LETTER, OPEN_LINK, UNLINKED_LINE, letters, links, timeline
+from app.store.schema import CLOSED_LINK, EPOCH, OPEN_LETTER, OPEN_LINK, UNLINKED_LINE, letters, links, timeline
 
 _letters = sa.select(
     letters.c.id,
@@ -53,6 +54,8 @@ _line = sa.select(
     timeline.c.facts,
 )
 _state = sa.select(links.c.id, links.c.state)
+DISORDER = timedelta(hours=1)
+"""By so much a link may have been seen first before one of a lower number: several workers, a clock that was set."""
 
 
 class StoredRecords:
@@ -68,14 +71,23 @@ class StoredRecords:
         query = _letters.add_columns(letters.c.detail, letters.c.link_id).where(letters.c.id == letter_id)
         return next(iter(_rows(tx, query)), None)
 
-    def links(self, tx: Tx, page: Page, is_open: bool | None = None, frozen: bool | None = None) -> tuple[Row, ...]:
-        """Links, oldest first; None = whether or not. One is open as long as either side is."""
-        query = _links
+    def links(
+        self,
+        tx: Tx,
+        page: Page,
+        is_open: bool | None = None,
+        frozen: bool | None = None,
+        since: datetime | None = None,
+    ) -> tuple[Row, ...]:
+        """Links, newest first; None = whether or not. One is open as long as either side is."""
+        query = _links if since is None else _since(since)
+        if page.after:
+            query = query.where(links.c.id < page.after)
         if is_open is not None:
             query = query.where(OPEN_LINK if is_open else CLOSED_LINK)
         if frozen is not None:
             query = query.where(links.c.frozen_at.is_not(None) if frozen else links.c.frozen_at.is_(None))
-        return _rows(tx, _paged(query, links.c.id, page))
+        return _rows(tx, query.order_by(links.c.id.desc()).limit(page.limit))
 
     def link(self, tx: Tx, alert_id: AlertId) -> Link | None:
         """The link of an alert."""
@@ -130,6 +142,14 @@ class StoredRecords:
 
 def _rows(tx: Tx, query: sa.Select[Any]) -> tuple[Row, ...]:
     return tuple(dict(row) for row in connection(tx).execute(query).mappings())
+
+
+def _since(since: datetime) -> sa.Select[Any]:
+    """Where they begin is looked up, so that no older ones are looked at: numbers follow the times, nearly."""
+    since = max(since, EPOCH + DISORDER)
+    older = sa.select(links.c.id).where(links.c.first_seen_at < since - DISORDER)
+    last = older.order_by(links.c.first_seen_at.desc()).limit(1).scalar_subquery()
+    return _links.where(links.c.first_seen_at >= since, links.c.id > sa.func.coalesce(last, 0))
 
 
 def _paged(query: sa.Select[Any], number: sa.ColumnElement[int], page: Page) -> sa.Select[Any]:

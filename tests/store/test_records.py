@@ -1,5 +1,7 @@
 """What people ask for by an id or by the number that PagerDuty shows them, on both stores."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from app.domain.alert import Alert
@@ -74,3 +76,30 @@ def test_lines_about_what_no_link_is_on_any_more_are_found(kept: Stores) -> None
     assert {"a1": ["parked"], "QSTRANGER": ["strange"], "QGONE": ["merged"], "a9": []} == {
         wanted: [row["event"] for row in rows] for wanted, rows in told.items()
     }
+
+
+def listed(stores: Stores, *asked: object, **more: object) -> list[str]:
+    with stores.bridge.read() as tx:
+        return [row["alert_id"] for row in records.links(tx, *asked, **more)]  # type: ignore[arg-type]
+
+
+def test_links_are_listed_newest_first_and_go_on_where_a_piece_ended(kept: Stores) -> None:
+    with kept.bridge.read() as tx:
+        piece = records.links(tx, Page(3))
+    assert ["huge", "a7", "7"] == [row["alert_id"] for row in piece]
+    assert ["a3", "a22", "also-2", "a2"] == listed(kept, Page(100, piece[-1]["id"]))
+    assert [] == listed(kept, Page(100, 1))
+
+
+def test_links_are_listed_since_they_were_first_heard_of(stores: Stores) -> None:
+    """Their numbers need not follow their times."""
+    minutes = {"a": 0, "b": 20, "c": 10, "d": 300, "e": 290, "f": 310}
+    with stores.bridge.begin() as tx:
+        for name, minute in minutes.items():
+            alert = Alert(AlertId(name))
+            seen_at = START + timedelta(minutes=minute)
+            StoredLinks().add(tx, Link(alert, incident_key(alert.alert_id), seen_at))
+    for since, wanted in ((0, "fedcba"), (10, "fedcb"), (11, "fedb"), (290, "fed"), (300, "fd"), (311, "")):
+        assert list(wanted) == listed(stores, Page(10), since=START + timedelta(minutes=since)), since
+    assert list("fedcba") == listed(stores, Page(10), since=datetime(1, 1, 1, tzinfo=UTC))
+    assert ["d"] == listed(stores, Page(1, 6), since=START + timedelta(minutes=291))
