@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +14,7 @@ from app.ports import Page, Row, Tx
 from app.store import codec
 from app.store.database import connection
 from app.store.escalations import StoredClimbs
+from app.store.open_links import number_before
 from app.store.schema import CLOSED_LINK, EPOCH, OPEN_LETTER, OPEN_LINK, UNLINKED_LINE, letters, links, timeline
 
 _letters = sa.select(
@@ -54,8 +55,6 @@ _line = sa.select(
     timeline.c.facts,
 )
 _state = sa.select(links.c.id, links.c.state)
-DISORDER = timedelta(hours=1)
-"""By so much a link may have been seen first before one of a lower number: several workers, a clock that was set."""
 
 
 class StoredRecords:
@@ -145,11 +144,9 @@ def _rows(tx: Tx, query: sa.Select[Any]) -> tuple[Row, ...]:
 
 
 def _since(since: datetime) -> sa.Select[Any]:
-    """Where they begin is looked up, so that no older ones are looked at: numbers follow the times, nearly."""
-    since = max(since, EPOCH + DISORDER)
-    older = sa.select(links.c.id).where(links.c.first_seen_at < since - DISORDER)
-    last = older.order_by(links.c.first_seen_at.desc()).limit(1).scalar_subquery()
-    return _links.where(links.c.first_seen_at >= since, links.c.id > sa.func.coalesce(last, 0))
+    """Where they begin is looked up, so that no older ones are looked at."""
+    since = max(since, EPOCH)
+    return _links.where(links.c.first_seen_at >= since, links.c.id > number_before(since))
 
 
 def _paged(query: sa.Select[Any], number: sa.ColumnElement[int], page: Page) -> sa.Select[Any]:

@@ -44,6 +44,8 @@ from tests.system.waiting import until
 
 ROWS = 1_000
 """In each part of a history. More than any statement asks for at once, so that a page that fills up is no growth."""
+AGE = timedelta(days=20)
+"""Old enough for nobody to ask after it, and too young to go."""
 SLACK = ROWS // 2
 """Steps or rows: a statement that looks at every row of one part needs ``ROWS`` more at least."""
 
@@ -66,7 +68,7 @@ class History:
         """As many rows again. Their numbers lie between those that are there: what comes later stays the newest."""
         numbers = range(1 + self.times, 1 + self.times + 2 * ROWS, 2)
         self.times += 1
-        at = datetime.now(UTC) - timedelta(days=3)
+        at = datetime.now(UTC) - AGE
         made = [link for number in numbers for link in _links(number, at)]
         with self.bridge.begin() as connection:
             connection.execute(sa.insert(links), made)
@@ -79,7 +81,7 @@ class History:
     def grow_deliveries(self) -> None:
         """The same for what the engine keeps of them; one in three was several in one."""
         schema = "dbos" if self.bridge.dialect.name == "postgresql" else None
-        at = int((datetime.now(UTC) - timedelta(days=3) - EPOCH).total_seconds() * 1000)
+        at = int((datetime.now(UTC) - AGE - EPOCH).total_seconds() * 1000)
         names = [f"old-{self.times}-{number}{'+' * (number % 3 == 0)}" for number in range(ROWS)]
         columns = ("status", "name", "queue_name", "created_at", "completed_at", "application_version", "executor_id")
         values = dict(zip(columns, ("SUCCESS", "deliver", "truthvouch", at, at, "1", "main"), strict=True))
