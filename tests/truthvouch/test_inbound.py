@@ -164,8 +164,37 @@ def test_an_event_without_a_time_has_none_that_was_not_understood():
     assert (None, False) == (word.at, word.time_unread)
 
 
-def test_a_numeric_alert_id_is_an_id():
-    assert "42" == read({"event_type": "alert.created", "alert_id": 42}).alert.alert_id
+@pytest.mark.parametrize(
+    ("number", "alert_id"),
+    [
+        ("42", "42"),
+        ("0", "0"),
+        ("-7", "-7"),
+        ("18446744073709551615", "18446744073709551615"),
+        ("123.0", "123"),
+        ("-0.0", "0"),
+        ("1e3", "1000"),
+        ("1.5", "1.5"),
+        ("9" * 300, "9" * 300),
+    ],
+)
+def test_a_numeric_alert_id_is_an_id(number, alert_id):
+    body = b'{"event_type": "alert.created", "alert_id": %s}' % number.encode()
+    assert [alert_id] == [word.alert.alert_id for word in inbound.read(body, None)]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "true", "null", "{}"])
+def test_what_is_no_number_is_no_id(number):
+    body = b'{"event_type": "alert.created", "alert_id": %s}' % number.encode()
+    assert (Unreadable("no_alert_id", "alert.created"),) == inbound.read(body, None)
+
+
+@pytest.mark.parametrize("field", ["confidence", "tokens", "timestamp", "severity", "message", "userId", "id"])
+@pytest.mark.parametrize("number", ["9" * 5_000, "-" + "9" * 5_000, "9" * 601])
+def test_a_number_of_thousands_of_digits_keeps_no_alert_from_being_read(field, number):
+    body = b'{"event_type": "alert.created", "alert_id": "a", "%s": %s}' % (field.encode(), number.encode())
+    assert ["a"] == [word.alert.alert_id for word in inbound.read(body, None)]
+    assert "a" == envelope(body).subject
 
 
 def test_a_resolve_says_who_why_and_what():
@@ -334,7 +363,7 @@ def test_the_envelope_and_the_word_agree_about_the_subject():
         (b"", "empty"),
         (b"\xff", "not_utf8"),
         (b"nope", "not_json"),
-        (b'{"id": ' + b"9" * 5_000 + b"}", "not_json"),
+        (b'{"id": ' + b"9" * 5_000 + b"}", "no_event_type"),
         (b"[]", "not_an_object"),
         (b'{"a":' * 100_000, "too_deep"),
         (b'{"id": "evt_1"}', "no_event_type"),
