@@ -282,7 +282,19 @@ def test_the_nearest_layer_wins_and_null_tells_nothing():
 
 
 def test_a_link_that_is_no_web_address_is_not_a_link():
-    assert None is nested(url="javascript:alert(1)").alert.dashboard_url
+    assert None is nested(dashboardUrl="javascript:alert(1)").alert.dashboard_url
+
+
+@pytest.mark.parametrize("name", ["url", "link", "alert_url", "href"])
+def test_only_what_is_called_the_dashboards_link_is_one(name):
+    """Details of an alert quote what a model said."""
+    for alert in (
+        nested(details={name: "https://evil.example/login"}).alert,
+        nested(**{name: "https://evil.example"}).alert,
+    ):
+        assert None is alert.dashboard_url
+        assert name in alert.extra
+    assert "https://dash.example/1" == nested(details={"dashboard_link": "https://dash.example/1"}).alert.dashboard_url
 
 
 def test_what_cannot_be_stored_is_written_out_and_what_is_endless_is_cut():
