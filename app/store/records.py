@@ -15,7 +15,7 @@ from app.store import codec
 from app.store.database import connection
 from app.store.escalations import StoredClimbs
 from app.store.open_links import number_before
-from app.store.schema import CLOSED_LINK, EPOCH, OPEN_LETTER, OPEN_LINK, UNLINKED_LINE, letters, links, timeline
+from app.store.schema import CLOSED_LINK, EPOCH, OPEN_DEAD_LETTER, OPEN_LINK, UNLINKED_LINE, letters, links, timeline
 
 _letters = sa.select(
     letters.c.id,
@@ -62,7 +62,7 @@ class StoredRecords:
 
     def letters(self, tx: Tx, page: Page, closed: bool = False) -> tuple[Row, ...]:
         """Those that wait for a decision, or those that had one; oldest first."""
-        decided = letters.c.closed_at.is_not(None) if closed else OPEN_LETTER
+        decided = letters.c.closed_at.is_not(None) if closed else OPEN_DEAD_LETTER
         return _rows(tx, _paged(_letters.where(decided), letters.c.id, page))
 
     def letter(self, tx: Tx, letter_id: int) -> Row | None:

@@ -112,7 +112,7 @@ timeline = sa.Table(
     _partial("timeline_incident_id", sa.text("incident_id IS NOT NULL"), "incident_id"),
 )
 
-OPEN_LETTER = sa.text("closed_at IS NULL")
+OPEN_DEAD_LETTER = sa.text("closed_at IS NULL")
 """Dead letters that wait for a decision."""
 
 letters = sa.Table(
@@ -131,7 +131,7 @@ letters = sa.Table(
     sa.Column("effect", sa.Text, nullable=False, server_default=""),
     sa.Column("outcome", sa.Text, nullable=False, server_default=""),
     sa.Column("closed_by", sa.Text, nullable=False, server_default=""),
-    _partial("letters_open", OPEN_LETTER, "id"),
+    _partial("letters_open", OPEN_DEAD_LETTER, "id"),
     _partial("letters_closed_at", sa.text("closed_at IS NOT NULL"), "closed_at"),
 )
 

@@ -10,7 +10,7 @@ from app.domain.subscription import from_text
 from app.ports import Pulse, StoreUnavailable, Tx
 from app.store.arrivals import CURSOR
 from app.store.database import Database, connection
-from app.store.schema import OPEN_LETTER, Instant, inbox, letters, links, marks
+from app.store.schema import OPEN_DEAD_LETTER, Instant, inbox, letters, links, marks
 
 WORKER_SEEN = "worker.seen"
 SUBSCRIPTION = "subscription.health"
@@ -37,7 +37,9 @@ class StoredVitals:
         untaken = inbox.c.id > int(facts.get(CURSOR, 0)) if self._cursor_mode else inbox.c.taken_at.is_(None)
         rows, first = reader.execute(sa.select(sa.func.count(), sa.func.min(inbox.c.received_at)).where(untaken)).one()
         owed, oldest = _owed(tx)
-        dead = connection(tx).execute(sa.select(sa.func.count()).select_from(letters).where(OPEN_LETTER)).scalar_one()
+        dead = (
+            connection(tx).execute(sa.select(sa.func.count()).select_from(letters).where(OPEN_DEAD_LETTER)).scalar_one()
+        )
         frozen = connection(tx).execute(sa.select(sa.func.count()).where(links.c.frozen_at.is_not(None))).scalar_one()
         arrived = Instant().process_result_value(first, reader.dialect)
         return Pulse(

@@ -74,7 +74,7 @@ class History:
             connection.execute(sa.insert(links), made)
             connection.execute(sa.insert(timeline), [_line(row, at) for row in made])
             connection.execute(sa.insert(letters), [_letter(number, at) for number in numbers])
-            connection.execute(sa.insert(escalations), [_climb(number, at) for number in numbers])
+            connection.execute(sa.insert(escalations), [_escalation(number, at) for number in numbers])
         with self.inbox.begin() as connection:
             connection.execute(sa.insert(inbox), [row for number in numbers for row in _arrivals(number, at)])
 
@@ -130,7 +130,7 @@ def _letter(number: int, at: datetime) -> dict[str, Any]:
     return {"id": number, "link_id": 3 * number, "side": "pagerduty", "at": at, "closed_at": at, **what}
 
 
-def _climb(number: int, at: datetime) -> dict[str, Any]:
+def _escalation(number: int, at: datetime) -> dict[str, Any]:
     return {
         "incident_id": f"QOLD{3 * number}",
         "link_id": 3 * number,
@@ -318,7 +318,7 @@ def _place_behind(bridge: sa.Engine, inboxes: sa.Engine) -> None:
 
 
 @dataclass
-class Heard:
+class Executed:
     """Every statement that anybody executed, once, with the parameters it first had."""
 
     statements: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -356,9 +356,11 @@ def rows(engine: sa.Engine, statement: str, given: Any) -> int:
     """That PostgreSQL looks at where it has to use an index if there is one."""
     with engine.connect() as connection:
         connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-        told = connection.exec_driver_sql("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, given or None).scalar_one()
+        explained = connection.exec_driver_sql(
+            "EXPLAIN (ANALYZE, FORMAT JSON) " + statement, given or None
+        ).scalar_one()
         connection.rollback()
-    return _looked_at(told[0]["Plan"])
+    return _looked_at(explained[0]["Plan"])
 
 
 def _looked_at(plan: Mapping[str, Any]) -> int:
@@ -374,14 +376,14 @@ def plan(engine: sa.Engine, statement: str, given: Any) -> str:
         return " / ".join(str(row[-1]) for row in connection.exec_driver_sql(explain + statement, given or None))
 
 
-def cost(engines: Mapping[str, sa.Engine], heard: Heard) -> dict[tuple[str, str], int]:
+def cost(engines: Mapping[str, sa.Engine], executed: Executed) -> dict[tuple[str, str], int]:
     """Of every statement, as the store is now."""
     for engine in engines.values():
         if engine.dialect.name == "postgresql":
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 connection.exec_driver_sql("ANALYZE")
     counted = {}
-    for (name, statement), given in heard.statements.items():
+    for (name, statement), given in executed.statements.items():
         engine = engines[name]
         counted[name, statement] = (steps if engine.dialect.name == "sqlite" else rows)(engine, statement, given)
     return counted
@@ -393,23 +395,23 @@ OF_THEM = (
     "FROM inbox WHERE inbox.source", "UPDATE links", "escalations.due_at <=", "links.incident_number =", "UNION ALL",
     "completed_at <=", "FROM links WHERE (silenced",
 )  # fmt: skip
-"""Without these it heard less than it believes."""
+"""Without these it recorded less than it believes."""
 
 
-def hear_it(folder: Path, url: str | None) -> tuple[Heard, History]:
-    """Live, and what was asked meanwhile."""
-    heard = Heard()
+def record(folder: Path, url: str | None) -> tuple[Executed, History]:
+    """Live, and what was executed meanwhile."""
+    executed = Executed()
     with a_life(folder, url) as (life, history):
-        sa.event.listen(sa.Engine, "before_cursor_execute", heard)
+        sa.event.listen(sa.Engine, "before_cursor_execute", executed)
         try:
             life.live()
         finally:
-            sa.event.remove(sa.Engine, "before_cursor_execute", heard)
-    for engine in heard.engines:
+            sa.event.remove(sa.Engine, "before_cursor_execute", executed)
+    for engine in executed.engines:
         engine.dispose()
-    asked = [" ".join(statement.split()) for _, statement in heard.statements]
+    asked = [" ".join(statement.split()) for _, statement in executed.statements]
     assert [] == [words for words in OF_THEM if not any(words in statement for statement in asked)]
-    return heard, history
+    return executed, history
 
 
 @pytest.fixture
@@ -433,19 +435,19 @@ def closed_after_all(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("store", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def test_twice_the_history_is_no_more_to_look_at(request: pytest.FixtureRequest, tmp_path: Path, store: str) -> None:
     url = request.getfixturevalue("postgres_url") if store == "postgresql" else None
-    heard, history = hear_it(tmp_path, url)
+    executed, history = record(tmp_path, url)
     engines = {str(engine.url.database).rpartition("/")[2]: engine for engine in (history.inbox, history.bridge)}
-    before = cost(engines, heard)
+    before = cost(engines, executed)
     history.grow()
     history.grow_deliveries()
-    after = cost(engines, heard)
+    after = cost(engines, executed)
     grown = [key for key in before if after[key] - before[key] >= SLACK and not any(one in key[1] for one in ALLOWED)]
-    told = [f"{before[key]} -> {after[key]}: {_told(engines, key, heard)}" for key in grown]
+    described = [f"{before[key]} -> {after[key]}: {_describe(engines, key, executed)}" for key in grown]
     for engine in engines.values():
         engine.dispose()
-    assert [] == grown, "\n".join(told)
+    assert [] == grown, "\n".join(described)
 
 
-def _told(engines: Mapping[str, sa.Engine], key: Key, heard: Heard) -> str:
+def _describe(engines: Mapping[str, sa.Engine], key: Key, executed: Executed) -> str:
     name, statement = key
-    return f"{' '.join(statement.split())}\n    {plan(engines[name], statement, heard.statements[key])}"
+    return f"{' '.join(statement.split())}\n    {plan(engines[name], statement, executed.statements[key])}"

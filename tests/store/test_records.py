@@ -72,9 +72,9 @@ def test_lines_about_what_no_link_is_on_any_more_are_found(kept: Stores) -> None
         moved = TimelineEntry(START, "merged", StoredLinks().by_alert(tx, AlertId("a22")).link_id, "a22", "QGONE")  # type: ignore[union-attr]
         StoredLinks().write_timeline(tx, [*of_no_link, moved])
     with kept.bridge.read() as tx:
-        told = {wanted: records.timeline(tx, wanted, Page(10)) for wanted in ("a1", "QSTRANGER", "QGONE", "a9")}
+        found_by = {wanted: records.timeline(tx, wanted, Page(10)) for wanted in ("a1", "QSTRANGER", "QGONE", "a9")}
     assert {"a1": ["parked"], "QSTRANGER": ["strange"], "QGONE": ["merged"], "a9": []} == {
-        wanted: [row["event"] for row in rows] for wanted, rows in told.items()
+        wanted: [row["event"] for row in rows] for wanted, rows in found_by.items()
     }
 
 

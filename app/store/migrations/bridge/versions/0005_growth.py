@@ -56,12 +56,12 @@ def _fill() -> None:
     after, connection = 0, op.get_bind()
     while rows := connection.execute(page.limit(ROWS_AT_ONCE), {"after": after}).all():
         after = rows[-1].id
-        told = [_told(row.state) | {"row_id": row.id} for row in rows]
-        if worth_it := [row for row in told if row["new_number"] is not None or row["new_silenced"]]:
+        filled = [_columns(row.state) | {"row_id": row.id} for row in rows]
+        if worth_it := [row for row in filled if row["new_number"] is not None or row["new_silenced"]]:
             connection.execute(fill.values(columns), worth_it)
 
 
-def _told(state: str) -> dict[str, Any]:
+def _columns(state: str) -> dict[str, Any]:
     """What one link says; nothing where it cannot be read."""
     try:
         link = json.loads(state)
