@@ -55,6 +55,8 @@ SERVICE_KEY = "PAGERDUTY_INTEGRATION_KEY_"
 
 _SERVICE_KEY = re.compile(rf"{SERVICE_KEY}(?P<service>[A-Za-z0-9]+)(?P<file>_FILE)?")
 _E_MAIL = re.compile(r"[^\s@]+@[^\s@]+")
+_SERVICE_LINK = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_SERVICE_LINK_PORT = re.compile(r"(tcp|udp|sctp)://.+")
 _MAX_SECRET_BYTES = 64 * 1024
 
 
@@ -72,7 +74,7 @@ class Environment:
     """The variables as typed values. A malformed one reads as its default and is a fault."""
 
     def __init__(self, variables: Mapping[str, str], read_file: Callable[[str], str] = read_secret_file) -> None:
-        self._variables = variables
+        self._variables = {name: value for name, value in variables.items() if not _is_service_link(name, value)}
         self._read_file = read_file
         self.faults: list[Fault] = []
 
@@ -83,9 +85,9 @@ class Environment:
 
     def check_names(self) -> None:
         """Fault every variable with a prefix of ours that is none of ours: it is a misspelt one."""
-        known = {*VARIABLES, *(f"{secret}_FILE" for secret in SECRETS), PARENT_FD}
-        for name in self._variables:
-            if name.startswith(PREFIXES) and name not in known and not _SERVICE_KEY.fullmatch(name):
+        known = {*VARIABLES, *(f"{secret}_FILE" for secret in SECRETS)}
+        for name in self._variables.keys() - known - {PARENT_FD}:
+            if name.startswith(PREFIXES) and not _SERVICE_KEY.fullmatch(name):
                 self._fault(name, "unknown variable", meant(name.upper(), known))
 
     def given(self, name: str) -> str | None:
@@ -240,6 +242,14 @@ class Environment:
         fault = Fault(name, problem, remedy)
         if fault not in self.faults:
             self.faults.append(fault)
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Whether a cluster set it, not a person: Kubernetes gives every pod the addresses of the Services beside it, under
+    names made of theirs (``bridge`` makes ``BRIDGE_PORT``), and ``docker run --link`` does the same.
+    https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables"""
+    is_address = name.endswith("_PORT") and _SERVICE_LINK_PORT.fullmatch(value)
+    return bool(is_address or _SERVICE_LINK.fullmatch(name))
 
 
 def _file_named(path: str) -> str:

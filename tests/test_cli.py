@@ -208,11 +208,23 @@ def test_links_are_listed_and_shown(shell: Shell):
         words: [row["alert_id"] for row in shell.json("links", "list", *words)]
         for words in ((), ("--open",), ("--frozen",))
     }
-    assert {(): ["a1", "a2"], ("--open",): ["a1"], ("--frozen",): ["a1"]} == listed
+    assert {(): ["a2", "a1"], ("--open",): ["a1"], ("--frozen",): ["a1"]} == listed
     assert "Q1" in shell.run("links", "list").stdout
     assert "lanes.pagerduty.outstanding" in shell.run("links", "show", "a1").stdout
     assert 1 == shell.json("links", "show", "a1")["incident"]["number"]
     assert 1 == shell.run("links", "show", "nobody").exit_code
+
+
+def test_a_list_of_links_that_is_cut_says_how_to_go_on(shell: Shell):
+    for number in range(3):
+        shell.rig.alert(AlertVerb.CREATED, alert_id=f"a{number}")
+    cut = shell.run("links", "list", "--limit", "2", "--since", "2026-05-04")
+    assert "a2" in cut.stdout
+    after = re.search(r"--after (\d+)", cut.stderr)
+    assert after
+    assert ["a0"] == [row["alert_id"] for row in shell.json("links", "list", "--after", after[1])]
+    assert [] == shell.json("links", "list", "--since", "2026-05-05")
+    assert 2 == shell.run("links", "list", "--since", "yesterday").exit_code
 
 
 @pytest.mark.usefixtures("worker")

@@ -340,6 +340,34 @@ def test_a_misspelt_variable_is_told_its_name():
     assert told["TRUTHVOUCH_WEBHOOK_SECRET"] == "unknown variable; did you mean TRUTHVOUCH_WEBHOOK_SECRETS?"
 
 
+SERVICE_LINKS = {
+    "BRIDGE_SERVICE_HOST": "10.0.0.7",
+    "BRIDGE_SERVICE_PORT": "8080",
+    "BRIDGE_SERVICE_PORT_HTTP": "8080",
+    "BRIDGE_PORT": "tcp://10.0.0.7:8080",
+    "BRIDGE_PORT_8080_TCP": "tcp://10.0.0.7:8080",
+    "BRIDGE_PORT_8080_TCP_PROTO": "tcp",
+    "BRIDGE_PORT_8080_TCP_PORT": "8080",
+    "BRIDGE_PORT_8080_TCP_ADDR": "10.0.0.7",
+    "TRUTHVOUCH_BRIDGE_SERVICE_HOST": "10.0.0.8",
+    "TRUTHVOUCH_BRIDGE_PORT": "tcp://[fd00::8]:8080",
+    "PAGERDUTY_PROXY_PORT_53_UDP": "udp://10.0.0.9:53",
+}
+
+
+def test_the_addresses_that_a_cluster_puts_into_every_pod_are_no_settings():
+    Settings.from_env(SERVICE_LINKS)
+
+
+@pytest.mark.parametrize("name", ["BRIDGE_PORT", "BRIDGE_SERVICE_HOTS", "PAGERDUTY_SERVICE_PROT", "BRIDGE_PORT_HTTP"])
+def test_a_misspelt_variable_that_looks_like_such_an_address_is_still_refused(name: str):
+    assert list(faults({name: "8080"})) == [name]
+
+
+def test_what_only_the_bridge_itself_sets_is_never_suggested():
+    assert "PARENT_FD" not in faults({"BRIDGE_PARENT_F": "3"})["BRIDGE_PARENT_F"]
+
+
 @pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "soon", "0.99"])
 def test_a_time_to_reconcile_that_cannot_be_is_a_fault(seconds: str):
     assert list(faults({"BRIDGE_RECONCILE_SECONDS": seconds})) == ["BRIDGE_RECONCILE_SECONDS"]

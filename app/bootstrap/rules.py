@@ -12,6 +12,7 @@ from app import configfile
 from app.bootstrap.common import fingerprint
 from app.domain.alert import Alert
 from app.domain.cover import Misspelt, misspelt
+from app.domain.payload import Fault, read_object
 from app.domain.rulebook import Rulebook, completed
 from app.domain.silences import expiring, told_of_expiry
 from app.domain.words import AlertWord, Ignored, Unreadable
@@ -147,14 +148,11 @@ def rules_desk(settings: Settings) -> Iterator[RulesDesk]:
 
 def alert_in(body: bytes) -> Alert | str:
     """The alert in a file: a webhook's body in either envelope, or an alert alone. Else in a word why there is none."""
-    try:
-        told = json.loads(body)
-    except ValueError:
-        return "not_json"
-    if not isinstance(told, dict):
-        return "not_an_object"
+    told = read_object(body)
+    if isinstance(told, Fault):
+        return told.reason
     if not _is_event(told):  # an alert alone is what an event carries as its data
-        named = told if wire.alert_id({"data": told}) else {"alertId": NO_ID} | told
+        named = told if wire.alert_id({"data": told}) else {"alertId": NO_ID, **told}
         body = json.dumps({"type": "alert.created", "data": named}).encode()
     for reading in inbound.read(body, None):
         if isinstance(reading, AlertWord):

@@ -14,6 +14,9 @@ from app.domain.alert import Scalar
 MAX_ID_CHARS = 512
 """Longer ids would not fit a PostgreSQL index entry (2,704 bytes); no vendor's id comes near it."""
 MAX_DELIVERY_ID_BYTES = 200
+MAX_DIGITS = 600
+"""Of a whole number. To convert more takes ever longer, and no setting of Python refuses fewer than 640.
+https://docs.python.org/3/library/stdtypes.html#int-max-str-digits"""
 MAX_EXACT_INT = 2**63 - 1
 """Larger integers fit neither store's integer column nor anybody else's JSON reader."""
 
@@ -46,17 +49,21 @@ def decode(body: bytes) -> object:
     """The JSON value in these bytes, or a ``Fault``. Never raises.
 
     NaN and Infinity are let in, for Python services send them and a page is not to be lost over one number;
-    ``scalar_of`` lets them no further.
+    ``scalar_of`` lets them no further. A whole number of more digits than Python likes to convert stays a text.
     """
     try:
         text = (body[3:] if body.startswith(_BOM) else body).decode()
-        return json.loads(text) if text.strip() else Fault("empty")
+        return json.loads(text, parse_int=_whole_number) if text.strip() else Fault("empty")
     except UnicodeDecodeError:
         return Fault("not_utf8")
     except RecursionError:
         return Fault("too_deep")
-    except ValueError:  # also an integer of more digits than Python will convert
+    except ValueError:
         return Fault("not_json")
+
+
+def _whole_number(digits: str) -> int | str:
+    return int(digits) if len(digits) <= MAX_DIGITS else digits
 
 
 def clean(text: str) -> str:
@@ -77,10 +84,12 @@ def text_of(value: object, limit: int | None = None) -> str | None:
 
 
 def id_of(value: object) -> str | None:
-    """An opaque id: a non-blank text, or a whole number as text; None for anything else."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_EXACT_INT:
-        return str(value)
-    return text_of(value)
+    """An opaque id: a non-blank text, or a number as text (``123.0`` is ``123``); None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float):
+        return (str(int(value)) if value.is_integer() else str(value)) if math.isfinite(value) else None
+    return str(value) if isinstance(value, int) else text_of(value)
 
 
 def scalar_of(value: object, limit: int) -> Scalar:

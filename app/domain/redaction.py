@@ -4,6 +4,7 @@ By default the claim and the truth leave; prompts, answers and people do not (``
 easy: they are sent or not. The work here is free text, which may repeat what was not to leave.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -27,7 +28,8 @@ MIN_IPV4_DOTS, MIN_IPV6_COLONS = 3, 2
 """A text with fewer holds no such address: most texts are not searched at all."""
 
 # Every repetition is bounded, so that a long text without any address costs no more than its length.
-_LOCAL_PART = re.compile(r"[^\s@＠<>(),;:\[\]\\]{1,64}\Z")
+_LOCAL_PART = re.compile(r"[^\s@＠<>(),;:\[\]\\]{1,64}(?<!/)\Z")
+"""It ends in no slash: ``https://example.com/@user.name`` is no address."""
 _AT_DOMAIN = re.compile(r"(?:@|＠|%40)(?:[\w-]{1,63}\.){1,127}(?!\d+\b)[\w-]{2,63}")
 _IPV4 = re.compile(r"(?<!\d)\d{1,3}(?:\.\d{1,3}){3}(?!\d)")
 _IPV6 = re.compile(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}")
@@ -71,11 +73,24 @@ def _without_e_mails(text: str) -> str:
 
 
 def _ipv6(found: re.Match[str]) -> str:
-    groups = [group for group in found.group().split(":") if group]
-    whole = "::" in found.group() or len(groups) == 8
-    text, start, end = found.string, found.start(), found.end()
-    alone = not (text[max(start - 1, 0) : start].isalnum() or text[end : end + 1].isalnum())
-    return IP_ADDRESS if whole and groups and (len(groups) > 1 or alone) else found.group()
+    """Names with ``::`` between them, of which this is the middle, are code: ``std::cout``, ``Aws::S3::Client``."""
+    run, text = found.group(), found.string
+    in_a_word = (
+        text[max(found.start() - 1, 0) : found.start()].isalnum() or text[found.end() : found.end() + 1].isalnum()
+    )
+    if in_a_word and ":" not in run.replace("::", ""):
+        return run
+    before = ":" if run.startswith(":") and not run.startswith("::") else ""
+    after = ":" if run.endswith(":") and not run.endswith("::") else ""
+    address = run[len(before) : len(run) - len(after)]
+    return before + IP_ADDRESS + after if _is_ipv6(address) else run
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return int(ipaddress.IPv6Address(text)) != 0  # ``::`` alone is a sign, and nobody's address
+    except ValueError:
+        return False
 
 
 def withheld_texts(alert: Alert, redaction: Redaction) -> tuple[str, ...]:

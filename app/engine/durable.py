@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from dbos import DBOS, DBOSClient, DBOSConfig
 from dbos._dbos import _get_dbos_instance
-from dbos._serialization import DBOSPortableJSON
+from dbos._serialization import DBOSPortableJSON, DefaultSerializer
 
 from app.domain.names import LinkId, Side
 from app.engine.ending import let_end
@@ -87,6 +87,7 @@ class DurableEngine:
 
         ``given_up`` is told of a delivery that raises every time; without it such a one is tried for ever.
         """
+        _refuse_pickles()
         self._persistent = Persistent(deliver, self._stopping, given_up, self._broken_delays)
         self._client = DBOSClient(
             system_database_engine=self._sql,
@@ -240,6 +241,17 @@ class DurableEngine:
     def _ring(self, queue: str) -> None:
         if self._wakeup is not None:
             self._wakeup.ring(queue)
+
+
+def _refuse_pickles() -> None:
+    """What lies in a table is data. We write JSON, but DBOS lets each row name its reader, and one of them is pickle:
+    whoever can write a row could run anything in the worker. DBOS fails such a delivery; ``lost_lanes`` finds what it
+    owed."""
+
+    def refuse(_serializer: DefaultSerializer, _text: str) -> Any:
+        raise TypeError("a pickle is not read: the bridge writes none")
+
+    DefaultSerializer.deserialize = refuse  # type: ignore[method-assign, assignment]
 
 
 def _enqueue_due(system_database: Any) -> None:

@@ -8,7 +8,18 @@ from app.ports.by_hand import IncidentsByHand
 from app.ports.door import Arrivals, Bell, Delivery, Inbox, InboxRow, SeatLost, StoreUnavailable
 from app.ports.escalations import Climbs
 from app.ports.inbound import Read, Refusal, Verify
-from app.ports.memory import Allowance, Letter, Letters, Links, Marks, OpenLinks, TimelineEntry, Transactions, Tx
+from app.ports.memory import (
+    Allowance,
+    Letter,
+    Letters,
+    Links,
+    Marks,
+    OpenKind,
+    OpenLinks,
+    TimelineEntry,
+    Transactions,
+    Tx,
+)
 from app.ports.partners import ARGUMENTS_REFUSED, KEY_TAKEN, AlertPage, Alerts, Events, Incidents
 from app.ports.records import Page, Postbox, Records, Row
 from app.ports.running import Asked, Budget, Engine, Meter, Order, Pulse, Round, RulebookSource, Vitals
@@ -39,6 +50,7 @@ __all__ = [
     "Links",
     "Marks",
     "Meter",
+    "OpenKind",
     "OpenLinks",
     "Order",
     "Page",

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, NewType, Protocol
 
 from app.domain.link import Link
@@ -102,12 +103,30 @@ class Links(Protocol):
         ...
 
 
+class OpenKind(StrEnum):
+    """What may still come of an open link."""
+
+    PAGED = "paged"
+    """It is owed an incident, or has one: not over on both sides."""
+    SILENCED = "silenced"
+    """It is decided anew when its silence ends."""
+    UNPAGED = "unpaged"
+    """All without an incident, those included: the others owe nobody anything."""
+
+
 class OpenLinks(Protocol):
     """Links as reconciliation reads them: as they are, locking nobody out; ``tx`` may be one from ``read``."""
 
-    def open_after(self, tx: Tx, link_id: LinkId, limit: int, paged: bool | None = None) -> tuple[Link, ...]:
-        """Links not over on both sides, numbered above ``link_id``, in order. ``paged``: only those that are, or are
-        not, owed an incident."""
+    def open_after(self, tx: Tx, kind: OpenKind, link_id: LinkId, limit: int) -> tuple[Link, ...]:
+        """Open links of this kind, numbered above ``link_id``, in order."""
+        ...
+
+    def count_open(self, tx: Tx, kind: OpenKind, link_id: LinkId) -> int:
+        """How many open links of this kind have a number above ``link_id``."""
+        ...
+
+    def last_before(self, tx: Tx, at: datetime) -> LinkId:
+        """A number that is below those of all links first heard of since then; 0 where all were."""
         ...
 
     def on_incidents(self, tx: Tx, ids: Collection[IncidentId], keys: Collection[IncidentKey]) -> tuple[Link, ...]:

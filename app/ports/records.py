@@ -16,11 +16,11 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A piece of a list, oldest first."""
+    """A piece of a list in its own order: links newest first, everything else oldest first."""
 
     limit: int
     after: int = 0
-    """The last line's ``id`` of the piece before."""
+    """The last line's ``id`` of the piece before; 0 = from the beginning."""
 
 
 class Records(Protocol):
@@ -34,8 +34,15 @@ class Records(Protocol):
         """One dead letter with its ``link_id``; None when there is none."""
         ...
 
-    def links(self, tx: Tx, page: Page, is_open: bool | None = None, frozen: bool | None = None) -> Sequence[Row]:
-        """Links; None = whether or not they are resolved, or frozen."""
+    def links(
+        self,
+        tx: Tx,
+        page: Page,
+        is_open: bool | None = None,
+        frozen: bool | None = None,
+        since: datetime | None = None,
+    ) -> Sequence[Row]:
+        """Links, newest first; None = whether or not they are resolved, or frozen, and whenever first heard of."""
         ...
 
     def link(self, tx: Tx, alert_id: AlertId) -> Link | None:

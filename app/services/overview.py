@@ -42,10 +42,12 @@ class Overview:
         # A letter that is closed holds nothing back; what its lane waits for has a letter of its own.
         return shown | {"waits": waits if row["closed_at"] is None else None}
 
-    def links(self, page: Page, is_open: bool | None = None, frozen: bool | None = None) -> Sequence[Row]:
-        """Links in short."""
+    def links(
+        self, page: Page, is_open: bool | None = None, frozen: bool | None = None, since: datetime | None = None
+    ) -> Sequence[Row]:
+        """Links in short, newest first; ``since``: those first heard of from then on."""
         with self.transactions.read() as tx:
-            return self.records.links(tx, page, is_open, frozen)
+            return self.records.links(tx, page, is_open, frozen, since)
 
     def link(self, alert_id: str) -> Row | None:
         """One link: what is known of both sides, what they should be, and what is owed to them."""

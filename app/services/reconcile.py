@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import structlog
 
 from app.domain.names import Side, instant
-from app.ports import Alerts, Allowance, Incidents, Marks, Meter, OpenLinks, Transactions, Tx
+from app.ports import Alerts, Allowance, Incidents, Marks, Meter, OpenKind, OpenLinks, Transactions, Tx
 from app.services.reconcile_alerts import LookAtAlerts
 from app.services.reconcile_incidents import LookAtIncidents
 from app.services.reconcile_news import Finding
@@ -41,7 +41,7 @@ class Findings:
     confirmed: int = 0
     """Changes of ours that the other side showed for the first time."""
     links: int = 0
-    """Open links."""
+    """Open links that are read: with an incident, or first heard of lately."""
     calls: Mapping[Side, int] = field(default_factory=dict)
     reads: int = 0
     """Calls that were answered with what was asked for."""
@@ -93,7 +93,7 @@ class Reconcile:
         ``since``: also take in alerts raised from then on, though this store is younger. ``told`` hears the progress.
         Raises ``StoreUnavailable``.
         """
-        shelf = Shelf(self.transactions, self.links, self.marks)
+        shelf = Shelf(self.transactions, self.links, self.marks, self.clock)
         purse = Purse(self.transactions, self.allowance, self.clock)
         run = Run(None if dry_run else self.post, self.clock, since or self._born_at(shelf, dry_run), since)
         run.told = told or run.told
@@ -110,9 +110,10 @@ class Reconcile:
             return born_at(tx, self.marks, self.clock())
 
     def _survey(self, run: Run, shelf: Shelf) -> set[str]:
-        """Count the open links; the services their incidents were opened on."""
+        """Count the open links that are read; the services their incidents were opened on."""
         named: set[str] = set()
-        for link in shelf.open_links():
+        run.links = shelf.count(OpenKind.UNPAGED)
+        for link in shelf.open_links(OpenKind.PAGED):
             run.links += 1
             if link.decision is not None and link.decision.service_id:
                 named.add(link.decision.service_id)

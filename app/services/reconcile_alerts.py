@@ -11,13 +11,13 @@ from app.domain.link import Link
 from app.domain.names import AlertId, Side, Status, instant
 from app.domain.outcome import Done
 from app.domain.words import AlertWord
-from app.ports import AlertPage, Alerts
+from app.ports import AlertPage, Alerts, OpenKind
 from app.services.reconcile_news import ahead, listed_alert, of_alert, seen_alert
 from app.services.reconcile_run import AFTER, Purse, Run, Shelf, has_no_such_call, why
 from app.services.reconcile_walk import ListWalk, Order, Resume, as_text, resume_from
 
-NAME = {True: "truthvouch.paged", False: "truthvouch.unpaged"}
-"""Where the single reads of links with and without an incident stopped."""
+NAME = "truthvouch."
+"""With the kind of the links: where their single reads stopped."""
 LINKS_FIRST = "reconcile.links_first"
 """Mark: the newest pages used up what was left last time."""
 NEXT_PAGE = "reconcile.truthvouch.page"
@@ -44,14 +44,15 @@ class LookAtAlerts:
         """Read it all, or as much as may be."""
         links_first = self.shelf.mark(LINKS_FIRST) is not None
         if links_first:
-            self._singly(run, True, max(1, self.purse.left() // 2))
+            self._singly(run, OpenKind.PAGED, max(1, self.purse.left() // 2))
         walk = self._newest(run)
-        if walk is None or not self._singly(run, True, self.purse.left(), walk):
+        if walk is None or not self._singly(run, OpenKind.PAGED, self.purse.left(), walk):
             self._next_time(run, not links_first)
             return
-        # Links without an incident owe nobody anything: they get what the others leave.
+        # Links without an incident owe nobody anything: they get what the others leave, those that may be paged first.
         self._next_time(run, False)
-        self._singly(run, False, self.purse.left() // 2, walk)
+        for kind in (OpenKind.SILENCED, OpenKind.UNPAGED):
+            self._singly(run, kind, self.purse.left() // 2, walk)
 
     def _next_time(self, run: Run, links_first: bool) -> None:
         """Whose turn it is then; a run that could not ask anything leaves that as it is."""
@@ -130,23 +131,23 @@ class LookAtAlerts:
 
     # ------------------------------------------------------------ one by one
 
-    def _singly(self, run: Run, paged: bool, at_most: int, walk: ListWalk | None = None) -> bool:
+    def _singly(self, run: Run, kind: OpenKind, at_most: int, walk: ListWalk | None = None) -> bool:
         """Read alerts the pages did not hold; False when not all could be."""
         last = hits = misses = 0
-        for done, link in enumerate(self.shelf.in_turn(NAME[paged], paged), 1):
+        for done, link in enumerate(self.shelf.in_turn(NAME + kind, kind), 1):
             run.told(Side.TRUTHVOUCH, done, run.links)
             if link.alert.alert_id not in run.seen_alerts and link.alert_side.pending is None:
                 if at_most < 1 or not self.purse.take():
-                    return self._stop(run, paged, last, SPENT)
+                    return self._stop(run, kind, last, SPENT)
                 at_most -= 1
                 found = self._read(run, link)
                 if found is None:
-                    return self._stop(run, paged, last, "TruthVouch does not answer: the rest is read next time")
+                    return self._stop(run, kind, last, "TruthVouch does not answer: the rest is read next time")
                 hits, misses = hits + found, misses + (not found)
                 if not hits and misses >= MISSES:
-                    return self._by_list(run, paged, walk or ListWalk(run.horizon))
+                    return self._by_list(run, kind, walk or ListWalk(run.horizon))
             last = link.link_id
-        self._go_on_after(run, paged, None)
+        self._go_on_after(run, kind, None)
         return True
 
     def _read(self, run: Run, link: Link) -> bool | None:
@@ -165,21 +166,21 @@ class LookAtAlerts:
             return False
         return None if run.could_not_read(Side.TRUTHVOUCH, reply) else True
 
-    def _stop(self, run: Run, paged: bool, last: int, why_not: str) -> bool:
+    def _stop(self, run: Run, kind: OpenKind, last: int, why_not: str) -> bool:
         run.cut_short(why_not)
         if last:
-            self._go_on_after(run, paged, last)
+            self._go_on_after(run, kind, last)
         return False
 
-    def _go_on_after(self, run: Run, paged: bool, link_id: int | None) -> None:
+    def _go_on_after(self, run: Run, kind: OpenKind, link_id: int | None) -> None:
         if not run.dry:
-            self.shelf.remember(AFTER + NAME[paged], str(link_id) if link_id else None)
+            self.shelf.remember(AFTER + NAME + kind, str(link_id) if link_id else None)
 
     # ------------------------------------------------------------ the list in place of single reads
 
-    def _by_list(self, run: Run, paged: bool, walk: ListWalk) -> bool:
+    def _by_list(self, run: Run, kind: OpenKind, walk: ListWalk) -> bool:
         """TruthVouch shows no single alerts: walk its list further, back to the oldest alert still to be seen."""
-        wanted = {link.alert.alert_id: _age(link) for link in self.shelf.open_links(paged=paged)}
+        wanted = {link.alert.alert_id: _age(link) for link in self.shelf.open_links(kind)}
         walk.resume = self._stopped_at()
         while left := [at for alert_id, at in wanted.items() if alert_id not in run.seen_alerts]:
             walk.back_to = min(left) - LOOK_BACK

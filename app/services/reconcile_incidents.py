@@ -12,7 +12,7 @@ from app.domain.incident import IncidentFacts
 from app.domain.link import Link
 from app.domain.names import IncidentId, Side, Status
 from app.domain.outcome import BUDGET_SPENT, Done, Held, Reply
-from app.ports import Incidents
+from app.ports import Incidents, OpenKind
 from app.services.reconcile_news import of_incident, unknown_incident
 from app.services.reconcile_run import AFTER, Run, Shelf, why
 
@@ -90,7 +90,7 @@ class LookAtIncidents:
     def _singly(self, run: Run, seen: set[IncidentId]) -> None:
         """Absence from the list is no news: what is not in it is asked for."""
         last = 0
-        for done, link in enumerate(self.shelf.in_turn(NAME), 1):
+        for done, link in enumerate(self.shelf.in_turn(NAME, OpenKind.PAGED), 1):
             run.told(Side.PAGERDUTY, done, run.links)
             if self._is_to_be_read(link, seen) and not self._read(run, link, seen):
                 run.cut_short("PagerDuty does not answer: the other incidents are read next time")

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -11,7 +11,7 @@ from app.domain.link import Link
 from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId, Side
 from app.domain.outcome import Done, Held, Refused, Reply, Retry
 from app.domain.words import Word
-from app.ports import Allowance, Marks, OpenLinks, Transactions
+from app.ports import Allowance, Marks, OpenKind, OpenLinks, Transactions
 from app.services.reconcile_news import Finding, News
 
 log = structlog.get_logger()
@@ -20,6 +20,11 @@ BATCH = 200
 """Links read from the store at a time."""
 AFTER = "reconcile.after."
 """Mark: the last link that was read singly before time or budget ran out, by what was read."""
+
+UNPAGED_FOR = timedelta(days=7)
+"""How long an alert without an incident is read one by one. It owes nobody anything: a later read could only tell that
+TruthVouch is done with it, and with many it never is. Longer than an outage, so that a create that was lost in one is
+made up for. Webhooks and the newest pages of the list tell of older ones all the same."""
 
 Post = Callable[[Sequence[Word], datetime], str]
 """Puts words into the inbox; the answer is the id they are stored under. Raises ``StoreUnavailable``."""
@@ -34,22 +39,37 @@ class Shelf:
     transactions: Transactions
     links: OpenLinks
     marks: Marks
+    clock: Callable[[], datetime]
 
-    def open_links(self, after: int = 0, paged: bool | None = None) -> Iterator[Link]:
-        """Every open link in the order of their numbers, read in batches."""
+    def open_links(self, kind: OpenKind, after: int = 0) -> Iterator[Link]:
+        """Every open link of this kind that is read, in the order of their numbers, in batches."""
+        after = max(after, self._before(kind))
         while True:
             with self.transactions.read() as tx:
-                batch = self.links.open_after(tx, LinkId(after), BATCH, paged)
+                batch = self.links.open_after(tx, kind, LinkId(after), BATCH)
             yield from batch
             if len(batch) < BATCH:
                 return
             after = batch[-1].link_id
 
-    def in_turn(self, name: str, paged: bool | None = None) -> Iterator[Link]:
-        """Every open link once, beginning behind the one at which the last run had to stop."""
+    def count(self, kind: OpenKind) -> int:
+        """How many open links of this kind are read."""
+        before = self._before(kind)
+        with self.transactions.read() as tx:
+            return self.links.count_open(tx, kind, before)
+
+    def _before(self, kind: OpenKind) -> LinkId:
+        """The number above which they are read."""
+        if kind is not OpenKind.UNPAGED:
+            return LinkId(0)
+        with self.transactions.read() as tx:
+            return self.links.last_before(tx, self.clock() - UNPAGED_FOR)
+
+    def in_turn(self, name: str, kind: OpenKind) -> Iterator[Link]:
+        """Each of them once, beginning behind the one at which the last run had to stop."""
         after = int(self.mark(AFTER + name) or 0)
-        yield from self.open_links(after, paged)
-        for link in self.open_links(0, paged) if after else ():
+        yield from self.open_links(kind, after)
+        for link in self.open_links(kind) if after else ():
             if link.link_id > after:
                 return
             yield link

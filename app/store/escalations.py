@@ -14,7 +14,7 @@ from app.domain.names import IncidentId, Status
 from app.ports import Tx
 from app.store import codec
 from app.store.database import connection
-from app.store.schema import OPEN_LINK, escalations, links
+from app.store.schema import OPEN_PAGED, UNFINISHED, escalations, links
 
 _select = sa.select(escalations.c.state)
 _peek = _select.where(escalations.c.incident_id == sa.bindparam("wanted"))
@@ -31,10 +31,9 @@ _climbing = sa.exists().where(escalations.c.incident_id == links.c.incident_id)
 _missing = (
     sa.select(links.c.state)
     .where(
-        OPEN_LINK,
+        OPEN_PAGED,
         links.c.first_seen_at >= sa.bindparam("since"),
         links.c.status != Status.RESOLVED.value,
-        links.c.paged.is_(True),
         links.c.incident_id.is_not(None),
         ~_climbing,
     )
@@ -82,7 +81,7 @@ class StoredClimbs:
 
     def listed(self, tx: Tx, limit: int, every: bool = False) -> tuple[Climb, ...]:
         """Those that are not finished, or all."""
-        query = _list if every else _list.where(escalations.c.finished.is_(False))
+        query = _list if every else _list.where(UNFINISHED)
         rows = connection(tx).execute(query.limit(limit)).scalars()
         return tuple(codec.load_climb(row) for row in rows)
 

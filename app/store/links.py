@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from app.domain.link import Lane, Link
 from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId, Side
+from app.domain.silences import SILENCED
 from app.domain.words import IncidentWord
 from app.ports import Letter, TimelineEntry, Tx
 from app.store import codec
@@ -35,6 +36,7 @@ _peek = _select.where(links.c.id == sa.bindparam("wanted"))
 _add = sa.insert(links).returning(links.c.id)
 _save = sa.update(links).where(links.c.id == sa.bindparam("row_id"))
 _say = sa.insert(timeline)
+MAX_NUMBER = 2**63 - 1
 
 
 @dataclass
@@ -212,8 +214,15 @@ def _standing(link: Link) -> dict[str, Any]:
         "alert_status": link.alert_side.status,
         "incident_status": link.incident_side.status,
         "frozen_at": link.frozen_at,
+        "incident_number": _storable(link.incident_number),
+        "silenced": link.decision is not None and link.decision.reason == SILENCED,
         "state": codec.dump_link(link),
     }
+
+
+def _storable(number: int | None) -> int | None:
+    """A number that no column holds is one that nobody looks for."""
+    return number if number is not None and 0 <= number <= MAX_NUMBER else None
 
 
 def _since(lane: Lane) -> datetime | None:

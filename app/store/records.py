@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +14,8 @@ from app.ports import Page, Row, Tx
 from app.store import codec
 from app.store.database import connection
 from app.store.escalations import StoredClimbs
-from app.store.schema import CLOSED_LINK, OPEN_LINK, letters, links, timeline
+from app.store.open_links import number_before
+from app.store.schema import CLOSED_LINK, EPOCH, OPEN_DEAD_LETTER, OPEN_LINK, UNLINKED_LINE, letters, links, timeline
 
 _letters = sa.select(
     letters.c.id,
@@ -61,7 +63,7 @@ class StoredRecords:
 
     def letters(self, tx: Tx, page: Page, closed: bool = False) -> tuple[Row, ...]:
         """Those that wait for a decision, or those that had one; oldest first."""
-        decided = letters.c.closed_at.is_not(None) if closed else letters.c.closed_at.is_(None)
+        decided = letters.c.closed_at.is_not(None) if closed else OPEN_DEAD_LETTER
         return _rows(tx, _paged(_letters.where(decided), letters.c.id, page))
 
     def letter(self, tx: Tx, letter_id: int) -> Row | None:
@@ -69,14 +71,23 @@ class StoredRecords:
         query = _letters.add_columns(letters.c.link_id).where(letters.c.id == letter_id)
         return next(iter(_rows(tx, query)), None)
 
-    def links(self, tx: Tx, page: Page, is_open: bool | None = None, frozen: bool | None = None) -> tuple[Row, ...]:
-        """Links, oldest first; None = whether or not. One is open as long as either side is."""
-        query = _links
+    def links(
+        self,
+        tx: Tx,
+        page: Page,
+        is_open: bool | None = None,
+        frozen: bool | None = None,
+        since: datetime | None = None,
+    ) -> tuple[Row, ...]:
+        """Links, newest first; None = whether or not. One is open as long as either side is."""
+        query = _links if since is None else _since(since)
+        if page.after:
+            query = query.where(links.c.id < page.after)
         if is_open is not None:
             query = query.where(OPEN_LINK if is_open else CLOSED_LINK)
         if frozen is not None:
             query = query.where(links.c.frozen_at.is_not(None) if frozen else links.c.frozen_at.is_(None))
-        return _rows(tx, _paged(query, links.c.id, page))
+        return _rows(tx, query.order_by(links.c.id.desc()).limit(page.limit))
 
     def link(self, tx: Tx, alert_id: AlertId) -> Link | None:
         """The link of an alert."""
@@ -115,16 +126,14 @@ class StoredRecords:
         number = number_meant(wanted)
         if not found and number is not None:
             found = [link.link_id for link in self._numbered(tx, number)]
-        # Without a link there is no index to help: only an id nobody knows pays for that.
-        unlinked = sa.or_(timeline.c.alert_id == wanted, timeline.c.incident_id == wanted)
+        # Whatever is about an alert that has no link, or about an incident that none is on any more.
+        unlinked = sa.or_(sa.and_(UNLINKED_LINE, timeline.c.alert_id == wanted), timeline.c.incident_id == wanted)
         about = timeline.c.link_id.in_(found) if found else unlinked
         rows = _rows(tx, _paged(_line.where(about), timeline.c.id, page))
         return tuple({**row, "facts": codec.load_facts(row["facts"])} for row in rows)
 
     def _numbered(self, tx: Tx, number: int) -> tuple[Link, ...]:
-        """No column has the number: the text narrows it down, without an index, and the link itself decides."""
-        named = sa.or_(*(links.c.state.contains(f'"incident_number":{number}{end}', autoescape=True) for end in ",}"))
-        return tuple(link for link in self._those(tx, named) if link.incident_number == number)
+        return self._those(tx, links.c.incident_number == number)
 
     def _those(self, tx: Tx, which: sa.ColumnElement[bool]) -> tuple[Link, ...]:
         rows = connection(tx).execute(_state.where(which).order_by(links.c.id))
@@ -133,6 +142,12 @@ class StoredRecords:
 
 def _rows(tx: Tx, query: sa.Select[Any]) -> tuple[Row, ...]:
     return tuple(dict(row) for row in connection(tx).execute(query).mappings())
+
+
+def _since(since: datetime) -> sa.Select[Any]:
+    """Where they begin is looked up, so that no older ones are looked at."""
+    since = max(since, EPOCH)
+    return _links.where(links.c.first_seen_at >= since, links.c.id > number_before(since))
 
 
 def _paged(query: sa.Select[Any], number: sa.ColumnElement[int], page: Page) -> sa.Select[Any]:

@@ -40,6 +40,20 @@ CLOSED_LINK = sa.text(
 )
 """All others. Not ``NOT``: a side of which nothing is known would make both unknown."""
 
+OPEN_PAGED = sa.text(
+    "(paged AND (status <> 'resolved' OR alert_status <> 'resolved' OR incident_status <> 'resolved'))"
+)
+"""Of the open ones those that an incident is owed."""
+OPEN_UNPAGED = sa.text("(NOT paged AND status <> 'resolved')")
+"""The others: they owe nobody anything, and TruthVouch may never resolve them."""
+OPEN_SILENCED = sa.text("(silenced AND NOT paged AND status <> 'resolved')")
+"""Those of them that are decided anew when their silence ends."""
+
+
+def _partial(name: str, where: sa.TextClause, *columns: str) -> sa.Index:
+    return sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
 links = sa.Table(
     "links",
     bridge,
@@ -56,16 +70,17 @@ links = sa.Table(
     sa.Column("alert_status", sa.Text, comment="what we last knew of the alert"),
     sa.Column("incident_status", sa.Text, comment="what we last knew of the incident"),
     sa.Column("frozen_at", Instant, comment="since when a ping-pong is not carried any more"),
+    sa.Column("incident_number", sa.BigInteger, comment="as PagerDuty shows it to people"),
+    sa.Column("silenced", sa.Boolean, nullable=False, server_default=sa.false(), comment="decided by a silence"),
     sa.Index("links_truthvouch_since", "truthvouch_since"),
     sa.Index("links_pagerduty_since", "pagerduty_since"),
     sa.Index("links_status", "status", "id"),
-    sa.Index("links_open", "id", sqlite_where=OPEN_LINK, postgresql_where=OPEN_LINK),
-    sa.Index(
-        "links_frozen_at",
-        "frozen_at",
-        sqlite_where=sa.text("frozen_at IS NOT NULL"),
-        postgresql_where=sa.text("frozen_at IS NOT NULL"),
-    ),
+    _partial("links_open", OPEN_LINK, "id"),
+    _partial("links_open_paged", OPEN_PAGED, "id"),
+    _partial("links_open_unpaged", OPEN_UNPAGED, "id"),
+    _partial("links_open_silenced", OPEN_SILENCED, "id"),
+    _partial("links_frozen", sa.text("frozen_at IS NOT NULL"), "id"),
+    _partial("links_incident_number", sa.text("incident_number IS NOT NULL"), "incident_number"),
     sqlite_autoincrement=True,
 )
 
@@ -79,6 +94,9 @@ strays = sa.Table(
     sa.Column("word", sa.Text, nullable=False),
 )
 
+UNLINKED_LINE = sa.text("link_id IS NULL")
+"""Lines about what has no link: parked webhooks, incidents that nobody knows."""
+
 timeline = sa.Table(
     "timeline",
     bridge,
@@ -90,7 +108,12 @@ timeline = sa.Table(
     sa.Column("incident_id", sa.Text),
     sa.Column("author", sa.Text),
     sa.Column("facts", sa.Text, nullable=False),
+    _partial("timeline_unlinked", UNLINKED_LINE, "alert_id"),
+    _partial("timeline_incident_id", sa.text("incident_id IS NOT NULL"), "incident_id"),
 )
+
+OPEN_DEAD_LETTER = sa.text("closed_at IS NULL")
+"""Dead letters that wait for a decision."""
 
 letters = sa.Table(
     "letters",
@@ -108,6 +131,8 @@ letters = sa.Table(
     sa.Column("effect", sa.Text, nullable=False, server_default=""),
     sa.Column("outcome", sa.Text, nullable=False, server_default=""),
     sa.Column("closed_by", sa.Text, nullable=False, server_default=""),
+    _partial("letters_open", OPEN_DEAD_LETTER, "id"),
+    _partial("letters_closed_at", sa.text("closed_at IS NOT NULL"), "closed_at"),
 )
 
 marks = sa.Table(
@@ -116,6 +141,9 @@ marks = sa.Table(
     sa.Column("name", sa.Text, primary_key=True, comment="intake.cursor, worker.seen, hold.pagerduty, ..."),
     sa.Column("value", sa.Text, nullable=False),
 )
+
+UNFINISHED = sa.text("NOT finished")
+"""Escalations under way."""
 
 escalations = sa.Table(
     "escalations",
@@ -127,18 +155,9 @@ escalations = sa.Table(
     sa.Column("letter_id", sa.BigInteger, comment="the open dead letter it became"),
     sa.Column("changed_at", Instant, nullable=False, index=True),
     sa.Column("state", sa.Text, nullable=False, comment="the whole climb as JSON"),
-    sa.Index(
-        "escalations_due_at",
-        "due_at",
-        sqlite_where=sa.text("due_at IS NOT NULL"),
-        postgresql_where=sa.text("due_at IS NOT NULL"),
-    ),
-    sa.Index(
-        "escalations_letter_id",
-        "letter_id",
-        sqlite_where=sa.text("letter_id IS NOT NULL"),
-        postgresql_where=sa.text("letter_id IS NOT NULL"),
-    ),
+    _partial("escalations_due_at", sa.text("due_at IS NOT NULL"), "due_at"),
+    _partial("escalations_letter_id", sa.text("letter_id IS NOT NULL"), "letter_id"),
+    _partial("escalations_unfinished", UNFINISHED, "due_at"),
 )
 
 budgets = sa.Table(
@@ -165,8 +184,9 @@ inbox = sa.Table(
     sa.Column("taken_at", sa.BigInteger),
     sa.Column("secret_index", sa.SmallInteger, nullable=False, server_default="0", comment="0 = newest secret"),
     sa.UniqueConstraint("source", "delivery_id"),
+    sa.Index("inbox_source", "source", "id"),
     sa.Index("inbox_received_at", "received_at"),
-    sa.Index("inbox_old_secrets", "source", "received_at", sqlite_where=OLD_SECRET, postgresql_where=OLD_SECRET),
+    _partial("inbox_old_secrets", OLD_SECRET, "source", "received_at"),
     sa.Index("inbox_untaken", "id", postgresql_where=sa.text("taken_at IS NULL")),
     sqlite_autoincrement=True,
 )

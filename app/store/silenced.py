@@ -5,14 +5,12 @@ import sqlalchemy as sa
 from app.domain.names import AlertId
 from app.ports import Tx
 from app.store.database import connection
-from app.store.schema import OPEN_LINK, links
+from app.store.schema import OPEN_SILENCED, links
 
 _after = (
     sa.select(links.c.id, links.c.alert_id)
     .where(
-        OPEN_LINK,  # without an incident: not resolved
-        links.c.paged.is_(False),
-        links.c.state.contains('"reason":"silenced"'),  # as ``codec`` writes a decision; whoever reads it looks again
+        OPEN_SILENCED,
         links.c.id > sa.bindparam("after"),
     )
     .order_by(links.c.id)

@@ -13,7 +13,7 @@ from app.ports import Pulse, StoreUnavailable, Tx
 from app.store.arrivals import CURSOR
 from app.store.database import Database, connection
 from app.store.letters import IS_PAGE
-from app.store.schema import Instant, inbox, letters, links, marks
+from app.store.schema import OPEN_DEAD_LETTER, Instant, inbox, links, marks
 from app.store.secrets_seen import REFUSED
 
 WORKER_SEEN = "worker.seen"
@@ -46,7 +46,7 @@ class StoredVitals:
         )
         oldest_page = connection(tx).execute(page).scalar_one()
         counts = sa.select(sa.func.count(), sa.func.sum(sa.case((IS_PAGE, 1), else_=0)))
-        dead, dead_pages = connection(tx).execute(counts.where(letters.c.closed_at.is_(None))).one()
+        dead, dead_pages = connection(tx).execute(counts.where(OPEN_DEAD_LETTER)).one()
         frozen = connection(tx).execute(sa.select(sa.func.count()).where(links.c.frozen_at.is_not(None))).scalar_one()
         arrived = Instant().process_result_value(first, reader.dialect)
         return Pulse(

@@ -113,7 +113,9 @@ def _number(fields: Fields, *names: str) -> tuple[float | None, str | None]:
 
 
 def _url(fields: Fields) -> str | None:
-    for name in ("dashboard_url", "dashboard_link", "alert_url", "url", "link"):
+    """Where the alert can be looked at. A field called ``url`` or ``link`` may be what a model said: no place to send
+    people who were just woken."""
+    for name in ("dashboard_url", "dashboard_link"):
         told = text_of(fields.get(name), MAX_WORD_CHARS)
         if told and told.startswith(("https://", "http://")):
             del fields[name]

@@ -21,6 +21,14 @@ from app.domain.rulebook import Redaction
         ("from 2001:db8::1, ::1 and fe80::1%eth0", "from [IP address], [IP address] and [IP address]%eth0"),
         ("from 2001:db8:0:0:0:0:0:1.", "from [IP address]."),
         ("user2001:db8::1", "user[IP address]"),
+        ("::1", "[IP address]"),
+        ("[2001:db8::1]:443", "[[IP address]]:443"),
+        ("addr:2001:db8::1: refused", "addr:[IP address]: refused"),
+        ("from fe80::, 2001:DB8::/32", "from [IP address], [IP address]/32"),
+        ("2001:db8::1x", "[IP address]x"),
+        ("2001:db8:0:0:0:0:0:1:443", "[IP address]:443"),
+        ("mapped ::ffff:192.0.2.7", "mapped [IP address]:[IP address]"),
+        ("see https://dana@example.com/x", "see https:[e-mail]/x"),
     ],
 )
 def test_addresses_are_replaced(text: str, scrubbed: str):
@@ -38,6 +46,13 @@ def test_addresses_are_replaced(text: str, scrubbed: str):
         "50% @ 3",
         "aa:bb:cc:dd:ee:ff",
         "2024-01-02T03:04:05Z",
+        "std::cout prints ActiveRecord::Base via Aws::S3::Client",
+        "Data::Dumper",
+        "A::B::C",
+        "Foo::Bad::Cafe",
+        "Dead::Beefy",
+        "https://example.com/@user.name/x",
+        "1::2::3",
     ],
 )
 def test_what_is_no_address_stays(text: str):

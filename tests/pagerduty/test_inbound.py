@@ -91,9 +91,6 @@ def test_an_empty_secret_beside_a_real_one_opens_nothing():
     assert "signature_mismatch" == refused(sign(BODY, ""), secrets=("", SECRET))
 
 
-HUGE_INTEGER = b'{"event": {"id": ' + b"9" * 5_000 + b"}}"
-
-
 @pytest.mark.parametrize(
     ("body", "fault"),
     [
@@ -105,7 +102,6 @@ HUGE_INTEGER = b'{"event": {"id": ' + b"9" * 5_000 + b"}}"
         (b"[1]", "not_an_object"),
         (b'"x"', "not_an_object"),
         (b"null", "not_an_object"),
-        (HUGE_INTEGER, "not_json"),
         (b"[" * 100_000, "too_deep"),
         (b'{"a":' * 100_000, "too_deep"),
         (b"{}", "no_event_type"),

@@ -135,7 +135,7 @@ class World(Rig):
         super().__init__(data_dir, switches.via)
         self.calls_per_hour = 1_000_000
         self.rulebook.rulebook = Rulebook(rules=(damped(switches.hold),) if switches.hold else ())
-        shelf = Shelf(self.database, StoredOpenLinks(), StoredMarks())
+        shelf = Shelf(self.database, StoredOpenLinks(), StoredMarks(), self.clock)
         # What waits for a partner's patience moves the clock here, and no real time passes.
         self.looking._at_pagerduty.append(LookAtIncidents(self.pagerduty, shelf, lambda: ["PMAIN"], self._wait))
         self.reconcile()  # the store is born: alerts raised from now on are its own

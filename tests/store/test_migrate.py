@@ -200,6 +200,31 @@ def test_what_the_first_version_wrote_is_looked_up_like_anything_else(
     inbox.dispose()
 
 
+NUMBERED: list[tuple[str, tuple[int | None, bool]]] = [
+    ('{"incident_number":7,"decision":{"reason":"rule"}}', (7, False)),
+    ('{"incident_number":0,"decision":{"reason":"silenced"}}', (0, True)),
+    ('{"incident_number":9223372036854775807}', (2**63 - 1, False)),
+    ('{"incident_number":9223372036854775808,"decision":null}', (None, False)),
+    ('{"incident_number":-7}', (None, False)),
+    ('{"incident_number":true,"decision":"silenced"}', (None, False)),
+    ('{"incident_number":"7"}', (None, False)),
+    ("{broken", (None, False)),
+    ("[]", (None, False)),
+    ('{"alert":{"message":"\\"incident_number\\":7,"}}', (None, False)),
+]
+
+
+def test_numbers_and_silences_of_older_links_are_looked_up_like_any_other(place: "Place") -> None:
+    first_version(place.bridge, "0004")
+    old = sa.table("links", *(sa.column(name) for name in row(0, "")))
+    with place.bridge.begin() as connection:
+        connection.execute(sa.insert(old), [row(number, state) for number, (state, _) in enumerate(NUMBERED)])
+    place.migrate()
+    with place.bridge.connect() as connection:
+        filled = connection.execute(sa.select(links.c.incident_number, links.c.silenced).order_by(links.c.id)).all()
+    assert [expected for _, expected in NUMBERED] == [tuple(found) for found in filled]
+
+
 # ------------------------------------------------------------------------------------------------------- workers
 
 

@@ -1,6 +1,7 @@
 """What people ask for by an id or by the number that PagerDuty shows them, on both stores."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -41,6 +42,7 @@ def kept(stores: Stores) -> Stores:
     keep(stores, "a3", "Q3", 3, incident_number=2, text='"incident_number":2,')
     keep(stores, "7", "Q8", 8)
     keep(stores, "a7", "Q7", 7)
+    keep(stores, "huge", "QH", 2**70)
     return stores
 
 
@@ -54,6 +56,7 @@ def kept(stores: Stores) -> Stores:
         ("22", ["a22"]),
         ("7", ["7"]),
         ("#7", ["a7"]),
+        ("huge", ["huge"]),
         ("1", []),
         ("%", []),
         ("#", []),
@@ -94,3 +97,42 @@ def test_a_dead_letter_that_may_be_a_page_is_told_apart(stores: Stores, letter: 
     with stores.bridge.begin() as tx:
         StoredLetters().close(tx, number, "discarded", START, "somebody")
     assert (0, 0) == (vitals.read().dead, vitals.read().dead_pages)
+
+
+def test_lines_about_what_no_link_is_on_any_more_are_found(kept: Stores) -> None:
+    of_no_link = [TimelineEntry(START, "parked", None, "a1"), TimelineEntry(START, "strange", None, None, "QSTRANGER")]
+    with kept.bridge.begin() as tx:
+        moved = TimelineEntry(START, "merged", StoredLinks().by_alert(tx, AlertId("a22")).link_id, "a22", "QGONE")  # type: ignore[union-attr]
+        StoredLinks().write_timeline(tx, [*of_no_link, moved])
+    with kept.bridge.read() as tx:
+        found_by = {wanted: records.timeline(tx, wanted, Page(10)) for wanted in ("a1", "QSTRANGER", "QGONE", "a9")}
+    assert {"a1": ["parked"], "QSTRANGER": ["strange"], "QGONE": ["merged"], "a9": []} == {
+        wanted: [row["event"] for row in rows] for wanted, rows in found_by.items()
+    }
+
+
+def listed(stores: Stores, *asked: object, **more: object) -> list[str]:
+    with stores.bridge.read() as tx:
+        return [row["alert_id"] for row in records.links(tx, *asked, **more)]  # type: ignore[arg-type]
+
+
+def test_links_are_listed_newest_first_and_go_on_where_a_piece_ended(kept: Stores) -> None:
+    with kept.bridge.read() as tx:
+        piece = records.links(tx, Page(3))
+    assert ["huge", "a7", "7"] == [row["alert_id"] for row in piece]
+    assert ["a3", "a22", "also-2", "a2"] == listed(kept, Page(100, piece[-1]["id"]))
+    assert [] == listed(kept, Page(100, 1))
+
+
+def test_links_are_listed_since_they_were_first_heard_of(stores: Stores) -> None:
+    """Their numbers need not follow their times."""
+    minutes = {"a": 0, "b": 20, "c": 10, "d": 300, "e": 290, "f": 310}
+    with stores.bridge.begin() as tx:
+        for name, minute in minutes.items():
+            alert = Alert(AlertId(name))
+            seen_at = START + timedelta(minutes=minute)
+            StoredLinks().add(tx, Link(alert, incident_key(alert.alert_id), seen_at))
+    for since, wanted in ((0, "fedcba"), (10, "fedcb"), (11, "fedb"), (290, "fed"), (300, "fd"), (311, "")):
+        assert list(wanted) == listed(stores, Page(10), since=START + timedelta(minutes=since)), since
+    assert list("fedcba") == listed(stores, Page(10), since=datetime(1, 1, 1, tzinfo=UTC))
+    assert ["d"] == listed(stores, Page(1, 6), since=START + timedelta(minutes=291))

@@ -22,7 +22,7 @@ from app.store.database import connection
 from app.store.inbox import ClosableInbox, open_door
 from app.store.letters import StoredLetters
 from app.store.links import StoredLinks
-from app.store.retention import BATCH_ROWS, StoredRetention
+from app.store.retention import BATCH_ROWS, LINES_KEPT, StoredRetention
 from app.store.schema import inbox, letters, links, strays, timeline
 from tests.fakes import START
 from tests.store.conftest import Stores
@@ -135,9 +135,9 @@ def test_the_intake_knows_its_inbox_again_after_everything_old_is_gone(store: St
 @pytest.mark.parametrize(
     "why", ["not resolved", "incident open", "alert open", "owes TruthVouch", "owes PagerDuty", "open letter"]
 )
-def test_no_line_of_an_open_link_goes(store: Store, why: str) -> None:
+def test_no_line_of_a_link_that_somebody_waits_for_goes(store: Store, why: str) -> None:
     changes: dict[str, dict[str, object]] = {
-        "not resolved": {},
+        "not resolved": CLOSED | {"alert_side": OPEN},
         "incident open": CLOSED | {"incident_side": OPEN},
         "alert open": CLOSED | {"alert_side": OPEN, "incident_side": RESOLVED},
         "owes TruthVouch": CLOSED | {"truthvouch": OWING},
@@ -154,6 +154,25 @@ def test_no_line_of_an_open_link_goes(store: Store, why: str) -> None:
     assert [2] == store.sweep("timeline")
     assert ["old", "young", "young", "young"] == store.left(timeline.c.event)
     assert 2 == len(store.left(links.c.id))
+
+
+def test_an_alert_that_was_never_paged_nor_resolved_keeps_no_old_line(store: Store) -> None:
+    store.say("old", LONG_AGO, store.link("quiet", alert_side=OPEN, decision=Decision(None, "r", "v", "severity_none")))
+    assert [1] == store.sweep("timeline")
+
+
+def test_of_a_link_that_flaps_for_ever_the_newest_lines_stay(store: Store) -> None:
+    flaps, calm = (store.link(name, **CLOSED | {"alert_side": OPEN}) for name in ("flaps", "calm"))
+    store.say("calm", LONG_AGO, calm, times=3)
+    store.say("oldest", LONG_AGO, flaps, times=BATCH_ROWS + 50)
+    store.say("old", LONG_AGO, flaps, times=LINES_KEPT - 1)
+    store.say("young", LATELY, flaps)
+    assert BATCH_ROWS + 50 == sum(store.sweep("timeline"))
+    assert {"calm", "old", "young"} == set(store.left(timeline.c.event))
+    store.say("young", LATELY, flaps, times=LINES_KEPT)
+    assert LINES_KEPT - 1 == sum(store.sweep("timeline"))
+    assert {"calm", "young"} == set(store.left(timeline.c.event))
+    assert [] == store.sweep("timeline")
 
 
 def test_old_words_of_unknown_incidents_go(store: Store) -> None:

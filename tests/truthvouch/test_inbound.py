@@ -165,8 +165,37 @@ def test_an_event_without_a_time_has_none_that_was_not_understood():
     assert (None, False) == (word.at, word.time_unread)
 
 
-def test_a_numeric_alert_id_is_an_id():
-    assert "42" == read({"event_type": "alert.created", "alert_id": 42}).alert.alert_id
+@pytest.mark.parametrize(
+    ("number", "alert_id"),
+    [
+        ("42", "42"),
+        ("0", "0"),
+        ("-7", "-7"),
+        ("18446744073709551615", "18446744073709551615"),
+        ("123.0", "123"),
+        ("-0.0", "0"),
+        ("1e3", "1000"),
+        ("1.5", "1.5"),
+        ("9" * 300, "9" * 300),
+    ],
+)
+def test_a_numeric_alert_id_is_an_id(number, alert_id):
+    body = b'{"event_type": "alert.created", "alert_id": %s}' % number.encode()
+    assert [alert_id] == [word.alert.alert_id for word in inbound.read(body, None)]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "true", "null", "{}"])
+def test_what_is_no_number_is_no_id(number):
+    body = b'{"event_type": "alert.created", "alert_id": %s}' % number.encode()
+    assert (Unreadable("no_alert_id", "alert.created"),) == inbound.read(body, None)
+
+
+@pytest.mark.parametrize("field", ["confidence", "tokens", "timestamp", "severity", "message", "userId", "id"])
+@pytest.mark.parametrize("number", ["9" * 5_000, "-" + "9" * 5_000, "9" * 601])
+def test_a_number_of_thousands_of_digits_keeps_no_alert_from_being_read(field, number):
+    body = b'{"event_type": "alert.created", "alert_id": "a", "%s": %s}' % (field.encode(), number.encode())
+    assert ["a"] == [word.alert.alert_id for word in inbound.read(body, None)]
+    assert "a" == envelope(body).subject
 
 
 def test_a_resolve_says_who_why_and_what():
@@ -254,7 +283,19 @@ def test_the_nearest_layer_wins_and_null_tells_nothing():
 
 
 def test_a_link_that_is_no_web_address_is_not_a_link():
-    assert None is nested(url="javascript:alert(1)").alert.dashboard_url
+    assert None is nested(dashboardUrl="javascript:alert(1)").alert.dashboard_url
+
+
+@pytest.mark.parametrize("name", ["url", "link", "alert_url", "href"])
+def test_only_what_is_called_the_dashboards_link_is_one(name):
+    """Details of an alert quote what a model said."""
+    for alert in (
+        nested(details={name: "https://evil.example/login"}).alert,
+        nested(**{name: "https://evil.example"}).alert,
+    ):
+        assert None is alert.dashboard_url
+        assert name in alert.extra
+    assert "https://dash.example/1" == nested(details={"dashboard_link": "https://dash.example/1"}).alert.dashboard_url
 
 
 def test_what_cannot_be_stored_is_written_out_and_what_is_endless_is_cut():
@@ -370,7 +411,7 @@ def test_the_envelope_and_the_word_agree_about_the_subject():
         (b"", "empty"),
         (b"\xff", "not_utf8"),
         (b"nope", "not_json"),
-        (b'{"id": ' + b"9" * 5_000 + b"}", "not_json"),
+        (b'{"id": ' + b"9" * 5_000 + b"}", "no_event_type"),
         (b"[]", "not_an_object"),
         (b'{"a":' * 100_000, "too_deep"),
         (b'{"id": "evt_1"}', "no_event_type"),

@@ -6,7 +6,7 @@ from app.domain.words import WishVerb
 from app.services.operate import NO_SUCH_LINK, WORDS, Operate
 from app.services.overview import Overview
 from app.web.api import shown
-from app.web.api.reading import Paged, flag, idempotency_key, page_of, query
+from app.web.api.reading import Instant, Paged, flag, idempotency_key, page_of, query
 
 
 class LinksQuery(Paged):
@@ -14,6 +14,7 @@ class LinksQuery(Paged):
 
     open = flag(load_default=None)
     frozen = flag(load_default=None)
+    since = Instant(load_default=None)
 
 
 def install(door: Blueprint, operate: Operate, overview: Overview) -> None:
@@ -25,10 +26,10 @@ def install(door: Blueprint, operate: Operate, overview: Overview) -> None:
 
     @door.get("/links", provide_automatic_options=False)
     def list_links() -> Response:
-        """Links in short."""
+        """Links in short, newest first."""
         read = query(LinksQuery())
         page = page_of(read)
-        return shown.piece("links", overview.links(page, read["open"], read["frozen"]), page)
+        return shown.piece("links", overview.links(page, read["open"], read["frozen"], read["since"]), page)
 
     @door.get("/links/<path:alert_id>", **id_routes)
     def show_link(alert_id: str) -> Response:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from flask import request
@@ -32,6 +33,19 @@ class Number(fields.Integer):
 def flag(**options: Any) -> fields.Boolean:
     """``true`` or ``false``."""
     return fields.Boolean(truthy={"true"}, falsy={"false"}, **options)
+
+
+class Instant(fields.Field[datetime]):
+    """An instant with its offset."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any) -> datetime:
+        try:
+            found = datetime.fromisoformat(str(value))
+        except ValueError:
+            found = None
+        if found is None or found.tzinfo is None:
+            raise ValidationError("Not an instant such as 2026-05-04T09:00:00Z.")
+        return found
 
 
 class Paged(Schema):
