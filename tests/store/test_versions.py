@@ -78,6 +78,17 @@ def test_the_engines_version_is_a_constant() -> None:
 # ------------------------------------------------------------------------------------------------------- a newer store
 
 
+CREDENTIALS = {
+    "TRUTHVOUCH_WEBHOOK_SECRETS": "whsec-of-truthvouch",
+    "TRUTHVOUCH_API_KEY": "key-of-truthvouch",
+    "PAGERDUTY_WEBHOOK_SECRETS": "secret-of-pagerduty",
+    "PAGERDUTY_API_KEY": "key-of-pagerduty",
+    "PAGERDUTY_FROM_EMAIL": "bridge@example.com",
+    "PAGERDUTY_SERVICE_ID": "PMAIN",
+}
+"""So that the start has nothing else to tell."""
+
+
 class Newer:
     """A store that a newer version has upgraded, or will have."""
 
@@ -94,6 +105,7 @@ class Newer:
     def start(self, *command: str, parent: int | None = None) -> "subprocess.Popen[str]":
         """A process of this version on it. ``parent``: what it reads to see that its parent lives."""
         environ = {"PATH": os.environ["PATH"], "BRIDGE_DATA_DIR": str(self.data_dir), "LOG_FORMAT": "json"}
+        environ |= CREDENTIALS
         environ |= {"DATABASE_URL": self.url} if self.url else {}
         environ |= {"BRIDGE_PARENT_FD": str(parent)} if parent else {}
         return subprocess.Popen(
