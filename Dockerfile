@@ -20,6 +20,7 @@ RUN pip install --require-hashes -r requirements.txt
 # Editable, so that the code has one home (/srv/bridge) whoever imports it, gunicorn or the truthvouch command.
 COPY pyproject.toml ./
 COPY app/ app/
+COPY truthvouch_pagerduty/ truthvouch_pagerduty/
 RUN pip install --no-build-isolation --no-deps -e .
 
 
@@ -39,6 +40,7 @@ COPY --from=build /opt/venv /opt/venv
 WORKDIR /srv/bridge
 COPY pyproject.toml wsgi.py gunicorn.conf.py ./
 COPY app/ app/
+COPY truthvouch_pagerduty/ truthvouch_pagerduty/
 
 USER 10001:10001
 VOLUME ["/data"]

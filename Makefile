@@ -64,7 +64,7 @@ lock: $(EVERYTHING) ## Write requirements*.txt anew from pyproject.toml (LOCK_AR
 
 clean: ## Remove what the other commands made; the data directory stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
-	find app tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find app truthvouch_pagerduty tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # ---------------------------------------------------------------------------------------------- virtual environment
 

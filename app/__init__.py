@@ -17,6 +17,7 @@
 ``supervise``       how the web's master process keeps that worker running
 ==================  ===============================================================================================
 
+Other projects import ``truthvouch_pagerduty``, beside this package, which passes on what is for them.
 Importing this package loads nothing else: every process carries only what it needs.
 """
 

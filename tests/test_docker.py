@@ -49,7 +49,7 @@ def test_dependencies_are_installed_by_hash_and_before_the_code():
 
 def test_only_the_application_is_copied():
     copied = {part for rest in every("COPY", FINAL) if "--from" not in rest for part in rest.split()[:-1]}
-    assert {"app/", "wsgi.py", "gunicorn.conf.py", "pyproject.toml"} == copied
+    assert {"app/", "truthvouch_pagerduty/", "wsgi.py", "gunicorn.conf.py", "pyproject.toml"} == copied
 
 
 def test_it_runs_as_a_numeric_user_without_rights():

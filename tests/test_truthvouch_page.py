@@ -39,8 +39,8 @@ QUIET = "quiet-alert"
 
 Json = dict[str, Any]
 READERS_OWN = {
-    "from truthvouch.integrations.pagerduty import PagerDutyHandler": "from app.handler import PagerDutyHandler",
-    "from truthvouch.client import TruthVouchClient": "from app.truthvouch import TruthVouchClient",
+    "from truthvouch.integrations.pagerduty import": "from truthvouch_pagerduty import",
+    "from truthvouch.client import": "from truthvouch_pagerduty import",
     "your-integration-key": INTEGRATION_KEY,
     '"escalation_policy_id": "pxxxxx"': '"escalation_policy_id": "PSBXEP2"',
     'escalation_policy_id="pxxxxx"': 'escalation_policy_id="PSBXEP2"',

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-SOURCES = sorted((ROOT / "app").rglob("*.py"))
+SOURCES = sorted(path for name in ("app", "truthvouch_pagerduty") for path in (ROOT / name).rglob("*.py"))
 ROOMS = ("domain", "services", "truthvouch", "pagerduty", "store", "engine", "web", "reporting")
 
 MAX_FILE_LINES = 500
@@ -92,7 +92,7 @@ def imported_by(paths: list[Path]) -> set[str]:
                 modules |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 modules.add((node.module or "").partition(".")[0])
-    ours = {"app", "tests", "wsgi", "bench", "_typeshed"}
+    ours = {"app", "truthvouch_pagerduty", "tests", "wsgi", "bench", "_typeshed"}
     return {distribution(module) for module in modules - ours - set(sys.stdlib_module_names)}
 
 
