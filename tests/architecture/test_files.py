@@ -168,7 +168,22 @@ def test_continuous_integration_is_one_executable_script():
 
 
 def test_nothing_an_operator_makes_can_be_committed_by_accident():
-    ignored = ["data/inbox.db", "bridge.yaml", ".env", ".venv/bin/python"]
+    ignored = [
+        "data/inbox.db",
+        "bridge.yaml",
+        ".env",
+        ".venv/bin/python",
+        "deploy/bridge.env",
+        "deploy/.env",
+        "bridge.env",
+        "new-secret",
+    ]
+    ignored += [
+        "deploy/bridge.yaml",
+        "deploy/key.pem",
+        "truthvouch-report-2026-02.html",
+        "truthvouch-report-2026-02.csv",
+    ]
     answer = subprocess.run(["git", "check-ignore", *ignored], cwd=ROOT, capture_output=True, text=True)
     if answer.returncode == 128:
         pytest.skip("not a git checkout")
