@@ -21,7 +21,7 @@ EVERYTHING := $(VENV)/.everything-installed
 PYTEST_ARGS ?=
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(RUNTIME) ## Start the bridge; without any credentials, in the sandbox
 	@exec $(BIN)/truthvouch serve

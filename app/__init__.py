@@ -63,8 +63,9 @@ def _add_commands(app: "Flask") -> None:
     from flask.cli import AppGroup
 
     def ours() -> "Mapping[str, Command]":
-        from app.cli import main
+        from app.cli import main, print_whatever_comes
 
+        print_whatever_comes()
         return main.commands
 
     class Commands(AppGroup):

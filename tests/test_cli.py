@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -248,6 +249,18 @@ def test_the_timeline_names_the_incident_and_is_asked_for_by_its_number(shell: S
     assert {"2"} == {line["alert_id"] for line in shell.json("timeline", "2")}
 
 
+@pytest.mark.parametrize("named", ["2", "#2"])
+def test_an_alert_that_is_called_like_an_incidents_number_hides_no_incident(shell: Shell, named: str):
+    for alert_id in ("a1", "a2", named):
+        shell.rig.alert(AlertVerb.CREATED, alert_id=alert_id)
+        shell.rig.run()
+    told = shell.run("timeline", named)
+    assert f"Incident {named} is another matter: truthvouch timeline Q2" in told.stderr
+    assert {named} == {line["alert_id"] for line in shell.json("timeline", named)}
+    for unmistakable in ("a1", "Q2", "1", "#1", "3"):
+        assert "" == shell.run("timeline", unmistakable).stderr
+
+
 def test_the_timeline_goes_by_the_time_that_is_told(shell: Shell):
     shell.rig.alert(AlertVerb.CREATED)
     shell.rig.run()
@@ -289,6 +302,36 @@ def test_what_came_from_outside_cannot_steer_a_terminal(shell: Shell):
         assert stdout
         assert "\x1b" not in stdout
         assert "\nb" not in stdout
+
+
+@pytest.mark.parametrize("command", ["app.cli", "flask --app wsgi"])
+def test_a_terminal_of_few_letters_gets_all_rows(shell: Shell, command: str):
+    for alert_id in ("frage-ß", "سؤال", "last"):
+        shell.rig.alert(AlertVerb.CREATED, alert_id=alert_id)
+    environment = {"PATH": os.environ["PATH"], "BRIDGE_DATA_DIR": str(shell.data_dir), "PYTHONIOENCODING": "latin-1"}
+    words = [sys.executable, "-m", *command.split(), "links", "list"]
+    answer = subprocess.run(words, env=environment, capture_output=True, timeout=60)
+    assert (0, b"") == (answer.returncode, answer.stderr)
+    told = answer.stdout.decode("latin-1")
+    assert all(alert_id in told for alert_id in ("frage-ß", "\\u0633\\u0624\\u0627\\u0644", "last"))
+
+
+def test_the_version_is_that_of_the_project():
+    told = CliRunner().invoke(main, ["--version"])
+    project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
+    assert (0, f"truthvouch, version {project['version']}\n") == (told.exit_code, told.stdout)
+
+
+def test_what_is_missing_can_be_read_by_a_machine(tmp_path: Path):
+    file = tmp_path / "bridge.yaml"
+    file.write_text("pagerduty: {api_key: some-key}\nrules: [{name: r, trigger: 'true', action: {type: suppress}}]\n")
+    file.chmod(0o644)
+    told = CliRunner().invoke(main, ["config", "check", "--json"], env={"BRIDGE_CONFIG": str(file)})
+    found = json.loads(told.stdout)
+    assert (1, 1, str(file)) == (told.exit_code, found["rules"], found["file"])
+    assert ["TRUTHVOUCH_WEBHOOK_SECRETS"] == [words.partition(":")[0] for words in found["missing"]][:1]
+    assert "0644" in found["exposed"]
+    assert set(found) == {"missing", "degraded", "exposed", "file", "rules", "version"}
 
 
 @pytest.mark.parametrize("words", [["dead-letters", "list"], ["links", "thaw", "a1"], ["timeline", "a1"]])

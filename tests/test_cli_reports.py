@@ -195,6 +195,29 @@ def test_a_file_is_written_where_it_is_asked_for(shell: Shell, tmp_path: Path) -
     assert (2, True) == (refused.exit_code, "cannot be written" in refused.stderr)
 
 
+@pytest.mark.parametrize("form", ["csv", "html", "json", "text"])
+def test_a_file_is_its_owners_alone_and_one_that_is_there_keeps_its_mode(
+    shell: Shell, tmp_path: Path, form: str
+) -> None:
+    for name, mode in (("new", 0o600), ("there", 0o640)):
+        if name == "there":
+            (tmp_path / name).touch(0o640)
+            (tmp_path / name).chmod(0o640)
+        assert 0 == shell.run("report", "--period", "2026-W10", "--format", form, "-o", name).exit_code
+        assert mode == (tmp_path / name).stat().st_mode & 0o777
+
+
+def test_excel_sees_that_a_csv_file_is_unicode_and_a_pipe_gets_only_the_lines(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.fill(incident(1, timedelta(0), decision=Decision(Urgency.HIGH, "café سؤال", "v", "rule", title="café سؤال")))
+    asked = ("report", "--period", "2026-W10", "--format", "csv")
+    shell.run(*asked, "-o", "out.csv")
+    written = (tmp_path / "out.csv").read_bytes()
+    assert written.startswith(b"\xef\xbb\xbfincident_number,")
+    assert "café سؤال" in written.decode("utf-8-sig")
+    assert shell.run(*asked).stdout_bytes == written.removeprefix(b"\xef\xbb\xbf")
+
+
 def test_a_page_has_a_name_of_its_own_unless_it_goes_to_standard_output(shell: Shell, tmp_path: Path) -> None:
     result = shell.run("report", "--period", "2026-W10", "--format", "html")
     assert (0, "truthvouch-report-2026-W10.html\n") == (result.exit_code, result.stdout)
@@ -211,6 +234,7 @@ def test_hostile_titles_steer_no_terminal_and_run_in_no_spreadsheet(tmp_path: Pa
     (row,) = csv.DictReader(io.StringIO(shell.run("report", "--period", "2026-03", "--format", "csv").stdout))
     assert row["title"].startswith("'=1+1")
     assert "'=1+1" == row["rule"]
+    assert not re.search(r"[\x00-\x1f\x7f‮]", "".join(row.values()))
 
 
 # ------------------------------------------------------------------------------------------ the page

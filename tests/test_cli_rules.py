@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -258,6 +259,18 @@ def test_what_cannot_be_explained_is_said(shell: Shell):
 # ----------------------------------------------------------------------------------------------------- backtest
 
 
+@pytest.mark.parametrize("command", ["backtest", "check"])
+def test_a_file_may_be_named_with_and_without_an_option(shell: Shell, command: str):
+    shell.with_alerts()
+    draft = str(shell.folder / "draft.yaml")
+    told = [shell.run("rules", command, *named).stdout for named in ([draft], ["--config", draft])]
+    plain, optional = (re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", "then", one) for one in told)
+    assert plain == optional
+    assert "draft.yaml" in plain
+    twice = shell.run("rules", command, draft, "--config", draft)
+    assert (2, "Name one file: FILE or --config FILE.\n") == (twice.exit_code, twice.stderr)
+
+
 def test_a_draft_is_run_over_the_stored_alerts(shell: Shell):
     shell.with_alerts()
     told = shell.json("rules", "backtest", "--config", str(shell.folder / "draft.yaml"))
@@ -342,7 +355,7 @@ def test_what_a_draft_says_otherwise_is_told_fact_by_fact(shell: Shell):
 
 def test_drafts_and_reports_are_an_operators_own():
     ignored = (Path(__file__).parents[1] / ".gitignore").read_text().splitlines()
-    assert {"/draft*.yaml", "/truthvouch-report-*.html"} <= set(ignored)
+    assert {"/draft*.yaml", "/truthvouch-report-*"} <= set(ignored)
 
 
 def test_a_period_is_kept_to(shell: Shell):
@@ -417,6 +430,10 @@ def test_silencing_everything_is_asked_first(shell: Shell, match: str):
 )  # fmt: skip
 def test_a_silence_without_a_sensible_end_is_refused(shell: Shell, wrong: tuple[str, ...]):
     assert 2 == shell.run(*ADD, *wrong).exit_code
+
+
+def test_who_says_until_for_a_length_of_time_is_told_the_other_option(shell: Shell):
+    assert "--for 2h" in shell.run(*ADD, "--until", "2h").stderr
     assert [] == in_file(shell)
 
 

@@ -4,6 +4,8 @@ import sys
 
 import click
 
+from app.cli import tables
+from app.cli.asking import json_option
 from app.cli.base import NOT_SO, check_config, read_settings
 from app.cli.config_pagerduty import pagerduty
 
@@ -13,21 +15,29 @@ def config() -> None:
     """Look at the configuration, and set up PagerDuty."""
 
 
-@config.command()
-def check() -> None:
-    """Read environment and bridge.yaml as a start would, and tell every fault and everything that is missing."""
+@config.command(short_help="Tell every fault and everything that is missing.")
+@json_option
+def check(as_json: bool) -> None:
+    """Read environment and bridge.yaml as a start would, and tell every fault and everything that is missing. Exit code
+    1 if anything is missing, 2 for faults."""
     from app.configfile import keys
 
     settings = read_settings()
     rulebook = check_config(settings)
     missing, degraded = settings.missing(rulebook), settings.degraded(rulebook)
-    for words in missing:
-        click.echo(f"missing   {words}")
-    for words in degraded:
-        click.echo(f"degraded  {words}")
-    if words := keys.exposed(settings.config_path):
-        click.echo(f"exposed   {words}")
-    click.echo(f"rulebook  {settings.config_path}: {len(rulebook.rules)} rules, version {rulebook.version}")
+    exposed = keys.exposed(settings.config_path)
+    if as_json:
+        found = {"missing": missing, "degraded": degraded, "exposed": exposed or None}
+        of_file = {"file": str(settings.config_path), "rules": len(rulebook.rules), "version": rulebook.version}
+        tables.as_json(found | of_file)
+    else:
+        for words in missing:
+            click.echo(f"missing   {words}")
+        for words in degraded:
+            click.echo(f"degraded  {words}")
+        if exposed:
+            click.echo(f"exposed   {exposed}")
+        click.echo(f"rulebook  {settings.config_path}: {len(rulebook.rules)} rules, version {rulebook.version}")
     sys.exit(NOT_SO if missing else 0)
 
 

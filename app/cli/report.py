@@ -1,6 +1,7 @@
 """``truthvouch report``: a period with every incident of it, for people, spreadsheets and programs."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from app.cli.base import NOT_SO, refuse
 from app.cli.periods import asked, bar, beside_pagerduty, report_options, reports
 
 FORMATS = ("text", "json", "csv", "html")
+SPREADSHEET = "utf-8-sig"
+"""With a byte order mark: without one Excel reads a file as if it were of the Windows of long ago."""
 
 
 @click.command()
@@ -35,7 +38,7 @@ def report(compare: bool, form: str | None, as_json: bool, output: str | None, *
     if compare:
         made["compared"] = beside_pagerduty(made["stats"])
     named = f"truthvouch-report-{made['period']['name']}.html" if form == "html" else "-"
-    _write(_written(made, form), output or named)
+    _write(_written(made, form), output or named, SPREADSHEET if form == "csv" else "utf-8")
     if compare and made["compared"]["reason"]:
         sys.exit(NOT_SO)
 
@@ -56,13 +59,19 @@ def _written(made: dict[str, Any], form: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write(words: str, output: str) -> None:
+def _write(words: str, output: str, encoding: str) -> None:
     if output == "-":
         click.echo(words, nl=False)
         return
     path = Path(output)
     try:
-        path.write_text(words, "utf-8", errors="replace", newline="")
+        with open(path, "w", encoding=encoding, errors="replace", newline="", opener=_private) as file:
+            file.write(words)
     except OSError as fault:
         refuse(f"{path} cannot be written: {fault.strerror}")
     click.echo(path)
+
+
+def _private(path: str, flags: int) -> int:
+    """A new file is its owner's alone: titles are in it, and what alerts claim. One that is there keeps its mode."""
+    return os.open(path, flags, 0o600)

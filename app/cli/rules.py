@@ -11,7 +11,7 @@ from app.cli import tables
 from app.cli.asking import json_option
 from app.cli.backtest import backtest, shadow
 from app.cli.base import NOT_SO, check_config, read_settings, refuse
-from app.cli.rules_desk import desk, read_draft
+from app.cli.rules_desk import desk, draft_argument, named_once, read_draft
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ def list_rules(as_json: bool) -> None:
 
 
 @rules.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@draft_argument
 @json_option
-def check(file: Path | None, as_json: bool) -> None:
+def check(file: Path | None, draft: Path | None, as_json: bool) -> None:
     """Name every fault of FILE (bridge.yaml if left out), each with its line: also rules that can never match, fields
     no alert ever had, services without an integration key. Exit code 1 if there is any."""
     from app.bootstrap.rules import rules_desk
@@ -77,7 +77,7 @@ def check(file: Path | None, as_json: bool) -> None:
     from app.ports import StoreUnavailable
 
     settings = read_settings()
-    path, known, note = file or settings.config_path, None, ""
+    path, known, note = named_once(file, draft) or settings.config_path, None, ""
     try:
         with rules_desk(settings) as opened:
             known = opened.backtests.field_names()

@@ -72,7 +72,7 @@ def add(
     check_config(settings)
     end = until or (starts or now) + (lasting or timedelta())
     if end <= now:
-        refuse("It would be over already: --until has to lie ahead.")
+        refuse("It would be over already: --until has to lie ahead. A length of time is --for, for example --for 2h.")
     silence = Silence(name or _name(now), match, owner or _user(), reason, end, starts)
     _check(silence)
     count = _count(settings, silence)

@@ -18,11 +18,16 @@ PAGE = 500
 def timeline(alert_or_incident: str, as_json: bool) -> None:
     """Tell everything that happened to an alert or an incident (by its id or its number): why somebody was paged, or
     was not."""
-    lines = _lines(alert_or_incident)
+    lines, other = _lines(alert_or_incident)
     if as_json:
         tables.as_json(lines)
     else:
         _tell(lines)
+    if other:
+        named, other = tables.text(alert_or_incident), tables.text(other)
+        click.echo(
+            f"{named} is an alert's id. Incident {named} is another matter: truthvouch timeline {other}", err=True
+        )
     if not lines:
         click.echo(UNKNOWN_MATTER, err=True)
         sys.exit(NOT_SO)
@@ -41,12 +46,14 @@ def _tell(lines: list[Any]) -> None:
         click.echo(f"{line['at']:%Y-%m-%d %H:%M:%S.%f}Z  {tables.text(line['event']):<24}{by} {' '.join(facts)}")
 
 
-def _lines(wanted: str) -> list[Any]:
-    """By the time each line tells, not by when it was written: words may come late."""
+def _lines(wanted: str) -> tuple[list[Any], str | None]:
+    """By the time each line tells, not by when it was written: words may come late. Besides: the incident that may have
+    been meant instead."""
     from app.ports import Page
 
     lines: list[Any] = []
     with at_the_desk() as desk:
         while more := desk.overview.timeline(wanted, Page(PAGE, lines[-1]["id"] if lines else 0)):
             lines += more
-    return sorted(lines, key=lambda line: (line["at"], line["id"]))
+        other = desk.overview.incident_of_that_number(wanted)
+    return sorted(lines, key=lambda line: (line["at"], line["id"])), other

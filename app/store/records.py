@@ -95,7 +95,14 @@ class StoredRecords:
             return ()
         named = self._those(tx, sa.or_(links.c.alert_id == wanted, links.c.incident_id == wanted))
         number = number_meant(wanted)
-        return named if named or number is None else self._numbered(tx, number)
+        return named if named or number is None else self.numbered(tx, number)
+
+    def numbered(self, tx: Tx, number: int) -> tuple[Link, ...]:
+        """Links of the incident with this number.
+
+        No column has the number: the text narrows it down, without an index, and the link itself decides."""
+        named = sa.or_(*(links.c.state.contains(f'"incident_number":{number}{end}', autoescape=True) for end in ",}"))
+        return tuple(link for link in self._those(tx, named) if link.incident_number == number)
 
     def climb(self, tx: Tx, incident_id: IncidentId) -> Climb | None:
         """How the escalation of this incident stands."""
@@ -113,17 +120,12 @@ class StoredRecords:
         found: Sequence[int] = connection(tx).execute(matters).scalars().all()
         number = number_meant(wanted)
         if not found and number is not None:
-            found = [link.link_id for link in self._numbered(tx, number)]
+            found = [link.link_id for link in self.numbered(tx, number)]
         # Without a link there is no index to help: only an id nobody knows pays for that.
         unlinked = sa.or_(timeline.c.alert_id == wanted, timeline.c.incident_id == wanted)
         about = timeline.c.link_id.in_(found) if found else unlinked
         rows = _rows(tx, _paged(_line.where(about), timeline.c.id, page))
         return tuple({**row, "facts": codec.load_facts(row["facts"])} for row in rows)
-
-    def _numbered(self, tx: Tx, number: int) -> tuple[Link, ...]:
-        """No column has the number: the text narrows it down, without an index, and the link itself decides."""
-        named = sa.or_(*(links.c.state.contains(f'"incident_number":{number}{end}', autoescape=True) for end in ",}"))
-        return tuple(link for link in self._those(tx, named) if link.incident_number == number)
 
     def _those(self, tx: Tx, which: sa.ColumnElement[bool]) -> tuple[Link, ...]:
         rows = connection(tx).execute(_state.where(which).order_by(links.c.id))

@@ -30,10 +30,10 @@ ZONES = ("UTC", "America/Los_Angeles", "Pacific/Auckland")
 INSTANTS = ("triggered_at", "acknowledged_at", "resolved_at")
 
 
-def incident(number: int, dropped: int = 0) -> Link:
+def incident(number: int, dropped: int = 0, called: str = "") -> Link:
     """Triggered in PagerDuty, whose clock is right; acknowledged at TruthVouch, whose clock is ten minutes ahead, and
     known after five; resolved in PagerDuty after twenty."""
-    alert_id = AlertId(f"a{number}")
+    alert_id = AlertId(called or f"a{number}")
     acknowledged_at = BEGIN + timedelta(minutes=5)
     moments = (
         Moment(BEGIN, "triggered", Side.PAGERDUTY, None, BEGIN),
@@ -59,6 +59,19 @@ def report(*links: Link, time_zone: str = "UTC") -> dict[str, Any]:
 
 def rows(told: Mapping[str, Any]) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(as_csv.incidents(told))))
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "＝", "＋", "－", "＠"])
+@pytest.mark.parametrize("blanks", ["", " ", "\u00a0", "\u3000 "])
+def test_no_text_in_a_csv_is_a_formula(begin: str, blanks: str) -> None:
+    told = report(incident(7, called=f"{blanks}{begin}SUM(A1)"))
+    assert f"'{blanks}{begin}SUM(A1)" == rows(told)[0]["alert_id"]
+
+
+def test_no_text_in_a_csv_steers_a_terminal_or_turns_round() -> None:
+    """An alert's id is whatever its sender says."""
+    told = report(incident(7, called="a\x1b]0;pwn\x07\x1b[2J\u202egpj"))
+    assert "a?]0;pwn??[2J?gpj" == rows(told)[0]["alert_id"]
 
 
 def words_of(html: str) -> str:
