@@ -322,6 +322,21 @@ def test_the_version_is_that_of_the_project():
     assert (0, f"truthvouch, version {project['version']}\n") == (told.exit_code, told.stdout)
 
 
+def groups(command: click.Command, *words: str) -> Iterator[tuple[str, ...]]:
+    """How each group of commands is called."""
+    if isinstance(command, click.Group):
+        yield words
+        for name, inner in command.commands.items():
+            yield from groups(inner, *words, name)
+
+
+@pytest.mark.parametrize("words", list(groups(main)), ids=lambda words: " ".join(words) or "truthvouch")
+def test_a_list_of_commands_says_the_whole_of_each_on_a_narrow_terminal(words: tuple[str, ...]):
+    told = CliRunner().invoke(main, [*words, "--help"], terminal_width=80).stdout.partition("Commands:\n")[2]
+    assert told
+    assert [] == [line for line in told.splitlines() if line.endswith("...") or len(line) > 80]
+
+
 def test_what_is_missing_can_be_read_by_a_machine(tmp_path: Path):
     file = tmp_path / "bridge.yaml"
     file.write_text("pagerduty: {api_key: some-key}\nrules: [{name: r, trigger: 'true', action: {type: suppress}}]\n")

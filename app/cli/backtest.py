@@ -13,7 +13,7 @@ from app.cli.spans import Moment
 from app.settings import Settings
 
 
-@click.command()
+@click.command(short_help="Tell what a draft would have paged.")
 @click.option("--since", type=Moment(), default="30d", show_default=True, help="From then on: 30d, or a day.")
 @click.option("--until", type=Moment(), help="Before then; now if it is left out.")
 @draft_argument
@@ -55,7 +55,7 @@ def _beside(settings: Settings, named: str | None) -> Path | None:
     return path
 
 
-@click.command()
+@click.command(short_help="Tell where the draft beside the rules decided otherwise.")
 @click.option("--since", type=Moment(), default="7d", show_default=True, help="From then on: 7d, or a day.")
 @json_option
 def shadow(since: datetime, as_json: bool) -> None:

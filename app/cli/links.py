@@ -39,7 +39,7 @@ def list_links(is_open: bool, frozen: bool, limit: int, as_json: bool) -> None:
         click.echo(f"These are the first {limit}; --limit shows more.", err=True)
 
 
-@links.command()
+@links.command(short_help="Tell everything about one.")
 @click.argument("alert")
 @json_option
 def show(alert: str, as_json: bool) -> None:
@@ -52,7 +52,7 @@ def show(alert: str, as_json: bool) -> None:
     (tables.as_json if as_json else tables.facts)(row)
 
 
-@links.command()
+@links.command(short_help="End a freeze: what was held goes out.")
 @click.argument("alert")
 @json_option
 def thaw(alert: str, as_json: bool) -> None:

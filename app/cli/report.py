@@ -17,7 +17,7 @@ SPREADSHEET = "utf-8-sig"
 """With a byte order mark: without one Excel reads a file as if it were of the Windows of long ago."""
 
 
-@click.command()
+@click.command(short_help="Report a period: numbers, and each incident.")
 @report_options
 @click.option("--format", "form", type=click.Choice(FORMATS), show_default="text", help="What to write.")
 @click.option("--json", "as_json", is_flag=True, help="For machines: the same as --format json.")

@@ -43,7 +43,7 @@ rules.add_command(backtest)
 rules.add_command(shadow)
 
 
-@rules.command(name="list")
+@rules.command(name="list", short_help="List the rules and how often each decided.")
 @json_option
 def list_rules(as_json: bool) -> None:
     """List the rules in order, how often each decided in the last 30 days, the silences in force, the severity map."""
@@ -65,7 +65,7 @@ def list_rules(as_json: bool) -> None:
         rules_told.show_list(listed)
 
 
-@rules.command()
+@rules.command(short_help="Name every fault of a file, each with its line.")
 @draft_argument
 @json_option
 def check(file: Path | None, draft: Path | None, as_json: bool) -> None:
@@ -99,7 +99,7 @@ def check(file: Path | None, draft: Path | None, as_json: bool) -> None:
     sys.exit(NOT_SO if found else 0)
 
 
-@rules.command()
+@rules.command(short_help="Tell what the rules do with an alert, and why.")
 @click.argument("alert", metavar="ALERT.json|ALERT_ID|-")
 @draft_option
 @json_option

@@ -12,7 +12,7 @@ from app.cli.base import NOT_SO
 PAGE = 500
 
 
-@click.command()
+@click.command(short_help="Tell why somebody was paged, or was not.")
 @click.argument("alert_or_incident")
 @json_option
 def timeline(alert_or_incident: str, as_json: bool) -> None:
