@@ -18,7 +18,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app.cli import main
+from app.cli.timeline import sentence
 from app.domain.names import LinkId, Side
+from app.domain.transitions import Outcome
 from app.domain.words import AlertVerb, IncidentVerb, Unreadable
 from app.ports import TimelineEntry
 from app.store.marks import StoredMarks
@@ -228,7 +230,8 @@ def test_a_thaw_is_told_and_a_second_one_is_not_so(shell: Shell):
 
 def test_the_timeline_is_told_and_an_unknown_one_is_not_so(shell: Shell):
     frozen(shell.rig)
-    assert "link.frozen" in shell.run("timeline", "a1").stdout
+    assert "link.frozen" in shell.run("timeline", "a1", "-v").stdout
+    assert "Only a resolve is carried until truthvouch links thaw." in shell.run("timeline", "a1").stdout
     assert shell.json("timeline", "Q1") == shell.json("timeline", "a1")
     assert 1 == shell.run("timeline", "nobody").exit_code
     assert "truthvouch links list" in shell.run("timeline", "nobody").stderr
@@ -239,7 +242,8 @@ def test_the_timeline_names_the_incident_and_is_asked_for_by_its_number(shell: S
         shell.rig.alert(AlertVerb.CREATED, alert_id=alert_id)
         shell.rig.run()
     second = shell.run("timeline", "a2").stdout
-    assert 1 == second.count("incident=Q2 (#2)")
+    assert 1 == second.count("[incident #2, Q2]")
+    assert 1 == shell.run("timeline", "a2", "-v").stdout.count("incident=Q2 (#2)")
     for named in ("Q2", "2", "#2"):
         assert second == shell.run("timeline", named).stdout
     assert {2} == {line["incident_number"] for line in shell.json("timeline", "2") if line["incident_id"]}
@@ -283,16 +287,87 @@ def test_the_first_page_of_the_quickstart_is_what_is_printed(shell: Shell):
     quickstart = Path("docs/quickstart.md").read_text("utf-8").partition("## 6.")[2].partition("## 7.")[0]
     sample = quickstart.split("```\n")[-2].splitlines()
     printed = {_shape(line) for line in shell.run("timeline", "a1").stdout.splitlines()}
-    ours = {_shape(line) for line in sample if "already_so" not in line}
+    ours = {_shape(line) for line in sample if "Nothing new." not in line}
     assert 7 == len(ours)
     assert {line for line in ours if "annotated" not in line} <= printed
-    assert any("incident=Q" in line and "(#1)" in line for line in sample)
+    assert any(line.endswith("[incident #1, Q44ZY4XD500002]") for line in sample)
 
 
 def _shape(line: str) -> str:
-    """A line of the time line without its instant, and without what names one incident or one rulebook."""
-    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}Z  ", line), line
-    return re.sub(r" incident=\S+ \(#1\)", "", re.sub(r"rulebook=\S+", "rulebook", line[29:]))
+    """A line of the time line without its instant, and without what names one incident."""
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  ", line), line
+    return re.sub(r" \[incident #1, \S+\]", "", line[22:])
+
+
+def told(event: str, **facts: Any) -> str:
+    return sentence({"event": event, "author": facts.pop("by", None), "facts": facts})
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_is_told_in_words(outcome: Outcome):
+    said = told("incident.responder.added", outcome=outcome.value, status="open", by="Dana Example")
+    assert said.startswith("PagerDuty: incident responder added by Dana Example.")
+    assert outcome.value not in said.partition(".")[2] or outcome.value == "merged"
+    assert not re.search(r"[=_{}]", said)
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (
+            {"reason": "rule", "rule": "Sure", "urgency": "low"},
+            "An incident of low urgency is due, says the rule 'Sure'.",
+        ),
+        ({"reason": "suppressed", "rule": "Noise"}, "No incident, says the rule 'Noise'."),
+        ({"reason": "silenced", "rule": "drill {x}"}, "No incident, says the silence 'drill {x}'."),
+        ({"reason": "severity_none", "rule": "severity_map"}, "No incident, says the severity map."),
+    ],
+)
+def test_why_there_is_an_incident_or_none_is_told_in_words(facts: dict[str, str], words: str):
+    outcome = "opened" if facts["reason"] == "rule" else "no_incident_deserved"
+    said = told("alert.created", outcome=outcome, status="open", rulebook="v1", **facts)
+    assert f"TruthVouch: alert created. {words}" == said
+    found = told("alert.created", outcome=outcome, status="open", rulebook="v1", found_by="reconciliation", **facts)
+    assert found.startswith("Found at TruthVouch: alert created.")
+
+
+@pytest.mark.parametrize(
+    ("event", "facts", "words"),
+    [
+        (
+            "incident.reopened", {"side": "pagerduty", "outcome": "done"},
+            "The bridge reopened the incident at PagerDuty.",
+        ),
+        ("alert.read", {"side": "truthvouch", "outcome": "done"}, "The bridge read the alert at TruthVouch."),
+        (
+            "delivery.dead", {"side": "pagerduty", "outcome": "dead", "reason": "bad_request"},
+            "A call to PagerDuty was given up (bad_request): see truthvouch dead-letters list.",
+        ),
+        ("letter.discarded", {"letter": 7, "by": "ops"}, "Dead letter 7 was discarded. (ops)"),
+        (
+            "escalation.armed", {"level": 1, "of": 2, "due_at": "2026-03-02T09:15:00+00:00", "policy": "P1"},
+            "Escalation is armed: level 1 of 2 at 2026-03-02T09:15:00+00:00.",
+        ),
+        ("escalation.stopped", {"level": 1, "of": 2, "because": "resolved"}, "Escalation has stopped: resolved."),
+        (
+            "rules.shadow_differs", {"change": "lost", "draft": {"urgency": "none", "rule": "r"}},
+            "The draft decides otherwise (lost): none urgency by r.",
+        ),
+        ("a.new_kind", {"of": "thing", "by": "ops"}, "a.new_kind (ops) of=thing"),
+    ],
+)  # fmt: skip
+def test_calls_and_the_rest_are_told_in_words(event: str, facts: dict[str, Any], words: str):
+    assert words == told(event, **facts)
+
+
+def test_the_timeline_shows_the_clock_that_is_asked_for(shell: Shell):
+    shell.rig.alert(AlertVerb.CREATED)
+    [utc, *_] = shell.run("timeline", "a1").stdout.splitlines()
+    [there, *_] = shell.run("timeline", "a1", "--tz", "Asia/Kolkata").stdout.splitlines()
+    instants = [datetime.fromisoformat(line.partition("  ")[0]) for line in (utc, there)]
+    assert instants[0] == instants[1]
+    assert ("Z", "+05:30") == (utc.partition("  ")[0][-1:], there.partition("  ")[0][-6:])
+    assert 2 == shell.run("timeline", "a1", "--tz", "Mars/North").exit_code
 
 
 def test_what_came_from_outside_cannot_steer_a_terminal(shell: Shell):

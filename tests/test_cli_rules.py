@@ -349,7 +349,8 @@ def test_what_a_draft_says_otherwise_is_told_fact_by_fact(shell: Shell):
     differs = {"change": "lost", "moved": [], "live": {"urgency": "high", "rule": "r"}, "draft": {"urgency": "none"}}
     with rig.database.begin() as tx:
         StoredLinks().write_timeline(tx, [TimelineEntry(rig.clock(), DIFFERS, alert_id="apart", facts=differs)])
-    said = next(line for line in shell.run("timeline", "apart").stdout.splitlines() if DIFFERS in line)
+    said = next(line for line in shell.run("timeline", "apart", "-v").stdout.splitlines() if DIFFERS in line)
+    assert "The draft decides otherwise (lost): none urgency" in shell.run("timeline", "apart").stdout
     assert "change=lost moved=- live.urgency=high live.rule=r draft.urgency=none" in said
 
 

@@ -541,7 +541,7 @@ ASKED = {
     "truthvouch rules list": "Critical Hallucinations",
     "truthvouch rules explain mapped-high": "severity",
     "truthvouch escalation list": "PSBXEP2",
-    "truthvouch timeline mapped-high": "alert.created",
+    "truthvouch timeline mapped-high": "TruthVouch: alert created.",
     "truthvouch dead-letters list": "",
     "truthvouch stats": "MTTR",
     "truthvouch report --period monthly": "CRITICAL: Hallucination detected",
