@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from app.cli import main
+from app.cli import main, tables
 from app.cli.timeline import sentence
 from app.domain.names import LinkId, Side
 from app.domain.transitions import Outcome
@@ -368,6 +369,34 @@ def test_the_timeline_shows_the_clock_that_is_asked_for(shell: Shell):
     assert instants[0] == instants[1]
     assert ("Z", "+05:30") == (utc.partition("  ")[0][-1:], there.partition("  ")[0][-6:])
     assert 2 == shell.run("timeline", "a1", "--tz", "Mars/North").exit_code
+
+
+WIDE = """
+from app.cli import tables
+tables.table(("alert", "says", "n"), [["alert-0001", "the dose was doubled " * 6, 3], ["a" * 90, None, 12]])
+"""
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_table_fits_the_terminal_and_breaks_between_words(columns: int):
+    ours, terminal = pty.openpty()
+    environment = {"PATH": os.environ["PATH"], "COLUMNS": str(columns)}
+    subprocess.run([sys.executable, "-c", WIDE], stdout=terminal, env=environment, check=True, timeout=60)
+    os.close(terminal)
+    lines = os.read(ours, 100_000).decode().replace("\r", "").splitlines()
+    os.close(ours)
+    assert max(map(len, lines)) <= columns
+    head = lines[0].index("SAYS"), lines[0].index("N", lines[0].index("SAYS") + 4)
+    said = [line[head[0] : head[1] - 1].split() for line in lines[1:]]
+    assert ["the", "dose", "was", "doubled"] * 6 == [word for words in said for word in words if word != "-"]
+    assert "a" * 90 == "".join(word for line in lines[1:] if (word := line[: head[0]].strip()).startswith("aa"))
+
+
+def test_a_table_that_nobody_looks_at_has_a_line_for_each_row(capsys: pytest.CaptureFixture[str]):
+    tables.table(("what", "n"), [["the dose was doubled " * 9, 3], ["b", 12], ["c", None]])
+    told = capsys.readouterr().out.splitlines()
+    assert 4 == len(told)
+    assert [" N", " 3", "12", " -"] == [line[-2:] for line in told]
 
 
 def test_what_came_from_outside_cannot_steer_a_terminal(shell: Shell):
