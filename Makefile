@@ -80,12 +80,12 @@ $(BIN)/python:
 	@"$(PYTHON)" -m venv --clear $(VENV)
 
 $(RUNTIME): requirements.txt pyproject.toml $(BIN)/python
-	@echo "Installing what the bridge needs to run"
+	@echo "Installing what the bridge needs to run; this takes a minute or so"
 	@$(PIP) install --require-hashes -r requirements.txt
 	@$(PIP) install --no-build-isolation --no-deps -e .
 	@touch $@
 
 $(EVERYTHING): requirements-dev.txt $(RUNTIME)
-	@echo "Installing what its tests and checks need"
+	@echo "Installing what its tests and checks need; this takes a minute or so"
 	@$(PIP) install --require-hashes -r requirements-dev.txt
 	@touch $@
