@@ -269,7 +269,8 @@ def test_the_page_is_whole_and_needs_nothing_else(shell: Shell) -> None:
 def test_the_page_can_be_read_without_eyes(shell: Shell) -> None:
     root = parsed(made(shell, "--period", "2026-03"))
     assert "en" == root.get("lang")
-    pictures = [element for element in root.iter() if element.tag.endswith("svg")]
+    drawn = [element for element in root.iter() if element.tag.endswith("svg")]
+    pictures = [element for element in drawn if element.get("aria-hidden") is None]
     assert 9 == len(pictures)
     assert all("img" == picture.get("role") and picture.get("aria-label") for picture in pictures)
     sections = [section for section in root.iter("section") if section.find(".//figure") is not None]
@@ -283,6 +284,29 @@ def test_the_pictures_show_the_numbers(shell: Shell) -> None:
     (days,) = [one for one in root.iter("section") if one.get("class") == "days"]
     bars = [title.text for title in days.iter() if title.tag.rpartition("}")[2] == "title"]
     assert [f"{day} Mar: 2" for day in range(2, 9)] == bars
+
+
+def test_every_colour_of_a_picture_is_named_in_full(tmp_path: Path) -> None:
+    """Beside the picture, as text that breaks its lines where the screen ends: in the picture long names were cut."""
+    shell = Shell(tmp_path)
+    people = [f"{name} of the Very Long Family Name" for name in ("Ada", "Bo", "Cy", "Di", "Ed")]
+
+    def handled(number: int, name: str) -> Link:
+        link = incident(number, timedelta(days=8, hours=number))
+        return replace(link, history=tuple(replace(moment, author=name) for moment in link.history))
+
+    # Whole weeks are counted, from the first that was recorded wholly.
+    shell.fill(incident(99, timedelta(0)), *(handled(number, name) for number, name in enumerate(people)))
+    root = parsed(made(shell, "--period", "2026-03"))
+    (capacity,) = [one for one in root.iter("section") if one.get("class") == "capacity"]
+    (figure,) = capacity.iter("figure")
+    (key,) = [one for one in figure.iter("ul") if one.get("class") == "key"]
+    assert people == sorted("".join(line.itertext()) for line in key)
+    colours = [rect.get("class") for rect in key.iter() if rect.tag.endswith("rect")]
+    bars = {group.get("class") for group in figure.iter() if "series serie-" in (group.get("class") or "")}
+    assert len(people) == len(set(colours)) == len(bars)
+    assert colours == [f"color-{place}" for place in range(len(people))]
+    assert not [one for one in figure.iter() if "legend" in (one.get("class") or "")]
 
 
 def test_hostile_words_stay_words(tmp_path: Path) -> None:

@@ -54,7 +54,8 @@ def _body(report: Mapping[str, Any]) -> Iterator[str]:
     incidents = tables.incidents(report, MOST_INCIDENTS)
     yield _section(_table(incidents, _urls(report)), incidents)
     yield "</main>"
-    yield f"<footer><p>From the bridge's own record, as of {instant(report['period']['as_of'])} UTC.</p></footer>"
+    as_of = f"{instant(report['period']['as_of'], report['time_zone'])} {report['time_zone']}"
+    yield f"<footer><p>From the bridge's own record, as of {_text(as_of)}.</p></footer>"
 
 
 def _facts(stats: Mapping[str, Any]) -> Iterator[str]:
@@ -101,7 +102,19 @@ def _section(inner: str, about: Table) -> str:
 
 
 def _figure(chart: Chart) -> str:
-    return f"<figure>{drawn(chart)}<figcaption>{_text(chart.title)}</figcaption></figure>"
+    return f"<figure>{drawn(chart)}{_key(chart)}<figcaption>{_text(chart.title)}</figcaption></figure>"
+
+
+def _key(chart: Chart) -> str:
+    """Which colour is what, where there are several: as text of the page, which finds its own lines on any screen."""
+    if len(chart.series) < 2:
+        return ""
+    told = "".join(
+        f'<li><svg viewBox="0 0 1 1" aria-hidden="true"><rect class="color-{place}" width="1" height="1"/></svg>'
+        f"{_text(name)}</li>"
+        for place, name in enumerate(chart.series)
+    )
+    return f'<ul class="key">{told}</ul>'
 
 
 def _listed(table: Table) -> str:

@@ -20,7 +20,7 @@ from app.domain.stats_record import course, record_of
 from app.reporting import csv as as_csv
 from app.reporting import text
 from app.reporting.html import page
-from app.reporting.words import here, remarks
+from app.reporting.words import here, minutes, remarks
 from app.services.report_lines import line_of
 from app.services.report_shapes import shown, shown_period
 
@@ -76,6 +76,21 @@ def test_no_text_in_a_csv_steers_a_terminal_or_turns_round() -> None:
 
 def words_of(html: str) -> str:
     return "".join(ElementTree.fromstring(html.replace("<!DOCTYPE html>", "")).itertext())
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(0.7, "42 s"), (59.9, "59.9 min"), (59.97, "1 h 00 min"), (60, "1 h 00 min"), (96.3, "1 h 36 min"), (None, "–")],
+)
+def test_a_length_of_time_has_one_way_of_being_written(value: float | None, told: str) -> None:
+    assert told == minutes(value)
+
+
+def test_a_report_names_no_clock_but_that_of_its_time_zone() -> None:
+    told = report(incident(7), time_zone="Asia/Kolkata")
+    said = words_of(page(told)) + "\n".join(text.report(told, str))
+    assert "Asia/Kolkata" in said
+    assert "UTC" not in said
 
 
 # ------------------------------------------------------------------------------------------ clocks that differ
