@@ -82,12 +82,13 @@ def run(settings: Settings, root: Path, config: Path | None, play: Play, say: Sa
     data_dir = settings.data_dir.resolve() / "sandbox"
     shutil.rmtree(data_dir, ignore_errors=True)
     bridge_url = f"http://127.0.0.1:{settings.port}"
+    # From the first child on: whatever runs already when it comes ends with us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     partners, sandbox_url = _sandbox(root, bridge_url)
     # Our end of this pipe ends with us, however we end, and the bridge with it; the partners watch their parent.
     end_of_bridge, _ours = os.pipe()
     environment = _environment(sandbox_url, data_dir, config) | {PARENT_FD: str(end_of_bridge)}
     bridge = _start_bridge(root, environment | ({"LOG_FORMAT": "json"} if play.chaos else {}), data_dir, end_of_bridge)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         running = Running(bridge, bridge_url, sandbox_url, data_dir / "bridge.log", config)
         return _rehearse(running, play, say) if play.chaos else _watch(running, play, say)
