@@ -207,6 +207,19 @@ def test_a_file_is_its_owners_alone_and_one_that_is_there_keeps_its_mode(
         assert mode == (tmp_path / name).stat().st_mode & 0o777
 
 
+def test_the_short_options_for_formats_are_the_long_ones(shell: Shell) -> None:
+    for form in ("csv", "json"):
+        short, long = (
+            shell.run("report", "--period", "2026-W10", *said) for said in ([f"--{form}"], ["--format", form])
+        )
+        assert (0, long.stdout) == (short.exit_code, short.stdout)
+        assert 0 == shell.run("report", "--period", "2026-W10", f"--{form}", "--format", form).exit_code
+    assert (2, "Choose one: --json or --csv.\n") == (
+        shell.run("report", "--json", "--csv").exit_code,
+        shell.run("report", "--json", "--csv").stderr,
+    )
+
+
 def test_excel_sees_that_a_csv_file_is_unicode_and_a_pipe_gets_only_the_lines(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
     shell.fill(incident(1, timedelta(0), decision=Decision(Urgency.HIGH, "café سؤال", "v", "rule", title="café سؤال")))

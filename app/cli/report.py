@@ -21,24 +21,27 @@ SPREADSHEET = "utf-8-sig"
 @report_options
 @click.option("--format", "form", type=click.Choice(FORMATS), show_default="text", help="What to write.")
 @click.option("--json", "as_json", is_flag=True, help="For machines: the same as --format json.")
+@click.option("--csv", "as_csv", is_flag=True, help="For spreadsheets: the same as --format csv.")
 @click.option("-o", "--output", metavar="FILE", help="Write it to this file; - is standard output.")
-def report(compare: bool, form: str | None, as_json: bool, output: str | None, **options: Any) -> None:
+def report(compare: bool, form: str | None, as_json: bool, as_csv: bool, output: str | None, **options: Any) -> None:
     """Report a period: its numbers, and each incident that was triggered in it.
 
     A page (--format html) is one file with charts that needs nothing else; without -o it is written to
     truthvouch-report-PERIOD.html here.
     """
-    if as_json and form not in (None, "json"):
-        refuse(f"Choose one: --json or --format {form}.")
-    form = form or ("json" if as_json else "text")
+    named = {"--json": "json" if as_json else None, "--csv": "csv" if as_csv else None, f"--format {form}": form}
+    said = {option: one for option, one in named.items() if one}
+    if len(set(said.values())) > 1:
+        refuse(f"Choose one: {' or '.join(said)}.")
+    form = next(iter(said.values()), "text")
     if compare and form in ("csv", "html"):
         refuse("--compare goes with --format text or json.")
     with reports() as opened, bar(hidden=form == "json") as told:
         made = opened.report(**asked(**options), told=told)
     if compare:
         made["compared"] = beside_pagerduty(made["stats"])
-    named = f"truthvouch-report-{made['period']['name']}.html" if form == "html" else "-"
-    _write(_written(made, form), output or named, SPREADSHEET if form == "csv" else "utf-8")
+    usual = f"truthvouch-report-{made['period']['name']}.html" if form == "html" else "-"
+    _write(_written(made, form), output or usual, SPREADSHEET if form == "csv" else "utf-8")
     if compare and made["compared"]["reason"]:
         sys.exit(NOT_SO)
 

@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from app.reporting import tables
@@ -36,7 +36,7 @@ PAGE = """<!DOCTYPE html>
 def page(report: Mapping[str, Any]) -> str:
     """The whole page."""
     title = f"Incidents of TruthVouch alerts, {span(report)}"
-    style = (files("app.reporting") / "page.css").read_text("utf-8")
+    style = Path(__file__).with_name("page.css").read_text("utf-8")
     return PAGE.format(title=_text(title), style=style, body="\n".join(_body(report)))
 
 
