@@ -347,7 +347,7 @@ def test_why_there_is_an_incident_or_none_is_told_in_words(facts: dict[str, str]
         ("letter.discarded", {"letter": 7, "by": "ops"}, "Dead letter 7 was discarded. (ops)"),
         (
             "escalation.armed", {"level": 1, "of": 2, "due_at": "2026-03-02T09:15:00+00:00", "policy": "P1"},
-            "Escalation is armed: level 1 of 2 at 2026-03-02T09:15:00+00:00.",
+            "Escalation is armed: level 1 of 2 at 2026-03-02 09:15:00Z.",
         ),
         ("escalation.stopped", {"level": 1, "of": 2, "because": "resolved"}, "Escalation has stopped: resolved."),
         (

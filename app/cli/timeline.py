@@ -4,7 +4,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Mapping
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 import click
@@ -12,6 +12,7 @@ import click
 from app.cli import tables
 from app.cli.asking import UNKNOWN_MATTER, at_the_desk, json_option
 from app.cli.base import NOT_SO, refuse
+from app.domain.names import instant
 
 PAGE = 500
 PARTNERS = {"truthvouch": "TruthVouch", "pagerduty": "PagerDuty"}
@@ -115,15 +116,17 @@ def timeline(alert_or_incident: str, verbose: bool, time_zone: str, as_json: boo
         sys.exit(NOT_SO)
 
 
-def sentence(line: Mapping[str, Any]) -> str:
-    """One line of the time line in plain words; one of a kind that is not known here, as it is kept."""
+def sentence(line: Mapping[str, Any], zone: tzinfo = UTC) -> str:
+    """One line of the time line in plain words, instants by the clocks of ``zone``; one of a kind that is not known
+    here, as it is kept."""
     event = line["event"]
     facts = {name: tables.text(value) for name, value in tables.flat(line["facts"])}
     if "outcome" in facts and "side" not in facts and "level" not in facts:
         return _heard(event, facts, line["author"])
     if event in _CLIMBS:
-        waits = f"level {facts.get('level')} of {facts.get('of')} at {facts.get('due_at')}"
-        return f"{_CLIMBS[event]}: {waits if 'due_at' in facts else facts.get('because', waits)}."
+        level = f"level {facts.get('level')} of {facts.get('of')}"
+        due_at = instant(facts.get("due_at"))
+        return f"{_CLIMBS[event]}: {f'{level} at {_clock(due_at, zone)}' if due_at else facts.get('because', level)}."
     told = _FAILED.get(event) or _OTHERS.get(event)
     if told is None and facts.get("outcome") == "done" and "side" in facts:
         return f"The bridge {_CALLS.get(event) or _change(event)}."
@@ -161,7 +164,7 @@ def _tell(lines: list[Any], zone: tzinfo) -> None:
     named: set[str] = set()
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for line in lines:
-        told, incident = sentence(line), line["incident_id"]
+        told, incident = sentence(line, zone), line["incident_id"]
         if incident and incident not in named:
             named.add(incident)
             number = f"#{line['incident_number']}, " if line["incident_number"] is not None else ""
