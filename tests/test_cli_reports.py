@@ -299,6 +299,21 @@ def test_the_pictures_show_the_numbers(shell: Shell) -> None:
     assert [f"{day} Mar: 2" for day in range(2, 9)] == bars
 
 
+def test_the_headlines_say_what_they_were_in_the_period_before(shell: Shell) -> None:
+    def facts(*period: str) -> list[str]:
+        [listed] = [one for one in parsed(made(shell, *period)).iter("ul") if one.get("class") == "facts"]
+        return [" ".join(part.strip() for part in line.itertext()) for line in listed]
+
+    incidents, mtta, *_ = facts("--period", "2026-W11")
+    assert ("Incidents 14", "before: 14") == (incidents[:12], incidents[-10:])
+    assert mtta.endswith("before: 5.0 min")
+    for without in (
+        ("--period", "2026-W10"), ("--period", "2000-01"), ("--from", "2026-03-09", "--to", "2026-03-15"),
+        ("--period", "30d", "--previous"),
+    ):  # fmt: skip
+        assert not [fact for fact in facts(*without) if "before" in fact], without
+
+
 def test_every_colour_of_a_picture_is_named_in_full(tmp_path: Path) -> None:
     """Beside the picture, as text that breaks its lines where the screen ends: in the picture long names were cut."""
     shell = Shell(tmp_path)

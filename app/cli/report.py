@@ -4,13 +4,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from app.cli import tables
 from app.cli.base import NOT_SO, refuse
 from app.cli.periods import asked, bar, beside_pagerduty, report_options, reports
+
+if TYPE_CHECKING:
+    from app.services.report import Reports
 
 FORMATS = ("text", "json", "csv", "html")
 SPREADSHEET = "utf-8-sig"
@@ -38,12 +41,26 @@ def report(compare: bool, form: str | None, as_json: bool, as_csv: bool, output:
         refuse("--compare goes with --format text or json.")
     with reports() as opened, bar(hidden=form == "json") as told:
         made = opened.report(**asked(**options), told=told)
+        if form == "html":
+            made["before"] = _before(opened, made["period"]["name"], options)
     if compare:
         made["compared"] = beside_pagerduty(made["stats"])
     usual = f"truthvouch-report-{made['period']['name']}.html" if form == "html" else "-"
     _write(_written(made, form), output or usual, SPREADSHEET if form == "csv" else "utf-8")
     if compare and made["compared"]["reason"]:
         sys.exit(NOT_SO)
+
+
+def _before(opened: "Reports", name: str, options: dict[str, Any]) -> dict[str, Any] | None:
+    """The numbers of the period before; None where the period has no name that says which one that is."""
+    from app.domain.stats_period import BadPeriod
+
+    if options["start"] or options["end"]:
+        return None
+    try:
+        return opened.stats(options["service_id"], period=name, previous=True, time_zone=options["time_zone"])
+    except BadPeriod:
+        return None
 
 
 def _written(made: dict[str, Any], form: str) -> str:
