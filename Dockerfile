@@ -20,6 +20,7 @@ RUN pip install --require-hashes -r requirements.txt
 # Editable, so that the code has one home (/srv/bridge) whoever imports it, gunicorn or the truthvouch command.
 COPY pyproject.toml ./
 COPY app/ app/
+COPY truthvouch_pagerduty/ truthvouch_pagerduty/
 RUN pip install --no-build-isolation --no-deps -e .
 
 
@@ -34,11 +35,15 @@ ENV PATH=/opt/venv/bin:$PATH \
     PORT=8080
 
 # Code and environment belong to root; the process may write to /data and /tmp only.
-RUN install -d -o 10001 -g 10001 -m 0700 /data
+# /config is for a volume that several containers share (deploy/compose.postgres.yaml).
+RUN install -d -o 10001 -g 10001 -m 0700 /data /config
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /srv/bridge
 COPY pyproject.toml wsgi.py gunicorn.conf.py ./
 COPY app/ app/
+COPY truthvouch_pagerduty/ truthvouch_pagerduty/
+# Messages name pages of it.
+COPY docs/ docs/
 
 USER 10001:10001
 VOLUME ["/data"]

@@ -21,7 +21,7 @@ EVERYTHING := $(VENV)/.everything-installed
 PYTEST_ARGS ?=
 
 help: ## Show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(RUNTIME) ## Start the bridge; without any credentials, in the sandbox
 	@exec $(BIN)/truthvouch serve
@@ -64,7 +64,7 @@ lock: $(EVERYTHING) ## Write requirements*.txt anew from pyproject.toml (LOCK_AR
 
 clean: ## Remove what the other commands made; the data directory stays
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
-	find app tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find app truthvouch_pagerduty tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 # ---------------------------------------------------------------------------------------------- virtual environment
 
@@ -80,12 +80,12 @@ $(BIN)/python:
 	@"$(PYTHON)" -m venv --clear $(VENV)
 
 $(RUNTIME): requirements.txt pyproject.toml $(BIN)/python
-	@echo "Installing what the bridge needs to run"
+	@echo "Installing what the bridge needs to run; this takes a minute or so"
 	@$(PIP) install --require-hashes -r requirements.txt
 	@$(PIP) install --no-build-isolation --no-deps -e .
 	@touch $@
 
 $(EVERYTHING): requirements-dev.txt $(RUNTIME)
-	@echo "Installing what its tests and checks need"
+	@echo "Installing what its tests and checks need; this takes a minute or so"
 	@$(PIP) install --require-hashes -r requirements-dev.txt
 	@touch $@

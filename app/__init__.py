@@ -17,6 +17,7 @@
 ``supervise``       how the web's master process keeps that worker running
 ==================  ===============================================================================================
 
+Other projects import ``truthvouch_pagerduty``, beside this package, which passes on what is for them.
 Importing this package loads nothing else: every process carries only what it needs.
 """
 
@@ -63,8 +64,9 @@ def _add_commands(app: "Flask") -> None:
     from flask.cli import AppGroup
 
     def ours() -> "Mapping[str, Command]":
-        from app.cli import main
+        from app.cli import main, print_whatever_comes
 
+        print_whatever_comes()
         return main.commands
 
     class Commands(AppGroup):

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,8 @@ SANDBOX_ENVIRONMENT: Mapping[str, str] = {
 LOOPBACK = "127.0.0.1"
 """Where a simulation listens, unless BIND says otherwise: nobody else has business with it."""
 STOP_SECONDS = 20.0
+SANDBOX_PORT = 9100
+"""Where the simulated partners are, if it is free: a bookmark lives longer than a demonstration."""
 
 Say = Callable[[str], None]
 
@@ -81,12 +84,13 @@ def run(settings: Settings, root: Path, config: Path | None, play: Play, say: Sa
     data_dir = settings.data_dir.resolve() / "sandbox"
     shutil.rmtree(data_dir, ignore_errors=True)
     bridge_url = _bridge_url(settings.bind, settings.port)
-    partners, sandbox_url = _start_sandbox(root, bridge_url)
+    # From the first child on: whatever runs already when it comes ends with us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    partners, sandbox_url = _sandbox(root, bridge_url)
     # Our end of this pipe ends with us, however we end, and the bridge with it; the partners watch their parent.
     end_of_bridge, _ours = os.pipe()
     environment = _environment(sandbox_url, data_dir, config) | {PARENT_FD: str(end_of_bridge)}
     bridge = _start_bridge(root, environment | ({"LOG_FORMAT": "json"} if play.chaos else {}), data_dir, end_of_bridge)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         running = Running(bridge, bridge_url, sandbox_url, data_dir / "bridge.log", config)
         return _rehearse(running, play, say) if play.chaos else _watch(running, play, say)
@@ -121,6 +125,8 @@ def _watch(running: Running, play: Play, say: Say) -> int:
     say("")
     say(f"The bridge      {running.bridge_url}/readyz and {running.bridge_url}/metrics   log: {running.log_file}")
     say(f"The simulation  {running.sandbox_url}/   raise alerts, acknowledge and resolve incidents there")
+    folder = shlex.quote(str(running.log_file.parent))
+    say(f"Look behind it  BRIDGE_DATA_DIR={folder} truthvouch timeline '#1'   or links list")
     say("Ctrl-C ends both. Nothing of the simulation is kept.")
     if not told:
         return 1
@@ -165,16 +171,18 @@ def _nobodys_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name in kept or not name.startswith(ours)}
 
 
-def _start_sandbox(root: Path, bridge_url: str) -> tuple[subprocess.Popen[bytes], str]:
-    command = [
-        sys.executable,
-        "-m",
-        "app.sandbox",
-        "--port",
-        os.environ.get("SANDBOX_PORT", "0"),
-        "--bridge-url",
-        bridge_url,
-    ]
+def _sandbox(root: Path, bridge_url: str) -> tuple[subprocess.Popen[bytes], str]:
+    """At the port that ``SANDBOX_PORT`` names; else at the usual one, or at any other if somebody has that."""
+    if port := os.environ.get("SANDBOX_PORT", "").strip():
+        return _start_sandbox(root, bridge_url, port)
+    try:
+        return _start_sandbox(root, bridge_url, "0" if listen_problem(LOOPBACK, SANDBOX_PORT) else str(SANDBOX_PORT))
+    except RuntimeError:  # somebody was faster
+        return _start_sandbox(root, bridge_url, "0")
+
+
+def _start_sandbox(root: Path, bridge_url: str, port: str) -> tuple[subprocess.Popen[bytes], str]:
+    command = [sys.executable, "-m", "app.sandbox", "--port", port, "--bridge-url", bridge_url]
     process = subprocess.Popen(  # noqa: S603
         command,
         cwd=root,

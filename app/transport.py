@@ -5,6 +5,7 @@ and a bounded answer. What came of a call is a value; ``app.domain.answer`` says
 """
 
 import io
+import logging
 import math
 import socket
 import time
@@ -41,6 +42,19 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 USER_AGENT = "truthvouch-pagerduty-bridge"
 READING_METHODS = frozenset({"GET", "HEAD"})
 _PACKET_BYTES = 64 * 1024
+
+
+def leave_log_to_caller() -> None:
+    """For scripts: where nobody configured structlog, our events become records of ``logging``, from INFO on.
+
+    What is seen of them, and where, is then the script's to say; by default warnings, on standard error.
+    """
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[structlog.stdlib.add_log_level, structlog.processors.KeyValueRenderer(key_order=["event"])],
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        )
 
 
 class Transport:

@@ -3,10 +3,12 @@
 import getpass
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,8 +18,10 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from app.cli import main
+from app.cli import main, tables
+from app.cli.timeline import sentence
 from app.domain.names import LinkId, Side
+from app.domain.transitions import Outcome
 from app.domain.words import AlertVerb, IncidentVerb, Unreadable
 from app.ports import TimelineEntry
 from app.store.marks import StoredMarks
@@ -240,7 +244,8 @@ def test_a_thaw_is_told_and_a_second_one_is_not_so(shell: Shell):
 
 def test_the_timeline_is_told_and_an_unknown_one_is_not_so(shell: Shell):
     frozen(shell.rig)
-    assert "link.frozen" in shell.run("timeline", "a1").stdout
+    assert "link.frozen" in shell.run("timeline", "a1", "-v").stdout
+    assert "Only a resolve is carried until truthvouch links thaw." in shell.run("timeline", "a1").stdout
     assert shell.json("timeline", "Q1") == shell.json("timeline", "a1")
     assert 1 == shell.run("timeline", "nobody").exit_code
     assert "truthvouch links list" in shell.run("timeline", "nobody").stderr
@@ -251,7 +256,8 @@ def test_the_timeline_names_the_incident_and_is_asked_for_by_its_number(shell: S
         shell.rig.alert(AlertVerb.CREATED, alert_id=alert_id)
         shell.rig.run()
     second = shell.run("timeline", "a2").stdout
-    assert 1 == second.count("incident=Q2 (#2)")
+    assert 1 == second.count("[incident #2, Q2]")
+    assert 1 == shell.run("timeline", "a2", "-v").stdout.count("incident=Q2 (#2)")
     for named in ("Q2", "2", "#2"):
         assert second == shell.run("timeline", named).stdout
     assert {2} == {line["incident_number"] for line in shell.json("timeline", "2") if line["incident_id"]}
@@ -259,6 +265,18 @@ def test_the_timeline_names_the_incident_and_is_asked_for_by_its_number(shell: S
     shell.rig.alert(AlertVerb.CREATED, alert_id="2")
     assert "Q3" not in shell.run("timeline", "2").stdout  # an alert's own id comes first
     assert {"2"} == {line["alert_id"] for line in shell.json("timeline", "2")}
+
+
+@pytest.mark.parametrize("named", ["2", "#2"])
+def test_an_alert_that_is_called_like_an_incidents_number_hides_no_incident(shell: Shell, named: str):
+    for alert_id in ("a1", "a2", named):
+        shell.rig.alert(AlertVerb.CREATED, alert_id=alert_id)
+        shell.rig.run()
+    told = shell.run("timeline", named)
+    assert f"Incident {named} is another matter: truthvouch timeline Q2" in told.stderr
+    assert {named} == {line["alert_id"] for line in shell.json("timeline", named)}
+    for unmistakable in ("a1", "Q2", "1", "#1", "3"):
+        assert "" == shell.run("timeline", unmistakable).stderr
 
 
 def test_the_timeline_goes_by_the_time_that_is_told(shell: Shell):
@@ -283,16 +301,115 @@ def test_the_first_page_of_the_quickstart_is_what_is_printed(shell: Shell):
     quickstart = Path("docs/quickstart.md").read_text("utf-8").partition("## 6.")[2].partition("## 7.")[0]
     sample = quickstart.split("```\n")[-2].splitlines()
     printed = {_shape(line) for line in shell.run("timeline", "a1").stdout.splitlines()}
-    ours = {_shape(line) for line in sample if "already_so" not in line}
+    ours = {_shape(line) for line in sample if "Nothing new." not in line}
     assert 7 == len(ours)
     assert {line for line in ours if "annotated" not in line} <= printed
-    assert any("incident=Q" in line and "(#1)" in line for line in sample)
+    assert any(line.endswith("[incident #1, Q44ZY4XD500002]") for line in sample)
 
 
 def _shape(line: str) -> str:
-    """A line of the time line without its instant, and without what names one incident or one rulebook."""
-    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}Z  ", line), line
-    return re.sub(r" incident=\S+ \(#1\)", "", re.sub(r"rulebook=\S+", "rulebook", line[29:]))
+    """A line of the time line without its instant, and without what names one incident."""
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ  ", line), line
+    return re.sub(r" \[incident #1, \S+\]", "", line[22:])
+
+
+def told(event: str, **facts: Any) -> str:
+    return sentence({"event": event, "author": facts.pop("by", None), "facts": facts})
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_every_outcome_is_told_in_words(outcome: Outcome):
+    said = told("incident.responder.added", outcome=outcome.value, status="open", by="Dana Example")
+    assert said.startswith("PagerDuty: incident responder added by Dana Example.")
+    assert outcome.value not in said.partition(".")[2] or outcome.value == "merged"
+    assert not re.search(r"[=_{}]", said)
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (
+            {"reason": "rule", "rule": "Sure", "urgency": "low"},
+            "An incident of low urgency is due, says the rule 'Sure'.",
+        ),
+        ({"reason": "suppressed", "rule": "Noise"}, "No incident, says the rule 'Noise'."),
+        ({"reason": "silenced", "rule": "drill {x}"}, "No incident, says the silence 'drill {x}'."),
+        ({"reason": "severity_none", "rule": "severity_map"}, "No incident, says the severity map."),
+    ],
+)
+def test_why_there_is_an_incident_or_none_is_told_in_words(facts: dict[str, str], words: str):
+    outcome = "opened" if facts["reason"] == "rule" else "no_incident_deserved"
+    said = told("alert.created", outcome=outcome, status="open", rulebook="v1", **facts)
+    assert f"TruthVouch: alert created. {words}" == said
+    found = told("alert.created", outcome=outcome, status="open", rulebook="v1", found_by="reconciliation", **facts)
+    assert found.startswith("Found at TruthVouch: alert created.")
+
+
+@pytest.mark.parametrize(
+    ("event", "facts", "words"),
+    [
+        (
+            "incident.reopened", {"side": "pagerduty", "outcome": "done"},
+            "The bridge reopened the incident at PagerDuty.",
+        ),
+        ("alert.read", {"side": "truthvouch", "outcome": "done"}, "The bridge read the alert at TruthVouch."),
+        (
+            "delivery.dead", {"side": "pagerduty", "outcome": "dead", "reason": "bad_request"},
+            "A call to PagerDuty was given up (bad_request): see truthvouch dead-letters list.",
+        ),
+        ("letter.discarded", {"letter": 7, "by": "ops"}, "Dead letter 7 was discarded. (ops)"),
+        (
+            "escalation.armed", {"level": 1, "of": 2, "due_at": "2026-03-02T09:15:00+00:00", "policy": "P1"},
+            "Escalation is armed: level 1 of 2 at 2026-03-02 09:15:00Z.",
+        ),
+        ("escalation.stopped", {"level": 1, "of": 2, "because": "resolved"}, "Escalation has stopped: resolved."),
+        (
+            "rules.shadow_differs", {"change": "lost", "draft": {"urgency": "none", "rule": "r"}},
+            "The draft decides otherwise (lost): none urgency by r.",
+        ),
+        ("a.new_kind", {"of": "thing", "by": "ops"}, "a.new_kind (ops) of=thing"),
+    ],
+)  # fmt: skip
+def test_calls_and_the_rest_are_told_in_words(event: str, facts: dict[str, Any], words: str):
+    assert words == told(event, **facts)
+
+
+def test_the_timeline_shows_the_clock_that_is_asked_for(shell: Shell):
+    shell.rig.alert(AlertVerb.CREATED)
+    [utc, *_] = shell.run("timeline", "a1").stdout.splitlines()
+    [there, *_] = shell.run("timeline", "a1", "--tz", "Asia/Kolkata").stdout.splitlines()
+    instants = [datetime.fromisoformat(line.partition("  ")[0]) for line in (utc, there)]
+    assert instants[0] == instants[1]
+    assert ("Z", "+05:30") == (utc.partition("  ")[0][-1:], there.partition("  ")[0][-6:])
+    assert 2 == shell.run("timeline", "a1", "--tz", "Mars/North").exit_code
+
+
+WIDE = """
+from app.cli import tables
+tables.table(("alert", "says", "n"), [["alert-0001", "the dose was doubled " * 6, 3], ["a" * 90, None, 12]])
+"""
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_table_fits_the_terminal_and_breaks_between_words(columns: int):
+    ours, terminal = pty.openpty()
+    environment = {"PATH": os.environ["PATH"], "COLUMNS": str(columns)}
+    subprocess.run([sys.executable, "-c", WIDE], stdout=terminal, env=environment, check=True, timeout=60)
+    os.close(terminal)
+    lines = os.read(ours, 100_000).decode().replace("\r", "").splitlines()
+    os.close(ours)
+    assert max(map(len, lines)) <= columns
+    head = lines[0].index("SAYS"), lines[0].index("N", lines[0].index("SAYS") + 4)
+    said = [line[head[0] : head[1] - 1].split() for line in lines[1:]]
+    assert ["the", "dose", "was", "doubled"] * 6 == [word for words in said for word in words if word != "-"]
+    assert "a" * 90 == "".join(word for line in lines[1:] if (word := line[: head[0]].strip()).startswith("aa"))
+
+
+def test_a_table_that_nobody_looks_at_has_a_line_for_each_row(capsys: pytest.CaptureFixture[str]):
+    tables.table(("what", "n"), [["the dose was doubled " * 9, 3], ["b", 12], ["c", None]])
+    told = capsys.readouterr().out.splitlines()
+    assert 4 == len(told)
+    assert [" N", " 3", "12", " -"] == [line[-2:] for line in told]
 
 
 def test_what_came_from_outside_cannot_steer_a_terminal(shell: Shell):
@@ -302,6 +419,51 @@ def test_what_came_from_outside_cannot_steer_a_terminal(shell: Shell):
         assert stdout
         assert "\x1b" not in stdout
         assert "\nb" not in stdout
+
+
+@pytest.mark.parametrize("command", ["app.cli", "flask --app wsgi"])
+def test_a_terminal_of_few_letters_gets_all_rows(shell: Shell, command: str):
+    for alert_id in ("frage-ß", "سؤال", "last"):
+        shell.rig.alert(AlertVerb.CREATED, alert_id=alert_id)
+    environment = {"PATH": os.environ["PATH"], "BRIDGE_DATA_DIR": str(shell.data_dir), "PYTHONIOENCODING": "latin-1"}
+    words = [sys.executable, "-m", *command.split(), "links", "list"]
+    answer = subprocess.run(words, env=environment, capture_output=True, timeout=60)
+    assert (0, b"") == (answer.returncode, answer.stderr)
+    told = answer.stdout.decode("latin-1")
+    assert all(alert_id in told for alert_id in ("frage-ß", "\\u0633\\u0624\\u0627\\u0644", "last"))
+
+
+def test_the_version_is_that_of_the_project():
+    told = CliRunner().invoke(main, ["--version"])
+    project = tomllib.loads(Path("pyproject.toml").read_text("utf-8"))["project"]
+    assert (0, f"truthvouch, version {project['version']}\n") == (told.exit_code, told.stdout)
+
+
+def groups(command: click.Command, *words: str) -> Iterator[tuple[str, ...]]:
+    """How each group of commands is called."""
+    if isinstance(command, click.Group):
+        yield words
+        for name, inner in command.commands.items():
+            yield from groups(inner, *words, name)
+
+
+@pytest.mark.parametrize("words", list(groups(main)), ids=lambda words: " ".join(words) or "truthvouch")
+def test_a_list_of_commands_says_the_whole_of_each_on_a_narrow_terminal(words: tuple[str, ...]):
+    told = CliRunner().invoke(main, [*words, "--help"], terminal_width=80).stdout.partition("Commands:\n")[2]
+    assert told
+    assert [] == [line for line in told.splitlines() if line.endswith("...") or len(line) > 80]
+
+
+def test_what_is_missing_can_be_read_by_a_machine(tmp_path: Path):
+    file = tmp_path / "bridge.yaml"
+    file.write_text("pagerduty: {api_key: some-key}\nrules: [{name: r, trigger: 'true', action: {type: suppress}}]\n")
+    file.chmod(0o644)
+    told = CliRunner().invoke(main, ["config", "check", "--json"], env={"BRIDGE_CONFIG": str(file)})
+    found = json.loads(told.stdout)
+    assert (1, 1, str(file)) == (told.exit_code, found["rules"], found["file"])
+    assert ["TRUTHVOUCH_WEBHOOK_SECRETS"] == [words.partition(":")[0] for words in found["missing"]][:1]
+    assert "0644" in found["exposed"]
+    assert set(found) == {"missing", "degraded", "exposed", "file", "rules", "version"}
 
 
 @pytest.mark.parametrize("words", [["dead-letters", "list"], ["links", "thaw", "a1"], ["timeline", "a1"]])

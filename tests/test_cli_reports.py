@@ -195,6 +195,42 @@ def test_a_file_is_written_where_it_is_asked_for(shell: Shell, tmp_path: Path) -
     assert (2, True) == (refused.exit_code, "cannot be written" in refused.stderr)
 
 
+@pytest.mark.parametrize("form", ["csv", "html", "json", "text"])
+def test_a_file_is_its_owners_alone_and_one_that_is_there_keeps_its_mode(
+    shell: Shell, tmp_path: Path, form: str
+) -> None:
+    for name, mode in (("new", 0o600), ("there", 0o640)):
+        if name == "there":
+            (tmp_path / name).touch(0o640)
+            (tmp_path / name).chmod(0o640)
+        assert 0 == shell.run("report", "--period", "2026-W10", "--format", form, "-o", name).exit_code
+        assert mode == (tmp_path / name).stat().st_mode & 0o777
+
+
+def test_the_short_options_for_formats_are_the_long_ones(shell: Shell) -> None:
+    for form in ("csv", "json"):
+        short, long = (
+            shell.run("report", "--period", "2026-W10", *said) for said in ([f"--{form}"], ["--format", form])
+        )
+        assert (0, long.stdout) == (short.exit_code, short.stdout)
+        assert 0 == shell.run("report", "--period", "2026-W10", f"--{form}", "--format", form).exit_code
+    assert (2, "Choose one: --json or --csv.\n") == (
+        shell.run("report", "--json", "--csv").exit_code,
+        shell.run("report", "--json", "--csv").stderr,
+    )
+
+
+def test_excel_sees_that_a_csv_file_is_unicode_and_a_pipe_gets_only_the_lines(tmp_path: Path) -> None:
+    shell = Shell(tmp_path)
+    shell.fill(incident(1, timedelta(0), decision=Decision(Urgency.HIGH, "café سؤال", "v", "rule", title="café سؤال")))
+    asked = ("report", "--period", "2026-W10", "--format", "csv")
+    shell.run(*asked, "-o", "out.csv")
+    written = (tmp_path / "out.csv").read_bytes()
+    assert written.startswith(b"\xef\xbb\xbfincident_number,")
+    assert "café سؤال" in written.decode("utf-8-sig")
+    assert shell.run(*asked).stdout_bytes == written.removeprefix(b"\xef\xbb\xbf")
+
+
 def test_a_page_has_a_name_of_its_own_unless_it_goes_to_standard_output(shell: Shell, tmp_path: Path) -> None:
     result = shell.run("report", "--period", "2026-W10", "--format", "html")
     assert (0, "truthvouch-report-2026-W10.html\n") == (result.exit_code, result.stdout)
@@ -211,6 +247,7 @@ def test_hostile_titles_steer_no_terminal_and_run_in_no_spreadsheet(tmp_path: Pa
     (row,) = csv.DictReader(io.StringIO(shell.run("report", "--period", "2026-03", "--format", "csv").stdout))
     assert row["title"].startswith("'=1+1")
     assert "'=1+1" == row["rule"]
+    assert not re.search(r"[\x00-\x1f\x7f‮]", "".join(row.values()))
 
 
 # ------------------------------------------------------------------------------------------ the page
@@ -245,7 +282,8 @@ def test_the_page_is_whole_and_needs_nothing_else(shell: Shell) -> None:
 def test_the_page_can_be_read_without_eyes(shell: Shell) -> None:
     root = parsed(made(shell, "--period", "2026-03"))
     assert "en" == root.get("lang")
-    pictures = [element for element in root.iter() if element.tag.endswith("svg")]
+    drawn = [element for element in root.iter() if element.tag.endswith("svg")]
+    pictures = [element for element in drawn if element.get("aria-hidden") is None]
     assert 9 == len(pictures)
     assert all("img" == picture.get("role") and picture.get("aria-label") for picture in pictures)
     sections = [section for section in root.iter("section") if section.find(".//figure") is not None]
@@ -259,6 +297,44 @@ def test_the_pictures_show_the_numbers(shell: Shell) -> None:
     (days,) = [one for one in root.iter("section") if one.get("class") == "days"]
     bars = [title.text for title in days.iter() if title.tag.rpartition("}")[2] == "title"]
     assert [f"{day} Mar: 2" for day in range(2, 9)] == bars
+
+
+def test_the_headlines_say_what_they_were_in_the_period_before(shell: Shell) -> None:
+    def facts(*period: str) -> list[str]:
+        [listed] = [one for one in parsed(made(shell, *period)).iter("ul") if one.get("class") == "facts"]
+        return [" ".join(part.strip() for part in line.itertext()) for line in listed]
+
+    incidents, mtta, *_ = facts("--period", "2026-W11")
+    assert ("Incidents 14", "before: 14") == (incidents[:12], incidents[-10:])
+    assert mtta.endswith("before: 5.0 min")
+    for without in (
+        ("--period", "2026-W10"), ("--period", "2000-01"), ("--from", "2026-03-09", "--to", "2026-03-15"),
+        ("--period", "30d", "--previous"),
+    ):  # fmt: skip
+        assert not [fact for fact in facts(*without) if "before" in fact], without
+
+
+def test_every_colour_of_a_picture_is_named_in_full(tmp_path: Path) -> None:
+    """Beside the picture, as text that breaks its lines where the screen ends: in the picture long names were cut."""
+    shell = Shell(tmp_path)
+    people = [f"{name} of the Very Long Family Name" for name in ("Ada", "Bo", "Cy", "Di", "Ed")]
+
+    def handled(number: int, name: str) -> Link:
+        link = incident(number, timedelta(days=8, hours=number))
+        return replace(link, history=tuple(replace(moment, author=name) for moment in link.history))
+
+    # Whole weeks are counted, from the first that was recorded wholly.
+    shell.fill(incident(99, timedelta(0)), *(handled(number, name) for number, name in enumerate(people)))
+    root = parsed(made(shell, "--period", "2026-03"))
+    (capacity,) = [one for one in root.iter("section") if one.get("class") == "capacity"]
+    (figure,) = capacity.iter("figure")
+    (key,) = [one for one in figure.iter("ul") if one.get("class") == "key"]
+    assert people == sorted("".join(line.itertext()) for line in key)
+    colours = [rect.get("class") for rect in key.iter() if rect.tag.endswith("rect")]
+    bars = {group.get("class") for group in figure.iter() if "series serie-" in (group.get("class") or "")}
+    assert len(people) == len(set(colours)) == len(bars)
+    assert colours == [f"color-{place}" for place in range(len(people))]
+    assert not [one for one in figure.iter() if "legend" in (one.get("class") or "")]
 
 
 def test_hostile_words_stay_words(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -303,6 +304,18 @@ def test_what_cannot_be_explained_is_said(shell: Shell):
 # ----------------------------------------------------------------------------------------------------- backtest
 
 
+@pytest.mark.parametrize("command", ["backtest", "check"])
+def test_a_file_may_be_named_with_and_without_an_option(shell: Shell, command: str):
+    shell.with_alerts()
+    draft = str(shell.folder / "draft.yaml")
+    told = [shell.run("rules", command, *named).stdout for named in ([draft], ["--config", draft])]
+    plain, optional = (re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", "then", one) for one in told)
+    assert plain == optional
+    assert "draft.yaml" in plain
+    twice = shell.run("rules", command, draft, "--config", draft)
+    assert (2, "Name one file: FILE or --config FILE.\n") == (twice.exit_code, twice.stderr)
+
+
 def test_a_draft_is_run_over_the_stored_alerts(shell: Shell):
     shell.with_alerts()
     told = shell.json("rules", "backtest", "--config", str(shell.folder / "draft.yaml"))
@@ -381,13 +394,14 @@ def test_what_a_draft_says_otherwise_is_told_fact_by_fact(shell: Shell):
     differs = {"change": "lost", "moved": [], "live": {"urgency": "high", "rule": "r"}, "draft": {"urgency": "none"}}
     with rig.database.begin() as tx:
         StoredLinks().write_timeline(tx, [TimelineEntry(rig.clock(), DIFFERS, alert_id="apart", facts=differs)])
-    said = next(line for line in shell.run("timeline", "apart").stdout.splitlines() if DIFFERS in line)
+    said = next(line for line in shell.run("timeline", "apart", "-v").stdout.splitlines() if DIFFERS in line)
+    assert "The draft decides otherwise (lost): none urgency" in shell.run("timeline", "apart").stdout
     assert "change=lost moved=- live.urgency=high live.rule=r draft.urgency=none" in said
 
 
 def test_drafts_and_reports_are_an_operators_own():
     ignored = (Path(__file__).parents[1] / ".gitignore").read_text().splitlines()
-    assert {"/draft*.yaml", "/truthvouch-report-*.html"} <= set(ignored)
+    assert {"/draft*.yaml", "/truthvouch-report-*"} <= set(ignored)
 
 
 def test_a_period_is_kept_to(shell: Shell):
@@ -462,6 +476,10 @@ def test_silencing_everything_is_asked_first(shell: Shell, match: str):
 )  # fmt: skip
 def test_a_silence_without_a_sensible_end_is_refused(shell: Shell, wrong: tuple[str, ...]):
     assert 2 == shell.run(*ADD, *wrong).exit_code
+
+
+def test_who_says_until_for_a_length_of_time_is_told_the_other_option(shell: Shell):
+    assert "--for 2h" in shell.run(*ADD, "--until", "2h").stderr
     assert [] == in_file(shell)
 
 

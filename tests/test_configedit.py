@@ -1,6 +1,8 @@
 """Changing bridge.yaml: what is set is what is read, what is not touched stays, and a file is whole or as it was."""
 
+import errno
 import json
+import os
 import re
 import stat
 import threading
@@ -221,6 +223,21 @@ def test_what_would_break_the_file_is_not_written(path: Path):
 def test_a_folder_that_takes_no_file_says_so(path: Path):
     with pytest.raises(ConfigFault, match="cannot be changed"):
         set_values(path.parent / "nowhere" / "bridge.yaml", {"pagerduty.service_id": "P1"})
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"), [(errno.EBUSY, "mount its folder"), (errno.EROFS, "change it where it comes from")]
+)
+def test_a_file_that_nothing_can_replace_says_what_to_do(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: int, remedy: str
+):
+    """A file that is mounted by itself into a container is busy for as long as it is mounted."""
+    written(path, "pagerduty: {region: us}\n")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(error, os.strerror(error))))
+    with pytest.raises(ConfigFault, match=remedy):
+        set_values(path, {"pagerduty.region": "eu"})
+    assert "pagerduty: {region: us}\n" == path.read_text()
+    assert ["bridge.yaml"] == [one.name for one in path.parent.iterdir()]
 
 
 def test_the_mode_is_narrowed_when_keys_come_in_and_kept_otherwise(path: Path):

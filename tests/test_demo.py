@@ -1,7 +1,10 @@
 """``truthvouch demo``: its children end with it however it ends, and its rehearsal of outages judges honestly."""
 
+import os
 import re
+import shlex
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +14,11 @@ import pytest
 import requests
 from click.testing import CliRunner
 
+from app import demo as demonstration
 from app.cli import main
 from app.sandbox.rehearsal import is_well, verdict
 from app.sandbox.tally import Figures, Tally
-from tests.system.processes import PYTHON, Tree, free_port, kill
+from tests.system.processes import PYTHON, ROOT, Tree, free_port, kill
 from tests.system.sandbox import Sandbox
 from tests.system.signing import key_of
 from tests.system.waiting import until
@@ -51,6 +55,17 @@ def test_a_killed_demo_leaves_nothing_running(demo: StartDemo):
 
 
 @pytest.mark.system
+def test_the_demo_says_how_to_look_behind_it(demo: StartDemo):
+    tree = demo()
+    until(lambda: says(tree, "Ctrl-C"), "it runs", 60, tree.output)
+    [(folder, words)] = re.findall(r"BRIDGE_DATA_DIR=(\S+) truthvouch (timeline '#1')", tree.output())
+    command = [str(PYTHON), "-m", "app.cli", *shlex.split(words)]
+    environment = {"PATH": os.environ["PATH"], "BRIDGE_DATA_DIR": folder}
+    answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert "The bridge resolved the alert at TruthVouch." in answer.stdout, answer.stderr
+
+
+@pytest.mark.system
 def test_a_rehearsal_kills_the_worker_and_ends_with_a_verdict(demo: StartDemo):
     tree = demo("--chaos", "--seconds", "9", "--seed", "5")
     assert 0 == tree.process.wait(150), tree.output()
@@ -69,6 +84,29 @@ def test_ctrl_c_ends_the_trouble_and_judges(demo: StartDemo):
     tree.process.send_signal(signal.SIGINT)
     assert 0 == tree.process.wait(120), tree.output()
     assert "both sides agree about every alert" in tree.output()
+
+
+@pytest.mark.parametrize(
+    ("named", "taken", "tried"),
+    [("", False, ["9100"]), ("", True, ["0"]), ("", None, ["9100", "0"]), ("9222", False, ["9222"])],
+)
+def test_the_simulation_is_at_its_usual_port_where_that_is_free(
+    monkeypatch: pytest.MonkeyPatch, named: str, taken: bool | None, tried: list[str]
+):
+    """None: it is taken a moment after somebody looked."""
+    asked: list[str] = []
+
+    def start(_root: Path, bridge_url: str, port: str) -> tuple[None, str]:
+        asked.append(port)
+        if taken is None and port != "0":
+            raise RuntimeError("the sandbox did not start")
+        return None, bridge_url
+
+    monkeypatch.setenv("SANDBOX_PORT", named)
+    monkeypatch.setattr(demonstration, "listen_problem", lambda _host, _port: "in use" if taken else "")
+    monkeypatch.setattr(demonstration, "_start_sandbox", start)
+    demonstration._sandbox(ROOT, "http://127.0.0.1:1")
+    assert tried == asked
 
 
 def test_options_of_the_rehearsal_need_a_rehearsal():
@@ -94,6 +132,15 @@ def test_the_verdict_can_be_no(wrong: dict[str, Any], word: str):
 def test_with_rules_of_ones_own_an_alert_without_an_incident_is_no_loss():
     assert is_well(replace(WELL, unpaged=3), every_alert_pages=False)
     assert "LOST" not in " ".join(verdict(replace(WELL, unpaged=3), 3.0, every_alert_pages=False))
+
+
+def test_a_line_of_figures_fits_any_terminal():
+    """A longer one would leave a line behind whenever the next is written over it."""
+    many = Figures(
+        raised=9999, paged=9999, agree=9999, unpaged=0, doubled=0, waiting=9999, undelivered=0, kills=999, repeated=999,
+        writes=0,
+    )  # fmt: skip
+    assert len(many.line()) < 80
 
 
 def test_a_verdict_before_it_was_quiet_says_so():

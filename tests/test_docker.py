@@ -47,9 +47,9 @@ def test_dependencies_are_installed_by_hash_and_before_the_code():
     assert install < code
 
 
-def test_only_the_application_is_copied():
+def test_only_the_application_and_its_documents_are_copied():
     copied = {part for rest in every("COPY", FINAL) if "--from" not in rest for part in rest.split()[:-1]}
-    assert {"app/", "wsgi.py", "gunicorn.conf.py", "pyproject.toml"} == copied
+    assert {"app/", "truthvouch_pagerduty/", "docs/", "wsgi.py", "gunicorn.conf.py", "pyproject.toml"} == copied
 
 
 def test_it_runs_as_a_numeric_user_without_rights():
@@ -116,6 +116,43 @@ def test_web_and_worker_can_be_scaled_apart():
     assert "web" == services["web"]["environment"]["BRIDGE_ROLE"]
     assert ["truthvouch", "worker"] == services["worker"]["command"]
     assert services["worker"]["environment"]["DATABASE_URL"] == services["web"]["environment"]["DATABASE_URL"]
+
+
+@pytest.mark.parametrize("file", ["compose.yaml", "compose.postgres.yaml"])
+def test_what_commands_write_to_the_configuration_outlives_its_container_and_is_known_to_all(file: str):
+    [image] = re.findall(r"BRIDGE_CONFIG=(\S+)", " ".join(every("ENV", FINAL)))
+    owned = " ".join(every("RUN", FINAL)).partition("install -d -o 10001 -g 10001 -m 0700 ")[2].split()
+    for service in services_of(file).values():
+        if service["image"] == "truthvouch-pagerduty-bridge":
+            folder = str(Path(service.get("environment", {}).get("BRIDGE_CONFIG", image)).parent)
+            assert folder in [volume.partition(":")[2] for volume in service["volumes"]]
+            assert folder in owned
+            assert folder not in [entry.partition(":")[0] for entry in service["tmpfs"]]
+
+
+# ------------------------------------------------------------------------------------------------- the proxy
+
+NGINX = re.sub(r"#.*", "", (ROOT / "deploy/nginx.conf").read_text("utf-8"))
+
+
+def locations() -> dict[str, str]:
+    """What nginx does with which paths."""
+    return dict(re.findall(r"location ([^{]+?) \{([^}]*)\}", NGINX))
+
+
+def test_the_proxy_lets_the_internet_reach_the_two_webhooks_and_nothing_else():
+    passed_on = {path: rules for path, rules in locations().items() if "proxy_pass" in rules}
+    assert {"= /truthvouch/alerts", "= /pagerduty/webhook"} == {
+        path for path, rules in passed_on.items() if "deny all;" not in rules
+    }
+    assert "return 404;" in locations()["/"]
+
+
+def test_the_proxy_hands_over_whole_requests_and_no_client_names_its_own_address():
+    settings = {" ".join(line.split()) for line in NGINX.split(";")}
+    assert {"proxy_request_buffering on", "client_max_body_size 1m"} <= settings
+    for header in ("X-Forwarded-Host $host", "X-Forwarded-For $remote_addr", "X-Forwarded-Proto https"):
+        assert f"proxy_set_header {header}" in settings
 
 
 def unit() -> dict[str, list[str]]:

@@ -309,9 +309,20 @@ def test_a_note_speaks_only_for_a_person_who_resolves(by: str | None) -> None:
 
 
 def test_a_note_of_our_own_is_nobodys() -> None:
-    ours = IncidentWord(IncidentVerb.ANNOTATED, IncidentId(INCIDENT), "", NOW, note="[TruthVouch] resolved by Dana")
+    ours = IncidentWord(
+        IncidentVerb.ANNOTATED, IncidentId(INCIDENT), "", NOW, note="[TruthVouch] resolved by Dana (ref 0badcafe)"
+    )
     step = advance(a_link("open"), ours, NOW)
     assert ("own_note", None) == (step.outcome, step.link.last_note)
+
+
+def test_a_persons_note_that_only_begins_like_ours_is_theirs() -> None:
+    theirs = "[TruthVouch] told us that it is a paraphrase"
+    word = IncidentWord(IncidentVerb.ANNOTATED, IncidentId(INCIDENT), "", NOW, note=theirs)
+    step = advance(a_link("open"), word, NOW)
+    assert ("noted", theirs) == (step.outcome, step.link.last_note)
+    cut_short = advance(a_link("open"), replace(word, note_id="PNOTE", trimmed=True), NOW)
+    assert "own_note" == cut_short.outcome, "its end, where ours have their reference, is not there"
 
 
 def test_every_test_that_a_promise_names_exists() -> None:

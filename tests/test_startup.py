@@ -75,6 +75,16 @@ def test_a_start_names_a_rule_that_asks_for_a_misspelt_word(tmp_path: Path):
     assert ["rules: 'r' names confidnce, a field no alert is known to have; did you mean confidence?"] == said
 
 
+@pytest.mark.parametrize("data_dir", ["data", "data/inside"])
+def test_a_data_directory_that_is_a_file_is_said_in_words(tmp_path: Path, data_dir: str):
+    (tmp_path / "data").touch()
+    done = run(tmp_path, BRIDGE_DATA_DIR=str(tmp_path / data_dir))
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "Traceback" not in done.stderr
+    assert "cannot be made" in done.stderr
+    assert f"Check BRIDGE_DATA_DIR ({tmp_path / data_dir})." in done.stderr
+
+
 @pytest.mark.parametrize("first", [metrics.prepare, metrics.join])
 def test_whoever_makes_the_data_directory_makes_it_for_its_owner_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: Callable[[Path], None]

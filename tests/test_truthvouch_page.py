@@ -39,8 +39,8 @@ QUIET = "quiet-alert"
 
 Json = dict[str, Any]
 READERS_OWN = {
-    "from truthvouch.integrations.pagerduty import PagerDutyHandler": "from app.handler import PagerDutyHandler",
-    "from truthvouch.client import TruthVouchClient": "from app.truthvouch import TruthVouchClient",
+    "from truthvouch.integrations.pagerduty import": "from truthvouch_pagerduty import",
+    "from truthvouch.client import": "from truthvouch_pagerduty import",
     "your-integration-key": INTEGRATION_KEY,
     '"escalation_policy_id": "pxxxxx"': '"escalation_policy_id": "PSBXEP2"',
     'escalation_policy_id="pxxxxx"': 'escalation_policy_id="PSBXEP2"',
@@ -541,7 +541,7 @@ ASKED = {
     "truthvouch rules list": "Critical Hallucinations",
     "truthvouch rules explain mapped-high": "severity",
     "truthvouch escalation list": "PSBXEP2",
-    "truthvouch timeline mapped-high": "alert.created",
+    "truthvouch timeline mapped-high": "TruthVouch: alert created.",
     "truthvouch dead-letters list": "",
     "truthvouch stats": "MTTR",
     "truthvouch report --period monthly": "CRITICAL: Hallucination detected",

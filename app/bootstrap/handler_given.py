@@ -1,12 +1,9 @@
 """The settings of a script: what its author says, over the environment, over ``bridge.yaml``."""
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-import structlog
 
 from app.settings import REGIONS, PagerDutySettings, Settings
 
@@ -42,13 +39,3 @@ def _over(pagerduty: PagerDutySettings, given: Given) -> PagerDutySettings:
     if given.region is not None:
         changes["api_url"], changes["events_url"] = REGIONS[given.region]
     return replace(pagerduty, **changes, in_environment=pagerduty.in_environment | changes.keys())
-
-
-def leave_the_log_to_the_caller() -> None:
-    """Where nobody configured structlog, our events become records of ``logging``: the script decides about them."""
-    if not structlog.is_configured():
-        structlog.configure(
-            processors=[structlog.stdlib.add_log_level, structlog.processors.KeyValueRenderer(key_order=["event"])],
-            logger_factory=structlog.stdlib.LoggerFactory(),
-            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        )

@@ -3,6 +3,9 @@
 What a command needs is imported when it runs: a worker is started by this module and should carry nothing else.
 """
 
+import io
+import sys
+
 import click
 
 from app.cli import (
@@ -23,8 +26,17 @@ from app.cli import (
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="truthvouch-pagerduty-bridge", prog_name="truthvouch")
 def main() -> None:
     """The bridge between TruthVouch alerts and PagerDuty incidents."""
+    print_whatever_comes()
+
+
+def print_whatever_comes() -> None:
+    """A sign that a terminal's encoding does not have is written as its number: ids and titles come from outside, and
+    half a table with an error helps nobody."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 COMMANDS = (

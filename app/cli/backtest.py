@@ -8,22 +8,22 @@ import click
 from app.cli import tables
 from app.cli.asking import json_option
 from app.cli.base import check_config, read_settings, refuse
-from app.cli.rules_desk import desk, read_draft
+from app.cli.rules_desk import desk, draft_argument, named_once, read_draft
 from app.cli.spans import Moment
 from app.settings import Settings
 
 
-@click.command()
+@click.command(short_help="Tell what a draft would have paged.")
 @click.option("--since", type=Moment(), default="30d", show_default=True, help="From then on: 30d, or a day.")
 @click.option("--until", type=Moment(), help="Before then; now if it is left out.")
-@click.option(
-    "--config", "draft", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The draft; without it the one that `shadow:` names, and without that the rules in force.",
-)  # fmt: skip
+@draft_argument
 @json_option
-def backtest(since: datetime, until: datetime | None, draft: Path | None, as_json: bool) -> None:
+def backtest(since: datetime, until: datetime | None, file: Path | None, draft: Path | None, as_json: bool) -> None:
     """Run a draft over the stored alerts and tell which pages it would have gained, lost and moved, what noise that
-    saves and what it costs. The rules in force are asked about the same alerts, now."""
+    saves and what it costs. The rules in force are asked about the same alerts, now.
+
+    FILE is the draft; without it the one that `shadow:` names, and without that the rules in force.
+    """
     from app.cli import backtest_told
     from app.cli.periods import bar
 
@@ -32,7 +32,7 @@ def backtest(since: datetime, until: datetime | None, draft: Path | None, as_jso
     until = until or now
     if since >= until:
         refuse("--since has to be before --until.")
-    path = draft or _beside(settings, live.shadow)
+    path = named_once(file, draft) or _beside(settings, live.shadow)
     other = read_draft(settings, path, live) if path else live
     path = path or settings.config_path
     with desk(settings) as opened, bar(hidden=as_json) as told:
@@ -55,7 +55,7 @@ def _beside(settings: Settings, named: str | None) -> Path | None:
     return path
 
 
-@click.command()
+@click.command(short_help="Tell where the draft beside the rules decided otherwise.")
 @click.option("--since", type=Moment(), default="7d", show_default=True, help="From then on: 7d, or a day.")
 @json_option
 def shadow(since: datetime, as_json: bool) -> None:

@@ -21,7 +21,7 @@ SECRET = "A value - is read from standard input, a line for each."
 RESTART = "A running bridge reads rules by itself, and keys when it starts: restart it."
 
 
-@click.command()
+@click.command(short_help="Set up PagerDuty in bridge.yaml, or test it.")
 @click.option("--integration-key", metavar="KEY", help=f"Events API v2 key of the service. {SECRET}")
 @click.option("--service-id", metavar="ID", help="The service incidents are opened on.")
 @click.option("--api-key", metavar="KEY", help=f"REST API key. {SECRET}")

@@ -23,7 +23,7 @@ MIN_HIDDEN_CHARS = 6
 """A shorter secret is part of too many words, and none worth the name."""
 
 
-@click.command()
+@click.command(short_help="Examine the whole installation: each fault, and what to do.")
 @click.option("--repair", is_flag=True, help="Switch PagerDuty's webhook subscription on again and fill the gap.")
 @click.option("--create-subscription", is_flag=True, help="Create PagerDuty's webhook subscription.")
 @click.option("--yes", is_flag=True, help="Create it without asking.")

@@ -57,7 +57,7 @@ def cancel(incident: str, as_json: bool) -> None:
         ask(desk, WishVerb.ESCALATE, [incident_id], as_json, CANCELLING)
 
 
-@escalation.command()
+@escalation.command(short_help="Escalate any incident unless somebody acknowledges it.")
 @incident
 @click.option("--minutes", "minutes", multiple=True, required=True, type=float, help="To wait; once for each level.")
 @click.option("--policy", "policy_id", help="The policy to put it on. Without one it stays on its own and rises.")

@@ -32,7 +32,7 @@ OUTCOMES = {
 }
 
 
-@click.command()
+@click.command(short_help="Page the people of a policy with a marked incident.")
 @click.option("--policy", "policy_id", help="The policy to go up.  [default: escalation.policy_id]")
 @click.option("--minutes-per-level", type=click.FloatRange(0, 60, min_open=True), help="[default: 1]")
 @click.option("--levels", type=click.IntRange(1, 20), help="How many.  [default: those of bridge.yaml, else 2]")

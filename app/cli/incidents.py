@@ -21,7 +21,7 @@ HEAD = ("incident", "number", "status", "urgency", "created", "alert", "title")
 incident_id = click.argument("incident_id", metavar="INCIDENT")
 
 
-@click.group()
+@click.group(short_help="Open, acknowledge, resolve and list incidents by hand.")
 def incidents() -> None:
     """Open, acknowledge, resolve and list incidents at PagerDuty by hand."""
 
@@ -98,7 +98,7 @@ def resolve(incident_id: str, note: str | None, as_json: bool) -> None:
     sys.exit(0 if incident["status"] == "resolved" else NOT_SO)
 
 
-@incidents.command()
+@incidents.command(short_help="Tell the responders of an incident, once.")
 @incident_id
 @click.option("--message", required=True, help="What the responder should know.")
 @click.option("--link", help="Where to look.")
@@ -114,7 +114,7 @@ def notify(incident_id: str, message: str, link: str | None, users: tuple[str, .
         click.echo(told.words)
 
 
-@incidents.command(name="list")
+@incidents.command(name="list", short_help="List the open incidents as PagerDuty has them.")
 @click.option("--service", "services", multiple=True, help="A service's id; again for more. Else those configured.")
 @json_option
 def list_incidents(services: tuple[str, ...], as_json: bool) -> None:

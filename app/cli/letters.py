@@ -43,7 +43,7 @@ def list_dead_letters(closed: bool, as_json: bool) -> None:
         tables.table((*HEAD, *outcome), [_line(row, outcome) for row in rows])
 
 
-@dead_letters.command()
+@dead_letters.command(short_help="Tell everything about one.")
 @click.argument("letter_id", metavar="ID", type=click.IntRange(1, MAX_ID))
 @json_option
 def show(letter_id: int, as_json: bool) -> None:
@@ -56,7 +56,7 @@ def show(letter_id: int, as_json: bool) -> None:
     (tables.as_json if as_json else tables.facts)(row)
 
 
-@dead_letters.command()
+@dead_letters.command(short_help="Try again what was given up.")
 @letter_ids
 @click.option("--all", "every", is_flag=True, help="Every open one.")
 @json_option

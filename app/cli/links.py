@@ -43,7 +43,7 @@ def list_links(is_open: bool, frozen: bool, since: datetime | None, limit: int, 
         click.echo(f"There may be older ones: --after {rows[-1]['id']} goes on with them.", err=True)
 
 
-@links.command()
+@links.command(short_help="Tell everything about one.")
 @click.argument("alert")
 @json_option
 def show(alert: str, as_json: bool) -> None:
@@ -56,7 +56,7 @@ def show(alert: str, as_json: bool) -> None:
     (tables.as_json if as_json else tables.facts)(row)
 
 
-@links.command()
+@links.command(short_help="End a freeze: what was held goes out.")
 @click.argument("alert")
 @json_option
 def thaw(alert: str, as_json: bool) -> None:

@@ -19,7 +19,7 @@ QUIET = "WARNING"
 
 
 def _options(default: str) -> Callable[[F], F]:
-    told = "daily, weekly (from Monday), monthly: the running one, so far. Or 30d, 2026-03-15, 2026-W11, 2026-03."
+    told = "daily, weekly, monthly, quarterly: the running one. Or 30d, 2026-03-15, 2026-W11, 2026-03, 2026-Q1."
     return _all(
         click.option("--service", "service_id", metavar="ID", help="Only incidents of this PagerDuty service."),
         click.option("--period", default=default, show_default=True, metavar="PERIOD", help=told),

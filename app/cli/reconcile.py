@@ -37,7 +37,7 @@ def _since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> d
     return at
 
 
-@click.command()
+@click.command(short_help="Read TruthVouch and PagerDuty back, now.")
 @click.option(
     "--dry-run",
     is_flag=True,

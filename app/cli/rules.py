@@ -11,7 +11,7 @@ from app.cli import tables
 from app.cli.asking import json_option
 from app.cli.backtest import backtest, shadow
 from app.cli.base import NOT_SO, check_config, read_settings, refuse
-from app.cli.rules_desk import desk, read_draft
+from app.cli.rules_desk import desk, draft_argument, named_once, read_draft
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ rules.add_command(backtest)
 rules.add_command(shadow)
 
 
-@rules.command(name="list")
+@rules.command(name="list", short_help="List the rules and how often each decided.")
 @json_option
 def list_rules(as_json: bool) -> None:
     """List the rules in order, how often each decided in the last 30 days, the silences in force, the severity map."""
@@ -65,10 +65,10 @@ def list_rules(as_json: bool) -> None:
         rules_told.show_list(listed)
 
 
-@rules.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@rules.command(short_help="Name every fault of a file, each with its line.")
+@draft_argument
 @json_option
-def check(file: Path | None, as_json: bool) -> None:
+def check(file: Path | None, draft: Path | None, as_json: bool) -> None:
     """Name every fault of FILE (bridge.yaml if left out), each with its line: also rules that can never match, fields
     no alert ever had, services without an integration key. Exit code 1 if there is any."""
     from app.bootstrap.rules import rules_desk
@@ -77,7 +77,7 @@ def check(file: Path | None, as_json: bool) -> None:
     from app.ports import StoreUnavailable
 
     settings = read_settings()
-    path, known, note = file or settings.config_path, None, ""
+    path, known, note = named_once(file, draft) or settings.config_path, None, ""
     try:
         with rules_desk(settings) as opened:
             known = opened.backtests.field_names()
@@ -99,7 +99,7 @@ def check(file: Path | None, as_json: bool) -> None:
     sys.exit(NOT_SO if found else 0)
 
 
-@rules.command()
+@rules.command(short_help="Tell what the rules do with an alert, and why.")
 @click.argument("alert", metavar="ALERT.json|ALERT_ID|-")
 @draft_option
 @json_option

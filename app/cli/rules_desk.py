@@ -1,9 +1,11 @@
 """What the commands about rules share: the stored alerts, and a draft."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from app.cli.asking import QUIET
 from app.cli.base import refuse, unreadable_store
@@ -12,6 +14,22 @@ from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.bootstrap.rules import RulesDesk
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def draft_argument(command: F) -> F:
+    """Which file a command is about: ``FILE`` or ``--config FILE``, whichever comes to mind."""
+    file = click.Path(path_type=Path, exists=True, dir_okay=False)
+    option = click.option("--config", "draft", type=file, help="The same as FILE.")
+    return click.argument("file", required=False, type=file)(option(command))
+
+
+def named_once(file: Path | None, draft: Path | None) -> Path | None:
+    """The file of ``draft_argument``; exit code 2 where two are named."""
+    if file and draft:
+        refuse("Name one file: FILE or --config FILE.")
+    return file or draft
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def list_silences(everything: bool, as_json: bool) -> None:
         click.echo("No silences.")
 
 
-@silences.command()
+@silences.command(short_help="Silence the alerts that match.")
 @click.option("--match", required=True, help='The alerts, as a trigger: category == "Paraphrase".')
 @click.option("--for", "lasting", type=Length(), help="How long: 90m, 2h, 3d; at most 31 days.")
 @click.option("--until", type=Moment(), help="Or until when: 2026-03-01T18:00:00Z.")
@@ -73,7 +73,7 @@ def add(
     rulebook = check_config(settings)
     end = until or (starts or now) + (lasting or timedelta())
     if end <= now:
-        refuse("It would be over already: --until has to lie ahead.")
+        refuse("It would be over already: --until has to lie ahead. A length of time is --for, for example --for 2h.")
     silence = Silence(name or _name(now), match, owner or _user(), reason, end, starts)
     _check(silence)
     count = _count(settings, silence)
@@ -92,7 +92,7 @@ def add(
     click.echo(f"It ends at {tables.text(silence.until)}; what it silenced and is still open is then decided anew.")
 
 
-@silences.command()
+@silences.command(short_help="End a silence now.")
 @click.argument("name")
 @json_option
 def end(name: str, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from app.cli.base import NOT_SO, refuse
 from app.cli.periods import asked, bar, beside_pagerduty, reports, stats_options
 
 
-@click.command()
+@click.command(short_help="Tell a period in numbers.")
 @stats_options
 @click.option("--csv", "as_csv", is_flag=True, help="A line for each number.")
 @json_option

@@ -1,8 +1,12 @@
 """What commands print: aligned columns for people, JSON for machines."""
 
 import json
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 import click
@@ -10,14 +14,40 @@ import click
 from app.logs import UNPRINTABLE
 
 GAP = "  "
+NARROWEST = 12
+"""Signs that a column keeps on any terminal."""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Columns as wide as their widest value."""
-    lines = [[name.upper() for name in head], *([text(value) for value in row] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    """Columns as wide as their widest value, numbers to the right; on a terminal no wider than that, and then what is
+    too long goes on below, between words where it can."""
+    values = [list(row) for row in rows]
+    lines = [[name.upper() for name in head], *([text(value) for value in row] for row in values)]
+    sides = [">" if all(_is_number(row[column]) for row in values) else "<" for column in range(len(head))]
+    widths = _fitting([max(len(line[column]) for line in lines) for column in range(len(head))])
     for line in lines:
-        click.echo(GAP.join(value.ljust(width) for value, width in zip(line, widths, strict=True)).rstrip())
+        cells = [
+            textwrap.wrap(value, width, break_on_hyphens=False) or [""]
+            for value, width in zip(line, widths, strict=True)
+        ]
+        for below in zip_longest(*cells, fillvalue=""):
+            told = [f"{word:{side}{width}}" for word, side, width in zip(below, sides, widths, strict=True)]
+            click.echo(GAP.join(told).rstrip())
+
+
+def _fitting(widths: list[int]) -> list[int]:
+    """The widest columns give what the terminal does not have; none gives its last twelve signs."""
+    if not sys.stdout.isatty():
+        return widths
+    left = shutil.get_terminal_size().columns - len(GAP) * (len(widths) - 1)
+    while sum(widths) > left and max(widths) > NARROWEST:
+        widest = widths.index(max(widths))
+        widths = [width - (place == widest) for place, width in enumerate(widths)]
+    return widths
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def facts(named: Mapping[str, object]) -> None:

@@ -5,6 +5,7 @@ whole or not there: it is written beside the old one, brought to the disk and pu
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import tempfile
@@ -20,6 +21,12 @@ from app.errors import ConfigFault, Fault, told
 
 PRIVATE = 0o600
 """The mode of a file that holds credentials."""
+_REMEDIES = {
+    errno.EBUSY: "it is mounted as a single file, which nothing can replace: mount its folder and set BRIDGE_CONFIG",
+    errno.EROFS: "it lies where nothing can be written: change it where it comes from",
+    errno.ENOSPC: "make room on the disk",
+}
+"""What to do about it, where the system's words do not say."""
 _MARK = b"\xef\xbb\xbf"
 
 
@@ -94,10 +101,9 @@ def _told_of(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
+        remedy = _REMEDIES.get(fault.errno or 0, "see to the file and its folder")
         problem = f"cannot be changed: {fault.strerror}"
-        raise ConfigFault(str(path), [Fault("", problem, "nothing was written; see to the file and its folder")]) from (
-            fault
-        )
+        raise ConfigFault(str(path), [Fault("", problem, f"nothing was written; {remedy}")]) from fault
 
 
 @contextlib.contextmanager

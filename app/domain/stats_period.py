@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
-DAILY, WEEKLY, MONTHLY = "daily", "weekly", "monthly"
+DAILY, WEEKLY, MONTHLY, QUARTERLY = "daily", "weekly", "monthly", "quarterly"
 MAX_DAYS = 3_660
 """Ten years: a longer span is a slip of the keyboard."""
 FIRST_YEAR, LAST_YEAR = 2000, 2999
 
-WRITE = "write daily, weekly, monthly, a number of days such as 30d, or a period such as 2026-03-15, 2026-W11, 2026-03"
+WRITE = (
+    "write daily, weekly, monthly, quarterly, a number of days such as 30d, or a period such as 2026-03-15, 2026-W11, "
+    "2026-03, 2026-Q1"
+)
 
 
 class BadPeriod(ValueError):
@@ -76,10 +79,11 @@ def between(first: date | str, last: date | str, zone: tzinfo = UTC, time_zone: 
 def named(word: str, here: date, zone: tzinfo = UTC, time_zone: str = "UTC", previous: bool = False) -> Period:
     """The period that a word means on the day ``here``: the running one, or with ``previous`` the one before it.
 
-    ``daily``, ``weekly`` (from Monday on, ISO 8601), ``monthly``; ``30d``: so many days, the last of them today; or
-    the name of a day, week or month. Raises ``BadPeriod``.
+    ``daily``, ``weekly`` (from Monday on, ISO 8601), ``monthly``, ``quarterly``; ``30d``: so many days, the last of
+    them today; or the name of a day, week, month or quarter. Raises ``BadPeriod``.
     """
-    name = {DAILY: here.isoformat(), WEEKLY: week_name(here), MONTHLY: f"{here:%Y-%m}"}.get(word, word)
+    running = {DAILY: here.isoformat(), WEEKLY: week_name(here), MONTHLY: f"{here:%Y-%m}", QUARTERLY: _quarter(here)}
+    name = running.get(word, word)
     first, last = _span(name, here)
     if previous:
         name, first, last = _before(name, first, last)
@@ -94,6 +98,9 @@ def _span(name: str, here: date) -> tuple[date, date]:
         if week := re.fullmatch(r"(\d{4})-W(\d{2})", name):
             monday = date.fromisocalendar(int(week[1]), int(week[2]), 1)
             return monday, monday + timedelta(days=6)
+        if quarter := re.fullmatch(r"(\d{4})-Q([1-4])", name):
+            year, last = int(quarter[1]), 3 * int(quarter[2])
+            return date(year, last - 2, 1), _month(date(year, last, 1))[1]
         if month := re.fullmatch(r"(\d{4})-(\d{2})", name):
             return _month(date(int(month[1]), int(month[2]), 1))
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", name):
@@ -109,9 +116,15 @@ def _before(name: str, first: date, last: date) -> tuple[str, date, date]:
         return f"{name}-before", end - (last - first), end
     if "W" in name:
         return week_name(end), monday_of(end), end
+    if "Q" in name:
+        return _quarter(end), *_span(_quarter(end), end)
     if first == last:
         return end.isoformat(), end, end
     return f"{end:%Y-%m}", *_month(end)
+
+
+def _quarter(day: date) -> str:
+    return f"{day.year:04}-Q{(day.month + 2) // 3}"
 
 
 def _month(day: date) -> tuple[date, date]:

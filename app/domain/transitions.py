@@ -5,6 +5,7 @@ The picture is in docs/architecture.md and must change with these tables.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -69,7 +70,8 @@ FOUND: Mapping[Status, str] = {
 """What happened, where nobody said so and a read found it."""
 
 OUR_NOTE = "[TruthVouch] "
-"""Notes that begin so are ours; they never travel back."""
+"""Notes that begin so and end with a reference are ours; they never travel back."""
+_REFERENCE = re.compile(r"\(ref [0-9a-f]{8}\)\s*\Z")
 
 REPEATS = 3
 """So often a write that is not kept is made again. Then it becomes a dead letter: nothing goes without effect for ever
@@ -407,11 +409,16 @@ def hinted(link: Link, incident_id: IncidentId) -> Link:
 
 
 def _annotated(link: Link, word: IncidentWord) -> Step:
-    if not word.note or word.note.startswith(OUR_NOTE):
+    if not word.note or _is_ours(word.note, word.trimmed):
         return Step(link, Outcome.OWN_NOTE if word.note else Outcome.TIMELINE_ONLY)
     verdict = verdict_of(None, word.note) or link.verdict
     part = word.note_id if word.trimmed else None
     return Step(replace(link, last_note=word.note, note_to_read=part, verdict=verdict), Outcome.NOTED)
+
+
+def _is_ours(note: str, is_trimmed: bool) -> bool:
+    """Of one that PagerDuty cut short nobody can tell how it ended."""
+    return note.startswith(OUR_NOTE) and (is_trimmed or _REFERENCE.search(note) is not None)
 
 
 def _closing(link: Link, side: Side, by: Voice | None) -> Link:

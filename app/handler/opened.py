@@ -64,9 +64,10 @@ class Opened:
     def _hand(self) -> "Hand":
         """Loaded with the first call, so that importing this module costs nothing."""
         from app.bootstrap.handler import Hand
-        from app.bootstrap.handler_given import Given, leave_the_log_to_the_caller, settings_of
+        from app.bootstrap.handler_given import Given, settings_of
+        from app.transport import leave_log_to_caller
 
-        leave_the_log_to_the_caller()
+        leave_log_to_caller()
         return Hand(settings_of(self._environ, Given(*self._said)))
 
 

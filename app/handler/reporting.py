@@ -26,7 +26,8 @@ class Reporting(Opened):
     def generate_report(self, service_id: str | None, period: str = "monthly", time_zone: str = "UTC") -> Json:
         """``{"period", "time_zone", "stats", "incidents": [{"incident_number", "title", "status", ...}]}``.
 
-        ``period``: ``daily``, ``weekly``, ``monthly`` (the one that contains now, so far), ``30d``, ``2024-03``.
+        ``period``: ``daily``, ``weekly``, ``monthly``, ``quarterly`` (the one that contains now, so far), ``30d``,
+        ``2024-03``, ``2024-Q1``.
         ``duration_minutes`` of an open incident is its age.
         """
         with self._reports() as reports:

@@ -61,6 +61,10 @@ class Records(Protocol):
         """Links of this alert id or incident id, else of this incident number (``2``, ``#2``), oldest first."""
         ...
 
+    def numbered(self, tx: Tx, number: int) -> tuple[Link, ...]:
+        """Links of the incident with this number, oldest first."""
+        ...
+
     def climb(self, tx: Tx, incident_id: IncidentId) -> Climb | None:
         """How the escalation of this incident stands; None where there is none."""
         ...

@@ -17,7 +17,7 @@ from pygal.style import Style
 # For plug-ins with maps it hangs a finder of modules, of a kind that Python has given up, into every later import.
 sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
 
-WIDTH, HEIGHT = 460, 260
+WIDTH, HEIGHT = 460, 230
 LINE_HEIGHT, THIN_LINE_HEIGHT = 34, 22
 """Of a horizontal chart, for each bar; thin where bars stand in groups."""
 FONT_SIZE = 12
@@ -26,7 +26,7 @@ ROOM_FOR_LABELS, SIGN_WIDTH = 400, 7
 MOST_LABEL_CHARS = 24
 _LEFT_OUT = ("comment", "script", "style", "defs", "title")
 _TOOLTIPS = ("tooltip", "plot tooltip-overlay")
-_IN_SIZE = {f"{what}_font_size": FONT_SIZE for what in ("label", "major_label", "value", "value_label", "legend")}
+_IN_SIZE = {f"{what}_font_size": FONT_SIZE for what in ("label", "major_label", "value", "value_label")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def drawn(chart: Chart) -> str:
     # A horizontal chart counts from below; people read from above.
     made.x_labels = labels[::-1] if chart.horizontal else labels
     for name, values in chart.series.items():
-        made.add(_shortened(name), list(values)[::-1] if chart.horizontal else list(values))
+        made.add(name, list(values)[::-1] if chart.horizontal else list(values))
     tree: ElementTree.Element = made.render_tree()
     return ElementTree.tostring(_plain(tree, chart.title), "unicode", short_empty_elements=True)
 
@@ -66,24 +66,19 @@ def _layout(chart: Chart) -> dict[str, Any]:
     every = -(-len(chart.labels) * widest // ROOM_FOR_LABELS)
     many = every > 1 and not chart.horizontal
     lines = LINE_HEIGHT if chart.stacked else THIN_LINE_HEIGHT * len(chart.series)
-    several = len(chart.series) > 1
     return {
         "width": WIDTH,
-        "height": 50 + lines * len(chart.labels) + (26 if several else 0) if chart.horizontal else HEIGHT,
+        "height": 50 + lines * len(chart.labels) if chart.horizontal else HEIGHT,
         "style": Style(font_family="sans-serif", **_IN_SIZE),
         "no_prefix": True,
         "js": (),
-        "show_legend": several,
-        "legend_at_bottom": True,
-        "legend_at_bottom_columns": min(len(chart.series), 3),
-        "legend_box_size": FONT_SIZE,
+        "show_legend": False,  # the page writes it: here a long name runs into the next
         "margin": 8,
         "spacing": 8,
         **_scale(chart),
         "x_labels_major_every": every if many else None,
         "show_minor_x_labels": not many,
         "truncate_label": -1,
-        "truncate_legend": -1,
     }
 
 

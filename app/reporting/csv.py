@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from app.logs import UNPRINTABLE
 from app.reporting.words import here
 
 COLUMNS = (
@@ -13,7 +14,8 @@ COLUMNS = (
     "reopened", "merged", "history_incomplete", "verdict", "alert_id", "url",
 )  # fmt: skip
 INSTANTS = frozenset({"triggered_at", "acknowledged_at", "resolved_at"})
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How a formula begins, in the wide signs of East Asian keyboards too."""
 
 
 def incidents(report: Mapping[str, Any]) -> str:
@@ -59,6 +61,9 @@ def _written(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _safe(value: Any) -> Any:
-    """A text that a spreadsheet would run as a formula is quoted: titles come from outside.
-    https://owasp.org/www-community/attacks/CSV_Injection"""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    """Ids and titles come from outside: nothing in them steers a terminal, and a text that a spreadsheet would run as a
+    formula, leading blanks or not, is quoted. https://owasp.org/www-community/attacks/CSV_Injection"""
+    if not isinstance(value, str):
+        return value
+    text = UNPRINTABLE.sub("?", value)
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text

@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from app.reporting import tables
@@ -36,7 +36,7 @@ PAGE = """<!DOCTYPE html>
 def page(report: Mapping[str, Any]) -> str:
     """The whole page."""
     title = f"Incidents of TruthVouch alerts, {span(report)}"
-    style = (files("app.reporting") / "page.css").read_text("utf-8")
+    style = Path(__file__).with_name("page.css").read_text("utf-8")
     return PAGE.format(title=_text(title), style=style, body="\n".join(_body(report)))
 
 
@@ -45,7 +45,7 @@ def _body(report: Mapping[str, Any]) -> Iterator[str]:
     yield "<header><h1>Incidents of TruthVouch alerts</h1>"
     told = [f"{span(report)} · {service(report)}", *remarks(report)]
     yield f"<p>{'<br/>'.join(map(_text, told))}</p></header>"
-    yield f'<main><ul class="facts">{"".join(_facts(stats))}</ul>'
+    yield f'<main><ul class="facts">{"".join(_facts(stats, report.get("before")))}</ul>'
     yield _section(_listed(tables.overview(stats)), tables.overview(stats))
     for chart, made, *more in _sections(stats):
         picture = "" if chart.is_empty else _figure(chart)
@@ -54,21 +54,38 @@ def _body(report: Mapping[str, Any]) -> Iterator[str]:
     incidents = tables.incidents(report, MOST_INCIDENTS)
     yield _section(_table(incidents, _urls(report)), incidents)
     yield "</main>"
-    yield f"<footer><p>From the bridge's own record, as of {instant(report['period']['as_of'])} UTC.</p></footer>"
+    as_of = f"{instant(report['period']['as_of'], report['time_zone'])} {report['time_zone']}"
+    yield f"<footer><p>From the bridge's own record, as of {_text(as_of)}.</p></footer>"
 
 
-def _facts(stats: Mapping[str, Any]) -> Iterator[str]:
-    """The handful of numbers somebody in a hurry wants."""
-    alerts_told, false = stats["alerts"], stats["false_alerts"]
+def _facts(stats: Mapping[str, Any], before: Mapping[str, Any] | None) -> Iterator[str]:
+    """The handful of numbers somebody in a hurry wants, each with what it was in the period before, if that had any."""
+    then = dict(_headlines(before)) if before and before["total"] else {}
+    if not stats["period"]["complete"]:
+        then.pop("Incidents", None)  # the whole of one is no measure for a part of the other
+    false, (kept, decided) = stats["false_alerts"], _kept(stats["sla"])
+    more = {
+        "Incidents": f"{number(stats['open'])} open at the end",
+        "MTTA": f"median {minutes(stats['mtta_minutes']['median'])}",
+        "MTTR": f"median {minutes(stats['mttr_minutes']['median'])}",
+        "Targets kept": f"{kept:,} of {decided:,}",
+        "False alerts": f"{false['judged']:,} judged, {false['unjudged']:,} not",
+        "Alerts : incidents": f"{number(stats['alerts']['total'])} alerts",
+    }
+    for name, value in _headlines(stats):
+        was = f"before: {then[name]}" if then.get(name, NOTHING) != NOTHING else ""
+        yield _fact(name, value, more[name], was)
+
+
+def _headlines(stats: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     kept, decided = _kept(stats["sla"])
-    yield _fact("Incidents", number(stats["total"]), f"{number(stats['open'])} open at the end")
-    yield _fact("MTTA", minutes(stats["mtta_minutes"]["mean"]), f"median {minutes(stats['mtta_minutes']['median'])}")
-    yield _fact("MTTR", minutes(stats["mttr_minutes"]["mean"]), f"median {minutes(stats['mttr_minutes']['median'])}")
-    yield _fact("Targets kept", rate(kept / decided if decided else None), f"{kept:,} of {decided:,}")
-    yield _fact("False alerts", rate(false["rate"]), f"{false['judged']:,} judged, {false['unjudged']:,} not")
-    per_incident = number(alerts_told["per_incident"])
-    yield _fact("Alerts : incidents", NOTHING if per_incident == NOTHING else f"{per_incident} : 1",
-                f"{number(alerts_told['total'])} alerts")  # fmt: skip
+    per_incident = number(stats["alerts"]["per_incident"])
+    yield "Incidents", number(stats["total"])
+    yield "MTTA", minutes(stats["mtta_minutes"]["mean"])
+    yield "MTTR", minutes(stats["mttr_minutes"]["mean"])
+    yield "Targets kept", rate(kept / decided if decided else None)
+    yield "False alerts", rate(stats["false_alerts"]["rate"])
+    yield "Alerts : incidents", NOTHING if per_incident == NOTHING else f"{per_incident} : 1"
 
 
 def _kept(sla_told: Mapping[str, Any]) -> tuple[int, int]:
@@ -77,8 +94,9 @@ def _kept(sla_told: Mapping[str, Any]) -> tuple[int, int]:
     return kept, kept + sum(of["broken"] for of in aims)
 
 
-def _fact(name: str, value: str, more: str) -> str:
-    return f"<li><span>{_text(name)}</span><strong>{_text(value)}</strong><small>{_text(more)}</small></li>"
+def _fact(name: str, value: str, *more: str) -> str:
+    small = "".join(f"<small>{_text(line)}</small>" for line in more if line)
+    return f"<li><span>{_text(name)}</span><strong>{_text(value)}</strong>{small}</li>"
 
 
 def _sections(stats: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
@@ -101,7 +119,19 @@ def _section(inner: str, about: Table) -> str:
 
 
 def _figure(chart: Chart) -> str:
-    return f"<figure>{drawn(chart)}<figcaption>{_text(chart.title)}</figcaption></figure>"
+    return f"<figure>{drawn(chart)}{_key(chart)}<figcaption>{_text(chart.title)}</figcaption></figure>"
+
+
+def _key(chart: Chart) -> str:
+    """Which colour is what, where there are several: as text of the page, which finds its own lines on any screen."""
+    if len(chart.series) < 2:
+        return ""
+    told = "".join(
+        f'<li><svg viewBox="0 0 1 1" aria-hidden="true"><rect class="color-{place}" width="1" height="1"/></svg>'
+        f"{_text(name)}</li>"
+        for place, name in enumerate(chart.series)
+    )
+    return f'<ul class="key">{told}</ul>'
 
 
 def _listed(table: Table) -> str:

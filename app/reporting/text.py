@@ -1,13 +1,16 @@
 """Reports for a terminal."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from app.reporting import tables
 from app.reporting.tables import Table
-from app.reporting.words import number, remarks, service, span
+from app.reporting.words import NOTHING, number, remarks, service, span
 
 MAX_WORD_CHARS = 60
+_NUMBER = re.compile(rf"[+-]?\d[\d,.]*%?( s| min| h \d\d min| d \d\d h)?|{NOTHING}|")
+"""As ``words`` writes numbers, shares and lengths of time."""
 Clean = Callable[[object], str]
 """Makes a value fit for one line of a terminal."""
 
@@ -44,15 +47,19 @@ def _table(table: Table, clean: Clean) -> Iterator[str]:
         return
     head = [table.head] if any(table.head) else []
     lines = [[_cut(clean(word)) if word else "" for word in row] for row in [*head, *table.rows]]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    columns = range(len(lines[0]))
+    widths = [max(len(line[column]) for line in lines) for column in columns]
+    sides = [">" if all(_NUMBER.fullmatch(row[column]) for row in table.rows) else "<" for column in columns]
     for line in lines:
-        yield _row(line, widths)
+        yield _row(line, widths, sides)
     if table.note:
         yield f"  {table.note}"
 
 
-def _row(line: Sequence[str], widths: Sequence[int]) -> str:
-    return ("  " + "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True))).rstrip()
+def _row(line: Sequence[str], widths: Sequence[int], sides: Sequence[str]) -> str:
+    """Numbers stand to the right, where one sees which is greater."""
+    told = (f"{word:{side}{width}}" for word, side, width in zip(line, sides, widths, strict=True))
+    return ("  " + "  ".join(told)).rstrip()
 
 
 def _cut(word: str) -> str:

@@ -24,12 +24,12 @@ LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 
 
 def minutes(value: float | None) -> str:
-    """``42 s``, ``3.5 min``, ``2 h 05 min``, ``3 d 04 h``."""
+    """``42 s``, ``3.5 min``, ``1 h 05 min``, ``3 d 04 h``."""
     if value is None:
         return NOTHING
     if value < 1:
         return f"{value * 60:.0f} s"
-    if value < 100:
+    if round(value, 1) < 60:
         return f"{value:.1f} min"
     hours, rest = divmod(round(value), 60)
     if hours < 48:
@@ -54,9 +54,10 @@ def rate(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.1%}"
 
 
-def instant(text: str | None) -> str:
-    """An instant in UTC, to the minute."""
-    return NOTHING if text is None else f"{datetime.fromisoformat(text):%Y-%m-%d %H:%M}"
+def instant(text: str, time_zone: str) -> str:
+    """An instant by the clocks of the report's time zone, to the minute; one that none ever showed, as it is."""
+    at = here(text, time_zone)
+    return text if at is None else f"{at:%Y-%m-%d %H:%M}"
 
 
 def here(text: str | None, time_zone: str) -> datetime | None:
@@ -80,7 +81,7 @@ def span(told: Mapping[str, Any]) -> str:
     days = f"{_day(first)}" if first == last else f"{_day(first)} to {_day(last)}"
     if period["complete"]:
         return f"{days}, {told['time_zone']}"
-    return f"{days}, {told['time_zone']}, so far (until {instant(period['as_of'])} UTC)"
+    return f"{days}, {told['time_zone']}, so far (until {instant(period['as_of'], told['time_zone'])})"
 
 
 def remarks(told: Mapping[str, Any]) -> list[str]:
@@ -90,7 +91,8 @@ def remarks(told: Mapping[str, Any]) -> list[str]:
         return ["The record is empty: the bridge has not seen any alert yet."]
     remarks = []
     if began > told["period"]["since"]:
-        remarks.append(f"The record begins on {instant(began)} UTC: of what was before, nothing is known.")
+        since = f"{instant(began, told['time_zone'])} {told['time_zone']}"
+        remarks.append(f"The record begins on {since}: of what was before, nothing is known.")
     if count := told.get("stats", told)["history_incomplete"]:
         alerts = "1 alert" if count == 1 else f"{count:,} alerts"
         remarks.append(f"History incomplete for {alerts}: {MISSING}")

@@ -84,6 +84,7 @@ class Warden(Arbiter):  # type: ignore[misc]  # gunicorn is untyped
     def manage_workers(self) -> None:
         """Called about once a second."""
         if os.getppid() != self._parent:
+            sys.stderr.write("The process that started the sandbox is gone, so the sandbox ends.\n")
             raise StopIteration
         super().manage_workers()
 

@@ -48,11 +48,11 @@ class Figures:
     """Changes the bridge asked for."""
 
     def line(self) -> str:
-        """All that people want to see, in one line."""
+        """All that people want to see, in one line that no terminal breaks: the next one is written over it."""
         waiting = "?" if self.waiting is None else self.waiting
         return (
-            f"raised {self.raised:5}   paged {self.paged:5}   both sides agree {self.agree:5}   "
-            f"waiting {waiting:>4}   kills {self.kills:4}   repeated {self.repeated:4}"
+            f"raised {self.raised:4}  paged {self.paged:4}  agree {self.agree:4}  "
+            f"waiting {waiting:>4}  kills {self.kills:3}  repeated {self.repeated:4}"
         )
 
 

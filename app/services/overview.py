@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from app.domain.effects import Circumstances, Effect, desired_effect, next_effect
 from app.domain.escalation import Climb
 from app.domain.link import Lane, Link
-from app.domain.names import AlertId, IncidentId, LinkId, Side
+from app.domain.names import AlertId, IncidentId, LinkId, Side, number_meant
 from app.domain.side_state import SideState
 from app.ports import Page, Records, Row, Transactions, Tx
 
@@ -70,6 +70,17 @@ class Overview:
             rows = self.records.timeline(tx, wanted, page)
             numbers = {one: self._number(tx, one) for one in {row["incident_id"] for row in rows}}
         return tuple({**row, "incident_number": numbers[row["incident_id"]]} for row in rows)
+
+    def incident_of_that_number(self, wanted: str) -> IncidentId | None:
+        """The incident whose number ``2`` or ``#2`` is, where that is also the id of an alert: the id comes first, so
+        ``timeline`` and ``matter`` do not mean it."""
+        number = number_meant(wanted)
+        if number is None:
+            return None
+        with self.transactions.read() as tx:
+            named = self.records.about(tx, wanted)
+            others = [link.incident_id for link in self.records.numbered(tx, number) if link not in named]
+        return others[0] if named and others else None
 
     def escalations(self, limit: int, every: bool = False) -> Sequence[Climb]:
         """Escalations under way, or all that are kept."""

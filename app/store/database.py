@@ -80,9 +80,14 @@ def _sqlite(path: Path) -> sa.Engine:
 def make_private(folder: Path) -> None:
     """Make the data directory, for its owner alone: alerts with their prompts lie in it as they came.
 
-    One that is there keeps its mode, which may be meant; ``truthvouch doctor`` says who can read it.
+    One that is there keeps its mode, which may be meant; ``truthvouch doctor`` says who can read it. Raises
+    ``StoreUnavailable``.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as fault:
+        why = "it is a file" if folder.is_file() else fault.strerror
+        raise StoreUnavailable(f"the folder {folder} cannot be made: {why}") from fault
 
 
 def _make_file(path: Path) -> None:

@@ -107,7 +107,11 @@ class StoredRecords:
             return ()
         named = self._those(tx, sa.or_(links.c.alert_id == wanted, links.c.incident_id == wanted))
         number = number_meant(wanted)
-        return named if named or number is None else self._numbered(tx, number)
+        return named if named or number is None else self.numbered(tx, number)
+
+    def numbered(self, tx: Tx, number: int) -> tuple[Link, ...]:
+        """Links of the incident with this number."""
+        return self._those(tx, links.c.incident_number == number)
 
     def climb(self, tx: Tx, incident_id: IncidentId) -> Climb | None:
         """How the escalation of this incident stands."""
@@ -125,15 +129,12 @@ class StoredRecords:
         found: Sequence[int] = connection(tx).execute(matters).scalars().all()
         number = number_meant(wanted)
         if not found and number is not None:
-            found = [link.link_id for link in self._numbered(tx, number)]
+            found = [link.link_id for link in self.numbered(tx, number)]
         # Whatever is about an alert that has no link, or about an incident that none is on any more.
         unlinked = sa.or_(sa.and_(UNLINKED_LINE, timeline.c.alert_id == wanted), timeline.c.incident_id == wanted)
         about = timeline.c.link_id.in_(found) if found else unlinked
         rows = _rows(tx, _paged(_line.where(about), timeline.c.id, page))
         return tuple({**row, "facts": codec.load_facts(row["facts"])} for row in rows)
-
-    def _numbered(self, tx: Tx, number: int) -> tuple[Link, ...]:
-        return self._those(tx, links.c.incident_number == number)
 
     def _those(self, tx: Tx, which: sa.ColumnElement[bool]) -> tuple[Link, ...]:
         rows = connection(tx).execute(_state.where(which).order_by(links.c.id))

@@ -1,7 +1,8 @@
 """``TruthVouchClient``: TruthVouch's alerts from a script, as TruthVouch's PagerDuty page uses it.
 
-Dictionaries come back, errors are ``app.errors.BridgeError``. Calls without a usable answer are made again, up to five
-times within a minute and never sooner than ``Retry-After`` asks for; all of them are safe to repeat.
+Scripts import it from ``truthvouch_pagerduty``. Dictionaries come back, errors are ``BridgeError``. Calls without a
+usable answer are made again, up to five times within a minute and never sooner than ``Retry-After`` asks for; all of
+them are safe to repeat.
 https://docs.truthvouch.ai/developers/api/shield
 """
 
@@ -19,7 +20,7 @@ from app.domain.payload import table_of
 from app.environment import Environment
 from app.outcomes import TRUTHVOUCH, value_of
 from app.patience import Patience
-from app.transport import Transport
+from app.transport import Transport, leave_log_to_caller
 from app.truthvouch.api import AlertsApi
 
 DEFAULT_URL = "https://api.truthvouch.com/api/v1"
@@ -41,6 +42,7 @@ class TruthVouchClient:
         Of the environment ``TRUTHVOUCH_API_KEY`` (or ``_FILE``), ``TRUTHVOUCH_API_URL`` and ``BRIDGE_CONFIG`` are read;
         ``environ`` stands in for it. Raises ``ConfigFault`` for malformed values.
         """
+        leave_log_to_caller()
         env = Environment(os.environ if environ is None else environ)
         path = Path(env.text("BRIDGE_CONFIG", "bridge.yaml"))
         key, url = api_key or env.secret("TRUTHVOUCH_API_KEY"), base_url or env.url("TRUTHVOUCH_API_URL")

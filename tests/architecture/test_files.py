@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-SOURCES = sorted((ROOT / "app").rglob("*.py"))
+SOURCES = sorted(path for name in ("app", "truthvouch_pagerduty") for path in (ROOT / name).rglob("*.py"))
 ROOMS = ("domain", "services", "truthvouch", "pagerduty", "store", "engine", "web", "reporting")
 
 MAX_FILE_LINES = 500
@@ -92,7 +92,7 @@ def imported_by(paths: list[Path]) -> set[str]:
                 modules |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 modules.add((node.module or "").partition(".")[0])
-    ours = {"app", "tests", "wsgi", "bench", "_typeshed"}
+    ours = {"app", "truthvouch_pagerduty", "tests", "wsgi", "bench", "_typeshed"}
     return {distribution(module) for module in modules - ours - set(sys.stdlib_module_names)}
 
 
@@ -154,6 +154,12 @@ def test_the_first_target_of_the_makefile_lists_the_others():
     assert {"setup", "run", "test", "check", "bench", "lock", "clean"} <= flat
 
 
+def test_the_list_of_targets_says_all_of_each():
+    told = [line.partition(" ## ")[2] for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if " ## " in line]
+    answer = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert told == [line.split(None, 2)[2] for line in answer.stdout.splitlines()]
+
+
 def test_the_makefile_says_so_when_there_is_no_python():
     answer = subprocess.run(
         ["make", "-n", "run", "PYTHON="], cwd=ROOT, capture_output=True, text=True, env={"PATH": os.environ["PATH"]}
@@ -168,7 +174,22 @@ def test_continuous_integration_is_one_executable_script():
 
 
 def test_nothing_an_operator_makes_can_be_committed_by_accident():
-    ignored = ["data/inbox.db", "bridge.yaml", ".env", ".venv/bin/python"]
+    ignored = [
+        "data/inbox.db",
+        "bridge.yaml",
+        ".env",
+        ".venv/bin/python",
+        "deploy/bridge.env",
+        "deploy/.env",
+        "bridge.env",
+        "new-secret",
+    ]
+    ignored += [
+        "deploy/bridge.yaml",
+        "deploy/key.pem",
+        "truthvouch-report-2026-02.html",
+        "truthvouch-report-2026-02.csv",
+    ]
     answer = subprocess.run(["git", "check-ignore", *ignored], cwd=ROOT, capture_output=True, text=True)
     if answer.returncode == 128:
         pytest.skip("not a git checkout")

@@ -27,6 +27,7 @@ VIOLATIONS = {
     "Only transport imports requests": ("app/pagerduty/rest_api.py", "import requests"),
     "Only the store speaks SQL": ("app/engine/__init__.py", "import sqlalchemy"),
     "Only the engine knows DBOS": ("app/worker.py", "import dbos"),
+    "Nothing of ours goes by the importable name": ("app/worker.py", "import truthvouch_pagerduty"),
     "Charts are drawn for commands alone": ("app/worker.py", "import app.reporting"),
     "The web never reaches the engine, whatever the way": ("app/web/__init__.py", "import app.bootstrap"),
 }
@@ -44,7 +45,8 @@ def lint(folder: Path) -> str:
 @pytest.fixture(scope="module")
 def verdict_on_a_lawless_copy(tmp_path_factory: pytest.TempPathFactory) -> str:
     copy = tmp_path_factory.mktemp("lawless")
-    shutil.copytree(ROOT / "app", copy / "app", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("app", "truthvouch_pagerduty"):
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", copy)
     for file, statement in VIOLATIONS.values():
         path = copy / file

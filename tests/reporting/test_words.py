@@ -20,7 +20,7 @@ from app.domain.stats_record import course, record_of
 from app.reporting import csv as as_csv
 from app.reporting import text
 from app.reporting.html import page
-from app.reporting.words import here, remarks
+from app.reporting.words import here, minutes, remarks
 from app.services.report_lines import line_of
 from app.services.report_shapes import shown, shown_period
 
@@ -30,10 +30,10 @@ ZONES = ("UTC", "America/Los_Angeles", "Pacific/Auckland")
 INSTANTS = ("triggered_at", "acknowledged_at", "resolved_at")
 
 
-def incident(number: int, dropped: int = 0) -> Link:
+def incident(number: int, dropped: int = 0, called: str = "") -> Link:
     """Triggered in PagerDuty, whose clock is right; acknowledged at TruthVouch, whose clock is ten minutes ahead, and
     known after five; resolved in PagerDuty after twenty."""
-    alert_id = AlertId(f"a{number}")
+    alert_id = AlertId(called or f"a{number}")
     acknowledged_at = BEGIN + timedelta(minutes=5)
     moments = (
         Moment(BEGIN, "triggered", Side.PAGERDUTY, None, BEGIN),
@@ -61,8 +61,36 @@ def rows(told: Mapping[str, Any]) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(as_csv.incidents(told))))
 
 
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "＝", "＋", "－", "＠"])
+@pytest.mark.parametrize("blanks", ["", " ", "\u00a0", "\u3000 "])
+def test_no_text_in_a_csv_is_a_formula(begin: str, blanks: str) -> None:
+    told = report(incident(7, called=f"{blanks}{begin}SUM(A1)"))
+    assert f"'{blanks}{begin}SUM(A1)" == rows(told)[0]["alert_id"]
+
+
+def test_no_text_in_a_csv_steers_a_terminal_or_turns_round() -> None:
+    """An alert's id is whatever its sender says."""
+    told = report(incident(7, called="a\x1b]0;pwn\x07\x1b[2J\u202egpj"))
+    assert "a?]0;pwn??[2J?gpj" == rows(told)[0]["alert_id"]
+
+
 def words_of(html: str) -> str:
     return "".join(ElementTree.fromstring(html.replace("<!DOCTYPE html>", "")).itertext())
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(0.7, "42 s"), (59.9, "59.9 min"), (59.97, "1 h 00 min"), (60, "1 h 00 min"), (96.3, "1 h 36 min"), (None, "–")],
+)
+def test_a_length_of_time_has_one_way_of_being_written(value: float | None, told: str) -> None:
+    assert told == minutes(value)
+
+
+def test_a_report_names_no_clock_but_that_of_its_time_zone() -> None:
+    told = report(incident(7), time_zone="Asia/Kolkata")
+    said = words_of(page(told)) + "\n".join(text.report(told, str))
+    assert "Asia/Kolkata" in said
+    assert "UTC" not in said
 
 
 # ------------------------------------------------------------------------------------------ clocks that differ

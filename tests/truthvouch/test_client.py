@@ -1,5 +1,8 @@
 """``TruthVouchClient``: dictionaries back, one error family, and the key nowhere."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +14,7 @@ from app.truthvouch import TruthVouchClient
 from tests.far_side import FarSide, far_side
 from tests.system.sandbox import Sandbox
 
+ROOT = Path(__file__).parents[2]
 KEY = "tv-key-marker-0000"
 
 
@@ -123,3 +127,21 @@ def test_the_operators_calls_and_key_are_taken_from_the_file(tmp_path: Path):
     request = far.only_request
     assert ("POST", "/alerts/a%2Fb/ack") == (request.method, request.path)
     assert "Bearer from-the-file" == request.headers["Authorization"]
+
+
+PIPED = """
+import json
+from truthvouch_pagerduty import TruthVouchClient
+with TruthVouchClient("a-key") as client:
+    print(json.dumps([alert["id"] for alert in client.alerts.list()]))
+"""
+
+
+def test_a_script_prints_what_it_prints_and_nothing_of_ours(sandbox: Sandbox):
+    sandbox.raise_alert("piped")
+    environment = {"TRUTHVOUCH_API_URL": f"{sandbox.url}/api/v1", "BRIDGE_CONFIG": "/nowhere"}
+    answer = subprocess.run(
+        [sys.executable, "-c", PIPED], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (0, "") == (answer.returncode, answer.stderr)
+    assert "piped" in json.loads(answer.stdout)
