@@ -4,13 +4,12 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from flask import Flask
-
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from flask import Flask
 
 
-def install(app: Flask, trusted: Sequence[str]) -> None:
+def install(app: "Flask", trusted: Sequence[str]) -> None:
     """``trusted``: addresses or networks (``10.0.0.0/8``); none means that no header is believed."""
     if trusted:
         app.wsgi_app = BehindProxies(app.wsgi_app, trusted)  # type: ignore[method-assign]

@@ -85,6 +85,12 @@ def test_the_domain_loads_no_framework_and_no_driver():
     assert set() == loaded & {"flask", "requests", "sqlalchemy", "dbos", "structlog", "sqlite3", "psycopg"}
 
 
+def test_gunicorns_master_loads_no_framework():
+    """It reads the worker's class, and lives as long as the bridge."""
+    loaded = modules_after("import app.web.server, app.web.server_log", {"PATH": os.environ["PATH"]})
+    assert set() == loaded & {"flask", "werkzeug", "requests", "sqlalchemy", "dbos", "sqlite3", "psycopg"}
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "app/domain").glob("*.py")), ids=lambda path: path.stem)
 def test_the_domain_asks_no_clock_and_touches_no_file(path: Path):
     forbidden = {"now", "utcnow", "today", "open", "print", "input", "uuid4", "sleep"}
