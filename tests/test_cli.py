@@ -463,7 +463,7 @@ def test_what_is_missing_can_be_read_by_a_machine(tmp_path: Path):
     assert (1, 1, str(file)) == (told.exit_code, found["rules"], found["file"])
     assert ["TRUTHVOUCH_WEBHOOK_SECRETS"] == [words.partition(":")[0] for words in found["missing"]][:1]
     assert "0644" in found["exposed"]
-    assert set(found) == {"missing", "degraded", "exposed", "file", "rules", "version"}
+    assert set(found) == {"missing", "degraded", "misspelt", "exposed", "file", "rules", "version"}
 
 
 @pytest.mark.parametrize("words", [["dead-letters", "list"], ["links", "thaw", "a1"], ["timeline", "a1"]])

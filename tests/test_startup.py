@@ -79,7 +79,8 @@ def test_a_start_names_a_rule_that_asks_for_a_misspelt_word(tmp_path: Path):
 def test_a_data_directory_that_is_a_file_is_said_in_words(tmp_path: Path, data_dir: str):
     (tmp_path / "data").touch()
     done = run(tmp_path, BRIDGE_DATA_DIR=str(tmp_path / data_dir))
-    assert (2, "") == (done.returncode, done.stdout)
+    assert 2 == done.returncode
+    assert {"setting.missing"} >= {event for _, event, _ in remarks(done.stdout)} - {"setting.works_in_part"}
     assert "Traceback" not in done.stderr
     assert "cannot be made" in done.stderr
     assert f"Check BRIDGE_DATA_DIR ({tmp_path / data_dir})." in done.stderr
