@@ -128,7 +128,6 @@ def main() -> None:
     # What is waited for is logged at once; standard error is for the reason of a refusal, and is kept until the end.
     logs.configure(settings.log_format, settings.log_level, sys.stdout)
     sys.excepthook = sys.__excepthook__
-    remark(settings, settings.over(configfile.load(settings.config_path)))
     try:
         migrate_stores(settings)
     except SchemaTooNew as refusal:
@@ -138,6 +137,7 @@ def main() -> None:
         where = "DATABASE_URL" if settings.database_url else f"BRIDGE_DATA_DIR ({settings.data_dir})"
         sys.stderr.write(f"The store cannot be prepared: {fault}\nCheck {where}.\n")
         sys.exit(WRONG_USE)
+    remark(settings, settings.over(configfile.load(settings.config_path)))
 
 
 if __name__ == "__main__":

@@ -80,11 +80,10 @@ def worker() -> None:
     metrics.join(settings.data_dir)
     stop = threading.Event()
     watch_signals(stop)
-    if PARENT_FD not in os.environ:
-        startup.remark(settings, rulebook)
     try:
         if PARENT_FD not in os.environ:
             when_stored(lambda: migrate_stores(settings), stop)
+            startup.remark(settings, rulebook)
         Worker(build_worker(settings)).run(stop)
     except SchemaTooNew as refusal:
         logs.refuse("start.refused", str(refusal))
