@@ -597,7 +597,7 @@ def test_a_store_of_the_version_before_opens_and_goes_on(store: OldStore) -> Non
         assert RESOLVED is StoredLinks().peek(tx, second.link_id).status
         assert [1] == [link.link_id for link in StoredRecords().about(tx, "#17")], "its number is still found"
         listed = [row["status"] for row in StoredRecords().links(tx, Page(10))]
-    assert ["acknowledged", "resolved"] == listed
+    assert ["resolved", "acknowledged"] == listed, "newest first"
 
 
 def test_columns_say_what_the_link_says_and_several_pages_are_rewritten(store: OldStore) -> None:
