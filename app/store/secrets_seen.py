@@ -33,16 +33,15 @@ class StoredSecretsSeen:
         Raises ``StoreUnavailable``.
         """
         received_at = sa.type_coerce(inbox.c.received_at, Instant)
-        query = (
-            sa.select(inbox.c.source, sa.func.max(received_at))
-            .where(OLD_SECRET, received_at >= since)
-            .group_by(inbox.c.source)
-        )
+        newest = sa.select(sa.func.max(received_at)).where(OLD_SECRET, received_at >= since)
+        seen: dict[Side, datetime | None]
         try:
             with self._inbox.connect() as reader:
-                return dict(reader.execute(query).all())
+                # Each by itself: of all at once every delivery of that time would be looked at.
+                seen = {side: reader.execute(newest.where(inbox.c.source == side)).scalar_one() for side in Side}
         except sa.exc.DBAPIError as fault:
             raise StoreUnavailable(str(fault.orig)) from fault
+        return {side: at for side, at in seen.items() if at is not None}
 
 
 class StoredRefusals:

@@ -90,6 +90,8 @@ class History:
         given = sa.table("workflow_input", sa.column("workflow_uuid"), sa.column("inputs"), schema=schema)
         with self.bridge.begin() as connection:
             connection.execute(sa.insert(status), [{"workflow_uuid": name, **values} for name in names])
+            too_old = {"workflow_uuid": f"gone-{self.times}", **values, "completed_at": at // 2}
+            connection.execute(sa.insert(status), too_old)
             connection.execute(sa.insert(given), [{"workflow_uuid": name, "inputs": "{}"} for name in names])
 
 
@@ -144,7 +146,7 @@ def _arrivals(number: int, at: datetime) -> Iterator[dict[str, Any]]:
     received = int((at - EPOCH).total_seconds() * 1_000_000)
     for which, side in enumerate(Side):
         row = {"source": side.value, "delivery_id": f"old-{number}", "received_at": received, "taken_at": received}
-        yield {"id": 2 * number + which, "body": b"{}", **row}
+        yield {"id": 2 * number + which, "body": b"{}", "secret_index": number // 2 % 2, **row}
 
 
 # --------------------------------------------------------------------------------------------- a life
@@ -276,6 +278,8 @@ def a_life(folder: Path, url: str | None) -> Iterator[tuple[Life, History]]:
         ending.callback(sandbox.close)
         environ = {**Bridge(folder, sandbox.url, port=port).environment, "BRIDGE_RECONCILE_SECONDS": "300"}
         environ |= {"DATABASE_URL": url} if url else {}
+        for side in Side:  # the doctor asks which of several secrets is still in use
+            environ[f"{side.upper()}_WEBHOOK_SECRETS"] = f"newest,{environ[f'{side.upper()}_WEBHOOK_SECRETS']}"
         (folder / "bridge.yaml").write_text(CONFIG, "utf-8")
         settings = Settings.from_env(environ)
         bridge, inboxes = open_bridge(settings.data_dir, url), open_inbox(settings.data_dir, url)
@@ -300,17 +304,21 @@ def a_life(folder: Path, url: str | None) -> Iterator[tuple[Life, History]]:
 
 
 def _place_behind(bridge: sa.Engine, inboxes: sa.Engine) -> None:
-    """Everything that comes has a higher number than any history; what came of it is taken."""
+    """Whatever comes has a higher number than any history, whose webhooks are taken. A row of each is too old."""
     with Database(bridge).begin() as tx:
         StoredMarks().put(tx, CURSOR, str(LAST))
-    at = datetime.now(UTC)
-    last = {links: _owed(at), timeline: {"id": LAST, "at": at, "event": "last", "facts": "{}"}}
-    last |= {letters: _letter(LAST, at), inbox: {**next(_arrivals(0, at)), "id": LAST}}
-    for table, row in last.items():
+    at, too_old = datetime.now(UTC), datetime.now(UTC) - 2 * AGE
+    last = {links: [_owed(at)], escalations: [_escalation(LAST, too_old)]}
+    last[timeline] = [
+        {**_line(_owed(at), at), "id": number, "at": when} for number, when in ((LAST - 1, too_old), (LAST, at))
+    ]
+    last[letters] = [_letter(LAST - 1, too_old), _letter(LAST, at)]
+    last[inbox] = [{**next(_arrivals(n, when)), "id": n} for n, when in ((LAST - 1, too_old), (LAST, at))]
+    for table, made in last.items():
         engine = inboxes if table is inbox else bridge
         with engine.begin() as connection:
-            connection.execute(sa.insert(table), row)
-            if engine.dialect.name == "postgresql":
+            connection.execute(sa.insert(table), made)
+            if table is not escalations and engine.dialect.name == "postgresql":
                 connection.exec_driver_sql(f"SELECT setval('{table.name}_id_seq', {LAST})")
 
 
@@ -392,8 +400,10 @@ def cost(engines: Mapping[str, sa.Engine], executed: Executed) -> dict[tuple[str
 Key = tuple[str, str]
 """A database's name, and a statement."""
 OF_THEM = (
-    "FROM inbox WHERE inbox.source", "UPDATE links", "escalations.due_at <=", "links.incident_number =", "UNION ALL",
-    "completed_at <=", "FROM links WHERE (silenced",
+    "FROM inbox WHERE inbox.source", "inbox WHERE secret_index > 0", "UPDATE links",
+    "escalations.due_at <=", "links.incident_number =", "UNION ALL",
+    "completed_at <=", "FROM links WHERE (silenced", "DELETE FROM inbox", "DELETE FROM timeline", "DELETE FROM letters",
+    "DELETE FROM escalations",
 )  # fmt: skip
 """Without these it recorded less than it believes."""
 

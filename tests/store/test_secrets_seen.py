@@ -1,10 +1,8 @@
 """What webhook secrets proved and did not prove, on both stores: old ones by an index of its own."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from app.domain.names import Side
 from app.domain.proof import RefusedDeliveries
@@ -39,21 +37,6 @@ def test_only_the_newest_use_of_an_old_secret_counts(stores: Stores) -> None:
     seen = StoredSecretsSeen(stores.inbox)
     assert {"pagerduty": START + hour} == seen.old_ones(START - hour)
     assert {} == seen.old_ones(START + hour + timedelta(seconds=1))
-
-
-@pytest.mark.parametrize("stores", ["sqlite"], indirect=True)  # PostgreSQL scans an empty table whatever is indexed
-def test_the_look_reads_no_delivery_that_the_newest_secret_proved(stores: Stores) -> None:
-    asked: list[tuple[str, Any]] = []
-
-    def remember(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: Any) -> None:
-        asked.append((statement, parameters))
-
-    sa.event.listen(stores.inbox, "before_cursor_execute", remember)
-    StoredSecretsSeen(stores.inbox).old_ones(START)
-    ((statement, parameters),) = asked
-    with stores.inbox.connect() as reader:
-        plan = reader.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
-    assert any("inbox_old_secrets" in str(row) for row in plan), plan
 
 
 def test_refused_deliveries_are_added_up_by_side_and_seen_in_the_pulse(stores: Stores) -> None:
