@@ -31,6 +31,8 @@ def observed(state: SideState, seen: Observation) -> tuple[SideState, Applied]:
     at = usable(seen.at, seen.began_at)
     if state.received_at is not None and seen.began_at < state.received_at:
         return state, Applied.STALE
+    if state.write_lost and seen.began_at == state.received_at:  # that very read, once more
+        return state, Applied.SAME
     read = replace(state, must_read=False, hint=None, hint_by=None, read_at=seen.began_at)
     if state.status is None:
         return replace(read, status=seen.status, at=at, received_at=seen.began_at), Applied.TAKEN

@@ -459,6 +459,12 @@ def test_a_side_may_show_the_old_state_for_moments():
     assert Applied.NOT_KEPT is observed(ours, read(OPEN, 12.2 + settling))[1]
 
 
+def test_a_read_that_shows_what_was_not_kept_says_no_more_when_it_is_heard_again():
+    again = read(OPEN, 60)
+    lost = observed(wrote(standing(OPEN), ACKNOWLEDGED, 12), again)[0]
+    assert (lost, Applied.SAME) == observed(lost, again)
+
+
 def test_what_was_not_kept_and_is_said_later_is_somebodys():
     lost = observed(wrote(standing(OPEN), ACKNOWLEDGED, 12), read(OPEN, 60))[0]
     state, applied = said(lost, event(OPEN, 70, goes_back=True), readable=True)
