@@ -156,7 +156,7 @@ def test_the_first_target_of_the_makefile_lists_the_others():
 
 def test_the_list_of_targets_says_all_of_each():
     told = [line.partition(" ## ")[2] for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if " ## " in line]
-    answer = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    answer = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert told == [line.split(None, 2)[2] for line in answer.stdout.splitlines()]
 
 
