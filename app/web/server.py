@@ -33,8 +33,8 @@ log = structlog.get_logger()
 
 STEP_BYTES = 64 * 1024
 MAX_HELD_BYTES = 32 * 1024 * 1024
-"""Of all requests in one process, until they are answered. One read of each connection may come on top, since what is
-whole is answered."""
+"""Of all requests in one process, until they are answered. One read of each connection may come on top: what is whole
+is answered, and of the rest a small delivery stays."""
 SPARE_CONNECTIONS = 8
 """Idle connections are closed as soon as no more than so many are left."""
 CROWDED_SECONDS = 2.0
@@ -373,9 +373,13 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             self._cut(next(iter(self.receiving)), "too_slow", now)
 
     def _cut_largest(self, now: float) -> None:
-        """What is whole is answered; of the rest, who holds most goes first, so that a small delivery stays."""
+        """What is whole is answered; of the rest, who holds most goes first, and a small delivery stays: when whole
+        ones alone are too many, cutting it would free nothing."""
         while self.receiving and self.held_bytes > MAX_HELD_BYTES:
-            self._cut(max(self.receiving, key=lambda conn: conn.held_bytes), "too_many", now)
+            largest = max(self.receiving, key=lambda conn: conn.held_bytes)
+            if largest.held_bytes < STEP_BYTES:
+                return
+            self._cut(largest, "too_many", now)
 
     def _cut(self, conn: Connection, reason: str, now: float) -> None:
         count = conn.incoming.came or len(conn.unsent)
