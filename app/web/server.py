@@ -221,7 +221,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         else:
             conn.incoming.end()
         self._count(conn)
-        if conn.incoming.requests or conn.incoming.fault:
+        is_idle = bool(data) and conn.keeps and conn.incoming.is_empty  # nothing but an empty line came
+        if conn.incoming.requests or conn.incoming.fault or is_idle:
             self.poller.unregister(sock)
             del self.receiving[conn]
             self._go_on(conn)
