@@ -109,6 +109,8 @@ def test_a_body_is_framed_by_one_length_of_our_own():
         HEAD + b"X-Feed: a\n\r\n",
         b"GET / HTTP/1.1\n\n",
         b"GET /a b HTTP/1.1\r\n\r\n",
+        b"GET /\xc3\xa4 HTTP/1.1\r\n\r\n",
+        b"GET /?\xe4 HTTP/1.1\r\n\r\n",
         b"GET / HTTP/2.0\r\n\r\n",
         b"GET /\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
