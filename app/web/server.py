@@ -3,7 +3,8 @@
 As gunicorn comes, a thread waits for every connection that is silent, trickles its request or does not read its answer,
 so a handful of slow clients stops a process. Here the main loop collects the bytes and sends what is left of an answer;
 a thread gets a whole request (app/web/incoming.py) and a place for the answer, and no socket. Every connection has a
-deadline for receiving and one for answering, and what all of them hold has a bound.
+deadline for receiving and one for answering. What all requests hold has a bound; an answer has none but its deadline,
+and is as long as the application makes it.
 
 A proxy that buffers requests does the same in front of us; nothing makes sure that there is one.
 """
