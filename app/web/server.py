@@ -222,7 +222,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         else:
             conn.incoming.end()
         self._count(conn)
-        is_idle = bool(data) and conn.keeps and conn.incoming.is_empty  # nothing but an empty line came
+        # Nothing but an empty line came. Where the process ends, it does not win a client more time.
+        is_idle = bool(data) and conn.keeps and conn.incoming.is_empty and self.alive
         if conn.incoming.requests or conn.incoming.fault or is_idle:
             self.poller.unregister(sock)
             del self.receiving[conn]

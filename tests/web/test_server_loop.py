@@ -14,7 +14,7 @@ from gunicorn.config import Config  # type: ignore[import-untyped]
 from structlog.testing import capture_logs
 
 from app.web import server
-from app.web.server import MAX_HELD_BYTES, STEP_BYTES, Connection, Worker
+from app.web.server import CROWDED_SECONDS, MAX_HELD_BYTES, STEP_BYTES, Connection, Worker
 
 HEAD = b"POST /truthvouch/alerts HTTP/1.1\r\nHost: x\r\n"
 WHOLE = HEAD + b"Content-Length: 1000000\r\n\r\n" + b"x" * 1_000_000
@@ -53,6 +53,14 @@ def connect(worker: Worker) -> Iterator[Connect]:
         yield connect
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The loop's time, to be set."""
+    now = [1_000.0]
+    monkeypatch.setattr(server, "monotonic", lambda: now[0])
+    return now
+
+
 def receive(worker: Worker, connect: Connect, sent: bytes) -> Connection:
     """A connection that has sent this, and the loop has read it."""
     client, conn = connect()
@@ -74,6 +82,22 @@ def test_whole_requests_alone_over_the_bound_cut_no_small_delivery(worker: Worke
     assert ({silent: None, small: None}, -1) == (worker.receiving, large.sock.fileno())
 
 
+def test_empty_lines_keep_a_connection_idle_and_no_process_from_ending(
+    worker: Worker, connect: Connect, clock: list[float]
+):
+    client, conn = connect()
+    conn.keeps = True
+    worker._go_on(conn)
+    for worker.alive, is_idle in ((True, True), (False, False)):
+        client.sendall(b"\r\n")
+        worker.wait_for_and_dispatch_events(0)
+        assert (is_idle, not is_idle) == (conn in worker.keepalived_conns, conn in worker.receiving)
+    clock[0] += CROWDED_SECONDS + 0.1
+    with capture_logs() as lines:
+        worker.murder_pending()
+    assert (-1, []) == (conn.sock.fileno(), lines)
+
+
 class Refusing:
     """A listener that can accept nothing."""
 
@@ -82,14 +106,6 @@ class Refusing:
 
     def accept(self) -> tuple[socket.socket, Any]:
         raise OSError(self.number, os.strerror(self.number))
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The loop's time, to be set."""
-    now = [1_000.0]
-    monkeypatch.setattr(server, "monotonic", lambda: now[0])
-    return now
 
 
 @pytest.mark.parametrize(
