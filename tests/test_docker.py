@@ -142,10 +142,16 @@ def locations() -> dict[str, str]:
 
 def test_the_proxy_lets_the_internet_reach_the_two_webhooks_and_nothing_else():
     passed_on = {path: rules for path, rules in locations().items() if "proxy_pass" in rules}
-    assert {"= /truthvouch/alerts", "= /pagerduty/webhook"} == {
-        path for path, rules in passed_on.items() if "deny all;" not in rules
-    }
+    (public,) = [path for path, rules in passed_on.items() if "deny all;" not in rules]
+    assert public.startswith("~ ^/")
+    for hook in ("/truthvouch/alerts", "/pagerduty/webhook"):
+        for path in (hook, hook + "/", hook + "//", "/" + hook, hook.replace("/", "//") + "/"):
+            assert re.search(public.removeprefix("~ "), path), path
+        for path in (hook + "/x", hook + "x", "/x" + hook, hook.replace("/", "", 1), hook + "/../x", hook.upper()):
+            assert not re.search(public.removeprefix("~ "), path), path
+    assert not re.search(public.removeprefix("~ "), "/truthvouch/webhook")
     assert "return 404;" in locations()["/"]
+    assert "merge_slashes off;" in NGINX
 
 
 def test_the_proxy_hands_over_whole_requests_and_no_client_names_its_own_address():

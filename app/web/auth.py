@@ -11,12 +11,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
+from ipaddress import IPv6Address, IPv6Network
 
 import structlog
 from flask import Response, request
 
 from app import metrics
 from app.web import answers
+from app.web.proxies import plain_address
 
 log = structlog.get_logger()
 
@@ -36,7 +38,8 @@ Hook = Callable[[], Response | None]
 class Guesses:
     """How many wrong tokens came from each address, forgotten one a second. For many threads.
 
-    The oldest addresses go when there are too many: memory is bounded, whoever sends from wherever.
+    One IPv6 client commonly has a whole /64 to send from (RFC 4291, 2.5.4), so all of that counts as one address. The
+    oldest addresses go when there are too many: memory is bounded, whoever sends from wherever.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -47,16 +50,22 @@ class Guesses:
     def wait(self, address: str) -> float:
         """Seconds until the next token of this address is looked at; 0 = now."""
         with self._lock:
-            paid_until = self._paid_until.get(address, 0.0)
+            paid_until = self._paid_until.get(_source(address), 0.0)
         return max(0.0, paid_until - self._clock() - (MAX_WRONG - 1) * SECONDS_EACH)
 
     def count(self, address: str) -> None:
         """One was wrong."""
         with self._lock:
-            now = self._clock()
-            self._paid_until[address] = max(now, self._paid_until.pop(address, now)) + SECONDS_EACH
+            now, source = self._clock(), _source(address)
+            self._paid_until[source] = max(now, self._paid_until.pop(source, now)) + SECONDS_EACH
             if len(self._paid_until) > MAX_ADDRESSES:
                 self._paid_until.popitem(last=False)
+
+
+def _source(address: str) -> str:
+    """Of an IPv6 address its /64; any other text stays as it is."""
+    plain = plain_address(address)
+    return str(IPv6Network((int(plain), 64), strict=False)) if isinstance(plain, IPv6Address) else address
 
 
 def bearer(token: str | None, guesses: Guesses | None = None) -> Hook:

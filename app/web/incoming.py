@@ -81,7 +81,7 @@ class Incoming:
         self._in_body = False
         self._body = bytearray()
         self.came = 0
-        """Bytes of the request that is on its way in."""
+        """Bytes of the request that is on its way in; an empty line before it is none of it (RFC 9112, 2.2)."""
         self._came_in_vain = 0
         """Bytes since the last one of a body: a head, a chunk's size, trailers."""
 
@@ -102,7 +102,8 @@ class Incoming:
             return
         self._fed = len(data)
         self._came_in_vain += self._fed
-        self.came += self._fed
+        if self.came or data.strip(b"\r\n"):
+            self.came += self._fed
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:

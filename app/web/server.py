@@ -3,7 +3,8 @@
 As gunicorn comes, a thread waits for every connection that is silent, trickles its request or does not read its answer,
 so a handful of slow clients stops a process. Here the main loop collects the bytes and sends what is left of an answer;
 a thread gets a whole request (app/web/incoming.py) and a place for the answer, and no socket. Every connection has a
-deadline for receiving and one for answering, and what all of them hold has a bound.
+deadline for receiving and one for answering. What all requests hold has a bound; an answer has none but its deadline,
+and is as long as the application makes it.
 
 A proxy that buffers requests does the same in front of us; nothing makes sure that there is one.
 """
@@ -33,8 +34,8 @@ log = structlog.get_logger()
 
 STEP_BYTES = 64 * 1024
 MAX_HELD_BYTES = 32 * 1024 * 1024
-"""Of all requests in one process, until they are answered. One read of each connection may come on top, since what is
-whole is answered."""
+"""Of all requests in one process, until they are answered. One read of each connection may come on top: what is whole
+is answered, and of the rest a small delivery stays."""
 SPARE_CONNECTIONS = 8
 """Idle connections are closed as soon as no more than so many are left."""
 CROWDED_SECONDS = 2.0
@@ -44,6 +45,15 @@ LINGER_SECONDS = 5.0
 LINGER_BYTES = 16 * 1024 * 1024
 """How much of it is read and thrown away meanwhile."""
 MAX_LINGERING = 200
+SHORTAGES: Mapping[int | None, str] = {
+    errno.EMFILE: "no_descriptors",
+    errno.ENFILE: "no_descriptors",
+    errno.ENOBUFS: "no_memory",
+    errno.ENOMEM: "no_memory",
+}
+"""What the system may lack for a new connection, which then stays in the listener's queue."""
+PAUSE_SECONDS = 1.0
+"""How long no connection is accepted when a shortage cannot be eased; also between two lines of log about it."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -150,7 +160,10 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self.lingering: dict[socket.socket, tuple[float, int]] = {}
         """Answered connections whose client has still to close, until when and for how many bytes, oldest first."""
         self.held_bytes = 0
-        self.out_of_descriptors = False
+        self.is_short = False
+        """Whether a shortage kept a connection out in this round."""
+        self.accepts_again_at = self.reports_again_at = 0.0
+        """Monotonic."""
 
     def load_wsgi(self) -> None:
         """Build the application. Gunicorn would print what went wrong beside the log; the status tells the master."""
@@ -162,18 +175,30 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     # ------------------------------------------------------------------------------------------------ coming in
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Gunicorn asks for it before every round; not within a pause."""
+        super().set_accept_enabled(enabled and monotonic() >= self.accepts_again_at)
+
     def accept(self, listener: socket.socket) -> None:
-        """Take a new connection."""
+        """Take a new connection. On Linux its own network errors are met here too, so none ends the process.
+
+        https://man7.org/linux/man-pages/man2/accept.2.html
+        """
         try:
             client, address = listener.accept()
         except OSError as fault:
-            if fault.errno in (errno.EMFILE, errno.ENFILE):
-                self.out_of_descriptors = True
-            elif fault.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED):
-                raise
+            if fault.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED):
+                self._not_accepted(fault, monotonic())
             return
         self.nr_conns += 1
         self.enqueue_req(Connection(self, client, address, listener.getsockname()))
+
+    def _not_accepted(self, fault: OSError, now: float) -> None:
+        if fault.errno in SHORTAGES:
+            self.is_short = True
+        if now >= self.reports_again_at:
+            self.reports_again_at = now + PAUSE_SECONDS
+            log.error("connection.not_accepted", reason=SHORTAGES.get(fault.errno, "network"), error=fault.strerror)
 
     def enqueue_req(self, conn: Connection) -> None:
         """Gunicorn wants a thread for this connection: it gets one as soon as a whole request is here."""
@@ -197,7 +222,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         else:
             conn.incoming.end()
         self._count(conn)
-        if conn.incoming.requests or conn.incoming.fault:
+        # Nothing but an empty line came. Where the process ends, it does not win a client more time.
+        is_idle = bool(data) and conn.keeps and conn.incoming.is_empty and self.alive
+        if conn.incoming.requests or conn.incoming.fault or is_idle:
             self.poller.unregister(sock)
             del self.receiving[conn]
             self._go_on(conn)
@@ -343,9 +370,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             self._let_go(next(iter(self.lingering)))
         while self.keepalived_conns and self.nr_conns > self.worker_connections - SPARE_CONNECTIONS:
             self._close_idle()
-        if self.out_of_descriptors:
-            self.out_of_descriptors = False
-            self._free_a_descriptor(now)
+        if self.is_short:
+            self.is_short = False
+            self._ease_shortage(now)
         self._cut_slow_senders(now)
         self._cut_largest(now)
         self._cut_stalled_answers(now)
@@ -356,15 +383,18 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self.poller.unregister(conn.sock)
         self._end(conn)
 
-    def _free_a_descriptor(self, now: float) -> None:
-        """None is left for a new connection: an old one has to go."""
-        log.error("connection.not_accepted", reason="no_descriptors")
+    def _ease_shortage(self, now: float) -> None:
+        """Nothing is left for a new connection: an old one has to go. Where every one is being answered, new ones wait;
+        to try at once again, and again, would take the processor from those answers."""
         if self.lingering:
             self._let_go(next(iter(self.lingering)))
         elif self.keepalived_conns:
             self._close_idle()
         elif self.receiving:
             self._cut(next(iter(self.receiving)), "too_many", now)
+        else:
+            self.accepts_again_at = now + PAUSE_SECONDS
+            self.set_accept_enabled(False)
 
     def _cut_slow_senders(self, now: float) -> None:
         crowded = not self.alive or self.nr_conns >= self.worker_connections
@@ -373,9 +403,13 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             self._cut(next(iter(self.receiving)), "too_slow", now)
 
     def _cut_largest(self, now: float) -> None:
-        """What is whole is answered; of the rest, who holds most goes first, so that a small delivery stays."""
+        """What is whole is answered; of the rest, who holds most goes first, and a small delivery stays: when whole
+        ones alone are too many, cutting it would free nothing."""
         while self.receiving and self.held_bytes > MAX_HELD_BYTES:
-            self._cut(max(self.receiving, key=lambda conn: conn.held_bytes), "too_many", now)
+            largest = max(self.receiving, key=lambda conn: conn.held_bytes)
+            if largest.held_bytes < STEP_BYTES:
+                return
+            self._cut(largest, "too_many", now)
 
     def _cut(self, conn: Connection, reason: str, now: float) -> None:
         count = conn.incoming.came or len(conn.unsent)

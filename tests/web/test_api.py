@@ -197,6 +197,14 @@ def test_whoever_guesses_the_token_is_slowed_down_and_nobody_else():
     assert {401} == {ask("guess").status_code for _ in range(MAX_WRONG)}
 
 
+def test_an_ipv6_client_has_one_allowance_for_all_its_addresses():
+    guesses = Guesses(lambda: 0.0)
+    for number in range(MAX_WRONG):
+        guesses.count(f"2001:db8:0:7::{number:x}")
+    same, others = ("2001:db8:0:7:ffff::1", "2001:DB8:0:7::"), ("2001:db8:0:8::1", "::ffff:192.0.2.1", "192.0.2.1", "")
+    assert ([1.0, 1.0], [0.0] * 4) == ([guesses.wait(each) for each in same], [guesses.wait(each) for each in others])
+
+
 def test_the_addresses_of_those_who_guess_are_bounded():
     guesses = Guesses(lambda: 0.0)
     for number in range(MAX_ADDRESSES + 50):

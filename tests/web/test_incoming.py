@@ -109,6 +109,8 @@ def test_a_body_is_framed_by_one_length_of_our_own():
         HEAD + b"X-Feed: a\n\r\n",
         b"GET / HTTP/1.1\n\n",
         b"GET /a b HTTP/1.1\r\n\r\n",
+        b"GET /\xc3\xa4 HTTP/1.1\r\n\r\n",
+        b"GET /?\xe4 HTTP/1.1\r\n\r\n",
         b"GET / HTTP/2.0\r\n\r\n",
         b"GET /\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -152,6 +154,19 @@ def test_what_has_begun_is_counted(before: bytes, half: bytes):
     assert len(half) <= incoming.held_bytes <= 2 * len(before + half)
     incoming.discard()
     assert (0, True) == (incoming.held_bytes, incoming.is_empty)
+
+
+@pytest.mark.parametrize("lines", [(b"\r\n",), (b"\r", b"\n"), (b"\r\n\r\n",), (b"\n",)])
+@pytest.mark.parametrize("before", [(), (b"GET / HTTP/1.1\r\n\r\n",)], ids=["first", "behind another"])
+def test_an_empty_line_begins_no_request(before: tuple[bytes, ...], lines: tuple[bytes, ...]):
+    """https://www.rfc-editor.org/rfc/rfc9112#section-2.2"""
+    incoming = fed(*before, *lines)
+    incoming.requests.clear()
+    assert (0, True) == (incoming.came, incoming.is_empty)
+    incoming.feed(HEAD)
+    assert (len(HEAD), False) == (incoming.came, incoming.is_empty)
+    incoming.feed(b"\r\n")
+    assert HEAD + b"\r\n" == only(incoming).head
 
 
 def test_half_a_head_is_nothing_to_answer():

@@ -200,6 +200,20 @@ def test_a_silent_connection_is_closed_in_silence(impatient: Server):
     assert before == len(impatient.events("connection.cut"))
 
 
+def test_an_empty_line_behind_an_answer_leaves_a_connection_idle(impatient: Server):
+    """It takes longer than a request may, and is answered all the same."""
+    before, ask = len(impatient.events("connection.cut")), b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+    with impatient.connect() as connection, impatient.connect() as silent:
+        connection.sendall(ask + b"\r\n")
+        assert [200] == statuses(connection.recv(65_536))
+        connection.sendall(b"\r\n")
+        silent.sendall(b"\r\n")
+        assert b"" == everything(silent)
+        connection.sendall(ask + b"Connection: close\r\n\r\n")
+        assert [200] == statuses(everything(connection))
+    assert before == len(impatient.events("connection.cut"))
+
+
 def test_who_does_not_read_the_answer_keeps_no_thread(server: Server):
     """Twice as many as there are threads, and none of them is cut within the test."""
     before = len(cuts(server, "stalled"))
