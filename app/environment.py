@@ -73,6 +73,9 @@ PARENT_FD = "BRIDGE_PARENT_FD"
 class Environment:
     """The variables as typed values. A malformed one reads as its default and is a fault."""
 
+    source = "the environment"
+    _hint_on_quotes = ": `docker run --env-file` keeps them"
+
     def __init__(self, variables: Mapping[str, str], read_file: Callable[[str], str] = read_secret_file) -> None:
         self._variables = {name: value for name, value in variables.items() if not _is_service_link(name, value)}
         self._read_file = read_file
@@ -81,7 +84,7 @@ class Environment:
     def raise_faults(self) -> None:
         """Raise one ``ConfigFault`` with everything that was wrong, in the order of the names."""
         if self.faults:
-            raise ConfigFault("the environment", sorted(self.faults, key=lambda fault: fault.path))
+            raise ConfigFault(self.source, sorted(self.faults, key=lambda fault: fault.path))
 
     def check_names(self) -> None:
         """Fault every variable with a prefix of ours that is none of ours: it is a misspelt one."""
@@ -96,7 +99,7 @@ class Environment:
             raise KeyError(name)
         value = self._variables.get(name, "").strip()
         if unquoted(value) != value:
-            self._fault(name, f"is {told(value)}, with the quotes", "take them off: `docker run --env-file` keeps them")
+            self._fault(name, f"is {told(value)}, with the quotes", f"take them off{self._hint_on_quotes}")
             return None
         return value or None
 
@@ -242,6 +245,22 @@ class Environment:
         fault = Fault(name, problem, remedy)
         if fault not in self.faults:
             self.faults.append(fault)
+
+
+class Arguments(Environment):
+    """What a caller of the Python API gives in the place of variables: read by the same laws, and a fault names the
+    argument, not the variable."""
+
+    source = "the arguments"
+    _hint_on_quotes = ""
+
+    def __init__(self, given: Mapping[str, tuple[str, str | None]]) -> None:
+        """``given``: by variable, the name of the argument and its value. None counts as unset, like a blank one."""
+        super().__init__({variable: value for variable, (_, value) in given.items() if value is not None})
+        self._names = {variable: name for variable, (name, _) in given.items()}
+
+    def _fault(self, name: str, problem: str, remedy: str = "") -> None:
+        super()._fault(self._names[name], problem, remedy)
 
 
 def _is_service_link(name: str, value: str) -> bool:
