@@ -16,7 +16,7 @@ from app import configfile
 from app.configfile.keys import held_in
 from app.domain.names import AlertId, Status
 from app.domain.outcome import Done, Refused
-from app.domain.payload import table_of
+from app.domain.payload import id_of, table_of
 from app.environment import Arguments, Environment
 from app.outcomes import TRUTHVOUCH, value_of
 from app.patience import Patience
@@ -131,4 +131,4 @@ class Alerts:
 
 
 def _is(alert: Json, alert_id: str) -> bool:
-    return alert_id in (alert.get("id"), alert.get("alert_id"), alert.get("alertId"))
+    return alert_id in (id_of(alert.get(name)) for name in ("id", "alert_id", "alertId"))

@@ -70,6 +70,13 @@ def test_where_no_single_alert_is_shown_the_list_is_looked_through(client: Truth
     assert 405 == caught.value.status
 
 
+def test_an_alert_whose_id_is_a_number_is_found_in_the_list_by_its_digits():
+    with far_side() as far, scripted(far) as client:
+        far.will_answer(405)
+        far.will_answer(200, {"data": [{"id": 123456789012345680}, {"id": 123456789012345678}]})
+        assert {"id": 123456789012345678} == client.alerts.get(alert_id="123456789012345678")
+
+
 def test_the_list_asks_for_pages_as_they_are_wanted():
     with far_side() as far, scripted(far) as client:
         far.will_answer(200, {"data": [{"id": "a"}, {"id": "b"}], "meta": {"totalPages": 2}})
