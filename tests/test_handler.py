@@ -576,11 +576,15 @@ def test_what_the_file_could_not_say_is_refused_and_not_written(
 
 
 def test_words_of_ones_own_that_are_nearly_known_ones_can_be_insisted_on(handler: PagerDutyHandler):
-    told = handler.configure_rule("R", "confidnce < 0.5", RULE, check_words=False)
+    told = handler.configure_rule("R", "confidnce < 0.5", RULE, check_spelling=False)
     assert "confidnce < 0.5" == told["rule"]["trigger"]
-    told = handler.configure_severity_map({"critcal": "high"}, check_words=False)
+    told = handler.configure_severity_map({"critcal": "high"}, check_spelling=False)
     assert "high" == told["severity_map"]["critcal"]
-    handler.configure_rule("Own severity", "severity == critcal", RULE)
+    with pytest.raises(ConfigFault, match="did you mean critical"):  # the file's own misspelling is not a known word
+        handler.configure_rule("Own severity", "severity == critcal", RULE)
+    handler.configure_rule("Own severity", "severity == critcal", RULE, check_spelling=False)
+    handler.configure_severity_map({"severe": "high"})
+    handler.configure_rule("Severe", "severity == severe", RULE)
 
 
 # ------------------------------------------------------------------------------------------------ beside a bridge
