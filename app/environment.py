@@ -55,8 +55,11 @@ SERVICE_KEY = "PAGERDUTY_INTEGRATION_KEY_"
 
 _SERVICE_KEY = re.compile(rf"{SERVICE_KEY}(?P<service>[A-Za-z0-9]+)(?P<file>_FILE)?")
 _E_MAIL = re.compile(r"[^\s@]+@[^\s@]+")
-_SERVICE_LINK = re.compile(r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_SERVICE_LINK = re.compile(
+    r".+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_((PORT_)?(START|END)|PROTO|PORT|ADDR))?)"
+)
 _SERVICE_LINK_PORT = re.compile(r"(tcp|udp|sctp)://.+")
+_CONTAINER_LINK = re.compile(r"(?P<alias>.+?)_(NAME|ENV_.+)")
 _MAX_SECRET_BYTES = 64 * 1024
 
 
@@ -66,6 +69,13 @@ def read_secret_file(path: str) -> str:
         return file.read(_MAX_SECRET_BYTES).decode("utf-8-sig")
 
 
+def unquoted(value: str) -> str:
+    """A value without the quotes around it: shells, systemd and compose take them off, ``docker run --env-file`` does
+    not, and nobody makes keys that begin and end with one."""
+    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
+    return value[1:-1].strip() if is_quoted else value
+
+
 PARENT_FD = "BRIDGE_PARENT_FD"
 """Not a setting: how the web's master tells its worker which pipe ends when the master is gone."""
 
@@ -73,15 +83,18 @@ PARENT_FD = "BRIDGE_PARENT_FD"
 class Environment:
     """The variables as typed values. A malformed one reads as its default and is a fault."""
 
+    source = "the environment"
+    _hint_on_quotes = ": `docker run --env-file` keeps them"
+
     def __init__(self, variables: Mapping[str, str], read_file: Callable[[str], str] = read_secret_file) -> None:
-        self._variables = {name: value for name, value in variables.items() if not _is_service_link(name, value)}
+        self._variables = {name: value for name, value in variables.items() if not _is_link(name, variables)}
         self._read_file = read_file
         self.faults: list[Fault] = []
 
     def raise_faults(self) -> None:
         """Raise one ``ConfigFault`` with everything that was wrong, in the order of the names."""
         if self.faults:
-            raise ConfigFault("the environment", sorted(self.faults, key=lambda fault: fault.path))
+            raise ConfigFault(self.source, sorted(self.faults, key=lambda fault: fault.path))
 
     def check_names(self) -> None:
         """Fault every variable with a prefix of ours that is none of ours: it is a misspelt one."""
@@ -96,7 +109,7 @@ class Environment:
             raise KeyError(name)
         value = self._variables.get(name, "").strip()
         if unquoted(value) != value:
-            self._fault(name, f"is {told(value)}, with the quotes", "take them off: `docker run --env-file` keeps them")
+            self._fault(name, f"is {told(value)}, with the quotes", f"take them off{self._hint_on_quotes}")
             return None
         return value or None
 
@@ -199,16 +212,16 @@ class Environment:
 
     def secrets(self, name: str) -> tuple[str, ...]:
         """A list of secrets, newest first, with commas or line breaks between them."""
-        listed = _listed(re.sub(r"[\r\n]+", ",", self._secret(name) or ""))
+        listed = _listed(self._secret(name, _unquoted_list) or "")
         return tuple(value for value in listed if not self._is_faulty(name, value))
 
-    def _secret(self, name: str) -> str | None:
+    def _secret(self, name: str, without_quotes: Callable[[str], str] = unquoted) -> str | None:
         if name not in SECRETS and not _SERVICE_KEY.fullmatch(name):
             raise KeyError(name)
         value, path = self._variables.get(name, "").strip(), self._variables.get(f"{name}_FILE", "").strip()
         if value and path:
             self._fault(name, f"is set, and {name}_FILE too", "set one of them")
-        return self._file(f"{name}_FILE", path) if path else unquoted(value) or None
+        return self._file(f"{name}_FILE", path) if path else without_quotes(value) or None
 
     def _is_faulty(self, name: str, value: str) -> bool:
         problem = secret_problem(value, in_header=name in SENT_IN_HEADERS)
@@ -244,12 +257,42 @@ class Environment:
             self.faults.append(fault)
 
 
-def _is_service_link(name: str, value: str) -> bool:
+class Arguments(Environment):
+    """What a caller of the Python API gives in the place of variables: read by the same laws, and a fault names the
+    argument, not the variable."""
+
+    source = "the arguments"
+    _hint_on_quotes = ""
+
+    def __init__(self, given: Mapping[str, tuple[str, str | None]]) -> None:
+        """``given``: by variable, the name of the argument and its value. None counts as unset, like a blank one."""
+        super().__init__({variable: value for variable, (_, value) in given.items() if value is not None})
+        self._names = {variable: name for variable, (name, _) in given.items()}
+
+    def _fault(self, name: str, problem: str, remedy: str = "") -> None:
+        super()._fault(self._names[name], problem, remedy)
+
+
+def _is_link(name: str, variables: Mapping[str, str]) -> bool:
     """Whether a cluster set it, not a person: Kubernetes gives every pod the addresses of the Services beside it, under
-    names made of theirs (``bridge`` makes ``BRIDGE_PORT``), and ``docker run --link`` does the same.
-    https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables"""
-    is_address = name.endswith("_PORT") and _SERVICE_LINK_PORT.fullmatch(value)
-    return bool(is_address or _SERVICE_LINK.fullmatch(name))
+    names made of theirs (``bridge`` makes ``BRIDGE_PORT``). ``docker run --link`` does the same, and adds the other
+    container's name and all of its variables (``BRIDGE_NAME``, ``BRIDGE_ENV_PATH``).
+    https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+    https://docs.docker.com/engine/network/links/#environment-variables"""
+    if _SERVICE_LINK.fullmatch(name) or _is_link_port(name, variables):
+        return True
+    found = _CONTAINER_LINK.fullmatch(name)
+    return found is not None and _is_link_port(f"{found['alias']}_PORT", variables)
+
+
+def _is_link_port(name: str, variables: Mapping[str, str]) -> bool:
+    return name.endswith("_PORT") and _SERVICE_LINK_PORT.fullmatch(variables.get(name, "")) is not None
+
+
+def _unquoted_list(text: str) -> str:
+    """A comma list without the quotes around the whole of it, or around each entry."""
+    whole = unquoted(text)
+    return ",".join(unquoted(entry) for entry in _listed(text if text[:1] in whole else whole))
 
 
 def _file_named(path: str) -> str:
@@ -258,14 +301,7 @@ def _file_named(path: str) -> str:
 
 
 def _listed(text: str) -> tuple[str, ...]:
-    return tuple(entry for part in text.split(",") if (entry := part.strip()))
-
-
-def unquoted(value: str) -> str:
-    """A value without the quotes around it: shells, systemd and compose take them off, ``docker run --env-file`` does
-    not, and nobody makes keys that begin and end with one."""
-    is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "\"'"
-    return value[1:-1].strip() if is_quoted else value
+    return tuple(entry for part in re.split(r"[,\r\n]", text) if (entry := part.strip()))
 
 
 def secret_problem(value: str, in_header: bool = False) -> str:

@@ -70,6 +70,7 @@ class Settings:
     config_path: Path
     admin_token: str | None = field(repr=False)
     secret_key: str | None = field(repr=False)
+    """Reserved: nothing is signed yet."""
     reconcile_seconds: float
     """0 = never."""
     public_url: str | None

@@ -213,6 +213,14 @@ def test_a_silence_with_a_misspelt_word_is_named_and_kept_only_if_somebody_says_
     assert "modle" in shell.config.read_text()
 
 
+def test_a_misspelt_severity_of_the_file_makes_none_in_a_silence_right(shell: Shell):
+    shell.config.write_text("severity_map: {critcal: high, severe: high}\n")
+    add = ("silences", "add", "--for", "1h", "--reason", "drill", "--match")
+    asked = shell.run(*add, "severity == critcal", stdin="n\n")
+    assert (1, True) == (asked.exit_code, "did you mean critical?" in asked.stderr)
+    assert 0 == shell.run(*add, "severity == severe").exit_code
+
+
 def test_without_alerts_no_field_is_called_unknown(shell: Shell):
     shell.config.write_text("rules:\n  - {name: a, trigger: 'scan_mss > 5', action: {type: suppress}}\n")
     assert [] == shell.json("rules", "check")["faults"]

@@ -37,7 +37,8 @@ from app.truthvouch import inbound as truthvouch
 from app.truthvouch.wire import VERBS as TRUTHVOUCH_VERBS
 from tests.contract.pagerduty import PAYLOADS, webhook_schema
 
-PAGE = (Path(__file__).parents[1] / "docs" / "what-moves.md").read_text("utf-8")
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "what-moves.md").read_text("utf-8")
 HIGH = Decision(Urgency.HIGH, "severity_map", "test", "severity_map")
 INCIDENT = "Q0TVINC0000001"
 BEFORE = datetime.fromisoformat("2026-05-04T09:00:00+00:00")
@@ -332,3 +333,15 @@ def test_every_test_that_a_promise_names_exists() -> None:
     there = {path.stem for path in Path(__file__).parent.rglob("test_*.py")}
     assert named
     assert set() == named - there
+
+
+def test_a_secret_that_nothing_uses_yet_is_called_reserved() -> None:
+    sources = [path.read_text("utf-8") for path in (ROOT / "app").rglob("*.py") if path.name != "settings.py"]
+    lines = (ROOT / "docs" / "configuration.md").read_text("utf-8").splitlines()
+    [row] = [line for line in lines if line.startswith("| `BRIDGE_SECRET_KEY`")]
+    assert any(".secret_key" in source for source in sources) is not ("reserved" in row)
+
+
+def test_no_page_speaks_of_a_console_that_is_not_there() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "app" / "web").rglob("*.py")]
+    assert [] == [str(page.relative_to(ROOT)) for page in pages if "the console" in page.read_text("utf-8")]

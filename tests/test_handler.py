@@ -474,6 +474,28 @@ def test_a_region_beats_the_address_of_the_environment():
     assert "https://api.eu.pagerduty.com" == given.pagerduty.api_url
 
 
+@pytest.mark.parametrize("around", ["{}\n", " {}\t", "\r\n{}"])
+def test_blanks_and_line_breaks_around_an_argument_are_none_of_it(around: str):
+    texts = {"api_key": "k", "integration_key": "i", "from_email": "me@x.example", "service_id": "P1"}
+    with closing(PagerDutyHandler(**{name: around.format(text) for name, text in texts.items()}, environ={})) as made:
+        assert texts == {name: getattr(made._hand.given.pagerduty, name) for name in texts}
+    with closing(PagerDutyHandler('"i"', api_key="'k'", environ={})) as made:
+        assert ("i", "k") == (made._hand.given.pagerduty.integration_key, made._hand.given.pagerduty.api_key)
+
+
+def test_every_argument_that_can_never_be_sent_is_named_and_no_key_is_shown():
+    wrong = {
+        "api_key": "hu\u200bsh",
+        "integration_key": "hu\nsh",
+        "from_email": "me\u200b@x.example",
+        "service_id": "'P1'",
+    }
+    with pytest.raises(ConfigFault, match="the arguments: 4 faults") as caught:
+        PagerDutyHandler(**wrong, environ={}).resolve_incident("Q1")
+    assert sorted(wrong) == [fault.path for fault in caught.value.faults]
+    assert "hu" not in str(caught.value)
+
+
 def test_what_was_never_used_closes_and_what_was_closed_opens_again():
     with far_side() as far:
         PagerDutyHandler(environ={"PORT": "none"}).close()
@@ -554,11 +576,15 @@ def test_what_the_file_could_not_say_is_refused_and_not_written(
 
 
 def test_words_of_ones_own_that_are_nearly_known_ones_can_be_insisted_on(handler: PagerDutyHandler):
-    told = handler.configure_rule("R", "confidnce < 0.5", RULE, check_words=False)
+    told = handler.configure_rule("R", "confidnce < 0.5", RULE, check_spelling=False)
     assert "confidnce < 0.5" == told["rule"]["trigger"]
-    told = handler.configure_severity_map({"critcal": "high"}, check_words=False)
+    told = handler.configure_severity_map({"critcal": "high"}, check_spelling=False)
     assert "high" == told["severity_map"]["critcal"]
-    handler.configure_rule("Own severity", "severity == critcal", RULE)
+    with pytest.raises(ConfigFault, match="did you mean critical"):  # the file's own misspelling is not a known word
+        handler.configure_rule("Own severity", "severity == critcal", RULE)
+    handler.configure_rule("Own severity", "severity == critcal", RULE, check_spelling=False)
+    handler.configure_severity_map({"severe": "high"})
+    handler.configure_rule("Severe", "severity == severe", RULE)
 
 
 # ------------------------------------------------------------------------------------------------ beside a bridge

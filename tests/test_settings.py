@@ -242,6 +242,22 @@ def test_line_breaks_part_the_secrets_of_a_list():
     assert ("new", "old", "older", "oldest") == told.pagerduty.webhook_secrets
 
 
+@pytest.mark.parametrize("name", ["TRUTHVOUCH_WEBHOOK_SECRETS", "PAGERDUTY_WEBHOOK_SECRETS"])
+@pytest.mark.parametrize(
+    "listed",
+    ['"aaa","bbb"', "'aaa', 'bbb'", '"aaa, bbb"', '\'"aaa","bbb"\'', '"aaa"\n"bbb"', "aaa,'bbb'", '"","aaa",bbb'],
+)
+def test_quotes_around_a_list_of_secrets_or_each_of_them_are_none_of_it(name: str, listed: str):
+    settings = Settings.from_env({name: listed})
+    assert {"aaa", "bbb", None} == secrets_of(settings)
+
+
+def test_quotes_in_a_file_of_secrets_are_of_the_secret(tmp_path: Path):
+    (tmp_path / "secrets").write_text('"aaa"\nbbb\n')
+    settings = Settings.from_env({"PAGERDUTY_WEBHOOK_SECRETS_FILE": str(tmp_path / "secrets")})
+    assert ('"aaa"', "bbb") == settings.pagerduty.webhook_secrets
+
+
 @pytest.mark.parametrize("name", [*SECRETS, SERVICE_KEY_P2])
 @pytest.mark.parametrize("secret", ["hu\0sh", "hu\x7fsh", "hu\tsh"])
 def test_a_control_character_inside_a_secret_is_a_fault_that_names_the_variable(name: str, secret: str):
@@ -352,11 +368,33 @@ SERVICE_LINKS = {
     "TRUTHVOUCH_BRIDGE_SERVICE_HOST": "10.0.0.8",
     "TRUTHVOUCH_BRIDGE_PORT": "tcp://[fd00::8]:8080",
     "PAGERDUTY_PROXY_PORT_53_UDP": "udp://10.0.0.9:53",
+    "BRIDGE_PORT_8080_TCP_START": "tcp://172.17.0.2:8080",
+    "BRIDGE_PORT_8080_TCP_PORT_START": "8080",
+    "BRIDGE_PORT_8080_TCP_END": "tcp://172.17.0.2:8089",
+    "BRIDGE_PORT_8080_TCP_PORT_END": "8089",
 }
 
 
 def test_the_addresses_that_a_cluster_puts_into_every_pod_are_no_settings():
     Settings.from_env(SERVICE_LINKS)
+
+
+CONTAINER_LINK = {
+    "BRIDGE_NAME": "/web/bridge",
+    "BRIDGE_ENV_PATH": "/usr/bin:/bin",
+    "BRIDGE_ENV_TRUTHVOUCH_API_KEY": "k",
+}
+
+
+def test_what_docker_tells_of_a_linked_container_is_no_setting():
+    Settings.from_env(CONTAINER_LINK | {"BRIDGE_PORT": "tcp://172.17.0.2:8080"})
+
+
+@pytest.mark.parametrize("name", CONTAINER_LINK)
+def test_without_the_address_of_a_linked_container_such_a_variable_is_refused(name: str):
+    for port in ({}, {"TRUTHVOUCH_BRIDGE_PORT": "tcp://172.17.0.2:8080"}):
+        assert [name] == list(faults({name: "x"} | port))
+    assert {name, "BRIDGE_PORT"} == set(faults({name: "x", "BRIDGE_PORT": "8080"}))
 
 
 @pytest.mark.parametrize("name", ["BRIDGE_PORT", "BRIDGE_SERVICE_HOTS", "PAGERDUTY_SERVICE_PROT", "BRIDGE_PORT_HTTP"])

@@ -6,19 +6,20 @@ from typing import Any
 
 from app import configfile
 from app.configfile import edit
-from app.domain.cover import misspelt, slips
+from app.domain.cover import misspelt, own_severities, slips
 from app.domain.rulebook import Rule, Rulebook
 from app.errors import ConfigFault, Fault
 
 
 def write_rule(
-    path: Path, name: str, trigger: str, action: Mapping[str, Any], check_words: bool = True
+    path: Path, name: str, trigger: str, action: Mapping[str, Any], check_spelling: bool = True
 ) -> dict[str, Any]:
-    """Add or replace the rule of this name; ``check_words``: not one that asks for a misspelt word."""
-    if check_words:
-        found = [f"names {word}; did you mean {meant}?" for word, meant in slips(trigger, frozenset(), _own(path))]
+    """Add or replace the rule of this name; ``check_spelling``: not one that asks for a misspelt word."""
+    if check_spelling:
+        own = own_severities(configfile.load(path))
+        found = [f"names {word}; did you mean {meant}?" for word, meant in slips(trigger, severities=own)]
         if found:
-            remedy = "if TruthVouch does send it, say check_words=False"
+            remedy = "if TruthVouch does send it, say check_spelling=False"
             raise ConfigFault(str(path), [Fault("trigger", problem, remedy) for problem in found])
     entry = {"name": name, "trigger": trigger, "action": _filled(action)}
     changed = edit.upsert(path, "rules", "name", entry)
@@ -27,16 +28,13 @@ def write_rule(
     return _told(path, changed, {"rule": _rule(rule), "place": rules.index(rule) + 1})
 
 
-def _own(path: Path) -> frozenset[str]:
-    """The severities of the operator's own."""
-    return frozenset(configfile.load(path).severity_map)
-
-
-def write_severity_map(path: Path, severity_map: Mapping[str, str | None], check_words: bool = True) -> dict[str, Any]:
-    """Lay these severities over those of the file; ``check_words``: not one that is misspelt."""
+def write_severity_map(
+    path: Path, severity_map: Mapping[str, str | None], check_spelling: bool = True
+) -> dict[str, Any]:
+    """Lay these severities over those of the file; ``check_spelling``: not one that is misspelt."""
     named = Rulebook(severity_map=dict.fromkeys((word.strip().lower() for word in severity_map), None))
-    if check_words and (found := misspelt(named)):
-        remedy = "; if it is a severity of your own, say check_words=False"
+    if check_spelling and (found := misspelt(named)):
+        remedy = "; if it is a severity of your own, say check_spelling=False"
         raise ConfigFault(str(path), [Fault("severity_map", one.problem, one.remedy + remedy) for one in found])
     words = {f"severity_map.{severity}": urgency or "none" for severity, urgency in severity_map.items()}
     changed = edit.set_values(path, words)

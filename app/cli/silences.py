@@ -149,12 +149,12 @@ def _told_count(count: tuple[int, int] | None) -> str:
 def _confirm_words(settings: Settings, rulebook: Rulebook, silence: Silence, yes: bool, as_json: bool) -> None:
     """Name what is misspelt; it is silenced all the same if somebody says so."""
     from app.bootstrap.rules_check import stored_fields
-    from app.domain.cover import slips
+    from app.domain.cover import own_severities, slips
     from app.domain.trigger import compile_trigger
 
     names_others = compile_trigger(silence.match).foreign_fields  # nearly never, and else no alert is read
     known = stored_fields(settings) if names_others else None
-    found = list(slips(silence.match, known or frozenset(), frozenset(rulebook.severity_map)))
+    found = list(slips(silence.match, known or frozenset(), own_severities(rulebook)))
     for word, meant in found:
         click.echo(f"--match names {word}, which no alert is known to have; did you mean {meant}?", err=True)
     if not found or yes:

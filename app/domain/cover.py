@@ -130,7 +130,7 @@ class Misspelt:
 
 def misspelt(rulebook: Rulebook, seen: Set[str] = frozenset()) -> tuple[Misspelt, ...]:
     """What rules, silences and maps name that nobody sends. ``seen``: fields of TruthVouch's own that alerts had."""
-    own = {severity for severity in rulebook.severity_map if not _nearly(severity, RANK)}
+    own = own_severities(rulebook)
     asked = [("rules", rule.name, rule.trigger) for rule in rulebook.rules]
     asked += [("silences", silence.name, silence.match) for silence in rulebook.silences]
     found = [Misspelt(section, name, *slip) for section, name, text in asked for slip in slips(text, seen, own)]
@@ -141,9 +141,15 @@ def misspelt(rulebook: Rulebook, seen: Set[str] = frozenset()) -> tuple[Misspelt
     return tuple(found)
 
 
+def own_severities(rulebook: Rulebook) -> frozenset[str]:
+    """The severities of the operator's own: those of ``severity_map`` that are not misspelt themselves."""
+    return frozenset(severity for severity in rulebook.severity_map if not _nearly(severity, RANK))
+
+
 def slips(trigger: str, seen: Set[str] = frozenset(), severities: Set[str] = frozenset()) -> Iterator[tuple[str, str]]:
     """The misspelt words of one trigger, each with the word that was meant: fields, and what ``severity`` is compared
-    with. Nothing where the trigger cannot be understood. ``severities``: the operator's own."""
+    with. Nothing where the trigger cannot be understood. ``severities``: the
+    ``own_severities``."""
     try:
         compiled = compile_trigger(trigger)
     except BadTrigger:

@@ -8,6 +8,8 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Self
 
 from app.domain.alert import Scalar
 
@@ -53,13 +55,24 @@ def decode(body: bytes) -> object:
     """
     try:
         text = (body[3:] if body.startswith(_BOM) else body).decode()
-        return json.loads(text, parse_int=_whole_number) if text.strip() else Fault("empty")
+        return json.loads(text, parse_int=_whole_number, parse_float=_WrittenFloat) if text.strip() else Fault("empty")
     except UnicodeDecodeError:
         return Fault("not_utf8")
     except RecursionError:
         return Fault("too_deep")
     except ValueError:
         return Fault("not_json")
+
+
+class _WrittenFloat(float):
+    """A number with a point or an exponent that keeps its text: an id of eighteen digits is more than a float holds."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        number = super().__new__(cls, text)
+        number.text = str(text)
+        return number
 
 
 def _whole_number(digits: str) -> int | str:
@@ -84,12 +97,26 @@ def text_of(value: object, limit: int | None = None) -> str | None:
 
 
 def id_of(value: object) -> str | None:
-    """An opaque id: a non-blank text, or a number as text (``123.0`` is ``123``); None for anything else."""
+    """An opaque id: a non-blank text, or a number as text (``123.0`` is ``123``); None for anything else.
+
+    Numbers that differ in any digit stay different.
+    """
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
-        return (str(int(value)) if value.is_integer() else str(value)) if math.isfinite(value) else None
+        return _exactly(value) if math.isfinite(value) else None
     return str(value) if isinstance(value, int) else text_of(value)
+
+
+def _exactly(number: float) -> str:
+    text = number.text if isinstance(number, _WrittenFloat) else repr(number)
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:  # an exponent of nineteen digits or more
+        return text
+    if exact == exact.to_integral_value():
+        return str(int(exact))
+    return repr(number) if exact == Decimal(repr(number)) else text
 
 
 def scalar_of(value: object, limit: int) -> Scalar:
@@ -99,7 +126,7 @@ def scalar_of(value: object, limit: int) -> Scalar:
     if isinstance(value, int):
         return value if abs(value) <= MAX_EXACT_INT else None
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return float(value) if math.isfinite(value) else None
     return text_of(value, limit)
 
 

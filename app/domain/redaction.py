@@ -33,6 +33,15 @@ _LOCAL_PART = re.compile(r"[^\s@＠<>(),;:\[\]\\]{1,64}(?<!/)\Z")
 _AT_DOMAIN = re.compile(r"(?:@|＠|%40)(?:[\w-]{1,63}\.){1,127}(?!\d+\b)[\w-]{2,63}")
 _IPV4 = re.compile(r"(?<!\d)\d{1,3}(?:\.\d{1,3}){3}(?!\d)")
 _IPV6 = re.compile(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}")
+_MAPPED = "::ffff"
+"""What stands before an IPv4 address that is written as one of IPv6. https://www.rfc-editor.org/rfc/rfc4291#section-2.5.5.2"""
+_WORD = re.compile(r"\w")
+_MAX_SLICE_CHARS = 20
+_SLICE_BEGIN = re.compile(r"(?P<sequence>[\w)\]])?\[[\d:, -]*\Z")
+_SLICE_END = re.compile(rf"[\d:, -]{{0,{_MAX_SLICE_CHARS}}}\](?!:\d)")
+"""No port follows: ``[::1]:8080``."""
+_SHORT_WORDS, _SHORT_NUMBERS = re.compile(r"\w{0,3}::\w{0,3}"), re.compile(r"\d{0,3}::\d{0,3}")
+"""The first part of an address that is in use has four digits: 2001, fe80, fd00."""
 
 
 def scrub(text: str, people: Iterable[str] = ()) -> str:
@@ -73,17 +82,30 @@ def _without_e_mails(text: str) -> str:
 
 
 def _ipv6(found: re.Match[str]) -> str:
-    """Names with ``::`` between them, of which this is the middle, are code: ``std::cout``, ``Aws::S3::Client``."""
-    run, text = found.group(), found.string
-    in_a_word = (
-        text[max(found.start() - 1, 0) : found.start()].isalnum() or text[found.end() : found.end() + 1].isalnum()
-    )
-    if in_a_word and ":" not in run.replace("::", ""):
-        return run
+    run = found.group()
     before = ":" if run.startswith(":") and not run.startswith("::") else ""
     after = ":" if run.endswith(":") and not run.endswith("::") else ""
     address = run[len(before) : len(run) - len(after)]
-    return before + IP_ADDRESS + after if _is_ipv6(address) else run
+    is_code = _is_code(found.string, found.start() + len(before), found.end() - len(after))
+    return before + IP_ADDRESS + after if _is_ipv6(address) and not is_code else run
+
+
+def _is_code(text: str, start: int, end: int) -> bool:
+    """Names or numbers with ``::`` and no other colon between them, where no address would stand so: in a longer word
+    (``std::cout``, ``Aws::S3::Client``), without a digit (``Cafe::Bad``), between brackets (``x[1::2]``)."""
+    address = text[start:end]
+    if ":" in address.replace("::", "") or address.lower() == _MAPPED:
+        return False
+    in_a_word = bool(_WORD.match(text, start - 1) if start else None) or bool(_WORD.match(text, end))
+    return in_a_word or not any(map(str.isdigit, address)) or _is_slice(text, start, end)
+
+
+def _is_slice(text: str, start: int, end: int) -> bool:
+    opened, address = _SLICE_BEGIN.search(text, max(start - _MAX_SLICE_CHARS, 0), start), text[start:end]
+    if opened is None or not _SLICE_END.match(text, end):
+        return False
+    short = _SHORT_WORDS if opened["sequence"] else _SHORT_NUMBERS
+    return short.fullmatch(address) is not None and (address != "::1" or bool(opened["sequence"]))
 
 
 def _is_ipv6(text: str) -> bool:

@@ -10,28 +10,30 @@ from app.handler.opened import Json, Opened
 class Configuring(Opened):
     """Comments in the file stay; a running bridge takes it up by itself."""
 
-    def configure_rule(self, name: str, trigger: str, action: Mapping[str, Any], *, check_words: bool = True) -> Json:
+    def configure_rule(
+        self, name: str, trigger: str, action: Mapping[str, Any], *, check_spelling: bool = True
+    ) -> Json:
         """Write a rule to ``bridge.yaml``: over the one of this name, else behind the others (the first match wins).
 
         ``trigger`` is a condition on an alert, ``confidence < 0.5``; ``action`` is ``{"type": "create_incident", ...}``
         or ``{"type": "suppress"}`` (docs/configuration.md). Comments stay; a running bridge takes it up by itself.
         The answer is ``{"rule": what is in force, "changed": words, "written_to": path}``; a ``ConfigFault`` names
         every fault, and then nothing is written. A trigger with a field or a severity that is nearly a known one is a
-        fault, too ("did you mean confidence?"), unless ``check_words`` is False.
+        fault, too ("did you mean confidence?"), unless ``check_spelling`` is False.
         """
         from app.bootstrap.handler_config import write_rule
 
-        return write_rule(self._hand.given.config_path, name, trigger, action, check_words)
+        return write_rule(self._hand.given.config_path, name, trigger, action, check_spelling)
 
-    def configure_severity_map(self, severity_map: Mapping[str, str | None], *, check_words: bool = True) -> Json:
+    def configure_severity_map(self, severity_map: Mapping[str, str | None], *, check_spelling: bool = True) -> Json:
         """Write which urgency each TruthVouch severity means: ``high``, ``low`` or ``none`` (no incident).
 
         Severities that are not named keep theirs. The answer is ``{"severity_map": the whole map in force, ...}``. One
-        that is nearly a severity of TruthVouch's is a ``ConfigFault``, unless ``check_words`` is False.
+        that is nearly a severity of TruthVouch's is a ``ConfigFault``, unless ``check_spelling`` is False.
         """
         from app.bootstrap.handler_config import write_severity_map
 
-        return write_severity_map(self._hand.given.config_path, severity_map, check_words)
+        return write_severity_map(self._hand.given.config_path, severity_map, check_spelling)
 
     def configure_escalation(self, escalation_policy_id: str, levels: Sequence[Mapping[str, Any]]) -> Json:
         """Write who is told when nobody acknowledges: levels 1, 2, ... with ``timeout_minutes`` (> 0) each.

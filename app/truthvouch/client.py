@@ -16,8 +16,8 @@ from app import configfile
 from app.configfile.keys import held_in
 from app.domain.names import AlertId, Status
 from app.domain.outcome import Done, Refused
-from app.domain.payload import table_of
-from app.environment import Environment
+from app.domain.payload import id_of, table_of
+from app.environment import Arguments, Environment
 from app.outcomes import TRUTHVOUCH, value_of
 from app.patience import Patience
 from app.transport import Transport, leave_log_to_caller
@@ -40,12 +40,15 @@ class TruthVouchClient:
         """``base_url`` includes the version, ``https://api.truthvouch.com/api/v1``. Calls nobody.
 
         Of the environment ``TRUTHVOUCH_API_KEY`` (or ``_FILE``), ``TRUTHVOUCH_API_URL`` and ``BRIDGE_CONFIG`` are read;
-        ``environ`` stands in for it. Raises ``ConfigFault`` for malformed values.
+        ``environ`` stands in for it. Raises ``ConfigFault`` for malformed values, of arguments as of variables.
         """
         leave_log_to_caller()
         env = Environment(os.environ if environ is None else environ)
         path = Path(env.text("BRIDGE_CONFIG", "bridge.yaml"))
-        key, url = api_key or env.secret("TRUTHVOUCH_API_KEY"), base_url or env.url("TRUTHVOUCH_API_URL")
+        said = Arguments({"TRUTHVOUCH_API_KEY": ("api_key", api_key), "TRUTHVOUCH_API_URL": ("base_url", base_url)})
+        key = said.secret("TRUTHVOUCH_API_KEY") or env.secret("TRUTHVOUCH_API_KEY")
+        url = said.url("TRUTHVOUCH_API_URL") or env.url("TRUTHVOUCH_API_URL")
+        said.raise_faults()
         env.raise_faults()
         filed = held_in(path)
         self._transport = Transport()
@@ -128,4 +131,4 @@ class Alerts:
 
 
 def _is(alert: Json, alert_id: str) -> bool:
-    return alert_id in (alert.get("id"), alert.get("alert_id"), alert.get("alertId"))
+    return alert_id in (id_of(alert.get(name)) for name in ("id", "alert_id", "alertId"))

@@ -112,9 +112,14 @@ def test_every_import_of_the_tests_is_declared():
 
 
 def test_no_declared_dependency_is_idle():
-    # itsdangerous signs Flask's sessions: pinned on purpose, imported by Flask.
-    started_by_name = {"gunicorn", "psycopg", "itsdangerous"}
+    started_by_name = {"gunicorn", "psycopg"}
     assert set() == names(PROJECT["dependencies"]) - imported_by(SOURCES) - started_by_name
+
+
+def test_no_declared_dependency_of_the_tests_is_idle():
+    commands = {"import-linter", "mypy", "pip-tools", "pytest-xdist", "ruff"}
+    declared = {name for name in names(PROJECT["optional-dependencies"]["dev"]) if not name.startswith("types-")}
+    assert set() == declared - imported_by(sorted((ROOT / "tests").rglob("*.py"))) - commands
 
 
 def pins(file: str) -> dict[str, str]:

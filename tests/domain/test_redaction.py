@@ -28,6 +28,15 @@ from app.domain.rulebook import Redaction
         ("2001:db8::1x", "[IP address]x"),
         ("2001:db8:0:0:0:0:0:1:443", "[IP address]:443"),
         ("mapped ::ffff:192.0.2.7", "mapped [IP address]:[IP address]"),
+        (
+            "[::1]:8080, at[::1]:8080 and http://[::1]/",
+            "[[IP address]]:8080, at[[IP address]]:8080 and http://[[IP address]]/",
+        ),
+        ("fe80::1%eth0 [fe80::1%eth0]:22", "[IP address]%eth0 [[IP address]%eth0]:22"),
+        ("hosts [2001::1, ::1], host[fe80::1]", "hosts [[IP address], [IP address]], host[[IP address]]"),
+        ("addr:fe80::1: refused", "addr:[IP address]: refused"),
+        ("fedc:abcd:beef:cafe:dead:feed:face:bade", "[IP address]"),
+        ("::dead:beef", "[IP address]"),
         ("see https://dana@example.com/x", "see https:[e-mail]/x"),
     ],
 )
@@ -53,6 +62,17 @@ def test_addresses_are_replaced(text: str, scrubbed: str):
         "Dead::Beefy",
         "https://example.com/@user.name/x",
         "1::2::3",
+        "_::1",
+        "Foo_::A",
+        "my_db::add()",
+        "fe::add(x)",
+        "Cafe::Bad",
+        "Foo::Bad: wrong, Cafe::Bad: too",
+        "dead::beef()",
+        "abc::def",
+        "::Fade.new",
+        "x[1::2], a[::2], a[::1], a[b::2] and [1::2]",
+        "x[::2, 1::3], f()[::10], y[0][5::]",
     ],
 )
 def test_what_is_no_address_stays(text: str):
@@ -72,7 +92,7 @@ def test_each_person_of_a_list_is_replaced():
     assert scrub("Kim", ["Dana Example; Kim"]) == "[person]"
 
 
-@pytest.mark.parametrize("repeated", ["a", "a@", "a@a.", "1.", "f:", ":", "@a.bc", " ", "é"])
+@pytest.mark.parametrize("repeated", ["a", "a@", "a@a.", "1.", "f:", ":", "@a.bc", " ", "é", "[1::2", "[::1, ", "[ "])
 def test_the_time_a_text_takes_grows_with_its_length_only(repeated: str):
     started = time.process_time()
     scrub(repeated * (400_000 // len(repeated)), ["usr_77"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import BridgeError, NotSetUp, PartnerRefused
+from app.errors import BridgeError, ConfigFault, NotSetUp, PartnerRefused
 from app.truthvouch import TruthVouchClient
 from tests.far_side import FarSide, far_side
 from tests.system.sandbox import Sandbox
@@ -70,6 +70,13 @@ def test_where_no_single_alert_is_shown_the_list_is_looked_through(client: Truth
     assert 405 == caught.value.status
 
 
+def test_an_alert_whose_id_is_a_number_is_found_in_the_list_by_its_digits():
+    with far_side() as far, scripted(far) as client:
+        far.will_answer(405)
+        far.will_answer(200, {"data": [{"id": 123456789012345680}, {"id": 123456789012345678}]})
+        assert {"id": 123456789012345678} == client.alerts.get(alert_id="123456789012345678")
+
+
 def test_the_list_asks_for_pages_as_they_are_wanted():
     with far_side() as far, scripted(far) as client:
         far.will_answer(200, {"data": [{"id": "a"}, {"id": "b"}], "meta": {"totalPages": 2}})
@@ -127,6 +134,24 @@ def test_the_operators_calls_and_key_are_taken_from_the_file(tmp_path: Path):
     request = far.only_request
     assert ("POST", "/alerts/a%2Fb/ack") == (request.method, request.path)
     assert "Bearer from-the-file" == request.headers["Authorization"]
+
+
+@pytest.mark.parametrize("given", ["k\n", " k ", '"k"'])
+def test_blanks_line_breaks_and_quotes_around_a_key_that_is_given_are_none_of_it(given: str):
+    with far_side() as far, TruthVouchClient(given, f" {far.url}/\n", environ={"BRIDGE_CONFIG": "/nowhere"}) as client:
+        far.will_answer(204)
+        client.alerts.resolve(alert_id="a")
+    assert "Bearer k" == far.only_request.headers["Authorization"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("api_key", "hu\nsh"), ("api_key", "hush\u200b"), ("base_url", "hush"), ("base_url", "https://me:hush@x.example")],
+)
+def test_an_argument_that_can_never_be_sent_is_refused_at_once_and_named(argument: str, value: str):
+    with pytest.raises(ConfigFault, match=f"the arguments: 1 fault\n  {argument}: ") as caught:
+        TruthVouchClient(**{argument: value}, environ={"BRIDGE_CONFIG": "/nowhere"})
+    assert argument == "base_url" or "hu" not in str(caught.value)
 
 
 PIPED = """

@@ -18,7 +18,7 @@ from tests.doors import sign
 from tests.serving import Server, everything, statuses
 from tests.system.processes import kill
 from tests.system.waiting import until
-from tests.web.test_two_parsers import Dice
+from tests.web.test_two_parsers import RandomRequests
 
 HEAD = b"POST /truthvouch/alerts HTTP/1.1\r\nHost: x\r\n"
 
@@ -278,12 +278,12 @@ def test_malformed_chunks_are_a_body_that_did_not_come_whole(server: Server, mal
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_bytes_and_no_way_of_leaving_end_a_process(server: Server, seed: int):
-    dice, before = Dice(seed), server.web_processes()
+    generator, before = RandomRequests(seed), server.web_processes()
     for _ in range(300):
         with server.connect() as connection, suppress(OSError):
-            for part in dice.in_pieces(dice.a_connection()):
+            for part in generator.in_pieces(generator.a_connection()):
                 connection.sendall(part)
-            leave = dice.choice(["reset", "half", "close"])
+            leave = generator.choice(["reset", "half", "close"])
             if leave == "reset":
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             elif leave == "half":

@@ -55,7 +55,7 @@ def gunicorn_settings() -> Any:
 CFG = gunicorn_settings()
 
 
-class Dice(random.Random):
+class RandomRequests(random.Random):
     """Pieces of requests, most of them nearly right."""
 
     def a_request(self) -> bytes:
@@ -132,10 +132,10 @@ def came_whole(request: PlainRequest) -> bool:
     return lengths in ([], [len(request.body)])
 
 
-def check(said: bytes, dice: Dice) -> int:
+def check(said: bytes, generator: RandomRequests) -> int:
     """How many requests were accepted and read."""
     taken = taken_in(iter([said]))
-    assert taken == taken_in(dice.in_pieces(said))
+    assert taken == taken_in(generator.in_pieces(said))
     read = 0
     for n, request in enumerate(taken[0]):
         as_written, left = read_by_gunicorn(request.pieces())
@@ -150,6 +150,6 @@ def check(said: bytes, dice: Dice) -> int:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_two_parsers_agree(seed: int):
-    dice = Dice(seed)
-    read = sum(check(dice.a_connection(), dice) for _ in range(1000))
+    generator = RandomRequests(seed)
+    read = sum(check(generator.a_connection(), generator) for _ in range(1000))
     assert read > 200

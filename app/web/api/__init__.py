@@ -1,4 +1,4 @@
-"""``/api/v1``: what the console, the command line of another machine and your own scripts use. docs/api.md.
+"""``/api/v1``: what your own scripts use, from this machine or another. docs/api.md.
 
 Reads go to the store; a change is a wish in the inbox, which the worker does. Nothing here calls a partner.
 """
