@@ -243,16 +243,17 @@ _REFUSED: Mapping[str, str] = {
 def deliveries(pulse: Pulse, now: datetime) -> dict[str, Check]:
     """By side: whether its webhooks come, and whether they prove to be its own."""
     return {
-        "truthvouch": _deliveries(_TRUTHVOUCH, pulse.truthvouch_seen_at, pulse.refused.get(Side.TRUTHVOUCH), now),
-        "pagerduty": _deliveries(_PAGERDUTY, pulse.pagerduty_seen_at, pulse.refused.get(Side.PAGERDUTY), now),
+        "truthvouch": _deliveries(_TRUTHVOUCH, pulse.truthvouch_seen_at, pulse.refused.get(Side.TRUTHVOUCH, ()), now),
+        "pagerduty": _deliveries(_PAGERDUTY, pulse.pagerduty_seen_at, pulse.refused.get(Side.PAGERDUTY, ()), now),
     }
 
 
-def _deliveries(hook: _Hook, at: datetime | None, refused: RefusedDeliveries | None, now: datetime) -> Check:
-    """When that side was last heard, and what came of it that could not be proved to be its own."""
+def _deliveries(hook: _Hook, at: datetime | None, refusals: Sequence[RefusedDeliveries], now: datetime) -> Check:
+    """When that side was last heard, and what came of it that could not be proved to be its own: the worst reason."""
     facts: dict[str, Any] = {"last_seen_at": at.isoformat() if at else None, "seconds_ago": _age(at, now)}
-    beside = refused is not None and at is not None and refused.at < at
-    if refused is None or now - refused.at > (REFUSED_BESIDE if beside else REFUSED_REMEMBERED):
+    fresh = [one for one in refusals if now - one.at <= (REFUSED_BESIDE if at and one.at < at else REFUSED_REMEMBERED)]
+    refused = max(fresh, key=lambda one: (one.is_wrong(at), one.at), default=None)
+    if refused is None:
         if at is None:
             words = (
                 f"No authentic delivery from {hook.name} has ever arrived. Is its webhook registered for {hook.path}?"
@@ -267,10 +268,10 @@ def _deliveries(hook: _Hook, at: datetime | None, refused: RefusedDeliveries | N
     )
     remedy = _REFUSED.get(refused.reason, _REFUSED["signature_mismatch"])
     remedy = remedy.format(name=hook.name, secrets=hook.secrets, proof=hook.proof[:1].upper() + hook.proof[1:])
-    if beside:
+    if at and refused.at < at:
         remedy = f"Nothing, if the secret was changed in between. Else two senders use different secrets: {remedy}"
         return Check(State.OK, words, facts, "deliveries_refused", remedy)
-    return Check(State.DEGRADED, words, facts, "deliveries_refused", remedy, holds_pages=True)
+    return Check(State.DEGRADED, words, facts, "deliveries_refused", remedy, holds_pages=refused.is_wrong(at))
 
 
 _OF_A_HOLD: Mapping[str, str] = {
