@@ -281,6 +281,8 @@ _OF_A_HOLD: Mapping[str, str] = {
     "from_unknown": "Set PAGERDUTY_FROM_EMAIL to the login e-mail of a user of the account, and restart.",
     "from_malformed": "Set PAGERDUTY_FROM_EMAIL to the login e-mail of a user of the account, and restart.",
     "from_missing": "Set PAGERDUTY_FROM_EMAIL to the login e-mail of a user of the account, and restart.",
+    "redirected_to_some": "The log event `delivery.held` names the alerts: if their path alone redirects, see what a "
+    "proxy on the way does with it; if every path does, the address of the API is another one.",
     UNSENDABLE: "Nothing was sent: the address of the API, the key or the e-mail has a character no request can carry.",
     REDIRECTED: "The address of its API only redirects: set TRUTHVOUCH_API_URL, PAGERDUTY_API_URL or "
     "PAGERDUTY_EVENTS_URL to the one its documents name, and restart.",

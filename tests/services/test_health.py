@@ -293,6 +293,7 @@ def test_what_keeps_pages_from_going_out_is_marked(doors: Doors, pulse: dict[str
         ("unauthorized", "valid key"),
         ("from_unknown", "PAGERDUTY_FROM_EMAIL"),
         ("redirected", "PAGERDUTY_API_URL"),
+        ("redirected_to_some", "delivery.held"),
         ("unsendable", "Nothing was sent"),
         ("http_407", "HTTPS_PROXY"),
         ("connect_failed", "status page"),
