@@ -60,7 +60,10 @@ class PrometheusMeter:
         self._matched = counter("bridge_secret_matched", "Deliveries, by secret (0 = newest)", "source", "secret")
         self._dropped = counter("bridge_words_dropped", "Words that move nothing, by reason", "source", "reason")
         self._parked = counter("bridge_parked", "Dead letters written, by reason", "kind", "reason")
-        self._pages = counter("bridge_pages_refused", "Pages and escalations that finally did not go out: alarm on it")
+        self._pages = counter(
+            "bridge_pages_refused",
+            "What may be a page that nobody got, and escalations that were not made: alarm on it",
+        )
         self._calls = counter("bridge_partner_calls", "Calls to partners by how they ended", "target", "outcome")
         self._drifted = counter("bridge_drift_found", "What reconciliation found, by outcome", "side", "outcome")
         self._resubmitted = counter("bridge_lanes_resubmitted", "Deliveries owed that nobody would have made", "side")

@@ -90,12 +90,13 @@ class Spelling:
         return found
 
     def _misspelt(self, rulebook: Rulebook) -> tuple[Misspelt, ...]:
-        if not misspelt(rulebook):  # nearly always, and then no alert is read
-            return ()
+        found = misspelt(rulebook)
+        if not any(slip.is_field for slip in found):  # nearly always, and then no alert is read
+            return found
         try:
-            return misspelt(rulebook, self._stored.field_names() or frozenset())
+            return misspelt(rulebook, self._stored.field_names(newest_only=True) or frozenset())
         except StoreUnavailable:
-            return misspelt(rulebook)
+            return found
 
 
 class SilenceWatch:

@@ -88,10 +88,10 @@ def misspelt_faults(settings: Settings) -> tuple[Fault, ...]:
 
 
 def stored_fields(settings: Settings) -> Set[str] | None:
-    """The fields of TruthVouch's own that stored alerts had; None where there is no store, or no alert in it."""
+    """The fields of TruthVouch's own that the newest alerts had; None where there is no store, or no alert in it."""
     try:
         with rules_desk(settings) as desk:
-            return desk.backtests.field_names()
+            return desk.backtests.field_names(newest_only=True)
     except StoreUnavailable:
         return None
 

@@ -63,9 +63,9 @@ class Failure:
 def judge(answer: Answer | Failure, ok: Collection[int] = SUCCESS, hide: Iterable[str] = ()) -> Reply[object]:
     """What came of a call. ``Done`` holds the answer's JSON, None where it had none, and the partner's own clock.
 
-    401/403 hold the target, and so does a redirect: its address is another one, which is never followed. 407, 408, 421,
-    423, 425, 429, 5xx and transport failures are tried again after what the partner asked for (``Retry-After``, at 429
-    also ``ratelimit-reset``; 0 to 3,600 seconds); everything else is final.
+    401/403 are held, and so is a redirect: its address is another one, which is never followed. Whom that holds besides
+    is for ``refusals`` to say. 407, 408, 421, 423, 425, 429, 5xx and transport failures are tried again after what the
+    partner asked for (``Retry-After``, at 429 also ``ratelimit-reset``; 0 to 3,600 seconds); everything else is final.
     ``hide`` are texts (keys, addresses) that never appear in a refusal's detail.
     """
     if isinstance(answer, Failure):

@@ -111,6 +111,11 @@ class Misspelt:
     word: str
     meant: str
 
+    @property
+    def is_field(self) -> bool:
+        """Whether it is a field's name, which is right after all once an alert has such a field."""
+        return self.meant not in RANK
+
     def __str__(self) -> str:
         """The whole sentence, for people."""
         where = f"{self.section}: {self.name!r}" if self.name else self.section
@@ -119,7 +124,7 @@ class Misspelt:
     @property
     def problem(self) -> str:
         """What is wrong, without the place."""
-        what = "a severity TruthVouch does not have" if self.meant in RANK else "a field no alert is known to have"
+        what = "a field no alert is known to have" if self.is_field else "a severity TruthVouch does not have"
         return f"names {self.word}, {what}"
 
     @property

@@ -49,8 +49,8 @@ class Retry:
 class Held:
     """Nothing is wrong with what was asked, only with its way out: it waits, however long, and is never given up.
 
-    401/403: our credentials are refused, so every call to this target would be, until a person mends it; so it is with
-    an address that only redirects. Or the budget is spent, or the target's breaker is open.
+    401: our credentials are refused, so every call to this target would be, until a person mends it; 403 and a redirect
+    may be about one alert alone (``refusals``). Or the budget is spent, or the target's breaker is open.
     """
 
     reason: str

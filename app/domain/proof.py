@@ -19,6 +19,11 @@ MAX_SIGNATURES = 32
 SAME_SERIES = timedelta(hours=1)
 """Refused deliveries that lie further apart than this are counted anew."""
 
+UNSIGNED = frozenset({"signature_missing", "signature_malformed"})
+"""Why a delivery was refused that no secret ever touched."""
+UNSIGNED_IN_NUMBER = 3
+"""So many of those, and never a good one: commonly the sender has no secret."""
+
 _HEX_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -53,7 +58,7 @@ def matching_secret(message: bytes, signatures: Sequence[bytes], secrets: Sequen
 
 @dataclass(frozen=True, slots=True)
 class RefusedDeliveries:
-    """Deliveries to one hook whose signature proved nothing: how many, since when, the newest, and why that one."""
+    """Deliveries to one hook whose signature proved nothing, for one reason: how many, since when, and the newest."""
 
     count: int
     reason: str
@@ -62,12 +67,22 @@ class RefusedDeliveries:
     at: datetime
 
     def followed_by(self, later: "RefusedDeliveries") -> "RefusedDeliveries":
-        """One series where they lie close together, else the later ones alone."""
+        """One series where they lie close together, else the later ones alone. Both are of one hook and one reason."""
         if later.since - self.at > SAME_SERIES:
             return later
         return RefusedDeliveries(
-            self.count + later.count, later.reason, min(self.since, later.since), max(self.at, later.at)
+            self.count + later.count, self.reason, min(self.since, later.since), max(self.at, later.at)
         )
+
+    def is_wrong(self, heard_at: datetime | None) -> bool:
+        """Whether they are taken for webhooks of the partner's that we miss, with the last good one at ``heard_at``.
+
+        Anybody can send what carries no signature: beside a partner that was ever heard it says nothing of the secret,
+        and without one only in number.
+        """
+        if heard_at is not None:
+            return self.at >= heard_at and self.reason not in UNSIGNED
+        return self.reason not in UNSIGNED or self.count >= UNSIGNED_IN_NUMBER
 
     def as_text(self) -> str:
         """How it is stored."""

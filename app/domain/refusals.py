@@ -1,16 +1,17 @@
 """Whom a partner refuses at one door: everybody, for our credential, or one alert alone. Pure; ``now`` is given.
 
-A 401 is about the credential and holds everybody. A 403 may be about one alert that we must not touch, so it is its own
-delivery alone that waits, until another alert's meets it too with no success between: then it is about the credential.
+A 401 is about the credential and holds everybody. A 403 may be about one alert that we must not touch, and a redirect
+about one path, so it is its own delivery alone that waits, until another alert's meets one too with no success between:
+then it is about the credential, or the address.
 
 ==========================================  =========================================================================
 said by the partner                         who waits now
 ==========================================  =========================================================================
 401                                         everybody, fifteen seconds
-403 to one alert                            that delivery alone
-403 to a second one, no success between     everybody, fifteen seconds
-403 again, to one of these                  these, fifteen seconds: who has not met it yet is the next probe
-a write succeeds                            nobody; who met 403 before is known to be alone: its 403 holds nobody else
+403, a redirect to one alert                that delivery alone
+the same to a second, no success between    everybody, fifteen seconds
+the same again, to one of these             these, fifteen seconds: who has not met it yet is the next probe
+a write succeeds                            nobody; who met it before is known to be alone: it holds nobody else
 ==========================================  =========================================================================
 """
 
@@ -20,16 +21,18 @@ from datetime import datetime, timedelta
 from typing import TypeGuard
 
 from app.domain.effects import Effect, LookForIncident, OpenIncident, ReadAlert, ReadIncident, ReadNote
-from app.domain.outcome import NOT_ASKED, Done, Held, Refused, Reply
+from app.domain.outcome import NOT_ASKED, REDIRECTED, Done, Held, Refused, Reply
 from app.domain.retry import HOLD_PROBE_DELAY
 
 FORBIDDEN = "forbidden"
 """The reason word of a 403."""
-TO_SOME = "forbidden_to_some"
-"""The reason word of a door that is open to everybody but those who met 403."""
+PERHAPS_ALONE = frozenset({FORBIDDEN, REDIRECTED})
+"""The reason words of what may be about one alert; whoever gets such an answer *meets* it."""
+TO_SOME = "_to_some"
+"""Ends the reason word of a door that is open to everybody but those who met it: ``forbidden_to_some``."""
 
 REMEMBERED = timedelta(minutes=5)
-"""How long a success proves that a 403 is somebody's own, and how long who met one is remembered if not heard of."""
+"""How long a success proves that it is somebody's own, and how long who met it is remembered if not heard of."""
 ONE_AT_A_TIME = timedelta(seconds=1)
 """Between calls of those who are known to be alone: were they many, they would use up what others need."""
 PROBE = timedelta(seconds=HOLD_PROBE_DELAY)
@@ -47,9 +50,11 @@ class Refusals:
     all_until: datetime | None = None
     """Until when everybody waits."""
     met_until: datetime | None = None
-    """Until when those wait who met 403."""
+    """Until when those wait who met it."""
     met: Mapping[Who, tuple[datetime, datetime]] = field(default_factory=dict)
-    """Who met 403, first and last."""
+    """Who met it, first and last."""
+    met_reason: str = ""
+    """The newest reason word that any of them got."""
     proven_at: datetime | None = None
     """When a write last succeeded."""
     alone_at: datetime | None = None
@@ -77,8 +82,8 @@ def heard(door: Refusals, link: int, effect: Effect, reply: Reply[object], now: 
         return _answered(door, _who(link, effect), effect, reply, now)
     if not is_refusal(reply):
         return door
-    if reply.reason == FORBIDDEN:
-        return _forbidden(door, _who(link, effect), now)
+    if reply.reason in PERHAPS_ALONE:
+        return _met(replace(door, met_reason=reply.reason), _who(link, effect), now)
     return replace(door, reason=reply.reason, all_until=now + PROBE)
 
 
@@ -87,8 +92,8 @@ def says(door: Refusals, now: datetime) -> str:
     if door.reason:
         return door.reason
     if _is_everybody(door, now):
-        return FORBIDDEN
-    return TO_SOME if door.met else ""
+        return door.met_reason
+    return door.met_reason + TO_SOME if door.met else ""
 
 
 def is_refusal(reply: Reply[object]) -> TypeGuard[Held]:
@@ -106,7 +111,7 @@ def _answered(door: Refusals, who: Who, effect: Effect, reply: Done[object] | Re
     return replace(door, proven_at=now, all_until=None, met_until=None) if _writes(effect) else door
 
 
-def _forbidden(door: Refusals, who: Who, now: datetime) -> Refusals:
+def _met(door: Refusals, who: Who, now: datetime) -> Refusals:
     is_new = who not in door.met
     first, _ = door.met.get(who, (now, now))
     before = replace(door, reason="", all_until=None) if door.reason else door
@@ -118,12 +123,12 @@ def _forbidden(door: Refusals, who: Who, now: datetime) -> Refusals:
 
 
 def _is_everybody(door: Refusals, now: datetime) -> bool:
-    """Whether two links met 403 of which nothing says that it is their own."""
+    """Whether two links met it of which nothing says that it is their own."""
     return len({who[0] for who in door.met if not _is_alone(door, who, now)}) > 1
 
 
 def _is_alone(door: Refusals, who: Who, now: datetime) -> bool:
-    """Whether others could write after this one met 403, not long ago."""
+    """Whether others could write after this one met it, not long ago."""
     if door.proven_at is None or who not in door.met or now - door.proven_at >= REMEMBERED:
         return False
     return door.met[who][0] <= door.proven_at

@@ -9,6 +9,7 @@ from app.ports.door import Arrivals, Bell, Delivery, Inbox, InboxRow, SeatLost, 
 from app.ports.escalations import Climbs
 from app.ports.inbound import Read, Refusal, Verify
 from app.ports.memory import (
+    PAGES,
     Allowance,
     Letter,
     Letters,
@@ -28,6 +29,7 @@ from app.ports.subscriptions import Account, Created, Responders, Subscriptions
 __all__ = [
     "ARGUMENTS_REFUSED",
     "KEY_TAKEN",
+    "PAGES",
     "Account",
     "AlertPage",
     "Alerts",

@@ -29,6 +29,10 @@ class TimelineEntry:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+PAGES = ("OpenIncident", "LookForIncident", "SetIncident open", "")
+"""The effects at PagerDuty that may page somebody, as letters name them: also by an incident that is opened again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """A dead letter: an event that could not be read or an effect that was given up."""
@@ -49,6 +53,18 @@ class Letter:
     outcome: str = ""
     """How it was closed: ``replayed``, ``nothing_to_do``, ``discarded``, ``gone``."""
     closed_by: str = ""
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it may be a page that nobody got. One about a delivery that broke names no effect: it may be any."""
+        if self.kind == "effect":
+            return self.side is Side.PAGERDUTY and self.effect in PAGES
+        return self.kind == "escalation" or (self.kind == "event" and self.side is Side.TRUTHVOUCH)
+
+    @property
+    def counted_as(self) -> str:
+        """The kind that people are told: ``page`` for an event or an effect that may be one, else its own."""
+        return "page" if self.is_page and self.kind != "escalation" else self.kind
 
 
 class Links(Protocol):

@@ -23,8 +23,9 @@ class PastAlerts(Protocol):
         """Each of them."""
         ...
 
-    def field_names(self, tx: Tx) -> frozenset[str] | None:
-        """The names of all fields of TruthVouch's own that any stored alert ever had; None without any alert."""
+    def field_names(self, tx: Tx, *, newest_only: bool = False) -> frozenset[str] | None:
+        """The names of all fields of TruthVouch's own that any stored alert ever had, or one of the newest thousand;
+        None without any alert."""
         ...
 
     def lines(self, tx: Tx, event: str, since: datetime, until: datetime) -> Iterator[Mapping[str, Any]]:

@@ -35,8 +35,8 @@ class Pulse:
     """Links that a ping-pong froze."""
     subscription: Verdict | None = None
     """The newest look at PagerDuty's webhook subscription; None where nobody looks."""
-    refused: Mapping[Side, RefusedDeliveries] = field(default_factory=dict)
-    """The newest deliveries of each side whose signature proved nothing."""
+    refused: Mapping[Side, Sequence[RefusedDeliveries]] = field(default_factory=dict)
+    """The newest deliveries of each side whose signature proved nothing, by reason."""
 
 
 class Vitals(Protocol):

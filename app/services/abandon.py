@@ -39,25 +39,27 @@ class Abandon:
         with self.transactions.begin() as tx:
             given_up = self._write(tx, link_id, side, seq, reason)
         if given_up:
-            page = given_up == "page"  # nobody was paged, and a person has to know
-            self.meter.parked(given_up, REASON)
-            say, event = (log.critical, "page.refused") if page else (log.error, "delivery.dead")
+            self.meter.parked(given_up.counted_as, REASON)
+            say, event = (log.critical, "page.refused") if given_up.is_page else (log.error, "delivery.dead")
             say(event, link_id=link_id, side=side.value, seq=seq, reason=reason)
 
-    def _write(self, tx: Tx, link_id: LinkId, side: Side, seq: int, reason: str) -> str:
-        """What was given up: ``page`` where no incident is known to be open, else ``effect``; empty if nothing."""
+    def _write(self, tx: Tx, link_id: LinkId, side: Side, seq: int, reason: str) -> Letter | None:
+        """The letter about what was given up; None if nothing was. Whether it is a page cannot be known: it names no
+        effect."""
         now = self.clock()
+        letter = Letter(0, "effect", reason, now, 0, "", link_id, side)
         try:
             link = self.links.get(tx, link_id)
         except ValueError:  # what it says is worth a letter all the more, though no lane can be closed
-            self.links.add_letter(tx, Letter(0, "effect", reason, now, 0, UNREADABLE, link_id, side))
-            return "page" if side is Side.PAGERDUTY else "effect"
-        lane = link.lane(side)
-        if not (lane.outstanding and lane.seq == seq):
-            return ""
-        self._close(tx, link, side, reason, now)
-        unpaged = side is Side.PAGERDUTY and link.deserves and link.incident_side.status is None
-        return "page" if unpaged else "effect"
+            letter = replace(letter, detail=UNREADABLE)
+        else:
+            lane = link.lane(side)
+            if not (lane.outstanding and lane.seq == seq):
+                return None
+            letter = replace(letter, attempts=lane.attempt)
+            self._close(tx, link, side, reason, now)
+        self.links.add_letter(tx, letter)
+        return letter
 
     def _close(self, tx: Tx, link: Link, side: Side, reason: str, now: datetime) -> None:
         lane = link.lane(side)
@@ -67,4 +69,3 @@ class Abandon:
             link = replace(link, open_tried=True)
         self.links.save(tx, link)
         self.links.write_timeline(tx, [line(link, "delivery.dead", now, {"side": side.value, "reason": reason})])
-        self.links.add_letter(tx, Letter(0, "effect", reason, now, lane.attempt, "", link.link_id, side))

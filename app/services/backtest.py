@@ -62,10 +62,13 @@ class Backtests:
                 tally.add(line["alert_id"], line["at"], line["facts"])
         return tally
 
-    def field_names(self) -> Set[str] | None:
-        """The fields of TruthVouch's own that any stored alert ever had; None where there is no alert."""
+    def field_names(self, *, newest_only: bool = False) -> Set[str] | None:
+        """The fields of TruthVouch's own that any stored alert ever had; None where there is no alert.
+
+        ``newest_only``: of the newest thousand alone, which costs the same however many are stored.
+        """
         with self.transactions.read() as tx:
-            return self.past.field_names(tx)
+            return self.past.field_names(tx, newest_only=newest_only)
 
     def _alerts(self, since: datetime, until: datetime, told: Told | None = None) -> Iterator[PastAlert]:
         with self.transactions.read() as tx:

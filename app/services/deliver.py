@@ -310,13 +310,13 @@ class Deliver:
     def _tell(self, result: Result, side: Side, effect: Effect, since: datetime, now: datetime) -> None:
         target = self.settle.target(result.link, side)
         reason = result.reason.partition(":")[0]
-        page = result.dead and _pages(effect)
+        letter = _letter(result, side, effect, now) if result.dead else None
         self.meter.called(target, reason or result.outcome)
-        if result.dead:
-            self.meter.parked("page" if page else "effect", reason)
+        if letter:
+            self.meter.parked(letter.counted_as, reason)
         if result.outcome == "done":
             self.meter.delivered(target, (now - since).total_seconds())
-        self._log(result, side, effect, page)
+        self._log(result, side, effect, page=letter is not None and letter.is_page)
 
     def _log(self, result: Result, side: Side, effect: Effect, page: bool) -> None:
         """A page that will not go out is as loud as it gets; waiting for our turn is nothing to wake anybody for."""
@@ -333,11 +333,6 @@ class Deliver:
             **({"reason": result.reason, "again_after": result.again_after} if result.reason else {}),
             **_said(result),
         )
-
-
-def _pages(effect: Effect) -> bool:
-    """Whether somebody is paged by it: also by an incident that is opened again, or handed back."""
-    return isinstance(effect, OpenIncident) or (isinstance(effect, SetIncident) and effect.status is Status.OPEN)
 
 
 def _said(result: Result) -> dict[str, str]:

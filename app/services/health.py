@@ -243,16 +243,17 @@ _REFUSED: Mapping[str, str] = {
 def deliveries(pulse: Pulse, now: datetime) -> dict[str, Check]:
     """By side: whether its webhooks come, and whether they prove to be its own."""
     return {
-        "truthvouch": _deliveries(_TRUTHVOUCH, pulse.truthvouch_seen_at, pulse.refused.get(Side.TRUTHVOUCH), now),
-        "pagerduty": _deliveries(_PAGERDUTY, pulse.pagerduty_seen_at, pulse.refused.get(Side.PAGERDUTY), now),
+        "truthvouch": _deliveries(_TRUTHVOUCH, pulse.truthvouch_seen_at, pulse.refused.get(Side.TRUTHVOUCH, ()), now),
+        "pagerduty": _deliveries(_PAGERDUTY, pulse.pagerduty_seen_at, pulse.refused.get(Side.PAGERDUTY, ()), now),
     }
 
 
-def _deliveries(hook: _Hook, at: datetime | None, refused: RefusedDeliveries | None, now: datetime) -> Check:
-    """When that side was last heard, and what came of it that could not be proved to be its own."""
+def _deliveries(hook: _Hook, at: datetime | None, refusals: Sequence[RefusedDeliveries], now: datetime) -> Check:
+    """When that side was last heard, and what came of it that could not be proved to be its own: the worst reason."""
     facts: dict[str, Any] = {"last_seen_at": at.isoformat() if at else None, "seconds_ago": _age(at, now)}
-    beside = refused is not None and at is not None and refused.at < at
-    if refused is None or now - refused.at > (REFUSED_BESIDE if beside else REFUSED_REMEMBERED):
+    fresh = [one for one in refusals if now - one.at <= (REFUSED_BESIDE if at and one.at < at else REFUSED_REMEMBERED)]
+    refused = max(fresh, key=lambda one: (one.is_wrong(at), one.at), default=None)
+    if refused is None:
         if at is None:
             words = (
                 f"No authentic delivery from {hook.name} has ever arrived. Is its webhook registered for {hook.path}?"
@@ -267,10 +268,10 @@ def _deliveries(hook: _Hook, at: datetime | None, refused: RefusedDeliveries | N
     )
     remedy = _REFUSED.get(refused.reason, _REFUSED["signature_mismatch"])
     remedy = remedy.format(name=hook.name, secrets=hook.secrets, proof=hook.proof[:1].upper() + hook.proof[1:])
-    if beside:
+    if at and refused.at < at:
         remedy = f"Nothing, if the secret was changed in between. Else two senders use different secrets: {remedy}"
         return Check(State.OK, words, facts, "deliveries_refused", remedy)
-    return Check(State.DEGRADED, words, facts, "deliveries_refused", remedy, holds_pages=True)
+    return Check(State.DEGRADED, words, facts, "deliveries_refused", remedy, holds_pages=refused.is_wrong(at))
 
 
 _OF_A_HOLD: Mapping[str, str] = {
@@ -280,6 +281,8 @@ _OF_A_HOLD: Mapping[str, str] = {
     "from_unknown": "Set PAGERDUTY_FROM_EMAIL to the login e-mail of a user of the account, and restart.",
     "from_malformed": "Set PAGERDUTY_FROM_EMAIL to the login e-mail of a user of the account, and restart.",
     "from_missing": "Set PAGERDUTY_FROM_EMAIL to the login e-mail of a user of the account, and restart.",
+    "redirected_to_some": "The log event `delivery.held` names the alerts: if their path alone redirects, see what a "
+    "proxy on the way does with it; if every path does, the address of the API is another one.",
     UNSENDABLE: "Nothing was sent: the address of the API, the key or the e-mail has a character no request can carry.",
     REDIRECTED: "The address of its API only redirects: set TRUTHVOUCH_API_URL, PAGERDUTY_API_URL or "
     "PAGERDUTY_EVENTS_URL to the one its documents name, and restart.",

@@ -101,9 +101,10 @@ class Intake:
         self.settle.engine.submit(tx, gathered.orders)
 
     def _tell(self, said: dict[str, Any]) -> None:
-        (log.warning if said["event"] == PARKED else log.info)(**said)
-        if said["event"] == PARKED:
-            self.meter.parked("event", said["reason"])
+        parked = said["event"] == PARKED
+        (_loud(said["kind"], log.warning) if parked else log.info)(**said)
+        if parked:
+            self.meter.parked(said["kind"], said["reason"])
         elif said["event"] == IGNORED:
             self.meter.dropped(Source(said["source"]), said["reason"])
         if TIME_UNREAD in said:
@@ -122,8 +123,9 @@ class Intake:
     def _apply(self, tx: Tx, row: InboxRow, reading: Reading, gathered: Gathered) -> dict[str, Any]:
         source, received_at = row.delivery.source.value, row.delivery.received_at
         if isinstance(reading, Unreadable):
-            self._letter(tx, row, reading.reason, reading.detail)
-            return {"event": PARKED, "reason": reading.reason, "source": source}
+            letter = self._letter(row, reading.reason, reading.detail)
+            self.links.add_letter(tx, letter)
+            return {"event": PARKED, "kind": letter.counted_as, "reason": reading.reason, "source": source}
         if isinstance(reading, Ignored):
             return {"event": IGNORED, "reason": reading.reason, "source": source}
         if isinstance(reading, Wish):
@@ -131,23 +133,24 @@ class Intake:
         said = self.hear(tx, reading, received_at, row.inbox_id, gathered)
         return said | {TIME_UNREAD: source} if reading.time_unread else said
 
-    def _letter(self, tx: Tx, row: InboxRow, reason: str, detail: str) -> None:
+    def _letter(self, row: InboxRow, reason: str, detail: str = "") -> Letter:
         # A wish or a finding of ours has no side.
         side = None if row.delivery.source is Source.BRIDGE else row.delivery.source.side
-        letter = Letter(0, "event", reason, self.clock(), detail=detail, side=side, inbox_id=row.inbox_id)
-        self.links.add_letter(tx, letter)
+        return Letter(0, "event", reason, self.clock(), detail=detail, side=side, inbox_id=row.inbox_id)
 
     def _park(self, poison_row: InboxRow, reason: str) -> int:
         """Take in what stood before the poisonous row one by one, then park it."""
-        log.error(PARKED, inbox_id=poison_row.inbox_id, reason=reason)
-        self.meter.parked("event", "poison")
+        letter = self._letter(poison_row, reason)
+        say = _loud(letter.counted_as, log.error)
+        say(PARKED, inbox_id=poison_row.inbox_id, kind=letter.counted_as, reason=reason)
+        self.meter.parked(letter.counted_as, "poison")
         self._broken = 0
         while True:
             gathered = Gathered()
             with self.transactions.begin() as tx:
                 row = self.arrivals.next_rows(tx, 1)[0]
                 if row.inbox_id == poison_row.inbox_id:
-                    self._letter(tx, row, reason, "")
+                    self.links.add_letter(tx, letter)
                 else:
                     self._apply_row(tx, row, gathered)
                 self._write_down(tx, gathered)
@@ -155,6 +158,11 @@ class Intake:
             if row.inbox_id == poison_row.inbox_id:
                 self.settle.engine.wake()
                 return 1
+
+
+def _loud(kind: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """What may be a page that nobody gets is as loud as one that was refused."""
+    return log.critical if kind == "page" else otherwise
 
 
 class _Poison(Exception):

@@ -89,7 +89,7 @@ class RefusedTally:
     ) -> None:
         self._write, self._in_a_while = write, in_a_while
         self._lock = threading.Lock()
-        self._counted: dict[Side, RefusedDeliveries] = {}
+        self._counted: dict[tuple[Side, str], RefusedDeliveries] = {}
         self._is_due = False
 
     def __call__(self, side: Side, reason: str, at: datetime) -> None:
@@ -107,18 +107,18 @@ class RefusedTally:
         """Write what was counted since the last time."""
         with self._lock:
             counted, self._counted, self._is_due = self._counted, {}, False
-        for side, refused in counted.items():
+        for (side, _), refused in counted.items():
             try:
                 self._write(side, refused)
             except StoreUnavailable as fault:
                 log.warning("refusals.not_stored", side=side.value, reason=str(fault)[:200])
                 with self._lock:
-                    newer = self._counted.pop(side, None)
-                    self._counted[side] = refused.followed_by(newer) if newer else refused
+                    newer = self._counted.pop((side, refused.reason), None)
+                    self._counted[side, refused.reason] = refused.followed_by(newer) if newer else refused
 
     def _count(self, side: Side, refused: RefusedDeliveries) -> None:
-        known = self._counted.get(side)
-        self._counted[side] = known.followed_by(refused) if known else refused
+        known = self._counted.get((side, refused.reason))
+        self._counted[side, refused.reason] = known.followed_by(refused) if known else refused
 
 
 @dataclass(frozen=True)

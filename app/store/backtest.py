@@ -28,7 +28,8 @@ _count = sa.select(sa.func.count()).select_from(links).where(_in_span)
 _first = sa.select(links.c.id, _seen, links.c.state).where(_in_span).order_by(_seen, links.c.id).limit(PAGE)
 # The span of a further page begins where the last one ended: many may have been first seen in that same moment.
 _next = _first.where(sa.or_(_seen > sa.bindparam("since"), links.c.id > sa.bindparam("last")))
-_any = sa.select(links.c.id, links.c.state).where(links.c.id > sa.bindparam("last")).order_by(links.c.id).limit(PAGE)
+_newest = sa.select(links.c.id, links.c.state).order_by(links.c.id.desc()).limit(PAGE)
+_older = _newest.where(links.c.id < sa.bindparam("before"))
 _lines = (
     sa.select(timeline.c.id, timeline.c.at, timeline.c.alert_id, timeline.c.facts)
     .where(
@@ -60,17 +61,17 @@ class StoredPast:
             span |= {"since": rows[-1].first_seen_at, "last": rows[-1].id}
             rows = connection(tx).execute(_next, span).all()
 
-    def field_names(self, tx: Tx) -> frozenset[str] | None:
-        """Of all stored alerts, the fields of TruthVouch's own; None without any alert."""
+    def field_names(self, tx: Tx, *, newest_only: bool = False) -> frozenset[str] | None:
+        """Of all stored alerts, or of one page of the newest, the fields of TruthVouch's own; None without any."""
         names: set[str] = set()
-        rows = connection(tx).execute(_any, {"last": 0}).all()
+        rows = connection(tx).execute(_newest).all()
         if not rows:
             return None
         while rows:
             for row in rows:
                 alert = json.loads(row.state)["alert"]
                 names.update(alert.get("extra", ()), alert.get("people", ()))
-            rows = connection(tx).execute(_any, {"last": rows[-1].id}).all()
+            rows = [] if newest_only else connection(tx).execute(_older, {"before": rows[-1].id}).all()
         return frozenset(names)
 
     def lines(self, tx: Tx, event: str, since: datetime, until: datetime) -> Iterator[Mapping[str, Any]]:

@@ -16,7 +16,7 @@ from app.store.letters import newest_page
 from app.store.marks import StoredMarks
 from app.store.migrate import MIGRATIONS
 from app.store.pings import StoredPings
-from app.store.secrets_seen import REFUSED, StoredSecretsSeen
+from app.store.secrets_seen import StoredSecretsSeen, refusals
 from app.store.vitals import StoredVitals
 
 EXAMINED = "doctor.seen"
@@ -71,7 +71,10 @@ class Checkup:
 
     def refused(self) -> RefusedDeliveries | None:
         """PagerDuty's newest deliveries whose signature proved nothing."""
-        return RefusedDeliveries.from_text(self.mark(f"{REFUSED}{Side.PAGERDUTY}"))
+        self.check_there()
+        with self.database.read() as tx:
+            found = refusals(StoredMarks().all(tx), Side.PAGERDUTY)
+        return max(found, key=lambda refused: refused.at, default=None)
 
     def refused_page(self) -> Letter | None:
         """The newest open dead letter that may be a page which nobody got."""

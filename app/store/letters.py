@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.domain.names import LinkId, Side
-from app.ports import Letter, Tx
+from app.ports import PAGES, Letter, Tx
 from app.store.database import connection
 from app.store.schema import letters
 
@@ -18,10 +18,10 @@ IS_PAGE = sa.or_(
     sa.and_(
         letters.c.kind == "effect",
         letters.c.side == Side.PAGERDUTY,
-        letters.c.effect.in_(("OpenIncident", "LookForIncident", "SetIncident open", "")),
+        letters.c.effect.in_(PAGES),
     ),
 )
-"""Letters that may be a page which nobody got. One about a delivery that broke names no effect: it may be any."""
+"""``Letter.is_page``, asked of the store."""
 
 
 def newest_page(tx: Tx) -> Letter | None:

@@ -16,6 +16,10 @@ class StoredMarks:
         """The text, or None."""
         return connection(tx).execute(sa.select(marks.c.value).where(marks.c.name == name)).scalar_one_or_none()
 
+    def all(self, tx: Tx) -> dict[str, str]:
+        """Every text, by name."""
+        return dict(connection(tx).execute(sa.select(marks.c.name, marks.c.value)).all())
+
     def put(self, tx: Tx, name: str, value: str) -> None:
         """Write it over whatever was there."""
         make = sqlite_insert if connection(tx).dialect.name == "sqlite" else postgres_insert

@@ -18,7 +18,7 @@ from app.store.marks import StoredMarks
 from app.store.schema import OLD_SECRET, Instant, inbox, marks
 
 REFUSED = "refused."
-"""How the names of the marks begin that hold the newest refused deliveries; the side follows."""
+"""How the names of the marks begin that hold the newest refused deliveries; the side and the reason follow."""
 
 
 class StoredSecretsSeen:
@@ -44,6 +44,12 @@ class StoredSecretsSeen:
         return {side: at for side, at in seen.items() if at is not None}
 
 
+def refusals(facts: Mapping[str, str], side: Side) -> tuple[RefusedDeliveries, ...]:
+    """What is known of the refused deliveries of one side, among all marks: one for each reason."""
+    told = [RefusedDeliveries.from_text(text) for name, text in facts.items() if name.startswith(f"{REFUSED}{side}")]
+    return tuple(refused for refused in told if refused)
+
+
 class StoredRefusals:
     """Writes down the deliveries whose signature proved nothing. Never their bodies: anybody can send those."""
 
@@ -51,8 +57,8 @@ class StoredRefusals:
         self._database = database
 
     def add(self, side: Side, refused: RefusedDeliveries) -> None:
-        """Add to what is known of that side. Raises ``StoreUnavailable``."""
-        name = f"{REFUSED}{side}"
+        """Add to what is known of that side and reason. Raises ``StoreUnavailable``."""
+        name = f"{REFUSED}{side}.{refused.reason}"
         with self._database.begin() as tx:
             row = sa.select(marks.c.value).where(marks.c.name == name).with_for_update()
             known = RefusedDeliveries.from_text(connection(tx).execute(row).scalar_one_or_none())

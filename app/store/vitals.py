@@ -1,20 +1,19 @@
 """Reads how the bridge is, without locking anybody out: for ``readyz`` and ``metrics``."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
 from app.domain.holds import shut_doors
 from app.domain.names import Side, instant
-from app.domain.proof import RefusedDeliveries
 from app.domain.subscription import from_text
 from app.ports import Pulse, StoreUnavailable, Tx
 from app.store.arrivals import CURSOR
 from app.store.database import Database, connection
 from app.store.letters import IS_PAGE
-from app.store.schema import OPEN_DEAD_LETTER, Instant, inbox, links, marks
-from app.store.secrets_seen import REFUSED
+from app.store.marks import StoredMarks
+from app.store.schema import OPEN_DEAD_LETTER, Instant, inbox, links
+from app.store.secrets_seen import refusals
 
 WORKER_SEEN = "worker.seen"
 SUBSCRIPTION = "subscription.health"
@@ -37,7 +36,7 @@ class StoredVitals:
             raise StoreUnavailable(str(fault.orig)) from fault
 
     def _pulse(self, tx: Tx, reader: sa.Connection) -> Pulse:
-        facts = dict(connection(tx).execute(sa.select(marks.c.name, marks.c.value)).all())
+        facts = StoredMarks().all(tx)
         untaken = inbox.c.id > int(facts.get(CURSOR, 0)) if self._cursor_mode else inbox.c.taken_at.is_(None)
         rows, first = reader.execute(sa.select(sa.func.count(), sa.func.min(inbox.c.received_at)).where(untaken)).one()
         owed, oldest = _owed(tx)
@@ -61,13 +60,8 @@ class StoredVitals:
             holds=shut_doors(facts, datetime.now(UTC)),
             frozen=frozen,
             subscription=from_text(facts.get(SUBSCRIPTION)),
-            refused=_refused(facts),
+            refused={side: found for side in Side if (found := refusals(facts, side))},
         )
-
-
-def _refused(facts: Mapping[str, str]) -> dict[Side, RefusedDeliveries]:
-    found = {side: RefusedDeliveries.from_text(facts.get(f"{REFUSED}{side}")) for side in Side}
-    return {side: refused for side, refused in found.items() if refused}
 
 
 def _owed(tx: Tx) -> tuple[int, datetime | None]:

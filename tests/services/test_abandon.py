@@ -137,7 +137,7 @@ class CountingMeter(SilentMeter):
     ("opened", "side", "kind"),
     [
         (False, Side.PAGERDUTY, "page"),
-        (True, Side.PAGERDUTY, "effect"),
+        (True, Side.PAGERDUTY, "page"),
         (True, Side.TRUTHVOUCH, "effect"),
     ],
 )

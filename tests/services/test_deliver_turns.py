@@ -9,9 +9,9 @@ import pytest
 import structlog
 
 from app.domain.effects import LATER, SOON, URGENT
-from app.domain.names import LinkId, Side, Status, Via
+from app.domain.names import LinkId, Side, Source, Status, Via
 from app.domain.outcome import Held, Refused, Retry
-from app.domain.words import AlertVerb, IncidentVerb
+from app.domain.words import AlertVerb, IncidentVerb, Unreadable
 from app.ports import Order, Page, Tx
 from app.store.records import StoredRecords
 from tests.fakes import ManualEngine
@@ -254,3 +254,24 @@ def test_an_incident_that_is_not_opened_again_is_a_page_that_was_refused(rig: No
         rig.run()
     assert [("page", "bad_status")] == parked
     assert ["Not now"] == [line["said"] for line in told if line["event"] == "page.refused"]
+
+
+@pytest.mark.parametrize(
+    ("source", "reading", "reason", "told"),
+    [
+        (Source.TRUTHVOUCH, Unreadable("not_json"), "not_json", ("page", "critical")),
+        (Source.TRUTHVOUCH, None, "poison", ("page", "critical")),
+        (Source.PAGERDUTY, Unreadable("not_json"), "not_json", ("event", "warning")),
+        (Source.PAGERDUTY, None, "poison", ("event", "error")),
+        (Source.BRIDGE, Unreadable("unknown_mail"), "unknown_mail", ("event", "warning")),
+    ],
+)
+def test_an_alert_that_cannot_be_read_may_be_a_page_and_is_as_loud(
+    rig: NotingRig, source: Source, reading: Any, reason: str, told: tuple[str, str]
+) -> None:
+    parked: list[tuple[str, str]] = []
+    rig.intake.meter.parked = lambda kind, reason: parked.append((kind, reason))  # type: ignore[method-assign]
+    with structlog.testing.capture_logs() as lines:
+        rig.say(source, reading)
+    assert [(told[0], reason)] == parked
+    assert [told] == [(line["kind"], line["log_level"]) for line in lines if line["event"] == "event.parked"]

@@ -15,6 +15,7 @@ from app.domain.words import AlertVerb, AlertWord
 from app.services.doctor import Finding, State
 from app.services.doctor_rules import rules
 from app.settings import Settings
+from app.store.backtest import StoredPast
 from tests.fakes import START
 from tests.rig import Rig
 
@@ -92,3 +93,11 @@ def test_readyz_notes_a_misspelt_word_until_an_alert_has_it(tmp_path: Path):
     assert 1 == len(spelling.notes(later - timedelta(seconds=1))), "it looks seldom"
     assert () == spelling.notes(later)
     assert () == Spelling(Fixed(Rulebook()), rig.database).notes(START)
+
+
+def test_no_alert_is_read_for_a_severity_that_no_field_can_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    read: list[object] = []
+    monkeypatch.setattr(StoredPast, "field_names", lambda *given, **_more: read.append(given))
+    book = Rulebook(rules=(Rule("r", "severity == hihg", RuleAction.SUPPRESS),), severity_map={"critcal": None})
+    assert 2 == len(Spelling(Fixed(book), Rig(tmp_path).database).notes(START))
+    assert [] == read

@@ -133,26 +133,28 @@ def test_what_our_own_budget_stopped_is_no_hold(store: Store) -> None:
 
 # ------------------------------------------------------------------------------------------------- one alert's 403
 
-FORBIDDEN = Held("forbidden")
+FORBIDDEN, REDIRECTED = Held("forbidden"), Held("redirected")
 
 
 def holds(store: Store) -> str | None:
     return store.marks().get(f"hold.{DOOR}@worker-0")
 
 
-def test_one_alerts_403_holds_that_alert_alone_and_says_so(store: Store) -> None:
+@pytest.mark.parametrize("met", [FORBIDDEN, REDIRECTED])
+def test_one_alerts_403_or_redirect_holds_that_alert_alone_and_says_so(store: Store, met: Held) -> None:
     for _ in range(20):
-        store.hears(store.one, FORBIDDEN)
+        store.hears(store.one, met)
         assert None is store.asks(store.one)
-        assert "forbidden_to_some" == holds(store)
+        assert f"{met.reason}_to_some" == holds(store)
         store.clock.move(15)
         assert None is store.asks(store.one, link=1), "its own retry is its probe"
 
 
-def test_a_second_alert_that_meets_403_holds_the_door(store: Store) -> None:
-    store.hears(store.one, FORBIDDEN, 1)
-    store.hears(store.one, FORBIDDEN, 2)
-    assert "forbidden" == holds(store)
+@pytest.mark.parametrize("met", [FORBIDDEN, REDIRECTED])
+def test_a_second_alert_that_meets_it_holds_the_door(store: Store, met: Held) -> None:
+    store.hears(store.one, met, 1)
+    store.hears(store.one, met, 2)
+    assert met.reason == holds(store)
     assert all(Held("target_held", 15.0) == store.asks(store.one, link=link) for link in (1, 2, 9))
     store.clock.move(15)
     assert all(store.asks(store.one, link=link) is None for link in (1, 2, 9))

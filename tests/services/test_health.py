@@ -207,7 +207,9 @@ def test_refused_deliveries_are_told_until_a_good_one_comes(
 ):  # fmt: skip
     at = clock() - refused_ago
     refused = RefusedDeliveries(20, "signature_mismatch", at, at)
-    doors.vitals.set(refused={side: refused}, **{f"{side}_seen_at": None if heard_ago is None else clock() - heard_ago})
+    doors.vitals.set(
+        refused={side: [refused]}, **{f"{side}_seen_at": None if heard_ago is None else clock() - heard_ago}
+    )
     check = doors.health().checks[side]
     assert (state, code, holds_pages) == (check.state, check.code, check.holds_pages)
     assert bool(code) == ("20 deliveries" in check.message)
@@ -224,11 +226,51 @@ def test_refused_deliveries_are_told_until_a_good_one_comes(
     ],
 )
 def test_why_a_delivery_was_refused_says_what_to_do(doors: Doors, clock: FakeClock, reason: str, names: str):
-    doors.vitals.set(refused={Side.PAGERDUTY: RefusedDeliveries(1, reason, clock(), clock())}, pagerduty_seen_at=None)
+    refused = RefusedDeliveries(1, reason, clock(), clock())
+    doors.vitals.set(refused={Side.PAGERDUTY: [refused]}, pagerduty_seen_at=None)
     check = doors.health().checks["pagerduty"]
     assert "1 delivery to /pagerduty/webhook refused" in check.message
     assert reason in check.message
     assert names in check.remedy
+
+
+@pytest.mark.parametrize("side", list(Side))
+@pytest.mark.parametrize(
+    ("reason", "count", "heard_ago", "holds_pages"),
+    [
+        ("signature_missing", 1, 2 * MINUTE, False),
+        ("signature_missing", 1_000, 2 * MINUTE, False),
+        ("signature_malformed", 1_000, 2 * MINUTE, False),
+        ("signature_missing", 2, None, False),
+        ("signature_malformed", 3, None, True),
+        ("signature_missing", 3, None, True),
+        ("signature_mismatch", 1, 2 * MINUTE, True),
+        ("signature_stale", 1, 2 * MINUTE, True),
+    ],
+)
+def test_what_anybody_can_send_without_a_signature_is_a_warning(
+    doors: Doors, clock: FakeClock, side: Side, reason: str, count: int, heard_ago: timedelta | None, holds_pages: bool
+):
+    refused = RefusedDeliveries(count, reason, clock() - MINUTE, clock() - MINUTE)
+    heard_at = None if heard_ago is None else clock() - heard_ago
+    doors.vitals.set(refused={side: [refused]}, **{f"{side}_seen_at": heard_at})
+    check = doors.health().checks[side]
+    assert (State.DEGRADED, "deliveries_refused", holds_pages) == (check.state, check.code, check.holds_pages)
+
+
+@pytest.mark.parametrize(
+    ("mismatch_ago", "told", "holds_pages"),
+    [(5 * MINUTE, "signature_mismatch", True), (15 * MINUTE, "signature_missing", False)],
+)
+def test_the_newest_reason_does_not_hide_the_worst_one(
+    doors: Doors, clock: FakeClock, mismatch_ago: timedelta, told: str, holds_pages: bool
+):
+    """Nor does one that a good delivery has answered count again because a stranger came after it."""
+    stranger = RefusedDeliveries(9, "signature_missing", clock() - MINUTE, clock())
+    wrong = RefusedDeliveries(2, "signature_mismatch", clock() - mismatch_ago, clock() - mismatch_ago)
+    doors.vitals.set(refused={Side.TRUTHVOUCH: [wrong, stranger]}, truthvouch_seen_at=clock() - 10 * MINUTE)
+    check = doors.health().checks["truthvouch"]
+    assert (told, holds_pages) == (check.facts["reason"], check.holds_pages)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +293,7 @@ def test_what_keeps_pages_from_going_out_is_marked(doors: Doors, pulse: dict[str
         ("unauthorized", "valid key"),
         ("from_unknown", "PAGERDUTY_FROM_EMAIL"),
         ("redirected", "PAGERDUTY_API_URL"),
+        ("redirected_to_some", "delivery.held"),
         ("unsendable", "Nothing was sent"),
         ("http_407", "HTTPS_PROXY"),
         ("connect_failed", "status page"),

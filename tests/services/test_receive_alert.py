@@ -128,13 +128,17 @@ class Refused:
 def test_a_flood_of_refused_deliveries_is_written_down_once_and_in_no_request(doors: Doors, clock: FakeClock):
     refused, began = Refused(), clock()
     receive = replace(doors.receive_alert, remember=refused.tally)
-    for headers in ({}, {"X-Signature": "0"}, sign(BODY, "rotated")):
+    for headers in (sign(BODY, "rotated"), {}, sign(BODY, "rotated")):
         receive(Arrival(headers, BODY))
         clock.advance(1)
     assert (0, 1) == (len(refused.written), len(refused.due))
     refused.due.pop()()
     last = began + timedelta(seconds=2)
-    assert [(Side.TRUTHVOUCH, RefusedDeliveries(3, "signature_mismatch", began, last))] == refused.written
+    unsigned_at = began + timedelta(seconds=1)
+    assert [
+        (Side.TRUTHVOUCH, RefusedDeliveries(2, "signature_mismatch", began, last)),
+        (Side.TRUTHVOUCH, RefusedDeliveries(1, "signature_missing", unsigned_at, unsigned_at)),
+    ] == refused.written
     receive(Arrival({}, BODY))
     assert 1 == len(refused.due)
 

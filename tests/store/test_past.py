@@ -25,7 +25,8 @@ DECIDED = Decision(Urgency.LOW, "rule", "v1", "rule", "Title", "P1", "PP", 2.5)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backtest, "_first", backtest._first.limit(3))
     monkeypatch.setattr(backtest, "_next", backtest._next.limit(3))
-    monkeypatch.setattr(backtest, "_any", backtest._any.limit(3))
+    monkeypatch.setattr(backtest, "_newest", backtest._newest.limit(3))
+    monkeypatch.setattr(backtest, "_older", backtest._older.limit(3))
     monkeypatch.setattr(backtest, "_lines", backtest._lines.limit(3))
 
 
@@ -76,6 +77,14 @@ def test_alerts_without_a_field_of_their_own_have_none(stores: Stores):
     keep(stores, replace(bare, alert=replace(bare.alert, extra={})))
     with stores.bridge.read() as tx:
         assert frozenset() == StoredPast().field_names(tx)
+
+
+def test_the_fields_of_the_newest_are_those_of_one_page(stores: Stores):
+    oldest = link(0)
+    keep(stores, replace(oldest, alert=replace(oldest.alert, extra={"once": 1})), *map(link, range(1, 4)))
+    with stores.bridge.read() as tx:
+        assert frozenset({"scan_ms"}) == StoredPast().field_names(tx, newest_only=True)
+        assert frozenset({"scan_ms", "once"}) == StoredPast().field_names(tx)
 
 
 def test_time_line_entries_of_one_kind_come_in_order(stores: Stores):

@@ -87,6 +87,7 @@ def test_an_id_counts_before_a_number(kept: Stores, wanted: str, expected: list[
     ],
 )
 def test_a_dead_letter_that_may_be_a_page_is_told_apart(stores: Stores, letter: Letter, is_page: bool):
+    assert is_page is letter.is_page, "what is counted and logged agrees with what the doctor reads"
     vitals = StoredVitals(stores.bridge, stores.inbox)
     assert (0, 0) == (vitals.read().dead, vitals.read().dead_pages)
     with stores.bridge.begin() as tx:

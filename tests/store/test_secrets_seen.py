@@ -39,18 +39,22 @@ def test_only_the_newest_use_of_an_old_secret_counts(stores: Stores) -> None:
     assert {} == seen.old_ones(START + hour + timedelta(seconds=1))
 
 
-def test_refused_deliveries_are_added_up_by_side_and_seen_in_the_pulse(stores: Stores) -> None:
+def test_refused_deliveries_are_added_up_by_side_and_reason_and_seen_in_the_pulse(stores: Stores) -> None:
     refusals, vitals = StoredRefusals(stores.bridge), StoredVitals(stores.bridge, stores.inbox)
     assert {} == vitals.read().refused
     later, next_day = START + timedelta(minutes=9), START + timedelta(days=1)
-    refusals.add(Side.TRUTHVOUCH, RefusedDeliveries(19, "signature_missing", START, START))
+    refusals.add(Side.TRUTHVOUCH, RefusedDeliveries(19, "signature_mismatch", START, START))
+    refusals.add(Side.TRUTHVOUCH, RefusedDeliveries(1, "signature_missing", later, later))
     refusals.add(Side.TRUTHVOUCH, RefusedDeliveries(1, "signature_mismatch", later, later))
     refusals.add(Side.PAGERDUTY, RefusedDeliveries(5, "signature_mismatch", START, START))
     refusals.add(Side.PAGERDUTY, RefusedDeliveries(2, "signature_mismatch", next_day, next_day))
     assert {
-        Side.TRUTHVOUCH: RefusedDeliveries(20, "signature_mismatch", START, later),
-        Side.PAGERDUTY: RefusedDeliveries(2, "signature_mismatch", next_day, next_day),
-    } == vitals.read().refused
+        Side.TRUTHVOUCH: {
+            RefusedDeliveries(20, "signature_mismatch", START, later),
+            RefusedDeliveries(1, "signature_missing", later, later),
+        },
+        Side.PAGERDUTY: {RefusedDeliveries(2, "signature_mismatch", next_day, next_day)},
+    } == {side: set(found) for side, found in vitals.read().refused.items()}
 
 
 @pytest.mark.parametrize("text", [None, "", "null", "[]", "[1, 2]", '[1, "x", "y", "z"]', "{}", "nonsense"])
