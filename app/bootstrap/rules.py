@@ -74,10 +74,7 @@ class Spelling:
     EVERY = timedelta(minutes=10)
 
     def __init__(self, rulebook: RulebookSource, database: Database) -> None:
-        from app.services.backtest import Backtests
-        from app.store.backtest import StoredPast
-
-        self._rulebook, self._stored = rulebook, Backtests(database, StoredPast())
+        self._rulebook, self._database = rulebook, database
         self._looked: tuple[str, datetime, tuple[str, ...]] = ("", datetime.min.replace(tzinfo=UTC), ())
 
     def notes(self, now: datetime) -> tuple[str, ...]:
@@ -93,8 +90,12 @@ class Spelling:
         found = misspelt(rulebook)
         if not any(slip.is_field for slip in found):  # nearly always, and then no alert is read
             return found
+        from app.services.backtest import Backtests
+        from app.store.backtest import StoredPast
+
+        stored = Backtests(self._database, StoredPast())
         try:
-            return misspelt(rulebook, self._stored.field_names(newest_only=True) or frozenset())
+            return misspelt(rulebook, stored.field_names(newest_only=True) or frozenset())
         except StoreUnavailable:
             return found
 

@@ -12,8 +12,6 @@ from app.domain.expression import Both, Compare, Constant, Either, Expression, O
 from app.domain.rulebook import Rule, Rulebook
 from app.domain.rules import understood
 from app.domain.severity import RANK
-from app.domain.trigger import KNOWN_FIELDS, compile_trigger
-from app.domain.trigger_text import BadTrigger
 
 DOCUMENTED_FIELDS = frozenset(
     {
@@ -153,12 +151,12 @@ def own_severities(rulebook: Rulebook) -> frozenset[str]:
 
 def slips(trigger: str, seen: Set[str] = frozenset(), severities: Set[str] = frozenset()) -> Iterator[tuple[str, str]]:
     """The misspelt words of one trigger, each with the word that was meant: fields, and what ``severity`` is compared
-    with. Nothing where the trigger cannot be understood. ``severities``: the
-    ``own_severities``."""
-    try:
-        compiled = compile_trigger(trigger)
-    except BadTrigger:
+    with. Nothing where the trigger cannot be understood. ``severities``: the ``own_severities``."""
+    compiled = understood(trigger)
+    if isinstance(compiled, str):
         return
+    from app.domain.trigger import KNOWN_FIELDS  # the language is loaded with the first rule
+
     fields = KNOWN_FIELDS | DOCUMENTED_FIELDS | seen
     for word in compiled.foreign_fields:
         if meant := _nearly(word, fields):
