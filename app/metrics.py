@@ -83,6 +83,7 @@ class PrometheusMeter:
             self._duplicates.labels(side)
             for reason in ("missing", "malformed", "mismatch"):
                 self._refused.labels(side, f"signature_{reason}")
+        self._refused.labels(Side.TRUTHVOUCH, "signature_stale")  # PagerDuty's signatures carry no time
         for reason in ("token_missing", "token_wrong", "too_many_wrong"):
             self._operators.labels(reason)
 

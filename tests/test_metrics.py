@@ -177,3 +177,12 @@ def test_a_flood_of_questions_costs_one_answer_a_second():
     assert {b"one"} == {kept() for _ in range(50)}
     now[0] += 1
     assert {b"two"} == {kept() for _ in range(50)}
+
+
+def test_every_reason_for_which_a_signature_is_refused_is_there_from_the_start():
+    """An alarm on growth needs the zero before it."""
+    families = metrics.PrometheusMeter().registry.collect()
+    told = {(one.labels["source"], one.labels["reason"]) for family in families for one in family.samples
+            if one.name == "bridge_refused_total"}  # fmt: skip
+    known = [f"signature_{reason}" for reason in ("missing", "malformed", "mismatch")]
+    assert {(side.value, reason) for side in Side for reason in known} | {("truthvouch", "signature_stale")} == told

@@ -194,8 +194,9 @@ def _of_one(one: Subscription, ours: Sequence[Subscription], wanted: Wanted, sur
 
 
 def _lacking(one: Subscription, ours: Sequence[Subscription], wanted: Wanted) -> list[str]:
-    """The needed events that neither it nor another with the same reach sends."""
-    sent = {event for other in ours if _covers(other.scope, one.scope) for event in other.events}
+    """The needed events that neither it nor another with the same reach sends; one that is switched off sends none."""
+    senders = [other for other in ours if other is one or (_is_live(other) and _covers(other.scope, one.scope))]
+    sent = {event for sender in senders for event in sender.events}
     return [event for event in wanted.events if event not in sent]
 
 

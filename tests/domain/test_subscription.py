@@ -128,6 +128,14 @@ def test_what_two_of_one_reach_both_lack_is_missed() -> None:
     assert {"S0", "S1"} == {one.subscription_id for one in faults if one.code == "subscription_events_missing"}
 
 
+@pytest.mark.parametrize("off", [replace(GOOD, active=False), replace(GOOD, temporarily_disabled=True)])
+def test_what_only_one_that_is_switched_off_would_send_is_missed(off: Subscription) -> None:
+    """The one that is on stands in for the other, and does not send it."""
+    on = replace(GOOD, subscription_id="S0", events=())
+    faults = judge([on, replace(off, subscription_id="S1")], WANTED)
+    assert ["S0"] == [one.subscription_id for one in faults if one.code == "subscription_events_missing"]
+
+
 def test_a_verdict_survives_the_store() -> None:
     faults = (*judge([replace(GOOD, active=False)], WANTED), Fault("x", "words", "todo"))
     verdict = Verdict(datetime(2026, 5, 4, tzinfo=UTC), faults, ("y",))

@@ -153,3 +153,17 @@ def test_a_page_that_broke_is_as_loud_as_one_that_was_refused(rig: Rig, opened: 
     assert [kind] == meter.kinds
     level = "critical" if kind == "page" else "error"
     assert [level] == [line["log_level"] for line in lines if line["event"] in ("page.refused", "delivery.dead")]
+
+
+def test_a_broken_delivery_that_would_open_an_incident_again_is_as_loud_too(rig: Rig) -> None:
+    meter = CountingMeter()
+    rig.run()
+    for verb in (AlertVerb.RESOLVED, AlertVerb.REOPENED):
+        rig.clock.move(10)
+        rig.alert(verb)
+        if verb is AlertVerb.RESOLVED:
+            rig.run()
+    assert (Status.OPEN, Status.RESOLVED) == (rig.link().status, rig.link().incident_side.status)
+    made = Abandon(rig.database, rig.links, meter, rig.clock)
+    made(rig.link().link_id, SIDE, rig.link().pagerduty.seq, "KeyError")
+    assert ["page"] == meter.kinds
