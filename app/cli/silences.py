@@ -77,7 +77,7 @@ def add(
     silence = Silence(name or _name(now), match, owner or _user(), reason, end, starts)
     _check(silence)
     count = _count(settings, silence)
-    _confirm_words(settings, rulebook, silence, yes, as_json)
+    _confirm_spelling(settings, rulebook, silence, yes, as_json)
     _confirm(silence, count, yes, as_json)
     try:
         changed = edit.upsert(settings.config_path, "silences", "name", _entry(silence))
@@ -146,7 +146,7 @@ def _told_count(count: tuple[int, int] | None) -> str:
     return f"It would have silenced {count[0]} of the {count[1]} alerts of the last {LOOKED_BACK.days} days."
 
 
-def _confirm_words(settings: Settings, rulebook: Rulebook, silence: Silence, yes: bool, as_json: bool) -> None:
+def _confirm_spelling(settings: Settings, rulebook: Rulebook, silence: Silence, yes: bool, as_json: bool) -> None:
     """Name what is misspelt; it is silenced all the same if somebody says so."""
     from app.bootstrap.rules_check import stored_fields
     from app.domain.cover import own_severities, slips

@@ -16,7 +16,7 @@ from app.domain.names import instant
 
 PAGE = 500
 PARTNERS = {"truthvouch": "TruthVouch", "pagerduty": "PagerDuty"}
-_HEARD: Mapping[str, str] = {
+_OUTCOME_SENTENCES: Mapping[str, str] = {
     "opened": "An incident of {urgency} urgency is due, says {rule}.",
     "no_incident_deserved": "No incident, says {rule}.",
     "moved": "Both sides are to be {status}.",
@@ -80,7 +80,7 @@ _OTHERS: Mapping[str, str] = {
     "escalation.refused": "Level {level} was refused ({reason}): see truthvouch dead-letters list.",
     "escalation.retried": "Level {level} could not be moved ({reason}); it is tried again.",
 }
-_CLIMBS: Mapping[str, str] = {
+_ESCALATION_SENTENCES: Mapping[str, str] = {
     "escalation.armed": "Escalation is armed",
     "escalation.restarted": "Escalation begins anew",
     "escalation.resumed": "Escalation goes on",
@@ -105,7 +105,7 @@ def timeline(alert_or_incident: str, verbose: bool, time_zone: str, as_json: boo
     elif verbose:
         _list_records(lines)
     else:
-        _tell(lines, zone)
+        _print_lines(lines, zone)
     if other:
         named, other = tables.text(alert_or_incident), tables.text(other)
         click.echo(
@@ -122,11 +122,12 @@ def sentence(line: Mapping[str, Any], zone: tzinfo = UTC) -> str:
     event = line["event"]
     facts = {name: tables.text(value) for name, value in tables.flat(line["facts"])}
     if "outcome" in facts and "side" not in facts and "level" not in facts:
-        return _heard(event, facts, line["author"])
-    if event in _CLIMBS:
+        return _outcome_sentence(event, facts, line["author"])
+    if event in _ESCALATION_SENTENCES:
         level = f"level {facts.get('level')} of {facts.get('of')}"
         due_at = instant(facts.get("due_at"))
-        return f"{_CLIMBS[event]}: {f'{level} at {_clock(due_at, zone)}' if due_at else facts.get('because', level)}."
+        what = f"{level} at {_clock(due_at, zone)}" if due_at else facts.get("because", level)
+        return f"{_ESCALATION_SENTENCES[event]}: {what}."
     told = _FAILED.get(event) or _OTHERS.get(event)
     if told is None and facts.get("outcome") == "done" and "side" in facts:
         return f"The bridge {_CALLS.get(event) or _change(event)}."
@@ -136,13 +137,13 @@ def sentence(line: Mapping[str, Any], zone: tzinfo = UTC) -> str:
     return f"{_filled(told, facts | {'partner': PARTNERS.get(facts.get('side', ''), 'a partner')})}{by}"
 
 
-def _heard(event: str, facts: Mapping[str, str], author: str | None) -> str:
+def _outcome_sentence(event: str, facts: Mapping[str, str], author: str | None) -> str:
     thing, _, what = event.partition(".")
     who = "TruthVouch" if thing == "alert" else "PagerDuty"
     found = f"Found at {who}" if facts.get("found_by") else who
     by = f" by {tables.text(author)}" if author else ""
     rule = _RULES.get(facts.get("reason", ""), "{}").format(facts.get("rule", "the rules"))
-    came_of_it = _filled(_HEARD.get(facts["outcome"], facts["outcome"]), {**facts, "rule": rule})
+    came_of_it = _filled(_OUTCOME_SENTENCES.get(facts["outcome"], facts["outcome"]), {**facts, "rule": rule})
     return f"{found}: {thing} {tables.text(what).replace('_', ' ').replace('.', ' ')}{by}. {came_of_it}".rstrip()
 
 
@@ -158,7 +159,7 @@ def _filled(words: str, facts: Mapping[str, str]) -> str:
     return words
 
 
-def _tell(lines: list[Any], zone: tzinfo) -> None:
+def _print_lines(lines: list[Any], zone: tzinfo) -> None:
     """A sentence each; an incident is named once, in the first line about it. A terminal gets no line broken within a
     word."""
     named: set[str] = set()

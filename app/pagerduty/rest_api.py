@@ -28,7 +28,7 @@ ACCEPT = "application/vnd.pagerduty+json;version=2"
 TARGET = "pagerduty_rest"
 PAGE_SIZE = 100
 
-ITS_WORDS = "dedup key"
+KEY_TAKEN_TEXT = "dedup key"
 """The number 2002 stands for other arguments, too; these words of its text for the key alone: "Open incident with
 matching dedup key already exists on this service"."""
 
@@ -66,7 +66,7 @@ class RestApi:
         reserve = 0.0 if draft.urgency is Urgency.HIGH else LOW_RESERVE
         body = wire.incident_body(draft, service_id)
         reply = self._write("POST", "/incidents", body, reserve=reserve, part=CREATES)
-        if isinstance(reply, Refused) and reply.code == ARGUMENTS_REFUSED and ITS_WORDS in reply.detail:
+        if isinstance(reply, Refused) and reply.code == ARGUMENTS_REFUSED and KEY_TAKEN_TEXT in reply.detail:
             return replace(reply, reason=KEY_TAKEN)
         return _told(reply, "incident", wire.incident_facts, unclear=True)
 

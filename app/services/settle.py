@@ -67,7 +67,7 @@ class Settle:
 
     def write(self, tx: Tx, link: Link, at: datetime) -> tuple[Link, list[Order]]:
         """Save the link; the answer names what the caller has to submit before this transaction ends."""
-        link = self.on_its_own(tx, self.told(tx, self.kept(tx, link)))
+        link = self.on_its_own(tx, self.as_a_note(tx, self.kept(tx, link)))
         owed: list[tuple[Side, Lane, Effect, float | None]] = []
         for side in Side:
             asleep = self._is_asleep(link.lane(side))
@@ -112,7 +112,7 @@ class Settle:
         left = self.links.open_letters(tx, link.link_id, side)
         return link.with_lane(side, replace(link.lane(side), dead=left[-1] if left else "", refused=None))
 
-    def told(self, tx: Tx, link: Link) -> Link:
+    def as_a_note(self, tx: Tx, link: Link) -> Link:
         """The link, done with a resolve that becomes a note: other alerts on its incident are not over."""
         if not link.shares or link.agreed is Status.RESOLVED or link.alert_side.status is not Status.RESOLVED:
             return link
