@@ -154,9 +154,17 @@ class Judge:
             as_they_came = all(alert.status != ACKNOWLEDGED or self._came(alert) for alert in alerts)
             if joint == status or (as_they_came and (joint, status) == (ACKNOWLEDGED, OPEN)):
                 continue
+            if (joint, status) == (OPEN, ACKNOWLEDGED) and any(map(self._was_in_hand, alerts)):
+                continue
             told = ", ".join(f"{alert.alert_id} {alert.status}" for alert in alerts)
             kind = self._why_apart_from_group(alerts, status)
             yield Finding(kind, alerts[0].alert_id, f"merged into {incident_id} ({status}): {told}")
+
+    def _was_in_hand(self, alert: AlertSeen) -> bool:
+        """Whether it was acknowledged when it was resolved: the incident that it was acknowledged on stays so, for
+        nobody has taken that back."""
+        before = [version.status for version in self._versions(alert)][-2:]
+        return alert.status == RESOLVED and before == [ACKNOWLEDGED, RESOLVED]
 
     def _came(self, alert: AlertSeen) -> bool:
         """Whether it came to the incident that it is on by a merge."""

@@ -299,6 +299,15 @@ def test_merged_incidents_are_resolved_with_the_last_and_acknowledged_with_the_f
     assert {"lost": 1} == kinds(merged(OPEN, RESOLVED, RESOLVED))
 
 
+def test_what_was_acknowledged_with_an_alert_stays_so_when_that_alert_is_resolved():
+    acts = [Act(110.0, "a-2", "truthvouch", "acknowledge"), Act(112.0, "a-2", "truthvouch", "resolve")]
+    assert {} == kinds(merged(OPEN, RESOLVED, ACKNOWLEDGED, acts=acts))
+    assert {"lost": 1} == kinds(merged(OPEN, RESOLVED, ACKNOWLEDGED, acts=acts[1:]))
+    taken_back = [acts[0], Act(111.0, "a-2", "truthvouch", "reopen"), acts[1]]
+    assert {"lost": 1} == kinds(merged(OPEN, RESOLVED, ACKNOWLEDGED, acts=taken_back))
+    assert {"lost": 1} == kinds(merged(OPEN, RESOLVED, RESOLVED, acts=acts))
+
+
 def test_an_acknowledge_from_before_the_merge_changes_nothing_at_the_other_incident():
     assert {} == kinds(merged(ACKNOWLEDGED, OPEN, OPEN))
     assert {"lost": 1} == kinds(merged(OPEN, ACKNOWLEDGED, OPEN))
