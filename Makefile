@@ -2,7 +2,7 @@
 # Works with GNU make 3.81 (macOS) and newer.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench chaos lock clean
+.PHONY: help setup run test check format openapi bench chaos lock clean
 
 # The first Python that is new enough *and* starts: version managers leave shims that exist and fail.
 # A plain python3 comes first, because that is the one its owner chose. Say PYTHON=... to choose another.
@@ -29,7 +29,7 @@ run: $(RUNTIME) ## Start the bridge; without any credentials, in the sandbox
 setup: $(EVERYTHING) ## Install everything into .venv, the truthvouch command included
 	@echo "Ready: $(BIN)/truthvouch --help"
 
-test: $(EVERYTHING) ## Run every test (PostgreSQL tests only where there is one)
+test: $(EVERYTHING) ## Run every test (those with PostgreSQL or Prometheus only where there is one)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: $(EVERYTHING) ## Format, lint, types, import law
@@ -42,8 +42,12 @@ format: $(EVERYTHING) ## Put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+openapi: $(EVERYTHING) ## Write the API's document anew from its endpoints
+	$(BIN)/python -m tests.web.openapi_document
+
 bench: $(EVERYTHING) ## Measure (takes minutes)
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.large_store
 
 # make chaos SECONDS=600 STORE=both VIA=both SEED=7
 SECONDS ?= 60

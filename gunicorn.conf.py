@@ -9,8 +9,9 @@ import os
 import socket
 import sys
 
-PREPARE = [sys.executable, "-m", "app.startup"]
+PREPARE = [sys.executable, "-m", "app.process.startup"]
 WORKER = [sys.executable, "-m", "app.cli", "worker"]
+LOOK = [sys.executable, "-m", "app.process.watch"]
 
 
 def _number(name, default):
@@ -67,7 +68,8 @@ def on_starting(server):
     """Check everything, prepare the stores, or say why not and end."""
     from pathlib import Path
 
-    from app import logs, metrics, startup
+    from app import logs, metrics
+    from app.process import startup
 
     # An upgrade (SIGUSR2) and systemd hand over sockets that listen already.
     inherits = server.master_pid or "LISTEN_FDS" in os.environ
@@ -87,36 +89,45 @@ def when_ready(server):
     """Start the worker and keep it, unless workers run elsewhere; end with whoever wants to be followed."""
     parent = os.environ.get("BRIDGE_PARENT_FD", "")
     if parent.isdigit():
-        from app import supervise
+        from app.process import supervisor
 
-        supervise.follow(server, int(parent))
-    if os.environ.get("BRIDGE_ROLE", "").strip().lower() == "web":
+        supervisor.follow(server, int(parent))
+    has_worker = os.environ.get("BRIDGE_ROLE", "").strip().lower() != "web"
+    key = "BRIDGE_SELF_INTEGRATION_KEY"
+    pages = any(os.environ.get(name, "").strip() for name in (key, f"{key}_FILE"))
+    if not (has_worker or pages):
         return
-    from app import metrics, supervise
+    from app import metrics
+    from app.process import supervisor
 
-    supervise.attach(server, supervise.Keeper(WORKER, os.environ, metrics.bury))
+    lookout = supervisor.Lookout(LOOK, os.environ, has_worker) if pages else None
+    worker = None
+    if has_worker:
+        worker = supervisor.WorkerSupervisor(WORKER, os.environ, metrics.mark_process_dead, lookout=lookout)
+    supervisor.attach(server, worker, lookout)
 
 
 def on_reload(server):
     """SIGHUP starts new web processes; the worker follows, so that both read the same files."""
-    if keeper := getattr(server, "keeper", None):
-        keeper.restart()
+    if worker_supervisor := getattr(server, "worker_supervisor", None):
+        worker_supervisor.restart()
 
 
 def post_fork(server, worker):
     """A web process lets go of what only the master may hold."""
-    from app import memory
+    from app.process import startup
 
-    memory.few_arenas()
-    if keeper := getattr(server, "keeper", None):
-        keeper.let_go()
+    startup.few_arenas()
+    for keeper in (getattr(server, "worker_supervisor", None), getattr(server, "lookout", None)):
+        if keeper is not None:
+            keeper.let_go()
 
 
 def child_exit(server, worker):
     """Keep what a web process has counted."""
     from app import metrics
 
-    metrics.bury(worker.pid)
+    metrics.mark_process_dead(worker.pid)
 
 
 def worker_abort(worker):

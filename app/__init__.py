@@ -5,16 +5,17 @@
 ``services``        what it does, one use case a file; talks to ``ports`` only
 ``truthvouch``      all and only TruthVouch's wire
 ``pagerduty``       all and only PagerDuty's wire
+``remote``          what the adapters of both partners share; its ``transport`` makes every call
 ``store``           the only room that speaks SQL
 ``engine``          the only room that knows the durable engine
-``web``             Flask and status codes; a view is a door
-``sandbox``         simulated partners, which know nothing of the bridge
-``reporting``       reports as people read them: text, CSV, a page with charts
-``configfile``      all and only ``bridge.yaml``: read, checked, and changed with its comments kept
+``web``             Flask and status codes; a view reads the request, calls one service and answers
+``ui``              what people see: templates, style, charts, reports, a link's story; values in, markup out
+``sandbox``         simulated partners, which know nothing of the bridge but how its pages look
+``config``          environment and ``bridge.yaml``: read, checked, and changed with its comments kept
 ``bootstrap``       the only place that names real adapters
-``worker``, ``cli`` the process that delivers, and the ``truthvouch`` command
+``process``         how processes start, stay and end: the worker, its supervisor in the web's master process, startup
+``cli``             the ``truthvouch`` command
 ``handler``         ``PagerDutyHandler`` for Python developers
-``supervise``       how the web's master process keeps that worker running
 ==================  ===============================================================================================
 
 Other projects import ``truthvouch_pagerduty``, beside this package, which passes on what is for them.
@@ -29,32 +30,40 @@ if TYPE_CHECKING:
     from click import Command, Context
     from flask import Flask
 
-    from app.settings import Settings
-    from app.web.bridge import WebBridge
+    from app.config.settings import Settings
+    from app.web.bridge import WebBridge as Bridge
 
 
-def create_app(settings: "Settings | None" = None, bridge: "WebBridge | None" = None) -> "Flask":
+def create_app(settings: "Settings | None" = None, bridge: "Bridge | None" = None) -> "Flask":
     """The web application. Settings are read from the environment and the bridge is built from them, unless given.
 
     Raises ``ConfigFault`` with every fault of the environment at once.
     """
     from flask import Flask
 
-    from app.web import api, errors, health, hosts, inbound, outbound, paths, proxies, tracing
+    from app.web import api, auth, bearer, console, health, http, inbound, outbound, proxies
+    from app.web.console import guard, login
 
     settings = settings or _settings_of_this_process()
-    bridge = bridge or _bridge(settings)
+    if bridge is None:
+        from app.bootstrap import WebBridge
+
+        bridge = WebBridge(settings)
     app = Flask("app.web", static_folder=None)
     app.extensions["bridge"] = bridge
     _add_commands(app)
-    tracing.install(app)
-    errors.install(app)
+    http.install_tracing(app)
+    http.install_errors(app)
+    by_token, by_session = bearer.bearer(bridge.tokens), guard.install(app, bridge.sessions)
+    auth.install(app, bridge.sessions.signing_keys, by_token, by_session)
     app.register_blueprint(outbound.blueprint(bridge.receive_alert))
     app.register_blueprint(inbound.blueprint(bridge.receive_incident_event))
     app.register_blueprint(health.blueprint(bridge.health, bridge.metrics_text))
-    app.register_blueprint(api.blueprint(bridge.operate, bridge.overview, bridge.health, settings.admin_token))
-    paths.install(app)
-    hosts.install(app)
+    app.register_blueprint(api.blueprint(bridge))
+    app.register_blueprint(login.blueprint(bridge.tokens, bridge.sessions))
+    app.register_blueprint(console.blueprint(bridge.console, bridge.operate, bridge.overview, bridge.health))
+    http.install_hook_paths(app)
+    http.install_host_check(app)
     proxies.install(app, settings.trusted_proxies)
     return app
 
@@ -85,15 +94,9 @@ def _settings_of_this_process() -> "Settings":
     import os
 
     from app import logs
-    from app.settings import Settings
+    from app.config.settings import Settings
 
     settings = Settings.from_env(os.environ)
     logs.configure(settings.log_format, settings.log_level)
     logs.conceal(logs.hidden_in(settings))
     return settings
-
-
-def _bridge(settings: "Settings") -> "WebBridge":
-    from app.bootstrap import build_web
-
-    return build_web(settings)

@@ -1,4 +1,4 @@
-"""Starts the bridge and simulated partners beside it, and tells the first alert's story or rehearses outages."""
+"""Starts the bridge and simulated partners beside it, and sends a first alert through or simulates outages."""
 
 import json
 import os
@@ -10,13 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
-from app.environment import PARENT_FD
-from app.settings import Settings
-from app.startup import listen_problem
+from app.config.environment import PARENT_FD
+from app.config.settings import Settings
+from app.process.startup import listen_problem
 
-SANDBOX_ENVIRONMENT: Mapping[str, str] = {
+SANDBOX_ENVIRONMENT = {
     "TRUTHVOUCH_API_KEY": "tv_test_sandbox",
     "TRUTHVOUCH_WEBHOOK_SECRETS": "whsec_sandbox_truthvouch",
     "PAGERDUTY_API_KEY": "sandbox-api-key",
@@ -30,6 +31,7 @@ SANDBOX_ENVIRONMENT: Mapping[str, str] = {
 LOOPBACK = "127.0.0.1"
 """Where a simulation listens, unless BIND says otherwise: nobody else has business with it."""
 STOP_SECONDS = 20.0
+CONSOLE_LINK_LASTS = timedelta(hours=1)
 SANDBOX_PORT = 9100
 """Where the simulated partners are, if it is free: a bookmark lives longer than a demonstration."""
 
@@ -40,12 +42,12 @@ Say = Callable[[str], None]
 class Play:
     """What is to be seen."""
 
-    story: bool = True
+    first_alert: bool = True
     """Send a first alert through and tell what happens."""
     chaos: bool = False
-    """Rehearse outages instead."""
+    """Simulate outages instead."""
     seconds: float | None = None
-    """How long the rehearsal lasts; None: until Ctrl-C."""
+    """How long that lasts; None: until Ctrl-C."""
     seed: int | None = None
 
 
@@ -57,14 +59,16 @@ class Running:
     bridge_url: str
     sandbox_url: str
     log_file: Path
-    config: Path | None
+    own_rules: bool
+    """Whether somebody's own bridge.yaml is in force."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """The bridge's."""
     _killed: set[int] = field(default_factory=set)
 
     def kill_worker(self) -> bool:
         """kill -9 of the worker that the log names last; False where there is none at the moment."""
-        spawned = [
-            line for line in self.log_file.read_text("utf-8", "replace").splitlines() if "worker.spawned" in line
-        ]
+        lines = self.log_file.read_text("utf-8", "replace").splitlines()
+        spawned = [line for line in lines if "worker.spawned" in line]
         pid = int(json.loads(spawned[-1])["worker_pid"]) if spawned else None
         if pid is None or pid in self._killed:
             return False
@@ -78,8 +82,9 @@ class Running:
 
 def run(settings: Settings, root: Path, config: Path | None, play: Play, say: Say) -> int:
     """Run until stopped; the answer is an exit code."""
-    if words := next(filter(None, (listen_problem(host, settings.port) for host in settings.bind or (LOOPBACK,))), ""):
-        say(words)
+    problems = (listen_problem(host, settings.port) for host in settings.bind or (LOOPBACK,))
+    if message := next(filter(None, problems), ""):
+        say(message)
         return 1
     data_dir = settings.data_dir.resolve() / "sandbox"
     shutil.rmtree(data_dir, ignore_errors=True)
@@ -92,13 +97,13 @@ def run(settings: Settings, root: Path, config: Path | None, play: Play, say: Sa
     environment = _environment(sandbox_url, data_dir, config) | {PARENT_FD: str(end_of_bridge)}
     bridge = _start_bridge(root, environment | ({"LOG_FORMAT": "json"} if play.chaos else {}), data_dir, end_of_bridge)
     try:
-        running = Running(bridge, bridge_url, sandbox_url, data_dir / "bridge.log", config)
-        return _rehearse(running, play, say) if play.chaos else _watch(running, play, say)
+        running = Running(bridge, bridge_url, sandbox_url, data_dir / "bridge.log", config is not None, environment)
+        return _play(running, play, say)
     except KeyboardInterrupt:
         return 0
     finally:
-        _stop(bridge)
-        _stop(partners)
+        for process in (bridge, partners):
+            _stop(process)
 
 
 def _bridge_url(bind: tuple[str, ...], port: int) -> str:
@@ -107,54 +112,53 @@ def _bridge_url(bind: tuple[str, ...], port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _is_ready(running: Running, say: Say) -> bool:
-    from app.sandbox.story import bridge_ready
+def _play(running: Running, play: Play, say: Say) -> int:
+    from app.sandbox.scenarios import bridge_ready, run_first_alert
 
-    if bridge_ready(running.bridge_url):
-        return True
-    say(f"The bridge did not become ready; its last words are in {running.log_file}")
-    return False
-
-
-def _watch(running: Running, play: Play, say: Say) -> int:
-    from app.sandbox.story import tell
-
-    if not _is_ready(running, say):
+    if not bridge_ready(running.bridge_url):
+        say(f"The bridge did not become ready; its last words are in {running.log_file}")
         return 1
-    told = tell(running.sandbox_url, running.bridge_url, say) if play.story else True
+    if play.chaos:
+        return _run_chaos(running, play, say)
+    went_well = not play.first_alert or run_first_alert(running.sandbox_url, running.bridge_url, say)
     say("")
+    say(f"The console     {_console_link(running)}   works once, within the hour: what was paged, and why")
     say(f"The bridge      {running.bridge_url}/readyz and {running.bridge_url}/metrics   log: {running.log_file}")
     say(f"The simulation  {running.sandbox_url}/   raise alerts, acknowledge and resolve incidents there")
     folder = shlex.quote(str(running.log_file.parent))
-    say(f"Look behind it  BRIDGE_DATA_DIR={folder} truthvouch timeline '#1'   or links list")
+    say(f"Look behind it  BRIDGE_DATA_DIR={folder} truthvouch timeline '#1'   or links list, console-link")
     say("Ctrl-C ends both. Nothing of the simulation is kept.")
-    if not told:
-        return 1
-    return running.bridge.wait()
+    return running.bridge.wait() if went_well else 1
 
 
-def _rehearse(running: Running, play: Play, say: Say) -> int:
-    from app.sandbox.rehearsal import Rehearsal
+def _console_link(running: Running) -> str:
+    """Logs in to the console once; another one is printed by ``truthvouch console-link``."""
+    from app import logs
+    from app.bootstrap.container import Container
 
-    if not _is_ready(running, say):
-        return 1
-    seed = secrets.randbelow(10**6) if play.seed is None else play.seed
-    over = _write_over if sys.stdout.isatty() else None
-    pages = running.config is None
-    rehearsal = Rehearsal(running.sandbox_url, running.bridge_url, seed, running.kill_worker, say, over, pages)
-    rehearsal.play(play.seconds)
-    return 0 if rehearsal.judge() else 1
+    logs.configure("console", "ERROR")
+    with Container.existing(Settings.from_env(running.environment)) as made:
+        return f"{running.bridge_url}/console/link/{made.sessions.make_link('demo', CONSOLE_LINK_LASTS)}"
 
 
-def _write_over(line: str) -> None:
-    sys.stdout.write(f"\r\033[K{line}")
-    sys.stdout.flush()
+def _run_chaos(running: Running, play: Play, say: Say) -> int:
+    from app.sandbox.chaos_run import ChaosRun
+
+    def write_over(line: str) -> None:
+        sys.stdout.write(f"\r\033[K{line}")
+        sys.stdout.flush()
+
+    chaos_run = ChaosRun(
+        running.sandbox_url, running.bridge_url, secrets.randbelow(10**6) if play.seed is None else play.seed,
+        running.kill_worker, say, write_over if sys.stdout.isatty() else None, not running.own_rules,
+    )  # fmt: skip
+    chaos_run.play(play.seconds)
+    return 0 if chaos_run.judge() else 1
 
 
 def _environment(sandbox_url: str, data_dir: Path, config: Path | None) -> dict[str, str]:
     return {
         **_nobodys_environment(),
-        **SANDBOX_ENVIRONMENT,
         "BIND": os.environ.get("BIND") or LOOPBACK,
         "PAGERDUTY_API_URL": sandbox_url,
         "PAGERDUTY_EVENTS_URL": sandbox_url,
@@ -165,10 +169,12 @@ def _environment(sandbox_url: str, data_dir: Path, config: Path | None) -> dict[
 
 
 def _nobodys_environment() -> dict[str, str]:
-    """This environment without a real bridge's settings: a simulation touches neither its store nor its partners."""
+    """This environment with the simulation's settings in place of a real bridge's: neither its store nor its partners
+    are touched."""
     kept = ("PAGERDUTY_REST_PER_MINUTE", "PAGERDUTY_EVENTS_PER_MINUTE")
     ours = ("BRIDGE_", "TRUTHVOUCH_", "PAGERDUTY_", "DATABASE_URL")
-    return {name: value for name, value in os.environ.items() if name in kept or not name.startswith(ours)}
+    others = {name: value for name, value in os.environ.items() if name in kept or not name.startswith(ours)}
+    return others | SANDBOX_ENVIRONMENT
 
 
 def _sandbox(root: Path, bridge_url: str) -> tuple[subprocess.Popen[bytes], str]:
@@ -184,11 +190,7 @@ def _sandbox(root: Path, bridge_url: str) -> tuple[subprocess.Popen[bytes], str]
 def _start_sandbox(root: Path, bridge_url: str, port: str) -> tuple[subprocess.Popen[bytes], str]:
     command = [sys.executable, "-m", "app.sandbox", "--port", port, "--bridge-url", bridge_url]
     process = subprocess.Popen(  # noqa: S603
-        command,
-        cwd=root,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-        env={**_nobodys_environment(), **SANDBOX_ENVIRONMENT},
+        command, cwd=root, stdout=subprocess.PIPE, start_new_session=True, env=_nobodys_environment()
     )
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -205,7 +207,7 @@ def _start_bridge(
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
     with (data_dir / "bridge.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603
-            command, cwd=root, env=dict(environment), stdout=log, stderr=log, start_new_session=True,
+            command, cwd=root, env=environment, stdout=log, stderr=log, start_new_session=True,
             pass_fds=(end_of_bridge,),
         )  # fmt: skip
 

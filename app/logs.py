@@ -89,13 +89,13 @@ def configure_from(environ: Mapping[str, str]) -> None:
     configure(form if form in FORMATS else None, level if level in LEVELS else "INFO")
 
 
-def refuse(event: str, words: str) -> None:
+def refuse(event: str, message: str) -> None:
     """Say why this process ends, in one event; people at a console get the words as they are, line by line."""
     handler = next(one for one in logging.getLogger().handlers if isinstance(one, _Handler))
     if handler.form == "json":
-        structlog.get_logger().critical(event, words=words)
+        structlog.get_logger().critical(event, message=message)
         return
-    for line in words.splitlines():
+    for line in message.splitlines():
         handler.stream.write(_escaped(line) + "\n")
 
 
@@ -107,7 +107,8 @@ def conceal(secrets: Iterable[str]) -> None:
 
 
 def hidden_in(record: Any) -> Iterator[str]:
-    """The texts in the fields a dataclass keeps out of its ``repr``: its secrets, of URLs the password."""
+    """The texts in the fields a dataclass keeps out of its ``repr``: its secrets, of URLs the password. An address of
+    the web without one is a secret itself, and libraries log the part behind its host alone."""
     for field in fields(record):
         value = getattr(record, field.name)
         if is_dataclass(value):
@@ -118,15 +119,12 @@ def hidden_in(record: Any) -> Iterator[str]:
 
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
-        password = urlsplit(value).password if "://" in value else None
-        yield password or value
-    elif isinstance(value, Mapping):
-        yield from (text for item in value.values() for text in _texts(item))
-    elif isinstance(value, Sequence):
-        yield from (text for item in value for text in _texts(item))
-
-
-# ---------------------------------------------------------------------------------------------------- processors
+        url = urlsplit(value if "://" in value else "")
+        yield url.password or value
+        if url.scheme in ("http", "https"):
+            yield from (url.path, f"{url.path}?{url.query}")
+    elif isinstance(value, Mapping | Sequence):
+        yield from (text for item in (value.values() if isinstance(value, Mapping) else value) for text in _texts(item))
 
 
 def _common() -> list[Processor]:
@@ -140,22 +138,16 @@ def _common() -> list[Processor]:
 
 
 def _formatter(form: str, stream: TextIO) -> logging.Formatter:
-    last: list[Processor] = _console(stream.isatty()) if form == "console" else _json()
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=_common(),
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last, _conceal],
-    )
-
-
-def _json() -> list[Processor]:
-    tell = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=MAX_FRAMES)
-    return [_add_pid, structlog.processors.ExceptionRenderer(tell), structlog.processors.JSONRenderer()]
-
-
-def _console(colors: bool) -> list[Processor]:
-    plain = structlog.dev.plain_traceback
-    columns = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain, pad_event_to=28)
-    return [structlog.processors.ExceptionRenderer(_indented), _printable, columns]
+    last: list[Processor]
+    if form == "console":
+        plain = structlog.dev.plain_traceback
+        columns = structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain, pad_event_to=28)
+        last = [structlog.processors.ExceptionRenderer(_indented), _printable, columns]
+    else:
+        transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=MAX_FRAMES)
+        last = [_add_pid, structlog.processors.ExceptionRenderer(transformer), structlog.processors.JSONRenderer()]
+    first = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_common(), processors=[first, *last, _conceal])
 
 
 def _add_pid(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
@@ -188,13 +180,14 @@ def _indented(exc_info: ExcInfo) -> str:
 
 
 def _printable(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    return {name: value if name == "exception" else _plain(value) for name, value in event.items()}
+    def plain(value: Any) -> Any:
+        return (
+            value
+            if isinstance(value, bool | int | float | None)
+            else _escaped(value if isinstance(value, str) else repr(value))
+        )
 
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bool | int | float) or value is None:
-        return value
-    return _escaped(value if isinstance(value, str) else repr(value))
+    return {name: value if name == "exception" else plain(value) for name, value in event.items()}
 
 
 def _escaped(text: str) -> str:
@@ -206,9 +199,6 @@ def _conceal(_logger: WrappedLogger, _name: str, line: Any) -> Any:
         if secret in line:
             line = line.replace(secret, MASK)
     return line
-
-
-# ---------------------------------------------------------------------------------------------------- the way out
 
 
 class _Handler(logging.StreamHandler[TextIO]):
@@ -243,8 +233,8 @@ def _process_broke(kind: type[BaseException], error: BaseException, stack: Trace
     logging.getLogger("process").critical("process.broke", exc_info=(kind, error, stack))
 
 
-def _thread_broke(told: threading.ExceptHookArgs) -> None:
-    if told.exc_value is not None and not issubclass(told.exc_type, SystemExit):
-        stack = (told.exc_type, told.exc_value, told.exc_traceback)
-        name = told.thread.name if told.thread else None
+def _thread_broke(failure: threading.ExceptHookArgs) -> None:
+    if failure.exc_value is not None and not issubclass(failure.exc_type, SystemExit):
+        stack = (failure.exc_type, failure.exc_value, failure.exc_traceback)
+        name = failure.thread.name if failure.thread else None
         structlog.get_logger("thread").critical("thread.broke", thread=name, exc_info=stack)

@@ -17,7 +17,7 @@ import click
 from bench.alerts import BODY_BYTES, AlertMill
 from bench.figures import Report
 from bench.processes import SECRET, Bare, BenchFault, Bridge, Process, Sandbox, free_port, fresh_database
-from bench.rounds import FULL, QUICK, Course, Plan
+from bench.rounds import FULL, QUICK, Measurements, Plan
 
 Running = TypeVar("Running", bound=Process)
 
@@ -32,9 +32,9 @@ Running = TypeVar("Running", bound=Process)
 def main(quick: bool, as_json: bool, as_markdown: bool, seed: int, postgres: str, keep: Path | None) -> None:
     """Measure the bridge on this machine, against the sandbox, in alternating rounds.
 
-    Starts `gunicorn -c gunicorn.conf.py wsgi:app`, its doors alone, a bare Flask endpoint under the same gunicorn
-    settings and the simulated partners, on free loopback ports with a temporary data directory. The generator is one
-    process with raw sockets; it shares the processors with what it measures. On PostgreSQL it makes and drops
+    Starts `gunicorn -c gunicorn.conf.py wsgi:app`, its web processes alone, a bare Flask endpoint under the same
+    gunicorn settings and the simulated partners, on free loopback ports with a temporary data directory. The generator
+    is one process with raw sockets; it shares the processors with what it measures. On PostgreSQL it makes and drops
     databases of its own. Takes some five minutes. The figures belong to this machine at this hour: read ratios and
     rounds, and docs/performance.md.
     """
@@ -63,18 +63,18 @@ def measure(plan: Plan, folder: Path, seed: int, postgres: str, stack: ExitStack
     databases = [stack.enter_context(fresh_database(postgres)) for _ in range(2)]
     sandbox = _running(stack, Sandbox(folder, port))
     bridge = _running(stack, Bridge(folder, port, sandbox.url, database_url=databases[0]))
-    doors = _running(stack, Bridge(folder, free_port(), sandbox.url, "web", databases[1]))
+    web_only = _running(stack, Bridge(folder, free_port(), sandbox.url, "web", databases[1]))
     bare = _running(stack, Bare(folder))
-    say("bridge, doors, bare endpoint and sandbox are up")
-    course = Course(plan, mill, sandbox, bridge, say)
+    say("bridge, web processes, bare endpoint and sandbox are up")
+    measurements = Measurements(plan, mill, sandbox, bridge, say)
     report = Report(_setting(plan, seed, postgres))
-    report.figures += course.accepting(bare, doors)
+    report.figures += measurements.accepting(bare, web_only)
     bare.stop()
-    report.figures += course.accepting_beside_a_backlog(doors)
-    doors.stop()
+    report.figures += measurements.accepting_beside_a_backlog(web_only)
+    web_only.stop()
     for per_second in (20, 50):
-        report.figures += course.calling(per_second)
-    report.figures += course.draining() + course.weighing()
+        report.figures += measurements.calling(per_second)
+    report.figures += measurements.draining() + measurements.weighing()
     return report
 
 

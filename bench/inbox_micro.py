@@ -1,6 +1,6 @@
-"""``python -m bench.inbox_micro``: the SQLite door alone, beside the shapes it could have had.
+"""``python -m bench.inbox_micro``: the SQLite inbox alone, beside the shapes it could have had.
 
-A tiny Flask application under gunicorn verifies and stores each alert through one of the doors below, in alternating
+A tiny Flask application under gunicorn verifies and stores each alert through one of the storages below, in alternating
 rounds. Processor time and thread switches for each request are printed too: on a shared machine they are steadier than
 rates. Linux only (it reads ``/proc``).
 """
@@ -23,13 +23,11 @@ from typing import Protocol
 import click
 from flask import Flask, request
 
-from app.domain.names import Side
+from app.domain.model.types import Side
 from app.ports import Delivery
 from app.store.database import open_inbox
-from app.store.inbox_rows import insert_statement, row_of
-from app.store.inbox_sqlite import SqliteInbox
+from app.store.inbox_sqlite import SqliteInbox, WriteLock, insert_statement, row_of
 from app.store.schema import inbox_metadata
-from app.store.write_turn import WriteTurn
 from bench.alerts import AlertMill
 from bench.figures import percentile
 from bench.load import Generator, Load
@@ -38,7 +36,7 @@ from bench.processes import SECRET, Process, free_port
 ONE = insert_statement(1, "?")
 
 
-class Door(Protocol):
+class Storage(Protocol):
     """What the little application stores through."""
 
     def add(self, delivery: Delivery) -> bool:
@@ -80,10 +78,10 @@ class WriterThread:
         return answer.result()
 
     def _write(self) -> None:
-        connection, turn = _connect(self._path), WriteTurn(self._path, 1.0)
+        connection, write_lock = _connect(self._path), WriteLock(self._path, 1.0)
         while True:
             batch = [self._handed.get()]
-            with turn:
+            with write_lock:
                 while not self._handed.empty() and len(batch) < 32:
                     batch.append(self._handed.get())
                 values = [value for delivery, _ in batch for value in row_of(delivery)]
@@ -92,7 +90,7 @@ class WriterThread:
                 answer.set_result((delivery.source, delivery.delivery_id) in new)
 
 
-class NoDoor:
+class NoStorage:
     """Verified and forgotten: what the rest of the request costs."""
 
     def add(self, delivery: Delivery) -> bool:
@@ -100,8 +98,8 @@ class NoDoor:
         return True
 
 
-DOORS: dict[str, Callable[[Path], Door]] = {
-    "verified only": lambda _path: NoDoor(),
+STORAGES: dict[str, Callable[[Path], Storage]] = {
+    "verified only": lambda _path: NoStorage(),
     "group commit": SqliteInbox,
     "writer thread": WriterThread,
     "connection per thread": ConnectionPerThread,
@@ -109,9 +107,9 @@ DOORS: dict[str, Callable[[Path], Door]] = {
 
 
 def create_app() -> Flask:
-    """What gunicorn serves; ``BENCH_DOOR`` and ``BENCH_INBOX`` say through which door, to which file."""
+    """What gunicorn serves; ``BENCH_STORAGE`` and ``BENCH_INBOX`` say through which storage, to which file."""
     app = Flask("inbox_micro")
-    door = DOORS[os.environ["BENCH_DOOR"]](Path(os.environ["BENCH_INBOX"]))
+    storage = STORAGES[os.environ["BENCH_STORAGE"]](Path(os.environ["BENCH_INBOX"]))
 
     @app.post("/truthvouch/alerts")
     def accept() -> tuple[dict[str, str], int]:
@@ -119,7 +117,7 @@ def create_app() -> Flask:
         signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         if not hmac.compare_digest(signature, request.headers.get("X-TruthVouch-Signature", "")):
             return {"status": "refused"}, 401
-        door.add(Delivery(Side.TRUTHVOUCH, json.loads(body)["id"], datetime.now(UTC), body))
+        storage.add(Delivery(Side.TRUTHVOUCH, json.loads(body)["id"], datetime.now(UTC), body))
         return {"status": "accepted"}, 202
 
     @app.get("/healthz")
@@ -142,7 +140,7 @@ class Server(Process):
         target = "bench.bare:app" if name == "bare" else "bench.inbox_micro:create_app()"
         command = [sys.executable, "-m", "gunicorn", "-c", "/dev/null", "-w", "2", "-k", "gthread"]
         command += ["--threads", str(threads), "-b", f"127.0.0.1:{self.address[1]}", "--no-control-socket", target]
-        super().__init__(name, command, home, {"BENCH_DOOR": name, "BENCH_INBOX": str(home / "inbox.db")})
+        super().__init__(name, command, home, {"BENCH_STORAGE": name, "BENCH_INBOX": str(home / "inbox.db")})
         self.wait_for(f"http://127.0.0.1:{self.address[1]}/healthz")
 
     def spent(self) -> tuple[float, int]:
@@ -163,12 +161,12 @@ class Server(Process):
 @click.option("--threads", default=8, show_default=True, help="Of each of the two processes.")
 @click.option("--connections", default=16, show_default=True)
 def main(rounds: int, seconds: float, threads: int, connections: int) -> None:
-    """Compare the doors."""
+    """Compare the storages."""
     mill = AlertMill(1, SECRET, "2026-01-15T10:00:00Z")
     servers: list[Server] = []
     with tempfile.TemporaryDirectory(prefix="bridge-bench-") as folder:
         try:
-            servers += [Server(name, Path(folder), threads) for name in ("bare", *DOORS)]
+            servers += [Server(name, Path(folder), threads) for name in ("bare", *STORAGES)]
             for n in range(rounds):
                 for server in servers:
                     print(_line(server, *_round(server, mill, n, seconds, connections)), flush=True)

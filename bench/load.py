@@ -106,7 +106,7 @@ class Generator:
                 self._send(load, requests, _CLOCK())
             self._collect(load, ends - now)
         load.seconds = _CLOCK() - started
-        self._settle()
+        self._wait_until_quiet()
         return load
 
     def pace(self, requests: Requests, per_second: float, seconds: float) -> Load:
@@ -122,7 +122,7 @@ class Generator:
                     load.refused["stalled"] = total - n
                     return load
             self._send(load, requests, due)
-        self._settle(load)
+        self._wait_until_quiet(load)
         load.seconds = _CLOCK() - started
         return load
 
@@ -134,7 +134,7 @@ class Generator:
             while not self._idle:
                 self._collect(load, 1.0)
             self._send(load, requests, _CLOCK())
-        self._settle(load)
+        self._wait_until_quiet(load)
         load.seconds = _CLOCK() - started
         return load
 
@@ -183,7 +183,7 @@ class Generator:
             load.refused["broken"] = load.refused.get("broken", 0) + 1
         self._open()
 
-    def _settle(self, load: Load | None = None) -> None:
+    def _wait_until_quiet(self, load: Load | None = None) -> None:
         ends = _CLOCK() + 5
         while self._busy and _CLOCK() < ends:
             self._collect(load or Load(), 0.1)

@@ -143,9 +143,9 @@ class Sandbox(Process):
         brings the webhooks back."""
         ask(f"{self.url}/sandbox/reset", {})
         mode = "send" if echoes else "drop"
-        told = ask(f"{self.url}/sandbox/webhooks", {"mode": mode})["partners"]["pagerduty"]["mode"]
-        if told != mode:
-            raise BenchFault(f"the sandbox's webhooks are on {told!r}, not {mode!r}")
+        mode_now = ask(f"{self.url}/sandbox/webhooks", {"mode": mode})["partners"]["pagerduty"]["mode"]
+        if mode_now != mode:
+            raise BenchFault(f"the sandbox's webhooks are on {mode_now!r}, not {mode!r}")
 
     def echoes(self) -> tuple[int, int]:
         """Webhooks sent, and webhooks still to be sent, since ``begin``."""
@@ -171,7 +171,7 @@ class Sandbox(Process):
 
 
 class Bridge(Process):
-    """The whole bridge, or with ``role="web"`` its doors alone."""
+    """The whole bridge, or with ``role="web"`` its web processes alone."""
 
     def __init__(self, folder: Path, port: int, partners: str, role: str = "all", database_url: str = "") -> None:
         self.address = ("127.0.0.1", port)

@@ -39,7 +39,7 @@ FULL = Plan(pairs=7, rounds=3, seconds=8.0, connections=16, backlog=3000)
 QUICK = Plan(pairs=3, rounds=1, seconds=3.0, connections=16, backlog=1500)
 
 
-class Course:
+class Measurements:
     """Runs the rounds of a plan. ``say`` gets a line now and then."""
 
     def __init__(
@@ -51,16 +51,17 @@ class Course:
         self._bridge = bridge
         self._say = say
 
-    def accepting(self, bare: Bare, doors: Bridge) -> list[Figure]:
-        """How many a second the doors take, in pairs with an endpoint that does nothing. No worker runs behind."""
+    def accepting(self, bare: Bare, web_only: Bridge) -> list[Figure]:
+        """How many a second the web processes take, in pairs with an endpoint that does nothing. No worker runs
+        behind."""
         bare_rates, rates, ratios = [], [], []
-        for server in (bare, doors):
+        for server in (bare, web_only):
             self._saturate(server, "warm", 1.0)
         for n in range(self._plan.pairs):
-            order = (bare, doors) if n % 2 == 0 else (doors, bare)
+            order = (bare, web_only) if n % 2 == 0 else (web_only, bare)
             rate = {server.name: self._saturate(server, f"pair{n}", 3.0).rate for server in order}
             bare_rates.append(rate[bare.name])
-            rates.append(rate[doors.name])
+            rates.append(rate[web_only.name])
             ratios.append(rates[-1] / bare_rates[-1])
             self._say(f"pair {n + 1}: bare {bare_rates[-1]:,.0f}/s, accept {rates[-1]:,.0f}/s, ratio {ratios[-1]:.2f}")
         return [
@@ -69,13 +70,13 @@ class Course:
             Figure("accept / bare", "", tuple(ratios), ACCEPT_OF_BARE, ">="),
         ]
 
-    def accepting_beside_a_backlog(self, doors: Bridge) -> list[Figure]:
+    def accepting_beside_a_backlog(self, web_only: Bridge) -> list[Figure]:
         """Accept latency at a fixed rate: nothing else to do, then while the worker drains. Alternating."""
         idle: list[Load] = []
         busy: list[Load] = []
         drained: list[float] = []
         for n in range(self._plan.rounds):
-            idle.append(self._pace(doors, f"idle{n}", SIDE_RATE, self._plan.seconds))
+            idle.append(self._pace(web_only, f"idle{n}", SIDE_RATE, self._plan.seconds))
             load, rate = self._pace_beside_a_backlog(n)
             busy.append(load)
             drained.append(rate)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-from app.domain.answer import Answer, Failure
-from app.transport import Transport
+from app.remote.replies import Answer, Failure
+from app.remote.transport import Transport
 
 FIRST = datetime(2026, 1, 15, 9, 58, 7, tzinfo=UTC)
 """The partner's clock at its first answer; each answer is a second later than the one before."""
@@ -32,11 +32,11 @@ class Answering(Transport):
         json: object = None,
         target: str = "",
     ) -> Answer | Failure:
-        status, told = self.answers.popleft()
+        status, answer = self.answers.popleft()
         date = format_datetime(FIRST + timedelta(seconds=self.given), usegmt=True)
         self.given += 1
-        return Answer(status, {"date": date} if self.dated else {}, _body(told), OUR_NOW, method != "GET")
+        return Answer(status, {"date": date} if self.dated else {}, _body(answer), OUR_NOW, method != "GET")
 
 
-def _body(told: object) -> bytes:
-    return b"" if told is None else json.dumps(told).encode()
+def _body(fields: object) -> bytes:
+    return b"" if fields is None else json.dumps(fields).encode()

@@ -127,7 +127,7 @@ def fresh_postgres(like: str = "template1") -> Iterator[str]:
     name = f"bridge_test_{os.getpid()}_{uuid.uuid4().hex[:8]}"
     try:
         _administer(f'CREATE DATABASE "{name}" TEMPLATE "{like}"')
-        # Nobody kills the server here, and nobody waits for its disk. The doors of the inbox insist on it all the same.
+        # Nobody kills the server here, and nobody waits for its disk. The inbox needs it all the same.
         _administer(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
     except psycopg.OperationalError as fault:
         reason = f"no PostgreSQL at {POSTGRES.rpartition('@')[2]}: {str(fault).splitlines()[0]}"
@@ -147,13 +147,29 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+# --------------------------------------------------------------------------------------------- Prometheus
+
+
+def prometheus_tool(name: str) -> str:
+    """The path of ``promtool`` or ``prometheus`` (Debian's package ``prometheus`` has both).
+
+    Without it the test is skipped, or fails where ``BRIDGETEST_REQUIRE_PROMETHEUS=1`` says that it must be there.
+    """
+    if path := shutil.which(name):
+        return path
+    reason = f"no {name} on this machine (apt-get install prometheus)"
+    if os.environ.get("BRIDGETEST_REQUIRE_PROMETHEUS") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 # --------------------------------------------------------------------------------------------- order
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Beside other processes the long files come first, and the short ones fill what is left at the end."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.path.parent.name != "system")
+        items.sort(key=lambda item: item.path.parent.name not in ("system", "browser"))
 
 
 # --------------------------------------------------------------------------------------------- loud skips

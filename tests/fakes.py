@@ -6,11 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.domain.alert import Alert
-from app.domain.incident import AlertFacts, IncidentDraft, IncidentFacts, NoteFacts
-from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId, Side, Source, Status
-from app.domain.outcome import Done, Refused, Reply, Retry
-from app.domain.words import AlertVerb, AlertWord
+from app.domain.model.events import AlertEvent, AlertEventType
+from app.domain.model.incident import AlertFacts, IncidentDraft, IncidentFacts, NoteFacts
+from app.domain.model.outcome import Done, Refused, Reply, Retry
+from app.domain.model.types import Alert, AlertId, IncidentId, IncidentKey, LinkId, Side, Source, Status, Urgency
 from app.ports import AlertPage, Order, Tx
 
 START = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
@@ -40,8 +39,8 @@ class PartnerClock:
     """Seconds that it gains in a second of ours."""
 
     def __call__(self) -> datetime:
-        told = self.ours.now + self.offset + self.drift * (self.ours.now - START)
-        return told.replace(microsecond=told.microsecond // 1000 * 1000)
+        answer = self.ours.now + self.offset + self.drift * (self.ours.now - START)
+        return answer.replace(microsecond=answer.microsecond // 1000 * 1000)
 
     def move(self, seconds: float) -> datetime:
         """All clocks move; what this one shows then."""
@@ -109,6 +108,7 @@ class FakePagerDuty:
 
     def find(self, key: IncidentKey, since: datetime | None = None) -> Reply[tuple[IncidentFacts, ...]]:
         found = [i for i in self.incidents.values() if i.incident_key == key]
+        found = [i for i in found if since is None or i.created_at is None or i.created_at >= since]
         return self._call("find", lambda: Done(tuple(reversed(found))))
 
     def open_page(self, services: Sequence[str], offset: int = 0) -> Reply[tuple[tuple[IncidentFacts, ...], bool]]:
@@ -184,7 +184,7 @@ class FakeTruthVouch:
     """Whether one alert can be read by its id."""
     page_size: int = 25
     newest_first: bool = True
-    tells_last_page: bool = True
+    reports_last_page: bool = True
     date: Callable[[], datetime | None] = lambda: None
     """Its clock, as the header ``Date`` of an answer tells it."""
 
@@ -213,16 +213,16 @@ class FakeTruthVouch:
             return Retry("timeout")
         first = (page - 1) * self.page_size
         listed = list(reversed(self.status)) if self.newest_first else list(self.status)
-        words = tuple(self._listed(AlertId(alert_id)) for alert_id in listed[first : first + self.page_size])
-        last_page = max(-(-len(listed) // self.page_size), 1) if self.tells_last_page else None
-        return Done(AlertPage(words, len(listed) > first + self.page_size, last_page), self.date())
+        events = tuple(self._listed(AlertId(alert_id)) for alert_id in listed[first : first + self.page_size])
+        last_page = max(-(-len(listed) // self.page_size), 1) if self.reports_last_page else None
+        return Done(AlertPage(events, len(listed) > first + self.page_size, last_page), self.date())
 
-    def _listed(self, alert_id: AlertId) -> AlertWord:
-        verbs = {Status.OPEN: AlertVerb.CREATED, Status.ACKNOWLEDGED: AlertVerb.ACKNOWLEDGED}
-        verb = verbs.get(self.status[alert_id], AlertVerb.RESOLVED)
+    def _listed(self, alert_id: AlertId) -> AlertEvent:
+        event_types = {Status.OPEN: AlertEventType.CREATED, Status.ACKNOWLEDGED: AlertEventType.ACKNOWLEDGED}
+        event_type = event_types.get(self.status[alert_id], AlertEventType.RESOLVED)
         at_the_start = START + timedelta(microseconds=list(self.status).index(alert_id))
         alert = Alert(alert_id, severity="critical", created_at=self.created_at.get(alert_id, at_the_start))
-        return AlertWord(verb, alert, "alert.listed")
+        return AlertEvent(event_type, alert, "alert.listed")
 
 
 @dataclass
@@ -245,18 +245,18 @@ class ManualEngine:
 
     def run(self, deliver: Callable[..., str], at_most: int = 100) -> list[str]:
         """Deliver until nothing waits; the outcome words."""
-        words: list[str] = []
-        while self.waiting and len(words) < at_most:
+        events: list[str] = []
+        while self.waiting and len(events) < at_most:
             key = min(self.waiting, key=lambda k: self.waiting[k])
             del self.waiting[key]
-            words.append(deliver(LinkId(key[0]), key[1], key[2], key not in self.begun))
-        return words
+            events.append(deliver(LinkId(key[0]), key[1], key[2], key not in self.begun))
+        return events
 
 
 class SilentMeter:
     """Counts nothing."""
 
-    def accepted(self, source: Side) -> None: ...
+    def accepted(self, source: Side, seconds: float) -> None: ...
 
     def duplicated(self, source: Side) -> None: ...
 
@@ -267,6 +267,8 @@ class SilentMeter:
     def called(self, target: str, outcome: str) -> None: ...
 
     def delivered(self, target: str, seconds: float) -> None: ...
+
+    def paged(self, urgency: Urgency, seconds: float) -> None: ...
 
     def dropped(self, source: Source, reason: str) -> None: ...
 

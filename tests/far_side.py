@@ -52,9 +52,9 @@ class FarSide:
         self.requests: list[Recorded] = []
         self.replies: deque[Reply] = deque()
 
-    def will_answer(self, status: int, told: object = None, **headers: str) -> None:
+    def will_answer(self, status: int, fields: object = None, **headers: str) -> None:
         """Answer one request with this status and JSON; ``retry_after="7"`` makes a header ``retry-after``."""
-        body = b"" if told is None else json.dumps(told).encode()
+        body = b"" if fields is None else json.dumps(fields).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         self.replies.append(Reply(status, body, {"Content-Type": "application/json"} | named))
 

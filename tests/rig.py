@@ -6,31 +6,37 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from app.domain.alert import Alert
-from app.domain.link import Link
-from app.domain.names import AlertId, IncidentId, Side, Source, Status, Via
-from app.domain.rulebook import Rulebook
-from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Reading, Wish, WishVerb, Word
+from app.domain.model.events import (
+    AlertEvent,
+    AlertEventType,
+    Command,
+    CommandType,
+    Event,
+    IncidentEvent,
+    IncidentEventType,
+    Reading,
+)
+from app.domain.model.types import Alert, AlertId, IncidentId, Side, Source, Status, Via
+from app.domain.rules.rulebook import Rulebook
+from app.domain.sync.link import Link
 from app.ports import Read
-from app.services.deliver import Deliver
-from app.services.doors import Doors
-from app.services.escalations import Escalations
-from app.services.hear import Hear
-from app.services.intake import Intake
-from app.services.perform import Perform
-from app.services.reconcile import Findings, Reconcile
-from app.services.settle import Settle
-from app.services.wishes import Grant
-from app.store import own_mail
-from app.store.allowance import HourlyAllowance
-from app.store.arrivals import CursorArrivals, MarkedArrivals
-from app.store.database import Database, open_bridge, open_inbox
-from app.store.escalations import StoredClimbs
-from app.store.letters import StoredLetters, newest_page
-from app.store.links import StoredLinks
-from app.store.marks import StoredMarks
-from app.store.open_links import StoredOpenLinks
-from app.store.schema import Instant, inbox
+from app.services.escalation.on_event import Escalations
+from app.services.reconciliation.context import Findings
+from app.services.reconciliation.run import Reconcile
+from app.services.sync.commands import ExecuteCommand
+from app.services.sync.deliver import Deliver
+from app.services.sync.erasure import EraseEvidence
+from app.services.sync.execute_effect import Perform, TargetHealth
+from app.services.sync.intake import Intake, ProcessEvent
+from app.services.sync.link_writer import LinkWriter
+from app.store import inbox as internal_events
+from app.store.database import Database, StoredKeyValues, open_bridge, open_inbox
+from app.store.escalations import StoredEscalations
+from app.store.evidence import StoredEvidence
+from app.store.inbox_reader import CursorInboxReader, FlagInboxReader
+from app.store.links import StoredDeadLetters, StoredLinks, StoredOpenLinks, newest_page
+from app.store.rate_limits import StoredHourlyQuota
+from app.store.schema import inbox
 from tests.fakes import FakeClock, FakePagerDuty, FakeTruthVouch, ManualEngine, SilentMeter
 from tests.shapes import shape
 
@@ -44,9 +50,9 @@ class FixedRulebook:
 
 
 class Rig:
-    """Say words, run, look at both sides."""
+    """Send events, run, look at both sides."""
 
-    def __init__(self, data_dir: Path, via: Via = Via.REST, rest: bool = True, url: str | None = None) -> None:
+    def __init__(self, data_dir: Path, via: Via = Via.REST, has_api_key: bool = True, url: str | None = None) -> None:
         self.clock = FakeClock()
         self.pagerduty, self.truthvouch = self.far_sides()
         self.engine, self.links = self.an_engine(), StoredLinks()
@@ -55,28 +61,45 @@ class Rig:
         shape(bridge, self._inbox, data_dir)
         self.database = Database(bridge)
         self.said: dict[bytes, tuple[Reading, ...]] = {}
-        self.escalations = Escalations(StoredClimbs(), self.links, self.rulebook)
-        settle = Settle(
-            self.links, self.engine, lambda: rest, self.clock,
-            arm=self.escalations.attached, follow=self.escalations.followed,
-        )  # fmt: skip
+        self.escalations = Escalations(StoredEscalations(), self.links, self.rulebook)
+        writer = LinkWriter(self.links, self.engine, lambda: has_api_key, self.clock)
         reads: dict[Source, Read] = dict.fromkeys(Source, lambda body, _encoding: self.said[bytes(body)])
-        arrivals = MarkedArrivals() if url else CursorArrivals(self._inbox)
-        hear = Hear(self.links, settle, self.rulebook, lambda: via, self.escalations)
+        inbox_reader = FlagInboxReader() if url else CursorInboxReader(self._inbox)
+        process_event = ProcessEvent(self.links, writer, self.rulebook, lambda: via, self.escalations)
         self.reconciliations = 0
-        grant = Grant(self.links, StoredLetters(), arrivals, settle, hear, reads, self._reconcile, self.escalations)
-        self.intake = Intake(self.database, arrivals, self.links, settle, hear, grant, reads, SilentMeter(), self.clock)
-        incidents = self.pagerduty if rest else None
+        commands = ExecuteCommand(
+            self.links,
+            StoredDeadLetters(),
+            inbox_reader,
+            writer,
+            process_event,
+            reads,
+            self._reconcile,
+            self.escalations,
+            EraseEvidence(self.links, StoredEvidence()),
+        )
+        self.intake = Intake(
+            self.database, inbox_reader, self.links, writer, process_event, commands, reads, SilentMeter(), self.clock
+        )
+        incidents = self.pagerduty if has_api_key else None
         events = self.pagerduty if via is Via.EVENTS else None
         perform = Perform(incidents, events, self.truthvouch, self.rulebook)
-        doors = Doors(StoredMarks(), clock=self.clock)
+        target_health = TargetHealth(StoredKeyValues(), clock=self.clock)
         self.deliver = Deliver(
-            self.database, self.links, doors, settle, perform, SilentMeter(), clock=self.clock, dice=lambda: 0.5
+            self.database,
+            self.links,
+            target_health,
+            writer,
+            perform,
+            SilentMeter(),
+            self.escalations,
+            clock=self.clock,
+            jitter=lambda: 0.5,
         )
         self.calls_per_hour = 300
         self.looking = Reconcile(
-            StoredOpenLinks(), self.database, StoredMarks(), incidents, self.truthvouch, lambda: ["PMAIN"],
-            HourlyAllowance("reconcile.truthvouch", lambda: self.calls_per_hour),
+            StoredOpenLinks(), self.database, StoredKeyValues(), incidents, self.truthvouch, lambda: ["PMAIN"],
+            StoredHourlyQuota("reconcile.truthvouch", lambda: self.calls_per_hour),
             self._post, SilentMeter(), self.clock,
         )  # fmt: skip
 
@@ -88,10 +111,10 @@ class Rig:
         """What runs the deliveries."""
         return ManualEngine()
 
-    def _post(self, words: Sequence[Word], at: datetime) -> str:
+    def _post(self, events: Sequence[Event], at: datetime) -> str:
         """As it comes out of the inbox again."""
-        self.say(Source.BRIDGE, *own_mail.read(own_mail.of_finding(*words), None))
-        return f"mail {len(self.said)}"
+        self.say(Source.BRIDGE, *internal_events.read(internal_events.encode_observed_events(*events), None))
+        return f"event {len(self.said)}"
 
     def reconcile(self, since: datetime | None = None, dry_run: bool = False) -> Findings:
         """Read both sides back; what is found is taken in at once. ``run`` delivers what follows from it."""
@@ -100,49 +123,53 @@ class Rig:
     def _reconcile(self) -> None:
         self.reconciliations += 1
 
-    def wish(self, verb: WishVerb, subject: object = "", detail: str = "") -> None:
+    def command(self, command_type: CommandType, subject: object = "", detail: str = "") -> None:
         """An operator asks for something."""
-        self.say(Source.BRIDGE, Wish(verb, str(subject), "somebody", detail))
+        self.say(Source.BRIDGE, Command(command_type, str(subject), "somebody", detail))
 
-    def say(self, source: Source | Side, *readings: Reading) -> None:
+    def say(self, source: Source | Side, *readings: Reading, trace: str | None = None) -> None:
         """One delivery arrives and is taken in."""
         body = f"{len(self.said)}".encode()
         self.said[body] = readings
-        at = Instant().process_bind_param(self.clock(), self._inbox.dialect)
-        row = {"source": source.value, "delivery_id": body.decode(), "received_at": at, "body": body}
+        row: dict[str, Any] = {"source": source.value, "delivery_id": body.decode(), "received_at": self.clock()}
+        row |= {"body": body, "trace": trace}
         with self._inbox.begin() as connection:
             connection.execute(inbox.insert().values(row))
         while self.intake.take():
             pass
 
-    def alert(self, verb: AlertVerb, at: datetime | None = None, alert_id: str = "a1", **told: Any) -> AlertWord:
-        """TruthVouch says something; keep the word to say it again."""
-        alert = Alert(AlertId(alert_id), severity=told.pop("severity", "critical"))
-        word = AlertWord(verb, alert, f"alert.{verb}", at or self.clock(), **told)
-        self.say(Side.TRUTHVOUCH, word)
-        return word
+    def alert(
+        self, event_type: AlertEventType, at: datetime | None = None, alert_id: str = "a1", **fields: Any
+    ) -> AlertEvent:
+        """TruthVouch says something; keep the event to send it again."""
+        alert = Alert(AlertId(alert_id), severity=fields.pop("severity", "critical"))
+        event = AlertEvent(event_type, alert, f"alert.{event_type}", at or self.clock(), **fields)
+        self.say(Side.TRUTHVOUCH, event)
+        return event
 
     def incident(
-        self, verb: IncidentVerb, incident_id: str = "Q1", at: datetime | None = None, **told: Any
-    ) -> IncidentWord:
+        self, event_type: IncidentEventType, incident_id: str = "Q1", at: datetime | None = None, **fields: Any
+    ) -> IncidentEvent:
         """PagerDuty says something, and it is so there."""
         becomes = {
-            IncidentVerb.ACKNOWLEDGED: Status.ACKNOWLEDGED,
-            IncidentVerb.UNACKNOWLEDGED: Status.OPEN,
-            IncidentVerb.REOPENED: Status.OPEN,
-            IncidentVerb.RESOLVED: Status.RESOLVED,
+            IncidentEventType.ACKNOWLEDGED: Status.ACKNOWLEDGED,
+            IncidentEventType.UNACKNOWLEDGED: Status.OPEN,
+            IncidentEventType.REOPENED: Status.OPEN,
+            IncidentEventType.RESOLVED: Status.RESOLVED,
         }
-        if verb in becomes and incident_id in self.pagerduty.incidents:
-            self.pagerduty.put(incident_id, becomes[verb])
-        word = IncidentWord(verb, IncidentId(incident_id), f"incident.{verb}", at or self.clock(), **told)
-        self.say(Side.PAGERDUTY, word)
-        return word
+        if event_type in becomes and incident_id in self.pagerduty.incidents:
+            self.pagerduty.put(incident_id, becomes[event_type])
+        event = IncidentEvent(
+            event_type, IncidentId(incident_id), f"incident.{event_type}", at or self.clock(), **fields
+        )
+        self.say(Side.PAGERDUTY, event)
+        return event
 
     def run(self) -> list[str]:
         """Deliver everything that is owed."""
         return self.engine.run(self.deliver)
 
-    def letter(self) -> tuple[str, str] | None:
+    def dead_letter(self) -> tuple[str, str] | None:
         """The newest dead letter that may be a page: its reason, and the partner's own words."""
         with self.database.read() as tx:
             found = newest_page(tx)

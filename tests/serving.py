@@ -1,4 +1,5 @@
-"""A real gunicorn with the real ``gunicorn.conf.py`` before doors made of fakes, with a worker that does nothing."""
+"""A real gunicorn with the real ``gunicorn.conf.py`` before an application made of fakes, with a worker that does
+nothing."""
 
 import json
 import re
@@ -24,16 +25,16 @@ source = Path({conf!r})
 exec(compile(source.read_text("utf-8"), str(source), "exec"))
 PREPARE = [sys.executable, "-c", {prepare!r}]
 WORKER = [sys.executable, {worker!r}]
-worker_class = "patience.{worker_class}"
+worker_class = "short_timeouts.{worker_class}"
 pythonpath = {folder!r}
 {more_conf}
 """
 
-PATIENCE = """
+SHORT_TIMEOUTS = """
 from app.web.server import Worker
 
 
-class Impatient(Worker):
+class ShortTimeouts(Worker):
     receive_seconds = 1.0
     answer_seconds = 1.0
 """
@@ -43,11 +44,11 @@ import time
 from pathlib import Path
 
 from app.metrics import meter
-from app.services.receiving import utc_now
-from tests.doors import Doors
+from app.services.sync.receive import utc_now
+from tests.web_fakes import FakeBridge
 
 
-class Counted(Doors):
+class Counted(FakeBridge):
     def metrics_text(self):
         while hold.exists():
             time.sleep(0.01)
@@ -77,7 +78,7 @@ class Server:
         self.log = folder / "server.log"
         self.hold = folder / "hold"
         """While this file is there, whoever asks for ``/metrics`` keeps a thread."""
-        (folder / "patience.py").write_text(PATIENCE, "utf-8")
+        (folder / "short_timeouts.py").write_text(SHORT_TIMEOUTS, "utf-8")
         (folder / "served.py").write_text(APPLICATION.format(hold=str(folder / "hold")), "utf-8")
         (folder / "nothing_to_do.py").write_text(WORKER, "utf-8")
         conf = CONF.format(

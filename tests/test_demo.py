@@ -1,4 +1,4 @@
-"""``truthvouch demo``: its children end with it however it ends, and its rehearsal of outages judges honestly."""
+"""``truthvouch demo``: its children end with it however it ends, and its chaos run judges honestly."""
 
 import os
 import re
@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from app import demo as demonstration
 from app.cli import main
-from app.sandbox.rehearsal import is_well, verdict
-from app.sandbox.tally import Figures, Tally
+from app.sandbox.chaos_run import is_well, verdict
+from app.sandbox.scenarios import Figures, ScenarioCheck
 from tests.system.processes import PYTHON, ROOT, Tree, free_port, kill
 from tests.system.sandbox import Sandbox
 from tests.system.signing import key_of
@@ -47,7 +47,7 @@ def says(tree: Tree, words: str) -> bool:
 
 @pytest.mark.system
 def test_a_killed_demo_leaves_nothing_running(demo: StartDemo):
-    tree = demo("--no-story")
+    tree = demo("--no-first-alert")
     until(lambda: says(tree, "Ctrl-C"), "it runs", 60, tree.output)
     assert len(tree.members()) > 4
     kill(tree.pid)
@@ -66,7 +66,22 @@ def test_the_demo_says_how_to_look_behind_it(demo: StartDemo):
 
 
 @pytest.mark.system
-def test_a_rehearsal_kills_the_worker_and_ends_with_a_verdict(demo: StartDemo):
+def test_the_demo_leads_to_the_console(demo: StartDemo):
+    tree = demo()
+    until(lambda: says(tree, "Ctrl-C"), "it runs", 60, tree.output)
+    [(base, link)] = re.findall(r"The console +(http://127\.0\.0\.1:\d+)(/console/link/\S+)", tree.output())
+    browser = requests.Session()
+    [token] = re.findall(r'name="csrf_token" value="([^"]+)"', browser.get(base + link, timeout=10).text)
+    page = browser.post(base + link, data={"csrf_token": token}, timeout=10)
+    assert (200, f"{base}/console/") == (page.status_code, page.url)
+    assert "Alerts and incidents" in page.text
+    again = requests.Session()
+    [token] = re.findall(r'name="csrf_token" value="([^"]+)"', again.get(base + link, timeout=10).text)
+    assert 403 == again.post(base + link, data={"csrf_token": token}, timeout=10).status_code, "it works once"
+
+
+@pytest.mark.system
+def test_a_chaos_run_kills_the_worker_and_ends_with_a_verdict(demo: StartDemo):
     tree = demo("--chaos", "--seconds", "9", "--seed", "5")
     assert 0 == tree.process.wait(150), tree.output()
     said = tree.output()
@@ -109,7 +124,7 @@ def test_the_simulation_is_at_its_usual_port_where_that_is_free(
     assert tried == asked
 
 
-def test_options_of_the_rehearsal_need_a_rehearsal():
+def test_options_of_the_chaos_run_need_a_chaos_run():
     answer = CliRunner().invoke(main, ["demo", "--seconds", "5"])
     assert 2 == answer.exit_code
     assert "--chaos" in answer.output
@@ -154,29 +169,29 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     sandbox.close()
 
 
-def test_the_tally_counts_what_it_sees(sandbox: Sandbox):
-    tally = Tally(sandbox.url, "http://127.0.0.1:9")
+def test_the_check_counts_what_it_sees(sandbox: Sandbox):
+    check = ScenarioCheck(sandbox.url, "http://127.0.0.1:9")
     for alert_id in ("paged", "apart", "unpaged", "over"):
         sandbox.raise_alert(alert_id, deliver=0)
     sandbox.at_truthvouch("over", "dismiss", deliver=0)
     sandbox.at_truthvouch("apart", "acknowledge", deliver=0)
     for alert_id in ("paged", "apart"):
         _open_as_a_bridge(sandbox, alert_id)
-    figures = tally.look(kills=3)
+    figures = check.measure(kills=3)
     seen = (figures.raised, figures.paged, figures.agree, figures.unpaged, figures.doubled, figures.kills)
     assert (4, 2, 1, 1, 0, 3) == seen
     assert (None, 0) == (figures.waiting, figures.repeated)
 
 
-def test_the_tally_notices_a_change_made_twice(sandbox: Sandbox):
-    tally = Tally(sandbox.url, "http://127.0.0.1:9")
+def test_the_check_notices_a_change_made_twice(sandbox: Sandbox):
+    check = ScenarioCheck(sandbox.url, "http://127.0.0.1:9")
     sandbox.raise_alert("twice", deliver=0)
     for _ in range(2):
-        _tell_truthvouch(sandbox, "twice", "acknowledged")
-    assert 1 == tally.look(0).repeated
-    tally.forget("twice")
-    _tell_truthvouch(sandbox, "twice", "acknowledged")
-    assert 1 == tally.look(0).repeated
+        _send_to_truthvouch(sandbox, "twice", "acknowledged")
+    assert 1 == check.measure(0).repeated
+    check.forget("twice")
+    _send_to_truthvouch(sandbox, "twice", "acknowledged")
+    assert 1 == check.measure(0).repeated
 
 
 def _open_as_a_bridge(sandbox: Sandbox, alert_id: str) -> None:
@@ -191,6 +206,6 @@ def _open_as_a_bridge(sandbox: Sandbox, alert_id: str) -> None:
     assert answer.status_code == 201, answer.text
 
 
-def _tell_truthvouch(sandbox: Sandbox, alert_id: str, status: str) -> None:
+def _send_to_truthvouch(sandbox: Sandbox, alert_id: str, status: str) -> None:
     url, headers = f"{sandbox.url}/api/v1/alerts/{alert_id}", {"X-API-Key": "key"}
     assert requests.patch(url, json={"status": status}, headers=headers, timeout=10).ok

@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
-from app.domain.alert import Alert
-from app.domain.delivery import intending, record
-from app.domain.effects import (
+from app.domain.model.events import AlertEvent, AlertEventType, Ignored, IncidentEvent, IncidentEventType, Reading
+from app.domain.model.incident import IncidentFacts
+from app.domain.model.outcome import Done
+from app.domain.model.types import Alert, AlertId, IncidentId, Side, Status, Urgency, incident_key
+from app.domain.rules.rulebook import Decision
+from app.domain.sync.delivery import intending, record
+from app.domain.sync.effects import (
     Circumstances,
     Effect,
     OpenIncident,
@@ -22,19 +26,13 @@ from app.domain.effects import (
     next_effect,
     resolution,
 )
-from app.domain.incident import IncidentFacts
-from app.domain.link import Link
-from app.domain.names import AlertId, IncidentId, Side, Status, Urgency, incident_key
-from app.domain.outcome import Done
-from app.domain.rulebook import Decision
-from app.domain.shared_incident import needs_own_incident, with_own_incident
-from app.domain.side_state import SideState
-from app.domain.transitions import Outcome, Step, advance
-from app.domain.words import AlertVerb, AlertWord, Ignored, IncidentVerb, IncidentWord, Reading
+from app.domain.sync.link import Link, needs_own_incident, with_own_incident
+from app.domain.sync.side_state import SideState
+from app.domain.sync.transitions import Outcome, Step, advance
 from app.pagerduty import inbound as pagerduty
-from app.pagerduty.webhook import VERBS as PAGERDUTY_VERBS
-from app.truthvouch import inbound as truthvouch
-from app.truthvouch.wire import VERBS as TRUTHVOUCH_VERBS
+from app.pagerduty.inbound import EVENT_TYPES as PAGERDUTY_EVENTS
+from app.truthvouch import wire as truthvouch
+from app.truthvouch.wire import EVENT_TYPES as TRUTHVOUCH_EVENTS
 from tests.contract.pagerduty import PAYLOADS, webhook_schema
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +66,7 @@ def event_of(row: Row) -> str:
 
 FROM_PAGERDUTY = table("From PagerDuty to TruthVouch")
 FROM_TRUTHVOUCH = table("From TruthVouch to PagerDuty")
-FOUND = table("Found by looking")
+FOUND = table("Found by a read")
 OUTCOMES = table("Outcomes")
 
 
@@ -111,7 +109,7 @@ def _data(kind: str) -> dict[str, Any]:
 
 def of_pagerduty(row: Row) -> Reading:
     [reading] = pagerduty.read(json.dumps(delivery(event_of(row), row["Event"])).encode(), None)
-    return replace(reading, incident_id=IncidentId(INCIDENT)) if isinstance(reading, IncidentWord) else reading
+    return replace(reading, incident_id=IncidentId(INCIDENT)) if isinstance(reading, IncidentEvent) else reading
 
 
 def of_truthvouch(row: Row) -> Reading:
@@ -143,12 +141,12 @@ def a_link(standing: str) -> Link:
 
 def judged(reading: Reading, standing: str) -> Step:
     """As it is heard; and as a link is written, off an incident that it cannot open again."""
-    assert isinstance(reading, AlertWord | IncidentWord)
+    assert isinstance(reading, AlertEvent | IncidentEvent)
     step = advance(a_link(standing), reading, NOW, HIGH)
     return replace(step, link=with_own_incident(step.link)) if needs_own_incident(step.link, [step.link]) else step
 
 
-def missing(link: Link, side: Side) -> Effect | None:
+def upcoming(link: Link, side: Side) -> Effect | None:
     return next_effect(link, side, Circumstances(NOW, (link,)))
 
 
@@ -173,8 +171,8 @@ def check(row: Row, reading: Reading, other: Side, gets: str, standing: str) -> 
     assert outcome == step.outcome
     speaker = Side.PAGERDUTY if other is Side.TRUTHVOUCH else Side.TRUTHVOUCH
     back = ReadIncident if "which is read" in gets else ReadNote if "read in full" in gets else type(None)
-    assert isinstance(missing(step.link, speaker), back), "nothing goes back to the side that spoke"
-    effect = missing(step.link, other)
+    assert isinstance(upcoming(step.link, speaker), back), "nothing goes back to the side that spoke"
+    effect = upcoming(step.link, other)
     if (word := first_word(gets)) in ("nothing", "an"):
         assert (effect is None) is (word == "nothing")
         assert word == "nothing" or isinstance(effect, OpenIncident)
@@ -184,9 +182,9 @@ def check(row: Row, reading: Reading, other: Side, gets: str, standing: str) -> 
         assert SAYS[word] is effect.status
     assert (effect is not None) is (often == "once")
     if effect is not None:
-        assert isinstance(reading, AlertWord | IncidentWord)
+        assert isinstance(reading, AlertEvent | IncidentEvent)
         again = advance(done(step.link, other, effect), reading, NOW, HIGH).link
-        assert not isinstance(missing(again, other), SetAlert | SetIncident | OpenIncident)
+        assert not isinstance(upcoming(again, other), SetAlert | SetIncident | OpenIncident)
     return step
 
 
@@ -194,7 +192,7 @@ def check(row: Row, reading: Reading, other: Side, gets: str, standing: str) -> 
 def test_an_event_of_pagerduty_does_what_its_row_says(row: Row) -> None:
     reading = of_pagerduty(row)
     gets = row["What TruthVouch gets"]
-    step = check(row, reading, Side.TRUTHVOUCH, gets, row["Said of an incident that is"])
+    step = check(row, reading, Side.TRUTHVOUCH, gets, row["Incident before"])
     if step is None:
         return
     if quoted := re.search(r'"(.+)"', gets):
@@ -206,31 +204,33 @@ def test_an_event_of_pagerduty_does_what_its_row_says(row: Row) -> None:
 @pytest.mark.parametrize("row", FROM_TRUTHVOUCH, ids=by_event)
 def test_an_event_of_truthvouch_does_what_its_row_says(row: Row) -> None:
     gets = row["What PagerDuty gets"]
-    step = check(row, of_truthvouch(row), Side.PAGERDUTY, gets, row["Said of an alert that is"])
+    step = check(row, of_truthvouch(row), Side.PAGERDUTY, gets, row["Alert before"])
     assert step is None or ("one note" in gets) is (len(step.link.notes) == 1)
 
 
-def look(side: Side, status: Status, changed: bool) -> AlertWord | IncidentWord:
+def look(side: Side, status: Status, changed: bool) -> AlertEvent | IncidentEvent:
     """A read that began now. PagerDuty tells when its status changed last, TruthVouch when it answered."""
     began = NOW + timedelta(minutes=1)
     if side is Side.TRUTHVOUCH:
-        return AlertWord(AlertVerb.READ, Alert(AlertId("a1")), "alert.read", began, status=status, read_at=began)
+        return AlertEvent(AlertEventType.READ, Alert(AlertId("a1")), "alert.read", began, status=status, read_at=began)
     at = began if changed else BEFORE
-    return IncidentWord(IncidentVerb.READ, IncidentId(INCIDENT), "incident.read", at, status=status, read_at=began)
+    return IncidentEvent(
+        IncidentEventType.READ, IncidentId(INCIDENT), "incident.read", at, status=status, read_at=began
+    )
 
 
 @pytest.mark.parametrize("side", list(Side))
-@pytest.mark.parametrize("row", FOUND, ids=lambda row: f"{row['Known']} {row['Put there']} {row['Seen']}")
+@pytest.mark.parametrize("row", FOUND, ids=lambda row: f"{row['Known']} {row['Written']} {row['Seen']}")
 def test_a_look_counts_as_its_row_says(row: Row, side: Side) -> None:
     other = Side.PAGERDUTY if side is Side.TRUTHVOUCH else Side.TRUTHVOUCH
     link = a_link(row["Known"])
-    if (was := re.fullmatch("by us, where (.+) was", row["Put there"])) is not None:
+    if (was := re.fullmatch("by us, where (.+) was", row["Written"])) is not None:
         ours = replace(link.side(side), at=NOW, received_at=NOW, by_us=True, previous=Status(was[1]))
         link = link.with_side(side, replace(ours, previous_at=BEFORE))
     outcome = row["Outcome"].strip("`")
     step = advance(link, look(side, Status(row["Seen"]), changed=outcome == "moved"), NOW + timedelta(minutes=2))
     assert outcome == step.outcome
-    effects = {"other": missing(step.link, other), "this": missing(step.link, side)}
+    effects = {"other": upcoming(step.link, other), "this": upcoming(step.link, side)}
     follows = re.fullmatch("the (other) side gets (.+)|(this) side gets (.+) again|nothing", row["What follows"])
     assert follows, row
     gets = {follows[1] or follows[3]: SAYS.get(follows[2] or follows[4] or "")}
@@ -244,7 +244,7 @@ def test_a_look_says_nothing_of_our_write_for_five_seconds_and_knows_when_it_was
     link = a_link("acknowledged")
     seen = look(side, Status.OPEN, changed=False)
     assert seen.read_at is not None
-    for ago, outcome in ((4.9, "stale"), (5.0, "not_kept")):
+    for ago, outcome in ((4.9, "stale"), (5.0, "write_lost")):
         wrote_at = seen.read_at - timedelta(seconds=ago)
         ours = replace(link.side(side), at=wrote_at, received_at=wrote_at, by_us=True, previous=Status.OPEN)
         assert outcome == advance(link.with_side(side, ours), seen, NOW + timedelta(minutes=2)).outcome
@@ -261,12 +261,12 @@ def test_every_event_type_pagerduty_documents_has_its_row() -> None:
 
 
 def test_every_event_type_the_readers_know_has_its_row() -> None:
-    assert set(PAGERDUTY_VERBS) <= names(FROM_PAGERDUTY)
-    assert set(TRUTHVOUCH_VERBS) <= names(FROM_TRUTHVOUCH)
+    assert set(PAGERDUTY_EVENTS) <= names(FROM_PAGERDUTY)
+    assert set(TRUTHVOUCH_EVENTS) <= names(FROM_TRUTHVOUCH)
 
 
 def test_every_pair_of_statuses_has_its_row() -> None:
-    by_somebody = [(row["Known"], row["Seen"]) for row in FOUND if row["Put there"] == "by somebody"]
+    by_somebody = [(row["Known"], row["Seen"]) for row in FOUND if row["Written"] == "by somebody"]
     assert sorted(by_somebody) == sorted((known.value, seen.value) for known in Status for seen in Status)
 
 
@@ -280,8 +280,8 @@ def test_every_outcome_has_its_row() -> None:
 def test_an_event_type_of_tomorrow_is_remembered_and_moves_nothing() -> None:
     body = {"event": {"event_type": "incident.levitated", "data": {"type": "incident", "id": INCIDENT}}}
     [reading] = pagerduty.read(json.dumps(body).encode(), None)
-    assert isinstance(reading, IncidentWord)
-    assert IncidentVerb.MENTIONED is reading.verb
+    assert isinstance(reading, IncidentEvent)
+    assert IncidentEventType.MENTIONED is reading.type
     assert "timeline_only" == judged(reading, "open").outcome
 
 
@@ -295,9 +295,11 @@ def test_a_resolve_by_nobody_says_that_it_is_no_verdict() -> None:
 @pytest.mark.parametrize("by", [None, "a read", "Dana Example"])
 def test_a_note_speaks_only_for_a_person_who_resolves(by: str | None) -> None:
     about = IncidentId(INCIDENT)
-    noted = advance(a_link("open"), IncidentWord(IncidentVerb.ANNOTATED, about, "", NOW, note="a paraphrase"), NOW)
+    noted = advance(
+        a_link("open"), IncidentEvent(IncidentEventType.ANNOTATED, about, "", NOW, note="a paraphrase"), NOW
+    )
     assert ("noted", "a paraphrase") == (noted.outcome, noted.link.last_note)
-    resolved = IncidentWord(IncidentVerb.RESOLVED, about, "incident.resolved", NOW, author=by)
+    resolved = IncidentEvent(IncidentEventType.RESOLVED, about, "incident.resolved", NOW, author=by)
     found = replace(look(Side.PAGERDUTY, Status.RESOLVED, changed=True), author=None)
     step = advance(noted.link, found if by == "a read" else resolved, NOW + timedelta(minutes=2))
     text = resolution(step.link)
@@ -305,13 +307,13 @@ def test_a_note_speaks_only_for_a_person_who_resolves(by: str | None) -> None:
     assert ("no verdict" in text) is (by != "Dana Example")
     assert ("was not told" in text) is (by == "a read")
     later = NOW + timedelta(hours=1)
-    reopened = advance(step.link, IncidentWord(IncidentVerb.REOPENED, about, "incident.reopened", later), later)
+    reopened = advance(step.link, IncidentEvent(IncidentEventType.REOPENED, about, "incident.reopened", later), later)
     assert None is reopened.link.last_note, "it belonged to the life before"
 
 
 def test_a_note_of_our_own_is_nobodys() -> None:
-    ours = IncidentWord(
-        IncidentVerb.ANNOTATED, IncidentId(INCIDENT), "", NOW, note="[TruthVouch] resolved by Dana (ref 0badcafe)"
+    ours = IncidentEvent(
+        IncidentEventType.ANNOTATED, IncidentId(INCIDENT), "", NOW, note="[TruthVouch] resolved by Dana (ref 0badcafe)"
     )
     step = advance(a_link("open"), ours, NOW)
     assert ("own_note", None) == (step.outcome, step.link.last_note)
@@ -319,10 +321,10 @@ def test_a_note_of_our_own_is_nobodys() -> None:
 
 def test_a_persons_note_that_only_begins_like_ours_is_theirs() -> None:
     theirs = "[TruthVouch] told us that it is a paraphrase"
-    word = IncidentWord(IncidentVerb.ANNOTATED, IncidentId(INCIDENT), "", NOW, note=theirs)
-    step = advance(a_link("open"), word, NOW)
+    event = IncidentEvent(IncidentEventType.ANNOTATED, IncidentId(INCIDENT), "", NOW, note=theirs)
+    step = advance(a_link("open"), event, NOW)
     assert ("noted", theirs) == (step.outcome, step.link.last_note)
-    cut_short = advance(a_link("open"), replace(word, note_id="PNOTE", trimmed=True), NOW)
+    cut_short = advance(a_link("open"), replace(event, note_id="PNOTE", trimmed=True), NOW)
     assert "own_note" == cut_short.outcome, "its end, where ours have their reference, is not there"
 
 
@@ -342,6 +344,9 @@ def test_a_secret_that_nothing_uses_yet_is_called_reserved() -> None:
     assert any(".secret_key" in source for source in sources) is not ("reserved" in row)
 
 
-def test_no_page_speaks_of_a_console_that_is_not_there() -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "app" / "web").rglob("*.py")]
-    assert [] == [str(page.relative_to(ROOT)) for page in pages if "the console" in page.read_text("utf-8")]
+def test_the_page_about_the_console_has_every_page_and_every_button() -> None:
+    from app.web.console import frame
+
+    text = (ROOT / "docs" / "console.md").read_text("utf-8")
+    pages = set(re.findall(r"^\| \*\*(.+?)\*\*", text, re.M))
+    assert {name for _, name, _ in frame.NAVIGATION} | {"One alert"} == pages

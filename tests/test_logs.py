@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 from app import logs
-from app.settings import Settings
+from app.config.settings import Settings
 
 
 @contextmanager
@@ -118,9 +118,9 @@ def test_an_exception_is_structured_and_shows_no_values(out: io.StringIO):
         structlog.get_logger().exception("thing.broke")
         logging.getLogger("theirs").exception("broke")
     for line in lines(out):
-        (told,) = line["exception"]
-        assert ("ValueError", "no good") == (told["exc_type"], told["exc_value"])
-        assert "broken" == told["frames"][-1]["name"]
+        (answer,) = line["exception"]
+        assert ("ValueError", "no good") == (answer["exc_type"], answer["exc_value"])
+        assert "broken" == answer["frames"][-1]["name"]
     assert "prompt of a person" not in out.getvalue()
     assert "Traceback" not in out.getvalue()
 
@@ -234,8 +234,11 @@ def test_without_a_terminal_the_form_is_json(form: str | None, expected: str):
 
 
 @pytest.mark.parametrize("environ", [{}, {"LOG_FORMAT": "yaml", "LOG_LEVEL": "loud"}, {"LOG_FORMAT": "JSON"}])
-def test_a_malformed_wish_is_taken_for_none_until_the_settings_are_read(environ: dict[str, str]):
-    code = f"from app import logs, supervise; logs.configure_from({environ!r}); supervise.log.info('said')"
+def test_a_malformed_setting_is_taken_for_none_until_the_settings_are_read(environ: dict[str, str]):
+    code = (
+        f"from app import logs; from app.process import supervisor as supervise; logs.configure_from({environ!r}); "
+        "supervise.log.info('said')"
+    )
     assert ["said"] == [line["event"] for line in python(code)]
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from app.errors import BridgeError, ConfigFault, NotSetUp, PartnerRefused, PartnerUnavailable, WrongUse
     from app.handler import PagerDutyHandler, PartlyDone
-    from app.truthvouch import TruthVouchClient
+    from app.truthvouch.client import TruthVouchClient
 
 __all__ = [
     "BridgeError",
@@ -32,7 +32,7 @@ __all__ = [
     "WrongUse",
 ]
 
-_MODULES = {"PagerDutyHandler": "handler", "PartlyDone": "handler", "TruthVouchClient": "truthvouch"}
+_MODULES = {"PagerDutyHandler": "handler", "PartlyDone": "handler", "TruthVouchClient": "truthvouch.client"}
 """Where a name of ``__all__`` is defined, unless it is an error."""
 
 __path__ = [str(Path(__file__).parents[1] / "app")]

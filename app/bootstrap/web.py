@@ -1,80 +1,123 @@
 """What a web process is made of."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cached_property, partial
 
-from app.bootstrap.common import bell, live_rulebook
-from app.bootstrap.rules import Spelling, shadow_of
-from app.bootstrap.rules import notes as notes_about_rules
-from app.domain.words import Envelope
+from app import metrics
+from app.bootstrap.container import Container
+from app.bootstrap.rules import Spelling, alert_in, notes, shadow_of
+from app.config.settings import Settings
+from app.domain.model.events import Way
+from app.domain.model.types import Side
 from app.pagerduty import inbound as pagerduty_inbound
-from app.services.health import Health
-from app.services.operate import Operate
-from app.services.overview import Overview
-from app.services.receive_alert import receive_alert
-from app.services.receive_incident_event import receive_incident_event
-from app.services.receiving import Receive, RefusedTally
-from app.settings import Settings
-from app.store import own_mail
-from app.store.database import Database, open_bridge, open_inbox
-from app.store.inbox import open_door
-from app.store.postbox import StoredPostbox
-from app.store.records import StoredRecords
-from app.store.secrets_seen import StoredRefusals
-from app.store.vitals import StoredVitals
-from app.truthvouch import inbound as truthvouch_inbound
+from app.services.diagnostics.health import Health
+from app.services.operator.console import Console, ConsoleParts, Setting
+from app.services.operator.once import Once
+from app.services.operator.operator import Operate
+from app.services.rules.rulebook import InFile
+from app.services.sync.receive import Receive, RefusedTally
+from app.store.answers import StoredAnswers
+from app.store.health import StoredHealth, StoredRefusals
+from app.store.link_search import StoredLinkSearch
+from app.store.operator_records import StoredRecords
+from app.truthvouch import wire as truthvouch_wire
 
-PATIENCE_SECONDS = 2.0
+COMMAND_TIMEOUT_SECONDS = 2.0
 """How long an operator's request waits for the worker, which needs a hundredth of that when it is there."""
 
 
-@dataclass(frozen=True)
-class WebBridge:
-    """What a web process is made of. It stores and answers; it imports no engine and calls nobody."""
+class WebBridge(Container):
+    """The two webhooks, the health checks, and what operators ask for. It imports no engine and calls nobody."""
 
-    receive_alert: Receive
-    receive_incident_event: Receive
-    health: Health
-    metrics_text: Callable[[], bytes]
-    operate: Operate
-    overview: Overview
-    close: Callable[[], None]
+    def __init__(self, settings: Settings) -> None:
+        """Opens nothing before the first request, so a fork is safe. Raises ``ConfigFault`` when ``bridge.yaml`` is
+        broken."""
+        super().__init__(settings)
+        self._shadow = shadow_of(settings, self.rulebook, stored=self.text_of_draft)
+        self._spelling = Spelling(self.rulebook, self.database)
+        meter = metrics.meter()
+        store, tally = (self.inbox, self.wakeup, meter), RefusedTally(StoredRefusals(self.database).add)
+        meter.expect_secrets(Side.TRUTHVOUCH, len(settings.truthvouch.webhook_secrets))
+        meter.expect_secrets(Side.PAGERDUTY, len(settings.pagerduty.webhook_secrets))
+        # By the file alone: no webhook waits for a read of the store.
+        verify, secrets = (
+            partial(truthvouch_wire.verify_by, InFile(self.rulebook)),
+            settings.truthvouch.webhook_secrets,
+        )
+        self.receive_alert = Receive(Side.TRUTHVOUCH, verify, secrets, *store, remember=tally)
+        self.receive_incident_event = Receive(
+            Side.PAGERDUTY, pagerduty_inbound.verify, settings.pagerduty.webhook_secrets, *store, remember=tally
+        )
+        health_source = StoredHealth(self.database, self.inbox_engine)
+        self.health = Health(self.inbox, health_source, self._missing, self._notes)
+        self.metrics_text = metrics.once_a_second(lambda: metrics.text(health_source, self.budgets_left))
+        self.close = self.inbox.close
+
+    @cached_property
+    def operate(self) -> Operate:
+        return self.operate_as("web", COMMAND_TIMEOUT_SECONDS, Way.API)
+
+    @cached_property
+    def console(self) -> ConsoleParts:
+        secrets = {
+            Side.TRUTHVOUCH: len(self.settings.truthvouch.webhook_secrets),
+            Side.PAGERDUTY: len(self.settings.pagerduty.webhook_secrets),
+        }
+        health_source = StoredHealth(self.database, self.inbox_engine)
+        has_api_key = partial(bool, self.settings.pagerduty.api_key)
+        reads = Console(self.database, StoredRecords(), StoredLinkSearch(), health_source, secrets, has_api_key)
+        return ConsoleParts(
+            reads, self.rulebook, self.stored_alerts, alert_in, lambda: self.reports, self._shown_settings,
+            self.settings.public_url,
+        )  # fmt: skip
+
+    def _shown_settings(self) -> tuple[Setting, ...]:
+        """What this process was started with, for people. No secret is among it."""
+        settings, partners = self.settings, self.settings.with_rulebook(self.rulebook.current())
+        truthvouch, pagerduty = partners.truthvouch, partners.pagerduty
+        return (
+            Setting("BRIDGE_ROLE", settings.role),
+            Setting("BRIDGE_PUBLIC_URL", settings.public_url or "", "where the partners reach this bridge"),
+            Setting("BRIDGE_CONFIG", str(settings.config_path)),
+            Setting("DATABASE_URL", "PostgreSQL" if settings.database_url else f"SQLite in {settings.data_dir}"),
+            Setting("BRIDGE_ADMIN_TOKEN", _is_set(settings.admin_token)),
+            Setting("BRIDGE_RECONCILE_SECONDS", f"{settings.reconcile_seconds:g}", "0 turns reconciliation off"),
+            Setting("BRIDGE_TRUSTED_PROXIES", ", ".join(settings.trusted_proxies)),
+            Setting("WEB_CONCURRENCY", str(settings.web_concurrency), "web processes"),
+            Setting("TRUTHVOUCH_API_URL", truthvouch.api_url),
+            Setting("TRUTHVOUCH_API_KEY", _is_set(truthvouch.api_key)),
+            Setting("TRUTHVOUCH_WEBHOOK_SECRETS", _number_set(truthvouch.webhook_secrets)),
+            Setting("PAGERDUTY_REGION", pagerduty.region),
+            Setting("PAGERDUTY_API_URL", pagerduty.api_url),
+            Setting("PAGERDUTY_EVENTS_URL", pagerduty.events_url),
+            Setting("PAGERDUTY_API_KEY", _is_set(pagerduty.api_key)),
+            Setting("PAGERDUTY_FROM_EMAIL", pagerduty.from_email or ""),
+            Setting("PAGERDUTY_INTEGRATION_KEY", _is_set(pagerduty.integration_key)),
+            Setting("PAGERDUTY_SERVICE_ID", pagerduty.service_id or ""),
+            Setting("PAGERDUTY_WEBHOOK_SECRETS", _number_set(pagerduty.webhook_secrets)),
+            Setting("PAGERDUTY_REST_PER_MINUTE", str(pagerduty.rest_per_minute), "calls; 0 = as PagerDuty answers"),
+            Setting("PAGERDUTY_EVENTS_PER_MINUTE", str(pagerduty.events_per_minute), "events for each integration key"),
+        )
+
+    @cached_property
+    def once(self) -> Once:
+        return Once(self.database, StoredAnswers())
+
+    def _missing(self) -> tuple[str, ...]:
+        return self.settings.missing(self.rulebook.current())
+
+    def _notes(self) -> tuple[str, ...]:
+        """What works only in part."""
+        fault, book, now = self.rulebook.fault, self.rulebook.current(), datetime.now(UTC)
+        refused = (f"bridge.yaml is broken, the last good one is in force: {fault}",) if fault else ()
+        about_rules = (*notes(book, self._shadow, now), *self._spelling.notes(now))
+        return (*self.settings.degraded(book), *refused, *about_rules)
 
 
-def build_web(settings: Settings) -> WebBridge:
-    """The two doors and the health checks. Opens nothing before the first request, so a fork is safe.
+def _is_set(secret: str | None) -> str:
+    return "set" if secret else ""
 
-    Raises ``ConfigFault`` when ``bridge.yaml`` is broken.
-    """
-    from app import metrics
 
-    rulebook, inbox, meter, ring = live_rulebook(settings), open_door(settings), metrics.meter(), bell(settings)
-    shadow = shadow_of(settings, rulebook)
-    database = Database(open_bridge(settings.data_dir, settings.database_url))
-    inbox_engine, records = open_inbox(settings.data_dir, settings.database_url), StoredRecords()
-    spelling = Spelling(rulebook, database)
-    tally = RefusedTally(StoredRefusals(database).add)
-    vitals, post = StoredVitals(database, inbox_engine), StoredPostbox(database, inbox_engine)
-
-    def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: float) -> Envelope:
-        window = rulebook.current().replay_window_seconds
-        return truthvouch_inbound.verify(headers, body, secrets, now, replay_window_seconds=window)
-
-    def notes() -> tuple[str, ...]:
-        refused = (f"bridge.yaml is broken, the last good one is in force: {rulebook.fault}",) if rulebook.fault else ()
-        now = datetime.now(UTC)
-        about_rules = (*notes_about_rules(rulebook.current(), shadow, now), *spelling.notes(now))
-        return (*settings.degraded(rulebook.current()), *refused, *about_rules)
-
-    alerts = receive_alert(verify, settings.truthvouch.webhook_secrets, inbox, ring, meter)
-    events = receive_incident_event(pagerduty_inbound.verify, settings.pagerduty.webhook_secrets, inbox, ring, meter)
-    return WebBridge(
-        replace(alerts, remember=tally),
-        replace(events, remember=tally),
-        Health(inbox, vitals, lambda: settings.missing(rulebook.current()), notes),
-        metrics.once_a_second(lambda: metrics.text(vitals)),
-        Operate(inbox, ring, post, database, records, own_mail.of_wish, PATIENCE_SECONDS, "api"),
-        Overview(database, records, lambda: bool(settings.pagerduty.api_key)),
-        inbox.close,
-    )
+def _number_set(secrets: Sequence[str]) -> str:
+    return f"{len(secrets)} set" if secrets else ""

@@ -1,6 +1,7 @@
 """The ``truthvouch`` command. Exit codes: 0 done, 1 the thing asked for is not so, 2 wrong use or configuration.
 
-What a command needs is imported when it runs: a worker is started by this module and should carry nothing else.
+LAW: a command reads its arguments, asks ``bootstrap`` for what it needs, and prints. What it needs is imported when it
+runs: a worker is started by this module and should carry nothing else.
 """
 
 import io
@@ -9,26 +10,36 @@ import sys
 import click
 
 from app.cli import (
+    access,
+    audit,
     config,
     doctor,
     escalation,
     incidents,
-    letters,
+    jobs,
     links,
     reconcile,
-    report,
+    reports,
     rules,
     serve,
     silences,
-    stats,
-    timeline,
 )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="truthvouch-pagerduty-bridge", prog_name="truthvouch")
-def main() -> None:
-    """The bridge between TruthVouch alerts and PagerDuty incidents."""
+@click.option("--url", metavar="ADDRESS", help="Work on the bridge at this address, over its API.")
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Holds a token of that bridge: BRIDGE_ADMIN_TOKEN or a named one.",
+)
+def main(url: str | None, token_file: str | None) -> None:
+    """The bridge between TruthVouch alerts and PagerDuty incidents.
+
+    With --url, the commands that look and decide (timeline, links, dead-letters, escalation list, stats, report) work
+    on a bridge elsewhere; all others work where the bridge runs.
+    """
     print_whatever_comes()
 
 
@@ -39,6 +50,14 @@ def print_whatever_comes() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+@click.command(short_help="Print the manual page, for `man -l -`.")
+def man() -> None:
+    """Print the manual page of all commands as roff: `truthvouch man | man -l -` shows it."""
+    from app.cli.man import page
+
+    click.echo(page(main), nl=False)
+
+
 COMMANDS = (
     serve.serve,
     serve.demo,
@@ -46,16 +65,21 @@ COMMANDS = (
     serve.migrate,
     config.config,
     incidents.incidents,
-    timeline.timeline,
+    links.timeline,
     doctor.doctor,
-    letters.dead_letters,
+    links.dead_letters,
     links.links,
     reconcile.reconcile,
     rules.rules,
+    access.console_link,
+    access.tokens,
     silences.silences,
     escalation.escalation,
-    stats.stats,
-    report.report,
+    jobs.jobs,
+    audit.audit,
+    reports.stats,
+    reports.report,
+    man,
 )
 for command in COMMANDS:
     main.add_command(command)

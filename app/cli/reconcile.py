@@ -3,25 +3,21 @@
 import re
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from app.cli import tables
-from app.cli.asking import json_option
-from app.cli.base import NOT_SO, check_config, read_settings, refuse, unreadable_store
-from app.domain.names import Side, instant
+from app.cli import base, output
+from app.domain.model.types import instant
 
 if TYPE_CHECKING:
-    from app.bootstrap.reconcile import ReconcileDesk
-    from app.services.reconcile import Findings
-    from app.services.reconcile_run import Told
+    from app.bootstrap.container import Container
+    from app.services.reconciliation.context import Findings
 
 HEAD = ("side", "alert", "incident", "we knew", "found", "outcome", "meaning")
-PATIENCE_SECONDS = 10.0
+INTAKE_TIMEOUT_SECONDS = 10.0
 POLL_SECONDS = 0.05
 UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
@@ -41,65 +37,40 @@ def _since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> d
 @click.option(
     "--dry-run",
     is_flag=True,
-    help=("Only tell what would be taken in. Exit code 1 if anything would be, or if not everything could be read."),
+    help=("Only show what would be taken in. Exit code 1 if anything would be, or if not everything could be read."),
 )
 @click.option(
     "--since",
     metavar="30d|12h|INSTANT",
     callback=_since,
-    help="Also take in alerts raised from then on, though this store is younger.",
+    help="Also take in alerts raised from then on, even before this store existed.",
 )
-@json_option
+@base.json_option
 def reconcile(dry_run: bool, since: datetime | None, as_json: bool) -> None:
     """Read TruthVouch and PagerDuty back, now, and take in what the webhooks did not tell."""
-    from app import logs
-    from app.bootstrap.reconcile import reconciliation
-    from app.ports import StoreUnavailable
-
-    settings = read_settings()
-    check_config(settings)
-    logs.configure(settings.log_format, "CRITICAL")  # everything it has to say is in its answer
-    try:
-        with reconciliation(settings) as desk:
-            with _bar(hidden=as_json) as told:
-                found = desk.reconcile(since, dry_run, told)
-            taken = "" if dry_run or not found.posted else _taken(desk, found)
-    except StoreUnavailable as fault:
-        unreadable_store(fault)
+    settings = base.read_config()[0]
+    with base.open_store(settings, base.SILENT) as made:  # everything it has to say is in its answer
+        with output.bars(hidden=as_json) as progress:
+            found = made.reconcile(since, dry_run, lambda side, done, total: progress(f"{side:<11}", done, total))
+        if not dry_run:
+            base.leave_in_audit(settings, "reconcile", "reconciliation", "")
+        taken = "" if dry_run or not found.posted else _taken(made, found)
     if as_json:
-        tables.as_json(_plain(found, dry_run, taken))
+        output.as_json(_plain(found, dry_run, taken))
     else:
-        _tell(found, dry_run, taken)
+        _show(found, dry_run, taken)
     if not found.readable:
-        refuse("Nothing could be read.")
-    sys.exit(NOT_SO if dry_run and (found.drift or not found.complete) else 0)
+        base.refuse("Nothing could be read.")
+    sys.exit(base.NOT_SO if dry_run and (found.drift or not found.complete) else 0)
 
 
-@contextmanager
-def _bar(hidden: bool) -> Iterator["Told"]:
-    """A bar on standard error for each side, where that is a terminal."""
-    shown: dict[Side, Any] = {}
-    quiet = hidden or not sys.stderr.isatty()
-
-    def told(side: Side, done: int, total: int) -> None:
-        if quiet:
-            return
-        if side not in shown:
-            shown[side] = click.progressbar(length=total, label=f"{side:<11}", file=sys.stderr)
-        shown[side].update(done - shown[side].pos)
-
-    yield told
-    for bar in shown.values():
-        bar.render_finish()
-
-
-def _taken(desk: "ReconcileDesk", found: "Findings") -> str:
+def _taken(made: "Container", found: "Findings") -> str:
     """Whether what was posted is taken in: ``taken_in``, ``waiting`` or, where nobody works, ``no_worker``."""
-    from app.services.health import HEARTBEAT_LIMIT_SECONDS
+    from app.services.diagnostics.health import HEARTBEAT_LIMIT_SECONDS
 
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not all(desk.post.taken(delivery_id) for delivery_id in found.posted):
-        seen_at = desk.post.worker_seen_at()
+    deadline = time.monotonic() + INTAKE_TIMEOUT_SECONDS
+    while not all(made.command_status.taken(delivery_id) for delivery_id in found.posted):
+        seen_at = made.command_status.worker_seen_at()
         if seen_at is None or datetime.now(UTC) - seen_at > timedelta(seconds=HEARTBEAT_LIMIT_SECONDS):
             return "no_worker"
         if time.monotonic() > deadline:
@@ -108,21 +79,21 @@ def _taken(desk: "ReconcileDesk", found: "Findings") -> str:
     return "taken_in"
 
 
-def _tell(found: "Findings", dry_run: bool, taken: str) -> None:
+def _show(found: "Findings", dry_run: bool, taken: str) -> None:
     rows = [
         (one.side, one.alert_id, one.incident_id, one.knew, one.found, one.outcome, one.reason)
         for one in found.findings
     ]
     if rows:
-        tables.table(HEAD, rows)
+        output.table(HEAD, rows)
     elif found.agreed:
         click.echo("Both sides agree.")
     calls = ", ".join(f"{number} to {side}" for side, number in sorted(found.calls.items())) or "none"
     click.echo(f"{found.links} open links; calls: {calls}; TruthVouch calls left for now: {found.budget_left}.")
     for fault in found.faults:
-        click.echo(f"Not read: {tables.text(fault)}", err=True)
-    for todo in dict.fromkeys(one.todo for one in found.findings if one.todo):
-        click.echo(f"→ {todo}")
+        click.echo(f"Not read: {output.text(fault)}", err=True)
+    for remedy in dict.fromkeys(one.remedy for one in found.findings if one.remedy):
+        click.echo(f"→ {remedy}")
     if dry_run and rows:
         click.echo("Nothing was changed.")
     if taken:
@@ -139,16 +110,7 @@ TAKEN = {
 def _plain(found: "Findings", dry_run: bool, taken: str) -> dict[str, object]:
     return {
         "findings": [
-            {
-                "side": one.side.value,
-                "alert_id": one.alert_id,
-                "incident_id": one.incident_id,
-                "knew": one.knew or None,
-                "found": one.found,
-                "outcome": one.outcome,
-                "reason": one.reason,
-                "todo": one.todo or None,
-            }
+            asdict(one) | {"knew": one.knew or None, "reason": one.reason, "remedy": one.remedy or None}
             for one in found.findings
         ],
         "dry_run": dry_run,

@@ -2,44 +2,45 @@
 
 import getpass
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli import tables
-from app.cli.asking import json_option
-from app.cli.base import NOT_SO, check_config, read_settings, refuse
-from app.cli.spans import Length, Moment
-from app.domain.rulebook import Rulebook
-from app.domain.silences import Silence, in_force
-from app.settings import Settings
+from app.cli import base, output
+from app.cli.output import Length, Moment
+from app.config.settings import Settings
+from app.domain.model.events import CommandType
+from app.domain.rules.rulebook import Origin, Rulebook, Silence, in_force
+from app.errors import ConfigFault
 
-LOOKED_BACK = timedelta(days=7)
+if TYPE_CHECKING:
+    from app.domain.rules.trigger import Trigger
+
+LOOKBACK = timedelta(days=7)
 
 
 @click.group()
 def silences() -> None:
-    """Alerts that open no incident for a while. They are kept in bridge.yaml and picked up at once."""
+    """Alerts that open no incident for a while. They are kept in bridge.yaml, or in the store for every machine, and
+    picked up at once."""
 
 
 @silences.command(name="list")
 @click.option("--all", "everything", is_flag=True, help="Those that are over, too.")
-@json_option
+@base.json_option
 def list_silences(everything: bool, as_json: bool) -> None:
     """List the silences in force and those that are planned."""
-    from app.cli import rules_told
+    from app.cli import rules
 
-    now, rulebook = datetime.now(UTC), check_config(read_settings())
-    there = [rules_told.silence(one, now) | {"matched": None} for one in rulebook.silences]
+    (settings, rulebook), now = base.read_config(), datetime.now(UTC)
+    there = [rules.silence(one, now) for one in (*rulebook.silences, *base.stored_silences(settings))]
     shown = [one for one in there if everything or one["standing"] != "over"]
-    if as_json:
-        tables.as_json([{name: value for name, value in one.items() if name != "matched"} for one in shown])
-    elif shown:
-        head = ("name", "match", "owner", "reason", "from", "until", "standing")
-        tables.table(head, [[one[name] for name in head] for one in shown])
-    else:
-        click.echo("No silences.")
+    head = ("name", "match", "owner", "reason", "from", "until", "standing", "origin")
+    output.listing(shown, as_json, "No silences.", head, itemgetter(*head))
 
 
 @silences.command(short_help="Silence the alerts that match.")
@@ -47,11 +48,12 @@ def list_silences(everything: bool, as_json: bool) -> None:
 @click.option("--for", "lasting", type=Length(), help="How long: 90m, 2h, 3d; at most 31 days.")
 @click.option("--until", type=Moment(), help="Or until when: 2026-03-01T18:00:00Z.")
 @click.option("--from", "starts", type=Moment(), help="From when on; at once if it is left out.")
-@click.option("--owner", help="Who answers for it; you, if it is left out.")
+@click.option("--owner", help="Who is responsible for it; you by default.")
 @click.option("--reason", required=True, help="Why.")
 @click.option("--name", help="What it is called; a name that is there already is changed.")
+@click.option("--store", "in_store", is_flag=True, help="Keep it in the store, for every machine, not in bridge.yaml.")
 @click.option("--yes", is_flag=True, help="Ask nothing.")
-@json_option
+@base.json_option
 def add(
     match: str,
     lasting: timedelta | None,
@@ -60,145 +62,165 @@ def add(
     owner: str | None,
     reason: str,
     name: str | None,
+    in_store: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
     """Silence the alerts that match, and tell how many of the last 7 days it would have silenced."""
-    from app.configfile import edit
-    from app.errors import ConfigFault
-
     if (lasting is None) == (until is None):
         raise click.UsageError("Say how long: either --for or --until.")
-    settings, now = read_settings(), datetime.now(UTC).replace(microsecond=0)
-    rulebook = check_config(settings)
+    (settings, rulebook), now = base.read_config(), datetime.now(UTC).replace(microsecond=0)
     end = until or (starts or now) + (lasting or timedelta())
     if end <= now:
-        refuse("It would be over already: --until has to lie ahead. A length of time is --for, for example --for 2h.")
-    silence = Silence(name or _name(now), match, owner or _user(), reason, end, starts)
-    _check(silence)
-    count = _count(settings, silence)
-    _confirm_spelling(settings, rulebook, silence, yes, as_json)
-    _confirm(silence, count, yes, as_json)
-    try:
-        changed = edit.upsert(settings.config_path, "silences", "name", _entry(silence))
-    except ConfigFault as fault:
-        refuse(str(fault))
+        base.refuse(
+            "It would be over already: --until has to lie ahead. A length of time is --for, for example --for 2h."
+        )
+    origin = Origin.STORE if in_store else Origin.FILE
+    silence = Silence(name or f"silence {now:%Y-%m-%d %H:%M:%S}", match, owner or _user(), reason, end, starts, origin)
+    trigger, count = _understood(match), _count(settings, silence)
+    _confirm_spelling(settings, rulebook, trigger, match, yes, as_json)
+    _confirm(trigger, count, yes, as_json)
+    changed = _add_to_store(settings, silence) if in_store else _add_to_file(settings, silence)
     if as_json:
-        tables.as_json(_plain(silence) | {"changed": list(changed), "would_have_silenced": count and count[0]})
+        output.as_json(_plain(silence) | {"changed": list(changed), "would_have_silenced": count and count[0]})
         return
-    for words in changed or (f"silences: {silence.name!r} is there already",):
-        click.echo(words)
-    click.echo(_told_count(count))
-    click.echo(f"It ends at {tables.text(silence.until)}; what it silenced and is still open is then decided anew.")
+    for message in changed or (f"silences: {silence.name!r} is there already",):
+        click.echo(message)
+    click.echo(_count_text(count))
+    click.echo(f"It ends at {output.text(silence.until)}; what it silenced and is still open is then decided anew.")
+
+
+def _add_to_file(settings: Settings, silence: Silence) -> Sequence[str]:
+    from app.config import edit
+
+    with base.refusing(ConfigFault):
+        changed = edit.upsert(settings.config_path, "silences", "name", _entry(silence))
+    base.leave_in_audit(settings, "silence", "silence", silence.name, "silenced" if changed else "unchanged")
+    return changed
+
+
+def _add_to_store(settings: Settings, silence: Silence) -> Sequence[str]:
+    from app.services.rules.stored import problem_of, silence_as_text
+
+    if problem := problem_of(silence, datetime.now(UTC)):
+        base.refuse(problem)
+    with base.open_store(settings) as made:
+        result = made.operate(CommandType.SILENCE, silence.name, detail=silence_as_text(silence))
+    if result.outcome in base.NOT_DONE:
+        base.not_so(result.message)
+    return (f"store: {silence.name!r}: {result.message}",)
 
 
 @silences.command(short_help="End a silence now.")
 @click.argument("name")
-@json_option
+@base.json_option
 def end(name: str, as_json: bool) -> None:
-    """End a silence now: what it silenced and is still open is decided anew, and pages if it deserves it."""
-    from app.configfile import edit
-    from app.errors import ConfigFault
-
-    settings = read_settings()
-    was_in_force = name in {one.name for one in in_force(check_config(settings).silences, datetime.now(UTC))}
-    try:
-        changed = edit.remove(settings.config_path, "silences", "name", name)
-    except ConfigFault as fault:
-        refuse(str(fault))
+    """End a silence now, of bridge.yaml or of the store: what it silenced and is still open is decided anew, and pages
+    if a rule wants it."""
+    settings, rulebook = base.read_config()
+    stored = base.stored_silences(settings)
+    was_in_force = name in {one.name for one in in_force((*rulebook.silences, *stored), datetime.now(UTC))}
+    in_file = any(one.name == name for one in rulebook.silences)
+    changed: tuple[str, ...] = ()
+    if in_file or not any(one.name == name for one in stored):
+        changed = tuple(_end_in_file(settings, name))
+    if any(one.name == name for one in stored):
+        changed += _end_in_store(settings, name)
     if as_json:
-        tables.as_json({"name": name, "removed": bool(changed), "was_in_force": was_in_force})
+        output.as_json({"name": name, "removed": bool(changed), "was_in_force": was_in_force})
     elif changed:
         ended = "It has ended" if was_in_force else "It was not in force"
-        click.echo(f"{tables.text(changed[0])}\n{ended}; the running bridge sees that within seconds.")
+        click.echo(f"{output.text(' '.join(changed))}\n{ended}; the running bridge sees that within seconds.")
     else:
-        click.echo(f"There is no silence {tables.text(name)}: `truthvouch silences list --all` names them.", err=True)
-    sys.exit(0 if changed else NOT_SO)
+        click.echo(f"There is no silence {output.text(name)}: `truthvouch silences list --all` names them.", err=True)
+    sys.exit(0 if changed else base.NOT_SO)
 
 
-def _check(silence: Silence) -> None:
+def _end_in_file(settings: Settings, name: str) -> Sequence[str]:
+    from app.config import edit
+
+    with base.refusing(ConfigFault):
+        changed = edit.remove(settings.config_path, "silences", "name", name)
+    if changed:
+        base.leave_in_audit(settings, "end_silence", "silence", name, "ended")
+    return changed
+
+
+def _end_in_store(settings: Settings, name: str) -> tuple[str, ...]:
+    with base.open_store(settings) as made:
+        result = made.operate(CommandType.END_SILENCE, name)
+    return () if result.outcome in base.NOT_DONE else (f"store: {name!r}: {result.message}",)
+
+
+def _understood(match: str) -> "Trigger":
     """Exit code 2 for what the file would refuse, before anything is counted."""
-    from app.domain.trigger import compile_trigger
-    from app.domain.trigger_text import BadTrigger
+    from app.domain.rules.trigger import BadTrigger, compile_trigger
 
     try:
-        compile_trigger(silence.match)
+        return compile_trigger(match)
     except BadTrigger as fault:
-        refuse(f"--match: the trigger {fault}; see the trigger language in docs/configuration.md.")
+        base.refuse(f"--match: the trigger {fault}; see the trigger language in docs/configuration.md.")
 
 
 def _count(settings: Settings, silence: Silence) -> tuple[int, int] | None:
     """How many alerts of the last days it matches, and how many there were; None without a store."""
-    from app.bootstrap.rules import rules_desk
-    from app.ports import StoreUnavailable
+    from app.bootstrap.container import if_stored
 
     now = datetime.now(UTC)
-    try:
-        with rules_desk(settings) as desk:
-            return desk.backtests.silenced_by(silence.match, now - LOOKED_BACK, now)
-    except StoreUnavailable:
-        return None
+    return if_stored(settings, lambda made: made.backtests.silenced_by(silence.match, now - LOOKBACK, now))
 
 
-def _told_count(count: tuple[int, int] | None) -> str:
+def _count_text(count: tuple[int, int] | None) -> str:
     if count is None:
-        return "There is no store yet that could tell how many alerts it would have silenced."
-    return f"It would have silenced {count[0]} of the {count[1]} alerts of the last {LOOKED_BACK.days} days."
+        return "There is no store yet, so its effect on stored alerts is not known."
+    return f"It would have silenced {count[0]} of the {count[1]} alerts of the last {LOOKBACK.days} days."
 
 
-def _confirm_spelling(settings: Settings, rulebook: Rulebook, silence: Silence, yes: bool, as_json: bool) -> None:
+def _confirm_spelling(
+    settings: Settings, rulebook: Rulebook, trigger: "Trigger", match: str, yes: bool, as_json: bool
+) -> None:
     """Name what is misspelt; it is silenced all the same if somebody says so."""
-    from app.bootstrap.rules_check import stored_fields
-    from app.domain.cover import own_severities, slips
-    from app.domain.trigger import compile_trigger
+    from app.bootstrap.rules import stored_fields
+    from app.domain.rules.decide import own_severities, slips
 
-    names_others = compile_trigger(silence.match).foreign_fields  # nearly never, and else no alert is read
-    known = stored_fields(settings) if names_others else None
-    found = list(slips(silence.match, known or frozenset(), own_severities(rulebook)))
+    known = stored_fields(settings) if trigger.foreign_fields else None  # nearly never, and else no alert is read
+    found = list(slips(match, known or frozenset(), own_severities(rulebook)))
     for word, meant in found:
         click.echo(f"--match names {word}, which no alert is known to have; did you mean {meant}?", err=True)
-    if not found or yes:
-        return
-    if as_json:
-        refuse("It may match nothing, and --json asks nothing: correct it, or add --yes.")
-    click.confirm("It may match nothing. Keep it as it is?", abort=True, err=True)
+    if found and not yes:
+        unasked = "It may match nothing, and --json asks nothing: correct it, or add --yes."
+        base.confirm("It may match nothing. Keep it as it is?", as_json, unasked)
 
 
-def _confirm(silence: Silence, count: tuple[int, int] | None, yes: bool, as_json: bool) -> None:
-    from app.domain.expression import Constant
-    from app.domain.trigger import compile_trigger
+def _confirm(trigger: "Trigger", count: tuple[int, int] | None, yes: bool, as_json: bool) -> None:
+    from app.domain.rules.condition import Constant
 
-    asks_for_all = compile_trigger(silence.match).expression == Constant(True)
+    asks_for_all = trigger.expression == Constant(True)
     matched_all = count is not None and count[0] == count[1] > 0
     if yes or not (asks_for_all or matched_all):
         return
-    if as_json:
-        refuse("It matches every alert, and --json asks nothing: add --yes.")
-    click.echo(_told_count(count), err=True)
-    click.confirm("It matches every alert: nobody would be paged at all. Silence them?", abort=True, err=True)
+    if not as_json:
+        click.echo(_count_text(count), err=True)
+    question = "It matches every alert: nobody would be paged at all. Silence them?"
+    base.confirm(question, as_json, "It matches every alert, and --json asks nothing: add --yes.")
 
 
 def _entry(silence: Silence) -> dict[str, object]:
-    entry: dict[str, object] = {
-        "name": silence.name,
-        "match": silence.match,
-        "owner": silence.owner,
-        "reason": silence.reason,
-        "until": silence.until.isoformat(),
+    entry = {**asdict(silence), "from": silence.starts}
+    del entry["starts"], entry["origin"]
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in entry.items()
+        if value is not None
     }
-    return entry | ({"from": silence.starts.isoformat()} if silence.starts else {})
 
 
 def _plain(silence: Silence) -> dict[str, Any]:
     return {**_entry(silence), "until": silence.until, "from": silence.starts}
 
 
-def _name(now: datetime) -> str:
-    return f"silence {now:%Y-%m-%d %H:%M:%S}"
-
-
 def _user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in many containers
-        refuse("Nobody's name is known here: say who answers for it with --owner.")
+        base.refuse("Your name is not known here: name the owner with --owner.")

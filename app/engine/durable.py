@@ -1,8 +1,16 @@
 """The engine: queues per target, one workflow per delivery, nothing that sleeps in a thread."""
 
+import hashlib
+import heapq
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain, count, repeat
+from queue import PriorityQueue
 from typing import Any
 
 import structlog
@@ -10,14 +18,111 @@ from dbos import DBOS, DBOSClient, DBOSConfig
 from dbos._dbos import _get_dbos_instance
 from dbos._serialization import DBOSPortableJSON, DefaultSerializer
 
-from app.domain.names import LinkId, Side
-from app.engine.ending import let_end
-from app.engine.lanes import Lanes
-from app.engine.leftovers import Leftovers
-from app.engine.names import workflow_name
-from app.engine.persistent import BROKEN_DELAYS, Deliver, Delivery, GivenUp, Persistent
-from app.engine.wakeup import Due, Wakeup
-from app.ports import Order, Tx
+from app.domain.model.types import TOGETHER, LinkId, Side, delivery_name
+from app.engine.recovery import DeliveryRef, Leftovers, let_end
+from app.ports import Order, StoreUnavailable, Tx
+
+BROKEN_DELAYS = (1.0, 2.0, 5.0, 15.0, 60.0)
+"""Seconds between tries of a delivery that raised, which none should."""
+
+BROKEN_TRIES = 6
+"""So often it may raise before it is given up; tries that only the store spoiled do not count."""
+
+Deliver = Callable[[LinkId, Side, int, bool], str]
+"""Link, side, sequence, and whether this is the delivery's first run: a later one may find its call made."""
+
+GivenUp = Callable[[LinkId, Side, int, str], None]
+"""Takes note of a delivery that raises every time, and why: the name of what it raised. It may raise, and then the
+delivery is tried on."""
+
+
+@dataclass(eq=False)
+class Persistent:
+    """Runs one delivery until it ends, whatever it raises: the outcome word, or ``given_up``.
+
+    Marked as failed by DBOS it would be pending for ever and never run. While the store is the reason it is tried for
+    ever; one that raises by itself (a bug) is handed over after a while, so that it neither repeats every minute for
+    ever nor takes a place from others.
+    """
+
+    deliver: Deliver
+    stopping: threading.Event
+    """Ends the waiting."""
+    given_up: GivenUp | None = None
+    delays: Sequence[float] = BROKEN_DELAYS
+    """Seconds after each failed try; the last one repeats."""
+
+    def __call__(self, delivery: DeliveryRef, first_run: bool) -> str:
+        """Deliver. Raises ``SystemExit`` when told to stop: it stays pending, and the next start takes it up."""
+        link_id, side, seq = delivery
+        broke = 0
+        for wait in chain(self.delays, repeat(self.delays[-1])):
+            try:
+                return self.deliver(link_id, side, seq, first_run)
+            except Exception as fault:
+                first_run = False  # its call may have been made
+                log.exception("delivery.broke", link_id=link_id, side=side.value, seq=seq, again_after=wait)
+                broke += not isinstance(fault, StoreUnavailable)
+                if broke >= BROKEN_TRIES and self._is_given_up(delivery, fault):
+                    return "given_up"
+                if self.stopping.wait(wait):
+                    break
+        raise SystemExit("stopped before this delivery could end")
+
+    def _is_given_up(self, delivery: DeliveryRef, fault: Exception) -> bool:
+        """Whether somebody took note, durably."""
+        if self.given_up is None or isinstance(fault, StoreUnavailable):
+            return False
+        link_id, side, seq = delivery
+        try:
+            self.given_up(link_id, side, seq, type(fault).__name__)
+        except Exception:
+            log.exception("delivery.not_given_up", link_id=link_id, side=side.value, seq=seq)
+            return False
+        return True
+
+
+def workflow_name(orders: Sequence[Order]) -> str:
+    """No two groups of orders share one, whatever order they have in common."""
+    first = orders[0]
+    name = delivery_name(first.side, first.link_id, first.seq)
+    if len(orders) == 1:
+        return name
+    rest = ",".join(f"{order.side}-{order.link_id}-{order.seq}" for order in orders[1:])
+    return f"{name}{TOGETHER}{hashlib.sha256(rest.encode()).hexdigest()[:16]}"
+
+
+Call = Callable[[], str]
+
+
+class PriorityPool:
+    """A pool of daemon threads: the urgent first, equals in order of arrival. One for each queue."""
+
+    def __init__(self, threads: int, name: str) -> None:
+        """``threads``: how many calls run at once; they start with the first call."""
+        self._to_start, self._name = threads, name
+        self._waiting: PriorityQueue[tuple[int, int, Call, Future[str]]] = PriorityQueue()
+        self._order = count()
+        self._starting = threading.Lock()
+
+    def submit(self, priority: int, call: Call) -> Future[str]:
+        """Run this when a thread is free; 1 goes before 10."""
+        with self._starting:
+            for number in range(self._to_start):
+                threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True).start()
+            self._to_start = 0
+        done: Future[str] = Future()
+        self._waiting.put((priority, next(self._order), call, done))
+        return done
+
+    def _work(self) -> None:
+        while True:
+            _, _, call, done = self._waiting.get()
+            try:
+                done.set_result(call())
+            except BaseException as fault:
+                done.set_exception(fault)
+
 
 log = structlog.get_logger()
 
@@ -28,10 +133,14 @@ running deliveries at every upgrade. Raise it only when a delivery's arguments c
 APPLICATION_NAME = "bridge"
 WORKFLOW = "deliver"
 POLL_SECONDS = 0.25
-"""How late a delivery starts when its ring is lost, or when another machine submitted it."""
+"""How late a delivery starts when its notification is lost, or when another machine submitted it."""
+
+ALONE_POLL_SECONDS = 2.0
+"""On SQLite whoever submits is in this process and notifies. A queue with a budget is polled as often as elsewhere:
+nobody notifies it of a place in the budget."""
 
 FIRST_POLL_SECONDS = 0.02
-"""Until the queue threads can be rung, which is right after they start."""
+"""Until the queue threads can be notified, which is right after they start."""
 
 DELIVERIES_AT_ONCE = 8
 """Per queue and worker: enough to hide a partner's latency, few enough to be gentle."""
@@ -54,6 +163,12 @@ def limiter(per_minute: int) -> dict[str, float] | None:
     return {"limit": max(1, int(per_minute * period / 60)), "period": period}
 
 
+class _Submitted(threading.local):
+    def __init__(self) -> None:
+        self.pending: list[tuple[str, float]] = []
+        """What this thread submitted and nobody was woken for: the queue, and the delay in seconds."""
+
+
 class DurableEngine:
     """Runs what is submitted at least once, through any crash. One per process: DBOS is a process-wide singleton."""
 
@@ -62,22 +177,22 @@ class DurableEngine:
         sql_engine: Any,
         executor_id: str,
         per_minute: Mapping[str, int],
-        poll_seconds: float = POLL_SECONDS,
+        poll_seconds: float | None = None,
         broken_delays: Sequence[float] = BROKEN_DELAYS,
     ) -> None:
-        """``sql_engine`` is the store's, hooks included; ``per_minute`` names every queue and its budget."""
-        self._broken_delays = broken_delays
-        self._poll_seconds = poll_seconds
-        self._sql = sql_engine
-        self._per_minute = dict(per_minute)
-        self._executor_id = executor_id
+        """``sql_engine`` is the store's, hooks included; ``per_minute`` names every queue and its budget.
+
+        ``poll_seconds``: between two polls of a queue, whatever its budget.
+        """
+        self._sql, self._executor_id, self._per_minute = sql_engine, executor_id, dict(per_minute)
+        self._poll_seconds, self._broken_delays = poll_seconds, broken_delays
         self._client: DBOSClient | None = None
         self._persistent: Persistent | None = None
-        self._wakeup: Wakeup | None = None
+        self._wakeup: QueueWakeup | None = None
         self._due: Due | None = None
         self._stopping = threading.Event()
-        self._submitted = threading.local()
-        self._lanes = {queue: Lanes(DELIVERIES_AT_ONCE, queue) for queue in per_minute}
+        self._submitted = _Submitted()
+        self._pools = {queue: PriorityPool(DELIVERIES_AT_ONCE, queue) for queue in per_minute}
         self._alone = sql_engine.dialect.name == "sqlite"
         self._fresh: set[str] = set()
         self._fresh_lock = threading.Lock()
@@ -90,20 +205,19 @@ class DurableEngine:
         _refuse_pickles()
         self._persistent = Persistent(deliver, self._stopping, given_up, self._broken_delays)
         self._client = DBOSClient(
-            system_database_engine=self._sql,
-            serializer=DBOSPortableJSON,
-            application_name=APPLICATION_NAME,
+            system_database_engine=self._sql, serializer=DBOSPortableJSON, application_name=APPLICATION_NAME
         )
         # Queues that are there at the launch are polled at once; later ones are noticed within a second.
         self._client._sys_db.run_migrations()
-        self._register_queues(self._client, FIRST_POLL_SECONDS)
+        self._register_queues(lambda _per_minute: FIRST_POLL_SECONDS)
         DBOS(config=self._config())
         self._register()
         DBOS.launch()
         running = _get_dbos_instance()
-        self._wakeup = Wakeup(running.background_thread_stop_events)
-        self._due = Due(partial(_enqueue_due, running._sys_db), self._ring)
-        self._register_queues(self._client, self._poll_seconds)
+        _take_this_version_for_the_latest(running._sys_db)
+        self._wakeup = QueueWakeup(running.background_thread_stop_events)
+        self._due = Due(partial(_enqueue_due, running._sys_db), self._notify)
+        self._register_queues(self._poll_seconds_of)
 
     def _config(self) -> DBOSConfig:
         url = "sqlite:///bridge.db" if self._sql.dialect.name == "sqlite" else "postgresql://bridge/bridge"
@@ -127,26 +241,26 @@ class DurableEngine:
         return Leftovers(self._client, self._executor_id, APPLICATION_VERSION)
 
     def _register(self) -> None:
-        def run(queue: str, priority: int, lanes: list[list[Any]]) -> str:
+        def run(queue: str, priority: int, refs: list[list[Any]]) -> str:
             first_run = self._is_first_run()
             try:
-                deliveries = [(LinkId(link), Side(side), seq) for link, side, seq in lanes]
+                deliveries = [(LinkId(link), Side(side), seq) for link, side, seq in refs]
                 return self._run_all(queue, priority, deliveries, first_run)
             finally:
                 if self._wakeup is not None:
                     self._wakeup.soon(queue)
 
         # No limit of runs: every crash of the process counts against every delivery in hand, and one that the engine
-        # gave up would be owed for ever and never run.
+        # gave up would be pending for ever and never run.
         DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(run)
 
-    def _run_all(self, queue: str, priority: int, deliveries: Sequence[Delivery], first_run: bool) -> str:
-        """Every lane for itself: a slow one keeps only this workflow open, a broken one is tried until it ends."""
+    def _run_all(self, queue: str, priority: int, deliveries: Sequence[DeliveryRef], first_run: bool) -> str:
+        """Every delivery for itself: a slow one keeps only this workflow open, a broken one is tried until it ends."""
         assert self._persistent is not None
         calls = [partial(self._persistent, delivery, first_run) for delivery in deliveries]
         if len(calls) == 1:
             return calls[0]()
-        ends = [self._lanes[queue].submit(priority, call) for call in calls]
+        ends = [self._pools[queue].submit(priority, call) for call in calls]
         return " ".join(end.result() for end in ends)
 
     def _is_first_run(self) -> bool:
@@ -169,13 +283,19 @@ class DurableEngine:
             log.warning("engine.first_run_unknown", workflow_id=workflow_id, exc_info=True)
             return False
 
-    def _register_queues(self, client: DBOSClient, poll_seconds: float) -> None:
+    def _poll_seconds_of(self, per_minute: int) -> float:
+        if self._poll_seconds is not None:
+            return self._poll_seconds
+        return ALONE_POLL_SECONDS if self._alone and not per_minute else POLL_SECONDS
+
+    def _register_queues(self, poll_seconds_of: Callable[[int], float]) -> None:
+        assert self._client is not None
         for queue, per_minute in self._per_minute.items():
-            client.register_queue(
+            self._client.register_queue(
                 queue,
                 worker_concurrency=DELIVERIES_AT_ONCE,
                 limiter=limiter(per_minute),  # type: ignore[arg-type]
-                polling_interval_sec=poll_seconds,
+                polling_interval_sec=poll_seconds_of(per_minute),
             )
 
     def submit(self, tx: Tx, orders: Sequence[Order]) -> None:
@@ -207,45 +327,38 @@ class DurableEngine:
         }
         if delay:
             options["delay_seconds"] = delay
-        self._pending().append((first.queue, delay or 0.0))
-        lanes = [[int(order.link_id), str(order.side), order.seq] for order in orders]
-        self._client.enqueue_in_transaction(tx, options, first.queue, priority, lanes)  # type: ignore[arg-type]
+        self._submitted.pending.append((first.queue, delay or 0.0))
+        refs = [[int(order.link_id), str(order.side), order.seq] for order in orders]
+        self._client.enqueue_in_transaction(tx, options, first.queue, priority, refs)  # type: ignore[arg-type]
 
     def wake(self) -> None:
-        """Start what this thread submitted and has since committed."""
-        pending = self._pending()
+        pending = self._submitted.pending
         for queue in {queue for queue, delay in pending if not delay}:
-            self._ring(queue)
+            self._notify(queue)
         for queue, delay in pending:
             if delay and self._due is not None:
                 self._due.at(delay + DUE_MARGIN_SECONDS, queue)
         pending.clear()
 
-    def close(self, patience_seconds: int) -> None:
+    def close(self, timeout_seconds: int) -> None:
         """Stop taking work, let what is in hand end for so long, and let go; the rest is repeated at the next start."""
         self._stopping.set()
         if self._due is not None:
             self._due.stop()
         if self._wakeup is not None:
-            let_end(patience_seconds)
+            let_end(timeout_seconds)
         DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
         if self._client is not None:
             self._client.destroy()
 
-    def _pending(self) -> list[tuple[str, float]]:
-        if not hasattr(self._submitted, "pending"):
-            self._submitted.pending = []
-        pending: list[tuple[str, float]] = self._submitted.pending
-        return pending
-
-    def _ring(self, queue: str) -> None:
+    def _notify(self, queue: str) -> None:
         if self._wakeup is not None:
-            self._wakeup.ring(queue)
+            self._wakeup.notify(queue)
 
 
 def _refuse_pickles() -> None:
     """What lies in a table is data. We write JSON, but DBOS lets each row name its reader, and one of them is pickle:
-    whoever can write a row could run anything in the worker. DBOS fails such a delivery; ``lost_lanes`` finds what it
+    whoever can write a row could run anything in the worker. DBOS fails such a delivery; ``recovery`` finds what it
     owed."""
 
     def refuse(_serializer: DefaultSerializer, _text: str) -> Any:
@@ -254,9 +367,117 @@ def _refuse_pickles() -> None:
     DefaultSerializer.deserialize = refuse  # type: ignore[method-assign, assignment]
 
 
+def _take_this_version_for_the_latest(system_database: Any) -> None:
+    """DBOS asks at every poll of every queue, two thirds of what idling costs; it matters only for work without a
+    version, and we submit none."""
+    system_database._is_latest_version = lambda _version, _connection=None: True
+
+
 def _enqueue_due(system_database: Any) -> None:
     """DBOS's own once-a-second job, done now. https://docs.dbos.dev/python/tutorials/queue-tutorial"""
     try:
         system_database.transition_delayed_workflows()
     except Exception as fault:
         log.warning("engine.due_later", reason=type(fault).__name__)
+
+
+# DBOS's queue threads sleep in ``Event.wait`` between polls. The events they may sleep on get a ``wait`` that also
+# returns when the waiting thread's queue was notified. Should a later DBOS sleep otherwise, the polls remain and
+# only latency suffers; a test notices.
+
+THREAD_PREFIX = "queue-worker-"
+
+SOON_SECONDS = 0.025
+"""Between polls of a queue that is busy."""
+
+
+class QueueWakeup:
+    """Notifies by queue name; a notification that comes while a queue is being polled is kept for its next wait."""
+
+    def __init__(self, stops: Sequence[threading.Event]) -> None:
+        """``stops``: the events whose waiting may be cut short; setting one still ends its waiters at once."""
+        self._condition = threading.Condition()
+        self._notified: defaultdict[str, int] = defaultdict(int)
+        self._seen: defaultdict[str, int] = defaultdict(int)
+        self._soon: defaultdict[str, bool] = defaultdict(bool)
+        for stop in stops:
+            stop.wait = partial(self._wait, stop)  # type: ignore[method-assign]
+            stop.set = partial(self._set_and_notify, stop.set)  # type: ignore[method-assign]
+
+    def notify(self, queue: str) -> None:
+        """Poll that queue now."""
+        with self._condition:
+            self._notified[queue] += 1
+            self._condition.notify_all()
+
+    def soon(self, queue: str) -> None:
+        """Poll that queue again in a moment: a place became free, and more may be waiting for one."""
+        with self._condition:
+            if not self._soon[queue]:
+                self._soon[queue] = True
+                self._condition.notify_all()
+
+    def _wait(self, stop: threading.Event, timeout: float | None = None) -> bool:
+        name = threading.current_thread().name
+        queue = name.removeprefix(THREAD_PREFIX) if name.startswith(THREAD_PREFIX) else ""
+
+        def called() -> bool:
+            return stop.is_set() or self._notified[queue] != self._seen[queue]
+
+        with self._condition:
+            self._condition.wait_for(lambda: called() or self._soon[queue], timeout)
+            if self._soon[queue]:
+                self._condition.wait_for(called, SOON_SECONDS)
+            self._soon[queue] = False
+            self._seen[queue] = self._notified[queue]
+        return stop.is_set()
+
+    def _set_and_notify(self, set_event: Callable[[], None]) -> None:
+        set_event()
+        with self._condition:
+            self._condition.notify_all()
+
+
+class Due:
+    """Notifies when a delayed delivery is due; DBOS itself looks only once a second."""
+
+    def __init__(self, enqueue_due: Callable[[], None], notify: Callable[[str], None]) -> None:
+        """``enqueue_due`` makes every delayed delivery whose time has come ready to start."""
+        self._enqueue_due, self._notify = enqueue_due, notify
+        self._times: list[tuple[float, str]] = []
+        self._changed = threading.Condition()
+        self._stopped = False
+        threading.Thread(target=self._run, name="due", daemon=True).start()
+
+    def at(self, seconds: float, queue: str) -> None:
+        """Notify that queue so many seconds from now."""
+        with self._changed:
+            heapq.heappush(self._times, (time.monotonic() + seconds, queue))
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """Forget what is not due yet: it is durable, and DBOS's own timer finds it."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while (queues := self._next()) is not None:
+            self._enqueue_due()
+            for queue in queues:
+                self._notify(queue)
+
+    def _next(self) -> set[str] | None:
+        with self._changed:
+            while not self._stopped:
+                wait = self._times[0][0] - time.monotonic() if self._times else None
+                if wait is not None and wait <= 0:
+                    return self._take_due()
+                self._changed.wait(wait)
+        return None
+
+    def _take_due(self) -> set[str]:
+        queues = set()
+        while self._times and self._times[0][0] <= time.monotonic():
+            queues.add(heapq.heappop(self._times)[1])
+        return queues

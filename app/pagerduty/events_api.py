@@ -4,16 +4,16 @@ https://developer.pagerduty.com/docs/events-api-v2/overview/
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from app.domain.answer import Answer, Failure, judge
-from app.domain.budget import LOW_RESERVE
-from app.domain.incident import IncidentDraft
-from app.domain.names import IncidentKey, Urgency
-from app.domain.outcome import Done, Held, Reply
-from app.pagerduty import event_wire
-from app.pagerduty.pacing import Pacing
-from app.transport import Transport
+from app.domain.model.incident import IncidentDraft
+from app.domain.model.outcome import Held, Reply
+from app.domain.model.types import IncidentKey, Urgency
+from app.pagerduty import wire
+from app.pagerduty.rest_api import Pacing
+from app.remote.replies import LOW_RESERVE, judge, without_value
+from app.remote.transport import Transport
 
 TARGET = "pagerduty_events"
 ENQUEUE = "/v2/enqueue"
@@ -21,7 +21,7 @@ QUEUED = frozenset({202})
 
 
 class EventsApi:
-    """Implements ``ports.Events``. ``Done`` means queued: nobody knows yet whether an incident exists."""
+    """Implements ``ports.Events``."""
 
     def __init__(
         self,
@@ -44,38 +44,21 @@ class EventsApi:
         self._pacing = {key: pacing(key) if pacing else Pacing() for key in every_key}
 
     def trigger(self, draft: IncidentDraft) -> Reply[None]:
-        """Open an alert, or write to the one open under the draft's key."""
-        key = self._routing_key(draft.service_id)
-        if not key:
-            return Held("no_integration_key")
-        return self._enqueue(event_wire.trigger(draft, key), 0.0 if draft.urgency is Urgency.HIGH else LOW_RESERVE)
+        reserve = 0.0 if draft.urgency is Urgency.HIGH else LOW_RESERVE
+        return self._enqueue(partial(wire.trigger, draft), draft.service_id, reserve)
 
     def acknowledge(self, key: IncidentKey, service_id: str | None = None) -> Reply[None]:
-        """Acknowledge what is open under ``key``; without such PagerDuty says yes and does nothing."""
-        return self._follow_up("acknowledge", key, service_id)
+        return self._enqueue(partial(wire.follow_up, "acknowledge", key), service_id)
 
     def resolve(self, key: IncidentKey, service_id: str | None = None) -> Reply[None]:
-        """Resolve what is open under ``key``; without such PagerDuty says yes and does nothing.
+        return self._enqueue(partial(wire.follow_up, "resolve", key), service_id)
 
-        ``service_id`` as at the trigger: under another integration key the same ``dedup_key`` is another alert.
-        """
-        return self._follow_up("resolve", key, service_id)
-
-    def _follow_up(self, action: str, key: IncidentKey, service_id: str | None) -> Reply[None]:
-        routing_key = self._routing_key(service_id)
-        if not routing_key:
+    def _enqueue(
+        self, event: Callable[[str], dict[str, Any]], service_id: str | None, reserve: float = 0.0
+    ) -> Reply[None]:
+        key = self._keys.get((service_id or "").upper()) or self._default_key
+        if not key:
             return Held("no_integration_key")
-        return self._enqueue(event_wire.follow_up(action, key, routing_key))
-
-    def _routing_key(self, service_id: str | None) -> str | None:
-        return self._keys.get((service_id or "").upper()) or self._default_key
-
-    def _enqueue(self, event: Mapping[str, Any], reserve: float = 0.0) -> Reply[None]:
-        def send() -> Answer | Failure:
-            return self._transport.call("POST", self._url, json=event, target=TARGET)
-
-        answer = self._pacing[event["routing_key"]].call(send, reserve)
-        if isinstance(answer, Held):
-            return answer
-        reply = judge(answer, ok=QUEUED, hide=(event["routing_key"],))
-        return reply.with_value(None) if isinstance(reply, Done) else reply
+        send = partial(self._transport.call, "POST", self._url, json=event(key), target=TARGET)
+        answer = self._pacing[key].call(send, reserve)
+        return answer if isinstance(answer, Held) else without_value(judge(answer, ok=QUEUED, hide=(key,)))

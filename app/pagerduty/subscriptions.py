@@ -4,21 +4,24 @@ https://developer.pagerduty.com/api-reference/ (webhook subscriptions)
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from app.domain.outcome import Done, Reply, Retry
-from app.domain.payload import id_of, table_of, text_of
-from app.domain.subscription import DESCRIPTION, Scope, Subscription
-from app.pagerduty.webhook import VERBS
-from app.ports.subscriptions import Created
+from app.domain.model.outcome import Done, Reply, Retry
+from app.domain.model.subscription import DESCRIPTION, Scope, Subscription
+from app.pagerduty import wire
+from app.pagerduty.inbound import EVENT_TYPES
+from app.pagerduty.wire import PAGE_SIZE
+from app.ports import Created
+from app.remote.payload import id_of, table_of, text_of
+from app.remote.replies import without_value
 
 PATH = "/webhook_subscriptions"
-PAGE_SIZE = 100
 MAX_PAGES = 20
 """PagerDuty allows ten for each service and team: more pages than this are an answer gone wrong."""
 
-NEEDED_EVENTS = tuple(VERBS)
+NEEDED_EVENTS = tuple(EVENT_TYPES)
 """What the bridge acts on."""
 CREATED_EVENTS = (
     *NEEDED_EVENTS,
@@ -38,79 +41,59 @@ class Ask(Protocol):
     ) -> Reply[object]: ...
 
 
+@dataclass(eq=False)
 class SubscriptionsApi:
     """Implements ``ports.Subscriptions``."""
 
-    def __init__(self, ask: Ask) -> None:
-        self._ask = ask
+    ask: Ask
 
     def list(self) -> Reply[tuple[Subscription, ...]]:
-        """``GET /webhook_subscriptions``, every page."""
         found: tuple[Subscription, ...] = ()
         for page in range(MAX_PAGES):
-            reply = self._ask("GET", PATH, {"limit": str(PAGE_SIZE), "offset": str(page * PAGE_SIZE)})
-            if not isinstance(reply, Done):
-                return reply
-            told = table_of(reply.value)
-            shown = told.get("webhook_subscriptions")
-            if not isinstance(shown, list):
-                return Retry("unreadable_answer")
-            found += tuple(filter(None, map(_subscription, shown)))
-            if told.get("more") is not True:
-                return reply.with_value(found)
+            reply = self.ask("GET", PATH, {"limit": str(PAGE_SIZE), "offset": str(page * PAGE_SIZE)})
+            shown = wire.part(reply, "webhook_subscriptions", wire.each(_subscription))
+            if not isinstance(shown, Done):
+                return shown
+            found += shown.value
+            if not wire.has_more(reply):
+                return Done(found, shown.at)
         return Retry("unreadable_answer")
 
     def create(self, url: str, events: Sequence[str], scope: Scope) -> Reply[Created]:
-        """``POST /webhook_subscriptions``. An answer without a secret is a ``Retry``: nothing could be verified."""
         body: dict[str, Any] = {
             "type": "webhook_subscription",
             "delivery_method": {"type": "http_delivery_method", "url": url},
             "events": list(events),
-            "filter": _filter(scope),
+            "filter": {"type": f"{scope.kind}_reference"} | ({"id": scope.id} if scope.id else {}),
             "description": DESCRIPTION,
         }
-        reply = self._ask("POST", PATH, body={"webhook_subscription": body})
-        if not isinstance(reply, Done):
-            return reply
-        told = table_of(reply.value).get("webhook_subscription")
-        made, secret = _subscription(told), text_of(table_of(table_of(told).get("delivery_method")).get("secret"))
-        if not made or not secret:
-            return Retry("unreadable_answer", unclear=True)
-        return reply.with_value(Created(made, secret))
+        reply = self.ask("POST", PATH, body={"webhook_subscription": body})
+        return wire.part(reply, "webhook_subscription", _created, unclear=True)
 
     def update(self, subscription_id: str, events: Sequence[str]) -> Reply[Subscription]:
-        """``PUT /webhook_subscriptions/{id}``."""
         body = {"active": True, "events": list(events)}
-        reply = self._ask("PUT", _path(subscription_id), body={"webhook_subscription": body})
-        if not isinstance(reply, Done):
-            return reply
-        made = _subscription(table_of(reply.value).get("webhook_subscription"))
-        return Retry("unreadable_answer", unclear=True) if made is None else reply.with_value(made)
+        reply = self.ask("PUT", _path(subscription_id), body={"webhook_subscription": body})
+        return wire.part(reply, "webhook_subscription", _subscription, unclear=True)
 
     def enable(self, subscription_id: str) -> Reply[None]:
-        """``POST /webhook_subscriptions/{id}/enable``."""
-        return self._do(subscription_id, "enable")
+        return without_value(self.ask("POST", f"{_path(subscription_id)}/enable"))
 
     def ping(self, subscription_id: str) -> Reply[None]:
-        """``POST /webhook_subscriptions/{id}/ping``."""
-        return self._do(subscription_id, "ping")
-
-    def _do(self, subscription_id: str, action: str) -> Reply[None]:
-        reply = self._ask("POST", f"{_path(subscription_id)}/{action}")
-        return reply.with_value(None) if isinstance(reply, Done) else reply
+        return without_value(self.ask("POST", f"{_path(subscription_id)}/ping"))
 
 
 def _path(subscription_id: str) -> str:
     return f"{PATH}/{quote(subscription_id, safe='')}"
 
 
-def _filter(scope: Scope) -> dict[str, str]:
-    return {"type": f"{scope.kind}_reference"} | ({"id": scope.id} if scope.id else {})
+def _created(content: object) -> Created | None:
+    made, secret = _subscription(content), text_of(table_of(table_of(content).get("delivery_method")).get("secret"))
+    return Created(made, secret) if made and secret else None
 
 
-def _subscription(told: object) -> Subscription | None:
+def _subscription(content: object) -> Subscription | None:
     """One of a REST answer; None if it has no id or no address."""
-    shown = table_of(told)
+    shown = table_of(content)
     method, scope, events = table_of(shown.get("delivery_method")), table_of(shown.get("filter")), shown.get("events")
     ident, url = id_of(shown.get("id")), text_of(method.get("url"))
     if not ident or not url:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import click
 
 from app.sandbox.server import serve
-from app.sandbox.truthvouch.alert import ENVELOPES, SIGNATURES
+from app.sandbox.truthvouch.alerts import ENVELOPES, SIGNATURES
 from app.sandbox.world import DEFAULT_PAGERDUTY_SECRET, DEFAULT_TRUTHVOUCH_SECRET, Setup
 
 

@@ -1,163 +1,149 @@
-"""The control API below ``/sandbox``: play the people on both sides, look behind the curtain, order faults."""
+"""The control API below ``/sandbox``: look behind the curtain, order faults, hold webhooks, change settings."""
 
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, abort, request
 from werkzeug.exceptions import HTTPException
 
-from app.sandbox.answers import answer, read_json
-from app.sandbox.faults import BadFault
+from app.sandbox.kit.faults import find_calls
+from app.sandbox.kit.support import add_routes, answer, newest, read_json, route
+from app.sandbox.pagerduty.refusals import Refusal
+from app.sandbox.truthvouch.alerts import Conflict
 from app.sandbox.world import World
 
-
-class BadOrder(Exception):
-    """A control request that cannot be followed; the text says why."""
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
+FAULT_FIELDS = ("partner", "method", "path_regex", "kind", "status", "headers", "seconds", "times")
 
 
-def words(*known: str) -> dict[str, Any]:
-    """The request's JSON object, empty where there is no body. Raises ``BadOrder`` on words that mean nothing."""
+def fields(*known: str) -> dict[str, Any]:
+    """The request's JSON object, empty where there is no body; 400 for words that mean nothing."""
     read = read_json() if request.get_data() else {}
     if not isinstance(read, dict):
-        raise BadOrder("the body must be a JSON object")
+        abort(400, "the body must be a JSON object")
     strange = sorted(set(read) - set(known)) if known else []
     if strange:
-        raise BadOrder(f"unknown: {', '.join(strange)}; known: {', '.join(known)}")
+        abort(400, f"unknown: {', '.join(strange)}; known: {', '.join(known)}")
     return read
 
 
-def speak_json(routes: Blueprint) -> None:
-    """Faults as JSON, and no orders from other web sites."""
+class ControlCalls:
+    """One method for each route. Faults are answered as JSON, and orders from other web sites refused."""
 
-    @routes.before_request
-    def refuse_strangers() -> None:
-        origin = request.headers.get("Origin")
-        if request.method != "GET" and origin and origin.partition("://")[2] != request.host:
-            raise BadOrder("orders from other web sites are refused", 403)
+    lock: AbstractContextManager[Any] = nullcontext()
+    """Held by each call. Here none: to show everything takes long, and nobody has to wait for that."""
 
-    @routes.errorhandler(BadOrder)
-    def bad_order(fault: BadOrder) -> Response:
-        return answer({"error": str(fault)}, fault.status)
+    def __init__(self, world: World) -> None:
+        self.world = world
 
-    @routes.errorhandler(BadFault)
-    @routes.errorhandler(ValueError)
-    def bad_value(fault: ValueError) -> Response:
-        return answer({"error": str(fault)}, 400)
-
-    @routes.errorhandler(HTTPException)
-    def http_fault(fault: HTTPException) -> Response:
-        return answer({"error": fault.description}, fault.code or 500)
+    def routes(self) -> Blueprint:
+        blueprint = Blueprint(type(self).__name__.lower(), __name__, url_prefix="/sandbox")
+        blueprint.before_request(_refuse_strangers)
+        blueprint.register_error_handler(ValueError, lambda fault: answer({"error": str(fault)}, 400))
+        blueprint.register_error_handler(Conflict, lambda fault: answer({"error": str(fault)}, 409))
+        blueprint.register_error_handler(Refusal, _refused)
+        for kind in (HTTPException, 404):  # by number too: the application answers that one otherwise
+            blueprint.register_error_handler(kind, lambda fault: answer({"error": fault.description}, fault.code))
+        return add_routes(blueprint, self, self.lock)
 
 
-def control_routes(world: World) -> Blueprint:
+def _refuse_strangers() -> None:
+    origin = request.headers.get("Origin")
+    if request.method != "GET" and origin and origin.partition("://")[2] != request.host:
+        abort(403, "orders from other web sites are refused")
+
+
+def _refused(refusal: Refusal) -> Response:
+    error = refusal.as_json()["error"]
+    return answer({"error": error["message"], "code": error["code"], "errors": error["errors"]}, 409)
+
+
+class Control(ControlCalls):
     """State, calls, webhooks, faults, settings."""
-    routes = Blueprint("control", __name__, url_prefix="/sandbox")
-    speak_json(routes)
-    _telling(routes, world)
-    _ordering(routes, world)
-    _webhooks(routes, world)
-    return routes
 
+    @route("GET", "/health")
+    def health(self) -> Response:
+        return answer({"sandbox": "simulation", "status": "ok", "bridge_url": self.world.bridge_url})
 
-def _telling(routes: Blueprint, world: World) -> None:
-    @routes.get("/health")
-    def health() -> Response:
-        return answer({"sandbox": "simulation", "status": "ok", "bridge_url": world.bridge_url})
+    @route("GET", "/state")
+    def state(self) -> Response:
+        """Both sides, newest first, at most ``limit`` of each."""
+        world, limit = self.world, _limit(100_000)
+        with world.lock:
+            alerts, incidents = world.truthvouch.alerts, world.pagerduty.incidents.by_id
+            counts = {"alerts": len(alerts), "incidents": len(incidents), "calls": len(world.calls)}
+            shown = {
+                "alerts": [alert.in_state() for alert in newest(alerts.values(), limit)],
+                "incidents": [world.pagerduty.in_state(incident) for incident in newest(incidents.values(), limit)],
+            }
+        about = {"simulation": True, "now": world.clock(), "bridge_url": world.bridge_url, "counts": counts}
+        return answer({**about, **shown, "webhooks": world.webhook_queue.as_json(), "faults": world.faults.as_json()})
 
-    @routes.get("/state")
-    def state() -> Response:
-        return answer(state_of(world, _limit(100_000)))
-
-    @routes.get("/calls")
-    def calls() -> Response:
-        found = world.calls.find(
-            request.args.get("partner", ""), request.args.get("method", ""), request.args.get("path", ""),
-            float(request.args.get("since", 0)),
-        )  # fmt: skip
+    @route("GET", "/calls")
+    def calls(self) -> Response:
+        partner, method, path = (request.args.get(name, "") for name in ("partner", "method", "path"))
+        found = find_calls(self.world.calls, partner, method, path, float(request.args.get("since", 0)))
         return answer({"calls": [call.as_json() for call in found]})
 
-    @routes.get("/log")
-    def log() -> Response:
+    @route("GET", "/log")
+    def log(self) -> Response:
         limit = _limit(40)
-        return answer({
-            "webhooks": [parcel.as_json() for parcel in world.outbox.newest(limit)],
-            "calls": [call.as_json() for call in world.calls.newest(limit)],
-        })  # fmt: skip
+        webhooks, calls = newest(self.world.webhook_queue.recent, limit), newest(self.world.calls, limit)
+        return answer({"webhooks": [one.as_json() for one in webhooks], "calls": [one.as_json() for one in calls]})
 
+    @route("GET", "/faults")
+    def list_faults(self) -> Response:
+        return answer({"faults": self.world.faults.as_json()})
 
-def _ordering(routes: Blueprint, world: World) -> None:
-    @routes.get("/faults")
-    def list_faults() -> Response:
-        return answer({"faults": world.faults.as_json()})
+    @route("POST", "/faults")
+    def order_fault(self) -> Response:
+        return answer({"fault": asdict(self.world.faults.order(fields(*FAULT_FIELDS)))}, 201)
 
-    @routes.post("/faults")
-    def order_fault() -> Response:
-        return answer({"fault": world.faults.order(words(*FAULT_WORDS)).as_json()}, 201)
+    @route("DELETE", "/faults")
+    @route("DELETE", "/faults/<int:fault_id>")
+    def clear_faults(self, fault_id: int | None = None) -> Response:
+        self.world.faults.clear(fault_id)
+        return self.list_faults()
 
-    @routes.delete("/faults")
-    @routes.delete("/faults/<int:fault_id>")
-    def clear_faults(fault_id: int | None = None) -> Response:
-        world.faults.clear(fault_id)
-        return answer({"faults": world.faults.as_json()})
-
-    @routes.post("/reset")
-    def reset() -> Response:
-        world.reset()
+    @route("POST", "/reset")
+    def reset(self) -> Response:
+        self.world.reset()
         return answer({"status": "reset"})
 
-    @routes.post("/bridge")
-    def move_bridge() -> Response:
-        url = words("url").get("url")
+    @route("POST", "/bridge")
+    def move_bridge(self) -> Response:
+        url = fields("url").get("url")
         if not isinstance(url, str) or not url.startswith(("http://", "https://")):
-            raise BadOrder("url must begin with http:// or https://")
-        world.bridge_url = url.rstrip("/")
-        return answer({"bridge_url": world.bridge_url})
+            abort(400, "url must begin with http:// or https://")
+        self.world.bridge_url = url.rstrip("/")
+        return answer({"bridge_url": self.world.bridge_url})
 
-    @routes.route("/settings", methods=["GET", "POST"])
-    def settings() -> Response:
-        if request.method == "POST":
-            world.change(words())
-        return answer(world.settings())
+    @route("GET", "/settings")
+    def settings(self) -> Response:
+        return answer(self.world.settings())
 
+    @route("POST", "/settings")
+    def change_settings(self) -> Response:
+        self.world.change(fields())
+        return self.settings()
 
-def _webhooks(routes: Blueprint, world: World) -> None:
-    @routes.get("/webhooks")
-    def counts() -> Response:
-        return answer(world.outbox.as_json())
+    @route("GET", "/webhooks")
+    def webhooks(self) -> Response:
+        return answer(self.world.webhook_queue.as_json())
 
-    @routes.post("/webhooks")
-    def set_mode() -> Response:
-        wish = words("mode", "partner")
-        world.outbox.set_mode(str(wish.get("mode", "")), wish.get("partner"))
-        return answer(world.outbox.as_json())
+    @route("POST", "/webhooks")
+    def set_mode(self) -> Response:
+        sent = fields("mode", "partner")
+        self.world.webhook_queue.set_mode(str(sent.get("mode", "")), sent.get("partner"))
+        return self.webhooks()
 
-    @routes.post("/webhooks/flush")
-    def flush() -> Response:
-        wish = words("order", "seed", "copies", "partner")
-        flushed = world.outbox.flush(
-            wish.get("order", "same"), int(wish.get("seed", 0)), int(wish.get("copies", 1)), wish.get("partner")
-        )
-        return answer({"flushed": flushed, **world.outbox.as_json()})
-
-
-def state_of(world: World, limit: int) -> dict[str, Any]:
-    """Both sides, newest first, at most ``limit`` of each."""
-    with world.lock:
-        alerts, incidents = list(world.truthvouch.alerts.values()), list(world.pagerduty.desk.by_id.values())
-        shown = {
-            "alerts": [alert.in_state() for alert in alerts[: -limit - 1 : -1]],
-            "incidents": [world.pagerduty.in_state(incident) for incident in incidents[: -limit - 1 : -1]],
-        }
-    counts = {"alerts": len(alerts), "incidents": len(incidents), "calls": len(world.calls)}
-    return {"simulation": True, "now": world.clock(), "bridge_url": world.bridge_url, "counts": counts, **shown,
-            "webhooks": world.outbox.as_json(), "faults": world.faults.as_json()}  # fmt: skip
+    @route("POST", "/webhooks/flush")
+    def flush(self) -> Response:
+        sent = fields("order", "seed", "copies", "partner")
+        order, seed, copies = sent.get("order", "same"), int(sent.get("seed", 0)), int(sent.get("copies", 1))
+        flushed = self.world.webhook_queue.flush(order, seed, copies, sent.get("partner"))
+        return answer({"flushed": flushed, **self.world.webhook_queue.as_json()})
 
 
 def _limit(default: int) -> int:
     return max(0, int(request.args.get("limit", default)))
-
-
-FAULT_WORDS = ("partner", "method", "path_regex", "kind", "status", "headers", "seconds", "times")

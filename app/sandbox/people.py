@@ -1,201 +1,187 @@
-"""The control API's people: whoever clicks in TruthVouch's dashboard or in PagerDuty's."""
+"""The control API's people: whoever clicks in TruthVouch's dashboard or in PagerDuty's, administrators included."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
-from flask import Blueprint, Response
+from flask import Response, abort
 
-from app.sandbox.answers import answer
-from app.sandbox.control import BadOrder, speak_json, words
-from app.sandbox.pagerduty.directory import SERVICES, find_user
-from app.sandbox.pagerduty.incident import Incident, Ref
-from app.sandbox.pagerduty.refusal import Refusal
-from app.sandbox.stamps import PartnerClock, epoch
-from app.sandbox.truthvouch.alert import ENVELOPES, SIGNATURES, Alert
-from app.sandbox.truthvouch.organization import VERBS, Conflict, Sending
+from app.sandbox.control import ControlCalls, fields
+from app.sandbox.kit.support import PartnerClock, answer, check_choice, epoch, route
+from app.sandbox.pagerduty.directory import POLICIES, SERVICES, find_user
+from app.sandbox.pagerduty.hooks import Subscription
+from app.sandbox.pagerduty.incidents import Act, Incident
+from app.sandbox.pagerduty.refusals import refuse_if
+from app.sandbox.pagerduty.requests import NewIncident, fresh_key
+from app.sandbox.truthvouch.alerts import ACTIONS, ENVELOPES, SIGNATURES, Alert, Sending
 from app.sandbox.world import World
 
+T = TypeVar("T")
 DEFAULT_REVIEWER = "reviewer@example.com"
 DEFAULT_RESPONDER = "oncall@example.com"
-INCIDENT_WORDS = ("by", "note", "into", "at", "level", "policy", "resolution")
+INCIDENT_FIELDS = ("by", "note", "into", "at", "level", "policy", "resolution")
+MOVES = {"acknowledge": "acknowledged", "unacknowledge": "triggered", "resolve": "resolved", "reopen": "triggered"}
+"""Where an incident stands after that."""
+INCIDENT_ACTIONS = (*MOVES, "note", "escalate", "merge")
+SERVICE_STATUSES = ("active", "warning", "critical", "maintenance", "disabled")
 
 
-def people_routes(world: World) -> Blueprint:
-    """Everything a person can do, below ``/sandbox``."""
-    routes = Blueprint("people", __name__, url_prefix="/sandbox")
-    speak_json(routes)
-    _reviewers(routes, world)
-    _responders(routes, world)
+class People(ControlCalls):
+    """Everything a person can do on either side."""
 
-    @routes.errorhandler(Conflict)
-    def conflict(fault: Conflict) -> Response:
-        return answer({"error": str(fault)}, 409)
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.lock, self.account, self.incidents = world.lock, world.pagerduty, world.pagerduty.incidents
 
-    @routes.errorhandler(Refusal)
-    def refused(refusal: Refusal) -> Response:
-        error = refusal.as_json()["error"]
-        return answer({"error": error["message"], "code": error["code"], "errors": error["errors"]}, 409)
+    # ------------------------------------------------------------ TruthVouch
 
-    return routes
+    @route("POST", "/truthvouch/alerts")
+    def raise_alert(self) -> Response:
+        sent = fields()
+        for name, choices in (("signature", SIGNATURES), ("envelope", ENVELOPES)):
+            if sent.get(name) is not None:
+                check_choice(name, sent[name], choices)
+        at = _instant(self.world.truthvouch.clock, sent)
+        alert = self.world.truthvouch.raise_alert(sent, at, _sending(sent))
+        return answer({"alert": alert.in_state()}, 201)
 
+    @route("GET", "/truthvouch/alerts/<path:alert_id>")
+    def get_alert(self, alert_id: str) -> Response:
+        return answer({"alert": self._alert(alert_id).in_state()})
 
-# ---------------------------------------------------------------- TruthVouch
+    @route("POST", f"/truthvouch/alerts/<path:alert_id>/<any({', '.join(ACTIONS)}):action>")
+    def change_alert(self, alert_id: str, action: str) -> Response:
+        sent = fields("by", "reason", "text", "deliver", "hold", "at")
+        alert, at = self._alert(alert_id), _instant(self.world.truthvouch.clock, sent)
+        by, reason, text = sent.get("by", DEFAULT_REVIEWER), sent.get("reason"), sent.get("text")
+        self.world.truthvouch.act(alert, action, at, by, reason, text, _sending(sent))
+        return answer({"alert": alert.in_state()})
 
+    def _alert(self, alert_id: str) -> Alert:
+        return _known("alert", alert_id, self.world.truthvouch.alerts)
 
-def _reviewers(routes: Blueprint, world: World) -> None:
-    def known(alert_id: str) -> Alert:
-        if alert_id not in world.truthvouch.alerts:
-            raise BadOrder(f"no alert {alert_id}", 404)
-        return world.truthvouch.alerts[alert_id]
+    # ------------------------------------------------------------ PagerDuty: whoever is on call
 
-    @routes.post("/truthvouch/alerts")
-    def raise_alert() -> Response:
-        wish = words()
-        _check_variants(wish)
-        with world.lock:
-            at = _instant(world.truthvouch.clock, wish)
-            alert = world.truthvouch.raise_alert(wish, at, _sending(wish))
-            return answer({"alert": alert.in_state()}, 201)
+    @route("POST", "/pagerduty/incidents")
+    def open_incident(self) -> Response:
+        sent = fields("title", "urgency", "service", "by", "at")
+        service = str(sent.get("service") or next(iter(SERVICES)))
+        if service not in SERVICES:
+            abort(400, "no such service")
+        title, urgency = str(sent.get("title") or "Opened by hand"), str(sent.get("urgency") or "high")
+        act = self._act(sent)
+        made = self.incidents.open(NewIncident(title, service, urgency, fresh_key()), act)
+        return answer({"incident": self.account.in_state(made)}, 201)
 
-    @routes.get("/truthvouch/alerts/<path:alert_id>")
-    def get_alert(alert_id: str) -> Response:
-        with world.lock:
-            return answer({"alert": known(alert_id).in_state()})
+    @route("GET", "/pagerduty/incidents/<ident>")
+    def get_incident(self, ident: str) -> Response:
+        return answer({"incident": self.account.in_state(self._incident(ident))})
 
-    @routes.post("/truthvouch/alerts/<path:alert_id>/<any(%s):action>" % ", ".join(VERBS))  # noqa: UP031
-    def act(alert_id: str, action: str) -> Response:
-        wish = words("by", "reason", "text", "deliver", "hold", "at")
-        by = wish.get("by", DEFAULT_REVIEWER)
-        with world.lock:
-            alert = known(alert_id)
-            world.truthvouch.act(
-                alert, action, _instant(world.truthvouch.clock, wish), by, wish.get("reason"), wish.get("text"),
-                _sending(wish),
-            )  # fmt: skip
-            return answer({"alert": alert.in_state()})
+    @route("POST", "/pagerduty/incidents/<ident>/<action>")
+    def change_incident(self, ident: str, action: str) -> Response:
+        sent = fields(*INCIDENT_FIELDS)
+        if action not in INCIDENT_ACTIONS:
+            abort(404, f"action must be one of {', '.join(INCIDENT_ACTIONS)}")
+        incident = self._incident(ident)
+        self._respond(action, incident, sent, self._act(sent))
+        return answer({"incident": self.account.in_state(incident)})
 
-
-def _check_variants(wish: dict[str, Any]) -> None:
-    if wish.get("signature") not in (None, *SIGNATURES):
-        raise BadOrder(f"signature must be one of {', '.join(SIGNATURES)}")
-    if wish.get("envelope") not in (None, *ENVELOPES):
-        raise BadOrder(f"envelope must be one of {', '.join(ENVELOPES)}")
-
-
-def _sending(wish: dict[str, Any]) -> Sending:
-    return Sending(max(0, int(wish.get("deliver", 1))), bool(wish.get("hold", False)))
-
-
-def _instant(clock: PartnerClock, wish: dict[str, Any]) -> float:
-    """``at``: when it happened, epoch seconds or ISO 8601; now by the partner's clock where nothing is said."""
-    if wish.get("at") is None:
-        return clock()
-    at = epoch(wish["at"])
-    if at is None:
-        raise BadOrder("at must be epoch seconds or an ISO 8601 date")
-    return at
-
-
-# ---------------------------------------------------------------- PagerDuty
-
-
-def _responders(routes: Blueprint, world: World) -> None:
-    desk = world.pagerduty.desk
-
-    def known(ident: str) -> Incident:
-        incident = desk.get(ident)
+    def _incident(self, ident: str) -> Incident:
+        incident = self.incidents.get(ident)
         if incident is None:
-            raise BadOrder(f"no incident {ident}", 404)
+            abort(404, f"no incident {ident}")
         return incident
 
-    @routes.post("/pagerduty/incidents")
-    def open_by_hand() -> Response:
-        wish = words("title", "urgency", "service", "by", "at")
-        service = str(wish.get("service") or next(iter(SERVICES)))
-        if service not in SERVICES:
-            raise BadOrder("no such service")
-        with world.lock:
-            made = desk.open(
-                str(wish.get("title") or "Opened by hand"), service, str(wish.get("urgency") or "high"),
-                _agent(world, wish), _instant(world.pagerduty.clock, wish), desk.fresh_key(),
-            )  # fmt: skip
-            return answer({"incident": world.pagerduty.in_state(made)}, 201)
+    def _act(self, sent: dict[str, Any]) -> Act:
+        """By the user on call unless ``by`` names somebody; ``"by": null`` is automation."""
+        by = sent.get("by", DEFAULT_RESPONDER)
+        agent = None if by is None else self.account.refs.user(find_user(str(by)))
+        return Act(agent, _instant(self.account.clock, sent))
 
-    @routes.get("/pagerduty/incidents/<ident>")
-    def get_incident(ident: str) -> Response:
-        with world.lock:
-            return answer({"incident": world.pagerduty.in_state(known(ident))})
+    def _respond(self, action: str, incident: Incident, sent: dict[str, Any], act: Act) -> None:
+        refuse_if(action == "unacknowledge" and incident.status != "acknowledged", 1012)
+        if action == "reopen" and incident.is_open:
+            abort(409, "the incident is not resolved")
+        if action in MOVES:
+            self._move(incident, MOVES[action], sent, act)
+        elif action == "note":
+            self.incidents.annotate(incident, str(sent.get("note") or ""), act)
+        elif action == "merge":
+            target = self.incidents.get(str(sent.get("into")))
+            if target is None:
+                abort(404, "into must name an incident")
+            self.incidents.merge(target, [incident], act)
+        elif sent.get("policy"):
+            self.incidents.delegate(incident, str(sent["policy"]), act)
+        else:
+            self.incidents.escalate(incident, int(sent.get("level") or incident.escalation_level + 1), act)
 
-    @routes.post("/pagerduty/incidents/<ident>/<action>")
-    def respond(ident: str, action: str) -> Response:
-        wish = words(*INCIDENT_WORDS)
-        if action not in _ACTIONS:
-            raise BadOrder(f"action must be one of {', '.join(_ACTIONS)}", 404)
-        with world.lock:
-            incident = known(ident)
-            _ACTIONS[action](world, incident, wish)
-            return answer({"incident": world.pagerduty.in_state(incident)})
-
-
-def _agent(world: World, wish: dict[str, Any]) -> Ref | None:
-    """Who did it: the user on call unless ``by`` names somebody; ``"by": null`` is automation."""
-    by = wish.get("by", DEFAULT_RESPONDER)
-    return None if by is None else world.pagerduty.refs.user(find_user(str(by)))
-
-
-def _to(status: str) -> Callable[[World, Incident, dict[str, Any]], None]:
-    """A change of status; with a ``note``, the note comes just before it, as PagerDuty's own page sends it."""
-
-    def change(world: World, incident: Incident, wish: dict[str, Any]) -> None:
-        agent, at, desk = _agent(world, wish), _instant(world.pagerduty.clock, wish), world.pagerduty.desk
-        note = wish.get("note")
+    def _move(self, incident: Incident, status: str, sent: dict[str, Any], act: Act) -> None:
+        """With a ``note``, the note comes just before the change of status, as PagerDuty's own page sends it."""
+        note = sent.get("note")
         if note and (status != "resolved" or incident.is_open):
-            desk.annotate(incident, f"Resolution Note: {note}" if status == "resolved" else str(note), agent, at)
-        desk.set_status(incident, status, agent, at, wish.get("resolution"))
+            text = f"Resolution Note: {note}" if status == "resolved" else str(note)
+            self.incidents.annotate(incident, text, act)
+        self.incidents.set_status(incident, status, act, sent.get("resolution"))
 
-    return change
+    # ------------------------------------------------------------ PagerDuty: an administrator
+
+    @route("POST", "/pagerduty/services/<ident>")
+    def change_service(self, ident: str) -> Response:
+        standing = _known("service", ident, self.incidents.standings)
+        sent = fields("status", "acknowledgement_timeout", "auto_resolve_timeout")
+        check_choice("status", sent.get("status", standing.status), SERVICE_STATUSES)
+        standing.status = sent.get("status", standing.status)
+        for name in ("acknowledgement_timeout", "auto_resolve_timeout"):
+            if name in sent:
+                setattr(standing, name, None if sent[name] is None else int(sent[name]))
+        return answer({"service": self.account.refs.service_in_full(SERVICES[ident], False, standing)})
+
+    @route("POST", "/pagerduty/policies/<ident>")
+    def change_policy(self, ident: str) -> Response:
+        _known("escalation policy", ident, POLICIES)
+        empty = frozenset(map(int, fields("empty_levels").get("empty_levels", ())))
+        self.incidents.empty_levels[ident] = empty
+        return answer({"policy": ident, "empty_levels": sorted(empty)})
+
+    @route("POST", "/pagerduty/subscriptions/<ident>")
+    def change_subscription(self, ident: str) -> Response:
+        """What PagerDuty's own page can change; the address too, which its API cannot."""
+        subscription = self._subscription(ident)
+        sent = fields("temporarily_disabled", "active", "events", "filter", "url")
+        subscription.active = bool(sent.get("active", subscription.active))
+        subscription.events = list(sent.get("events", subscription.events))
+        subscription.filter = dict(sent.get("filter", subscription.filter))
+        if "url" in sent:
+            url = str(sent["url"])
+            subscription.url = lambda: url
+        if sent.get("temporarily_disabled"):
+            self.account.hooks.disable(subscription)
+        return answer({"subscription": subscription.as_json()})
+
+    @route("DELETE", "/pagerduty/subscriptions/<ident>")
+    def delete_subscription(self, ident: str) -> Response:
+        self.account.hooks.delete(self._subscription(ident))
+        return answer({"deleted": ident})
+
+    def _subscription(self, ident: str) -> Subscription:
+        return _known("subscription", ident, self.account.hooks.subscriptions)
 
 
-def _unacknowledge(world: World, incident: Incident, wish: dict[str, Any]) -> None:
-    if incident.status != "acknowledged":
-        raise Refusal(1012)
-    _to("triggered")(world, incident, wish)
+def _known(kind: str, ident: str, things: Mapping[str, T]) -> T:
+    if ident not in things:
+        abort(404, f"no {kind} {ident}")
+    return things[ident]
 
 
-def _reopen(world: World, incident: Incident, wish: dict[str, Any]) -> None:
-    if incident.is_open:
-        raise BadOrder("the incident is not resolved", 409)
-    _to("triggered")(world, incident, wish)
+def _sending(sent: dict[str, Any]) -> Sending:
+    return Sending(max(0, int(sent.get("deliver", 1))), bool(sent.get("hold", False)))
 
 
-def _note(world: World, incident: Incident, wish: dict[str, Any]) -> None:
-    world.pagerduty.desk.annotate(
-        incident, str(wish.get("note") or ""), _agent(world, wish), _instant(world.pagerduty.clock, wish)
-    )
-
-
-def _escalate(world: World, incident: Incident, wish: dict[str, Any]) -> None:
-    agent, at = _agent(world, wish), _instant(world.pagerduty.clock, wish)
-    if wish.get("policy"):
-        world.pagerduty.desk.delegate(incident, str(wish["policy"]), agent, at)
-        return
-    level = int(wish.get("level") or incident.escalation_level + 1)
-    world.pagerduty.desk.escalate(incident, level, agent, at)
-
-
-def _merge(world: World, incident: Incident, wish: dict[str, Any]) -> None:
-    target = world.pagerduty.desk.get(str(wish.get("into")))
-    if target is None:
-        raise BadOrder("into must name an incident", 404)
-    world.pagerduty.desk.merge(target, [incident], _agent(world, wish), _instant(world.pagerduty.clock, wish))
-
-
-_ACTIONS: dict[str, Callable[[World, Incident, dict[str, Any]], None]] = {
-    "acknowledge": _to("acknowledged"),
-    "unacknowledge": _unacknowledge,
-    "resolve": _to("resolved"),
-    "reopen": _reopen,
-    "note": _note,
-    "escalate": _escalate,
-    "merge": _merge,
-}
+def _instant(clock: PartnerClock, sent: dict[str, Any]) -> float:
+    """``at``: when it happened, epoch seconds or ISO 8601; now by the partner's clock where nothing is said."""
+    if sent.get("at") is None:
+        return clock()
+    at = epoch(sent["at"])
+    if at is None:
+        raise ValueError("at must be epoch seconds or an ISO 8601 date")
+    return at

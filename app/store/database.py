@@ -3,6 +3,8 @@
 SQLite: WAL and synchronous=FULL (a commit is on disk when it returns), a clock with milliseconds for DBOS, whose own
 ``unixepoch('subsec')`` and ``strftime('%s')`` are missing or whole seconds on older SQLite, and write transactions
 that take the lock at once, so that read-then-write never meets a stale snapshot.
+
+A mutex serializes the writers of one process before SQLite does.
 """
 
 import contextlib
@@ -10,18 +12,52 @@ import os
 import secrets
 import socket
 import sqlite3
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from app.ports import StoreUnavailable, Tx
-from app.store.turns import take_turns
+from app.store.schema import key_values
 
-PATIENCE = {
+# SQLite's own busy handler sleeps in growing steps and lets whoever wakes luckiest go first: with a dozen threads it
+# costs most of the throughput and seconds of the tail. A mutex wakes the next writer at once.
+
+WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE", "BEGIN")
+HOLDS_MUTEX = "write_mutex"
+MUTEX_TIMEOUT_SECONDS = 30.0
+
+
+class MutexTimeout(sa.exc.TimeoutError):
+    """The write mutex was not released for half a minute."""
+
+
+def serialize_writes(engine: sa.Engine) -> None:
+    """Make the writers of this engine queue for a mutex from their first write until their connection is given back."""
+    mutex = threading.Lock()
+
+    def before(connection: sa.Connection, _cursor: Any, statement: str, *_: Any) -> None:
+        if HOLDS_MUTEX not in connection.info and statement.lstrip()[:7].upper().startswith(WRITES):
+            if not mutex.acquire(timeout=MUTEX_TIMEOUT_SECONDS):
+                raise MutexTimeout("the store's write mutex was not free for 30 seconds")
+            connection.info[HOLDS_MUTEX] = True
+
+    def given_back(_dbapi_connection: Any, record: Any) -> None:
+        if record.info.pop(HOLDS_MUTEX, None):
+            mutex.release()
+
+    sa.event.listen(engine, "before_cursor_execute", before)
+    sa.event.listen(engine, "checkin", given_back)
+    sa.event.listen(engine, "invalidate", lambda connection, record, _fault: given_back(connection, record))
+
+
+CONNECT_TIMEOUTS = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -30,29 +66,32 @@ PATIENCE = {
 }
 """A server that vanished without a word is noticed in seconds: a page must not wait for the system's hours.
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
-LOG_BYTES = 64 * 1024 * 1024
-"""To which a log that a slow reader let grow is cut back."""
 APPLICATION = "truthvouch "
 """How every connection's ``application_name`` begins; host, process and a random word follow."""
-BUSY_TIMEOUT_MS = 30_000
-CACHE_KIB = 512
-"""Of each connection, and every delivery thread has one; the system caches the file anyway."""
-CHECKPOINT_PAGES = 8_000
-"""32 MiB of log between checkpoints: pages that change often are then written home once instead of many times."""
+LOG_BYTES = 64 * 1024 * 1024
+"""A log that a slow reader let grow is cut back to this."""
+PRAGMAS = {
+    "busy_timeout": 30_000,
+    "journal_mode": "WAL",
+    "synchronous": "FULL",
+    "foreign_keys": "ON",
+    "cache_size": -512,  # KiB of each connection, and every delivery thread has one; the system caches the file anyway
+    # 32 MiB of log between checkpoints: pages that change often are then written home once instead of many times.
+    "wal_autocheckpoint": 8_000,
+    "journal_size_limit": LOG_BYTES,
+    # What is erased or written over is overwritten with zeros: the pages of a file that are free hold nothing.
+    "secure_delete": "ON",
+}
 
 
 def open_bridge(data_dir: Path, database_url: str | None) -> sa.Engine:
     """The engine over links, time line and the durable engine's own tables. Opens nothing yet."""
-    if database_url:
-        return _postgres(database_url)
-    return _sqlite(data_dir / "bridge.db")
+    return _postgres(database_url) if database_url else _sqlite(data_dir / "bridge.db")
 
 
 def open_inbox(data_dir: Path, database_url: str | None) -> sa.Engine:
     """The engine over the inbox: a file of its own on SQLite, the same database on PostgreSQL."""
-    if database_url:
-        return _postgres(database_url)
-    return _sqlite(data_dir / "inbox.db")
+    return _postgres(database_url) if database_url else _sqlite(data_dir / "inbox.db")
 
 
 def _postgres(url: str) -> sa.Engine:
@@ -64,7 +103,7 @@ def _postgres(url: str) -> sa.Engine:
         max_overflow=20,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args=PATIENCE | {"application_name": name},
+        connect_args=CONNECT_TIMEOUTS | {"application_name": name},
     )
 
 
@@ -73,7 +112,7 @@ def _sqlite(path: Path) -> sa.Engine:
     engine = sa.create_engine(f"sqlite:///{path}", pool_size=40, max_overflow=40, hide_parameters=True)
     sa.event.listen(engine, "do_connect", lambda *_: _make_file(path))
     sa.event.listen(engine, "connect", _prepare)
-    take_turns(engine)
+    serialize_writes(engine)
     return engine
 
 
@@ -108,24 +147,15 @@ def check_made(data_dir: Path, database_url: str | None) -> None:
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = "IMMEDIATE"
-    connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-    connection.execute(f"PRAGMA journal_size_limit={LOG_BYTES}")
-    connection.create_function("unixepoch", -1, _unixepoch)
+    for setting, value in PRAGMAS.items():
+        connection.execute(f"PRAGMA {setting}={value}")
+    connection.create_function("unixepoch", -1, lambda *_: _strftime("%s"))
     connection.create_function("strftime", -1, _strftime)
 
 
-def _unixepoch(*_args: str) -> float:
-    """``unixepoch('subsec')``: SQLite knows it from 3.42 on."""
-    return round(time.time(), 3)
-
-
 def _strftime(form: str, *_args: str) -> float | str:
-    """``strftime('%s','now')``, the one form DBOS uses, with milliseconds instead of whole seconds."""
+    """``strftime('%s','now')``, the one form DBOS uses, with milliseconds instead of whole seconds; and
+    ``unixepoch('subsec')``, which SQLite knows from 3.42 on."""
     return round(time.time(), 3) if form == "%s" else time.strftime(form, time.gmtime())
 
 
@@ -138,7 +168,7 @@ GONE = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, sa.
 
 
 class Database:
-    """Write transactions over one SQLAlchemy engine: all or nothing, durable on leaving."""
+    """Implements ``ports.Transactions`` over one SQLAlchemy engine."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
@@ -146,28 +176,41 @@ class Database:
 
     @contextmanager
     def begin(self) -> Iterator[Tx]:
-        """One write transaction. Raises ``StoreUnavailable`` when the store cannot be reached or written."""
-        try:
-            with self.engine.connect() as connection:
-                if self._lock_first:
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
-                yield Tx(connection)
-                connection.commit()
-        except sa.exc.SQLAlchemyError as fault:
-            if is_gone(fault):
-                raise StoreUnavailable(str(getattr(fault, "orig", None) or fault)) from fault
-            raise
+        with reachable(self.engine) as connection:
+            if self._lock_first:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield Tx(connection)
+            connection.commit()
 
-    @contextmanager
-    def read(self) -> Iterator[Tx]:
-        """A look that locks nobody out."""
-        try:
-            with self.engine.connect() as connection:
-                yield Tx(connection)
-        except sa.exc.SQLAlchemyError as fault:
-            if is_gone(fault):
-                raise StoreUnavailable(str(getattr(fault, "orig", None) or fault)) from fault
-            raise
+    def read(self) -> AbstractContextManager[Tx]:
+        return cast("AbstractContextManager[Tx]", reachable(self.engine))
+
+
+@contextmanager
+def reachable(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection. Raises ``StoreUnavailable`` where the store is the reason that something fails on it."""
+    try:
+        with engine.connect() as connection:
+            yield connection
+    except sa.exc.SQLAlchemyError as fault:
+        if is_gone(fault):
+            raise unavailable(fault) from fault
+        raise
+
+
+@contextmanager
+def readable(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """The same for readers: ``StoreUnavailable`` for whatever else the driver says, too, of a broken file say."""
+    try:
+        with reachable(engine) as connection:
+            yield connection
+    except sa.exc.DBAPIError as fault:
+        raise unavailable(fault) from fault
+
+
+def unavailable(fault: Exception) -> StoreUnavailable:
+    """The fault in the driver's words, without the statement."""
+    return StoreUnavailable(str(getattr(fault, "orig", None) or fault))
 
 
 def is_gone(fault: sa.exc.SQLAlchemyError) -> bool:
@@ -183,3 +226,65 @@ def connection(tx: Tx) -> sa.Connection:
     """What a transaction is inside this room."""
     assert isinstance(tx, sa.Connection)
     return tx
+
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class SchemaTooNew(Exception):
+    """A newer version of the bridge has migrated the store; this one must not touch it. The message is for people."""
+
+
+def known(branch: str) -> tuple[str, ...]:
+    """The revisions of a store (``bridge`` or ``inbox``) that this program knows, oldest first."""
+    return tuple(sorted(path.stem.partition("_")[0] for path in (MIGRATIONS / branch / "versions").glob("[0-9]*.py")))
+
+
+def stored(engine: sa.Engine, branch: str) -> str:
+    """The revision that the store has; empty where it was never migrated. Raises ``StoreUnavailable``; and the driver's
+    own error where the store answers and cannot be read, for that does not end by waiting."""
+    table = sa.table(f"{branch}_version", sa.column("version_num"))
+    with reachable(engine) as reader:
+        if not sa.inspect(reader).has_table(table.name):
+            return ""
+        return reader.execute(sa.select(table.c.version_num)).scalar_one_or_none() or ""
+
+
+def check(engine: sa.Engine, branch: str) -> str:
+    """The revision that the store has. Raises ``SchemaTooNew`` when this program does not know it, and
+    ``StoreUnavailable``."""
+    found, ours = stored(engine, branch), known(branch)
+    if found and found not in ours:
+        raise SchemaTooNew(
+            f"A newer version of the bridge has upgraded this store: the {branch} tables have revision {found}, and "
+            f"this version knows up to {ours[-1]}. Start the newer version instead. Nothing was changed."
+        )
+    return found
+
+
+class StoredKeyValues:
+    """Implements ``ports.KeyValueStore``."""
+
+    def read(self, tx: Tx, name: str) -> str | None:
+        wanted = sa.select(key_values.c.value).where(key_values.c.name == name)
+        return connection(tx).execute(wanted).scalar_one_or_none()
+
+    def all(self, tx: Tx) -> dict[str, str]:
+        """Every text, by name."""
+        return dict(connection(tx).execute(sa.select(key_values.c.name, key_values.c.value)).all())
+
+    def put(self, tx: Tx, name: str, value: str) -> None:
+        upsert(connection(tx), key_values, {"name": name}, {"value": value})
+
+    def clear(self, tx: Tx, name: str) -> None:
+        connection(tx).execute(sa.delete(key_values).where(key_values.c.name == name))
+
+
+KEY_VALUES = StoredKeyValues()
+
+
+def upsert(connection: sa.Connection, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Write one row, new or not."""
+    insert = sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert
+    row = insert(table).values(**key, **values)
+    connection.execute(row.on_conflict_do_update(index_elements=list(key), set_=values))

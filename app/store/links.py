@@ -1,26 +1,98 @@
-"""Links, the words that match none yet, the time line and the dead letters."""
+"""Links, the events that match none yet, the time line and the dead letters."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from app.domain.link import Lane, Link
-from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId, Side
-from app.domain.silences import SILENCED
-from app.domain.words import IncidentWord
-from app.ports import Letter, TimelineEntry, Tx
+from app.domain.model.events import IncidentEvent
+from app.domain.model.types import AlertId, IncidentId, IncidentKey, LinkId, Side
+from app.domain.rules.rulebook import SILENCED, Redaction
+from app.domain.sync.link import DeliveryState, Link
+from app.ports import PAGES, DeadLetter, OpenKind, TakenBody, TimelineEntry, Tx
 from app.store import codec
-from app.store.database import connection
-from app.store.letters import held_by
-from app.store.schema import letters, links, strays, timeline
+from app.store.database import connection, upsert
+from app.store.figures import MAX_NUMBER, Change, erase_titles, write_figures
+from app.store.schema import (
+    EPOCH,
+    OPEN_PAGED,
+    OPEN_SILENCED,
+    OPEN_UNPAGED,
+    dead_letters,
+    evidence,
+    kept_bodies,
+    links,
+    timeline,
+    unmatched_events,
+)
+
+HOLDING_NOTHING = ("AddNote", "ReadNote")
+"""What a dead letter is about behind which nothing waits."""
+IS_PAGE = sa.or_(
+    dead_letters.c.kind == "escalation",
+    sa.and_(dead_letters.c.kind == "event", dead_letters.c.side == Side.TRUTHVOUCH),
+    sa.and_(dead_letters.c.kind == "effect", dead_letters.c.side == Side.PAGERDUTY, dead_letters.c.effect.in_(PAGES)),
+)
+"""``DeadLetter.is_page``, asked of the store."""
+
+
+def newest_page(tx: Tx) -> DeadLetter | None:
+    """The newest open dead letter that may be a page which nobody got; None where there is none."""
+    waiting = sa.select(dead_letters).where(dead_letters.c.closed_at.is_(None), IS_PAGE)
+    return _dead_letter(tx, waiting.order_by(dead_letters.c.id.desc()).limit(1))
+
+
+def _dead_letter(tx: Tx, query: sa.Select[Any]) -> DeadLetter | None:
+    row = connection(tx).execute(query).mappings().one_or_none()
+    if row is None:
+        return None
+    fields = {name: value for name, value in row.items() if name != "id"}
+    fields["reason"], fields["side"] = codec.value_of(row["reason"]), row["side"] and Side(row["side"])
+    return DeadLetter(row["id"], **fields)
+
+
+class StoredDeadLetters:
+    """Implements ``ports.DeadLetters``; ``StoredLinks.add_dead_letter`` writes them."""
+
+    def get(self, tx: Tx, dead_letter_id: int) -> DeadLetter | None:
+        query = sa.select(dead_letters).where(dead_letters.c.id == dead_letter_id).with_for_update()
+        return _dead_letter(tx, query)
+
+    def others_of_side(self, tx: Tx, dead_letter: DeadLetter) -> tuple[str, ...]:
+        return held_by(tx, dead_letter.link_id, dead_letter.side, dead_letter.dead_letter_id)
+
+    def close(self, tx: Tx, dead_letter_id: int, outcome: str, at: datetime, by: str) -> None:
+        values = {"closed_at": at, "outcome": outcome, "closed_by": by}
+        connection(tx).execute(sa.update(dead_letters).where(dead_letters.c.id == dead_letter_id).values(values))
+
+    def tried(self, tx: Tx, dead_letter_id: int) -> None:
+        once_more = {"attempts": dead_letters.c.attempts + 1}
+        connection(tx).execute(sa.update(dead_letters).where(dead_letters.c.id == dead_letter_id).values(once_more))
+
+
+def held_by(tx: Tx, link_id: LinkId | None, side: Side | None, but: int = 0) -> tuple[str, ...]:
+    """The reasons of the open dead letters behind which that link and side waits, oldest first."""
+    of_the_side = sa.and_(dead_letters.c.link_id == link_id, dead_letters.c.side == side, dead_letters.c.id != but)
+    holding = sa.and_(
+        dead_letters.c.kind == "effect",
+        dead_letters.c.closed_at.is_(None),
+        dead_letters.c.effect.not_in(HOLDING_NOTHING),
+    )
+    query = sa.select(dead_letters.c.reason).where(of_the_side, holding).order_by(dead_letters.c.id)
+    return tuple(map(codec.value_of, connection(tx).execute(query).scalars()))
+
 
 # Built once: making a statement costs more than running it.
-_select = sa.select(links.c.id, links.c.state)
+_texts = sa.select(evidence.c.texts).where(evidence.c.link_id == links.c.id).correlate(links).scalar_subquery()
+LINK_COLUMNS = (links.c.id, links.c.state, _texts.label("texts"))
+"""What ``read_links`` makes links of. No join: for a page of a few links PostgreSQL would read all evidence."""
+_select = sa.select(*LINK_COLUMNS)
 _by_alert = _select.where(links.c.alert_id == sa.bindparam("wanted")).with_for_update()
 _by_key = _select.where(links.c.incident_key == sa.bindparam("wanted")).with_for_update()
 _its_incident = sa.select(links.c.incident_id).where(links.c.id == sa.bindparam("wanted")).scalar_subquery()
@@ -32,11 +104,24 @@ _by_id = (
     .with_for_update()
 )
 _by_incident = _select.where(links.c.incident_id == sa.bindparam("wanted")).order_by(links.c.id).with_for_update()
+_left = sa.select(timeline.c.link_id).where(
+    timeline.c.incident_id == sa.bindparam("wanted"), timeline.c.event == "incident.left"
+)
 _peek = _select.where(links.c.id == sa.bindparam("wanted"))
 _add = sa.insert(links).returning(links.c.id)
 _save = sa.update(links).where(links.c.id == sa.bindparam("row_id"))
 _say = sa.insert(timeline)
-MAX_NUMBER = 2**63 - 1
+_add_evidence = sa.insert(evidence)
+
+
+def _take(insert: Any) -> Any:
+    row = insert(kept_bodies)
+    due = sa.or_(kept_bodies.c.due, row.excluded.due)
+    return row.on_conflict_do_update(index_elements=["inbox_id", "subject"], set_={"due": due})
+
+
+_take_bodies = {"sqlite": _take(sqlite_insert), "postgresql": _take(postgres_insert)}
+_erase_evidence = sa.delete(evidence).where(evidence.c.link_id == sa.bindparam("row_id"))
 
 
 @dataclass
@@ -49,6 +134,7 @@ class _Batch:
     whole: set[IncidentId] = field(default_factory=set)
     """Incidents of which every link has been read."""
     changed: set[LinkId] = field(default_factory=set)
+    added: set[LinkId] = field(default_factory=set)
 
     def keep(self, link: Link) -> Link:
         """The link as this transaction knows it; one that was read again is no newer than that."""
@@ -61,15 +147,19 @@ class _Batch:
 
 
 _batches: WeakKeyDictionary[sa.Connection, _Batch] = WeakKeyDictionary()
+_stored: WeakKeyDictionary[sa.Connection, dict[LinkId, Link]] = WeakKeyDictionary()
+"""The links that a transaction has read, as they are stored: their figures are written where they change."""
 
 
+@dataclass(frozen=True)
 class StoredLinks:
-    """Every read of a link locks it until the transaction ends: no two judge one link at a time."""
+    """Implements ``ports.Links``. A read locks until the transaction ends: no two change one link at a time."""
+
+    redaction: Callable[[], Redaction] = Redaction
+    """What may be in the titles that are stored beside the links."""
 
     @contextmanager
     def batch(self, tx: Tx) -> Iterator[None]:
-        """Inside, this transaction reads every link once and writes it once, at the end, however often it changes: so
-        an alert that says a thousand things holds nobody up."""
         batch = _batches[connection(tx)] = _Batch()
         try:
             yield
@@ -78,26 +168,25 @@ class StoredLinks:
         if batch.changed:
             rows = [_standing(batch.links[one]) | {"row_id": one} for one in sorted(batch.changed)]
             connection(tx).execute(_save, rows)
+        saved = [batch.links[one] for one in sorted(batch.changed | batch.added)]
+        self._write_parts(tx, saved, batch.added)
 
     def by_alert(self, tx: Tx, alert_id: AlertId) -> Link | None:
-        """The link of this alert, or None."""
         batch = _batches.get(connection(tx))
         if batch is not None and alert_id in batch.by_alert:
             return batch.links[batch.by_alert[alert_id]]
         return self._one(tx, _by_alert, alert_id)
 
     def by_key(self, tx: Tx, key: IncidentKey) -> Link | None:
-        """The link whose incident carries this key, or None."""
         batch = _batches.get(connection(tx))
         if batch is not None and key in batch.by_key:
             return batch.links[batch.by_key[key]]
         return self._one(tx, _by_key, key)
 
     def by_incident(self, tx: Tx, incident_id: IncidentId) -> tuple[Link, ...]:
-        """Every link on this incident, oldest first: several after a merge."""
         batch = _batches.get(connection(tx))
         if batch is None or incident_id not in batch.whole:
-            found = tuple(_link(row) for row in connection(tx).execute(_by_incident, {"wanted": incident_id}))
+            found = _remembered(tx, read_links(tx, _by_incident, {"wanted": incident_id}))
             if batch is None:
                 return found
             for link in found:
@@ -105,28 +194,33 @@ class StoredLinks:
             batch.whole.add(incident_id)
         return batch.on(incident_id)
 
+    def left(self, tx: Tx, incident_id: IncidentId) -> tuple[Link, ...]:
+        numbers = set(connection(tx).execute(_left, {"wanted": incident_id}).scalars())
+        return tuple(self.get(tx, LinkId(number)) for number in sorted(numbers))
+
     def get(self, tx: Tx, link_id: LinkId) -> Link:
-        """The link of that number. Raises ``KeyError`` when there is none."""
         batch = _batches.get(connection(tx))
         if batch is not None and link_id in batch.links:
             return batch.links[link_id]
         rows = connection(tx).execute(_by_id, {"wanted": link_id})
         found = _found(next((_link(row) for row in rows if row.id == link_id), None), link_id)
+        _remembered(tx, (found,))
         return found if batch is None else batch.keep(found)
 
     def peek(self, tx: Tx, link_id: LinkId) -> Link:
-        """The link as it is, unlocked. Raises ``KeyError``."""
         return _found(self._one(tx, _peek, link_id), link_id)
 
     def add(self, tx: Tx, link: Link) -> Link:
-        """Store a new link; the answer carries its number."""
         stored = connection(tx).execute(_add, _names(link) | _standing(link))
         added = replace(link, link_id=LinkId(stored.scalar_one()))
         batch = _batches.get(connection(tx))
-        return added if batch is None else batch.keep(added)
+        if batch is not None:
+            batch.added.add(added.link_id)
+            return batch.keep(added)
+        self._write_parts(tx, [added], {added.link_id})
+        return added
 
     def save(self, tx: Tx, link: Link) -> None:
-        """Write a link read in this transaction."""
         batch = _batches.get(connection(tx))
         if batch is not None:
             batch.keep(link)
@@ -134,55 +228,76 @@ class StoredLinks:
             batch.changed.add(link.link_id)
             return
         connection(tx).execute(_save, _standing(link) | {"row_id": link.link_id})
+        self._write_parts(tx, [link])
 
-    def keep_stray(self, tx: Tx, word: IncidentWord, inbox_id: int, at: datetime) -> None:
-        """Keep a word about an incident no link knows yet."""
-        row = {"incident_id": word.incident_id, "inbox_id": inbox_id, "at": at, "word": codec.dump_word(word)}
-        connection(tx).execute(sa.insert(strays).values(row))
+    def _write_parts(self, tx: Tx, saved: Sequence[Link], added: Collection[LinkId] = ()) -> None:
+        """What belongs to links that were saved and lies in tables of its own."""
+        erased = _write_evidence(tx, saved, added)
+        self._write_figures(tx, saved, added)
+        if erased:
+            erase_titles(tx, erased)
 
-    def take_strays(self, tx: Tx, incident_id: IncidentId) -> tuple[IncidentWord, ...]:
-        """Remove and return the words kept for this incident, in the order they came."""
-        where = strays.c.incident_id == incident_id
-        rows = connection(tx).execute(sa.select(strays.c.word).where(where).order_by(strays.c.id)).scalars().all()
+    def _write_figures(self, tx: Tx, saved: Sequence[Link], added: Collection[LinkId] = ()) -> None:
+        before = _stored.setdefault(connection(tx), {})
+        changes = [
+            Change(None, link, is_new=True) if link.link_id in added else Change(before.get(link.link_id), link)
+            for link in saved
+        ]
+        write_figures(tx, changes, self.redaction)
+        before.update((link.link_id, link) for link in saved)
+
+    def keep_unmatched(self, tx: Tx, event: IncidentEvent, inbox_id: int, at: datetime) -> None:
+        row = {
+            "incident_id": event.incident_id,
+            "inbox_id": inbox_id,
+            "at": at,
+            "word": codec.INCIDENT_EVENT.dump(event),
+        }
+        connection(tx).execute(sa.insert(unmatched_events).values(row))
+
+    def take_unmatched(self, tx: Tx, incident_id: IncidentId) -> tuple[IncidentEvent, ...]:
+        where = unmatched_events.c.incident_id == incident_id
+        kept = sa.select(unmatched_events.c.word).where(where).order_by(unmatched_events.c.id)
+        rows = connection(tx).execute(kept).scalars().all()
         if rows:
-            connection(tx).execute(sa.delete(strays).where(where))
-        return tuple(codec.load_word(row) for row in rows)
+            connection(tx).execute(sa.delete(unmatched_events).where(where))
+        return tuple(map(codec.INCIDENT_EVENT.load, rows))
+
+    def take_bodies(self, tx: Tx, bodies: Sequence[TakenBody]) -> None:
+        if bodies:
+            rows = [{"inbox_id": body.inbox_id, "subject": body.subject, "due": body.due} for body in bodies]
+            connection(tx).execute(_take_bodies[connection(tx).dialect.name], rows)
 
     def write_timeline(self, tx: Tx, entries: Sequence[TimelineEntry]) -> None:
-        """Append to the time line."""
         if entries:
             connection(tx).execute(_say, [_entry(entry) for entry in entries])
 
-    def add_letter(self, tx: Tx, letter: Letter) -> int:
-        """Keep a dead letter; the answer is its number."""
-        row = {
-            "kind": letter.kind,
-            "reason": letter.reason,
-            "at": letter.at,
-            "attempts": letter.attempts,
-            "detail": letter.detail,
-            "link_id": letter.link_id,
-            "side": letter.side,
-            "inbox_id": letter.inbox_id,
-            "effect": letter.effect,
-        }
-        stored: int = connection(tx).execute(sa.insert(letters).values(row).returning(letters.c.id)).scalar_one()
-        return stored
+    def add_dead_letter(self, tx: Tx, dead_letter: DeadLetter) -> int:
+        columns = ("kind", "reason", "at", "attempts", "detail", "link_id", "side", "inbox_id", "effect")
+        row = sa.insert(dead_letters).values({name: getattr(dead_letter, name) for name in columns})
+        return cast("int", connection(tx).execute(row.returning(dead_letters.c.id)).scalar_one())
 
-    def close_letters(self, tx: Tx, link_id: LinkId, side: Side, effect: str, at: datetime) -> int:
-        """Close the open dead letters about this effect, which was done after all; the answer is how many."""
-        about = (letters.c.link_id == link_id, letters.c.side == side, letters.c.effect == effect)
-        open_ones = sa.update(letters).where(*about, letters.c.closed_at.is_(None))
+    def close_dead_letters(self, tx: Tx, link_id: LinkId, side: Side, effect: str, at: datetime) -> int:
+        about = (dead_letters.c.link_id == link_id, dead_letters.c.side == side, dead_letters.c.effect == effect)
+        open_ones = sa.update(dead_letters).where(*about, dead_letters.c.closed_at.is_(None))
         return connection(tx).execute(open_ones.values(closed_at=at, outcome="done")).rowcount
 
-    def open_letters(self, tx: Tx, link_id: LinkId, side: Side) -> tuple[str, ...]:
-        """The reasons of the open letters behind which that link and side waits, oldest first."""
+    def open_dead_letters(self, tx: Tx, link_id: LinkId, side: Side) -> tuple[str, ...]:
         return held_by(tx, link_id, side)
 
     def _one(self, tx: Tx, query: sa.Select[Any], wanted: str | int) -> Link | None:
         row = connection(tx).execute(query, {"wanted": wanted}).one_or_none()
+        if row is None:
+            return None
+        (found,) = _remembered(tx, (_link(row),))
         batch = _batches.get(connection(tx))
-        return None if row is None else _link(row) if batch is None else batch.keep(_link(row))
+        return found if batch is None else batch.keep(found)
+
+
+def _remembered(tx: Tx, found: tuple[Link, ...]) -> tuple[Link, ...]:
+    """Links as they were read. One that this transaction read again is what it read, or saved, last."""
+    _stored.setdefault(connection(tx), {}).update((link.link_id, link) for link in found)
+    return found
 
 
 def _found(link: Link | None, link_id: LinkId) -> Link:
@@ -192,19 +307,37 @@ def _found(link: Link | None, link_id: LinkId) -> Link:
 
 
 def _link(row: Any) -> Link:
-    return replace(codec.load_link(row.state), link_id=LinkId(row.id))
+    return codec.LINK.join(row.state, row.texts, LinkId(row.id))
+
+
+def _write_evidence(tx: Tx, saved: Sequence[Link], added: Collection[LinkId]) -> list[LinkId]:
+    """Write evidence where the alert is another one than was read, all that is new at once, and delete that of alerts
+    that are erased; the answer is which were."""
+    known, first, erased = _stored.get(connection(tx), {}), [], []
+    for link in saved:
+        before = known.get(link.link_id)
+        if before is not None and (before.alert is link.alert or before.alert == link.alert):
+            continue
+        if link.erased_at is not None:
+            connection(tx).execute(_erase_evidence, {"row_id": link.link_id})
+            erased.append(link.link_id)
+        elif texts := codec.LINK.evidence(link.alert):
+            if link.link_id in added:
+                first.append({"link_id": link.link_id, "texts": texts})
+            elif before is None or texts != codec.LINK.evidence(before.alert):
+                upsert(connection(tx), evidence, {"link_id": link.link_id}, {"texts": texts})
+    if first:
+        connection(tx).execute(_add_evidence, first)
+    return erased
 
 
 def _names(link: Link) -> dict[str, Any]:
     """What never changes: written once, so that no later save touches its indexes."""
-    return {
-        "alert_id": link.alert.alert_id,
-        "incident_key": link.incident_key,
-        "first_seen_at": link.first_seen_at,
-    }
+    return {"alert_id": link.alert.alert_id, "incident_key": link.incident_key, "first_seen_at": link.first_seen_at}
 
 
 def _standing(link: Link) -> dict[str, Any]:
+    number = link.incident_number or 0
     return {
         "incident_id": link.incident_id,
         "status": link.status.value,
@@ -214,19 +347,15 @@ def _standing(link: Link) -> dict[str, Any]:
         "alert_status": link.alert_side.status,
         "incident_status": link.incident_side.status,
         "frozen_at": link.frozen_at,
-        "incident_number": _storable(link.incident_number),
+        # One that no column holds is one that nobody looks for.
+        "incident_number": link.incident_number if 0 <= number <= MAX_NUMBER else None,
         "silenced": link.decision is not None and link.decision.reason == SILENCED,
-        "state": codec.dump_link(link),
+        "state": codec.LINK.split(link),
     }
 
 
-def _storable(number: int | None) -> int | None:
-    """A number that no column holds is one that nobody looks for."""
-    return number if number is not None and 0 <= number <= MAX_NUMBER else None
-
-
-def _since(lane: Lane) -> datetime | None:
-    return lane.since if lane.outstanding else None
+def _since(delivery: DeliveryState) -> datetime | None:
+    return delivery.since if delivery.outstanding else None
 
 
 def _entry(entry: TimelineEntry) -> dict[str, Any]:
@@ -237,5 +366,82 @@ def _entry(entry: TimelineEntry) -> dict[str, Any]:
         "alert_id": entry.alert_id,
         "incident_id": entry.incident_id,
         "author": entry.author,
-        "facts": codec.dump_facts(entry.facts),
+        "facts": codec.FACTS.dump(entry.facts),
     }
+
+
+DISORDER = timedelta(hours=1)
+"""By so much a link may have been seen first before one of a lower number: several workers, a clock that was set."""
+
+_above = links.c.id > sa.bindparam("after")
+_words = {OpenKind.PAGED: OPEN_PAGED, OpenKind.SILENCED: OPEN_SILENCED, OpenKind.UNPAGED: OPEN_UNPAGED}
+_pages: Mapping[OpenKind, sa.Select[Any]] = {
+    kind: _select.where(words, _above).order_by(links.c.id).limit(sa.bindparam("at_most"))
+    for kind, words in _words.items()
+}
+_counts: Mapping[OpenKind, sa.Select[Any]] = {
+    kind: sa.select(sa.func.count()).select_from(links).where(words, _above) for kind, words in _words.items()
+}
+_on_incidents = _select.where(
+    sa.or_(
+        links.c.incident_id.in_(sa.bindparam("ids", expanding=True)),
+        links.c.incident_key.in_(sa.bindparam("keys", expanding=True)),
+    )
+).order_by(links.c.id)
+_of_alerts = _select.where(links.c.alert_id.in_(sa.bindparam("ids", expanding=True)))
+
+
+class StoredOpenLinks:
+    """Implements ``ports.OpenLinks``."""
+
+    def open_after(self, tx: Tx, kind: OpenKind, link_id: LinkId, limit: int) -> tuple[Link, ...]:
+        return read_links(tx, _pages[kind], {"after": link_id, "at_most": limit})
+
+    def count_open(self, tx: Tx, kind: OpenKind, link_id: LinkId) -> int:
+        return cast("int", connection(tx).execute(_counts[kind], {"after": link_id}).scalar_one())
+
+    def last_before(self, tx: Tx, at: datetime) -> LinkId:
+        return LinkId(connection(tx).execute(sa.select(number_before(at))).scalar_one())
+
+    def on_incidents(self, tx: Tx, ids: Collection[IncidentId], keys: Collection[IncidentKey]) -> tuple[Link, ...]:
+        return read_links(tx, _on_incidents, {"ids": list(ids), "keys": list(keys)})
+
+    def of_alerts(self, tx: Tx, ids: Collection[AlertId]) -> Mapping[AlertId, Link]:
+        return {link.alert.alert_id: link for link in read_links(tx, _of_alerts, {"ids": list(ids)})}
+
+
+def number_before(at: datetime) -> sa.ColumnElement[int]:
+    """``last_before`` as a part of a statement. Numbers follow the times, nearly."""
+    before = max(at, EPOCH + DISORDER) - DISORDER
+    older = sa.select(links.c.id).where(links.c.first_seen_at < before)
+    newest = older.order_by(links.c.first_seen_at.desc(), links.c.id.desc()).limit(1)
+    return sa.func.coalesce(newest.scalar_subquery(), 0)
+
+
+def read_links(tx: Tx, query: sa.Select[Any], values: Mapping[str, Any] | None = None) -> tuple[Link, ...]:
+    """The links of a query for ``LINK_COLUMNS``, as they are."""
+    return tuple(map(_link, connection(tx).execute(query, values)))
+
+
+class StoredOverdue:
+    """Deliveries that have been owed for long, as they are, locking nobody out."""
+
+    def overdue(
+        self, tx: Tx, side: Side, before: datetime, after: tuple[datetime, LinkId] | None, limit: int
+    ) -> list[tuple[datetime, LinkId, int | None]]:
+        """Deliveries towards that side owed since before that instant, the oldest first: since when, of which link,
+        and their number; None where the link cannot be read. ``after``: where the last page ended."""
+        since = links.c.truthvouch_since if side is Side.TRUTHVOUCH else links.c.pagerduty_since
+        at, link_id = after or (EPOCH, LinkId(0))
+        further = sa.or_(since > at, sa.and_(since == at, links.c.id > link_id))
+        page = sa.select(since, links.c.id, links.c.state).where(since >= at, since < before, further)
+        rows = connection(tx).execute(page.order_by(since, links.c.id).limit(limit))
+        return [(row[0], LinkId(row.id), _number(row.state, side)) for row in rows]
+
+
+def _number(state: str, side: Side) -> int | None:
+    try:
+        delivery = codec.LINK.load(state).delivery(side)
+    except ValueError:
+        return None
+    return delivery.seq if delivery.outstanding else None

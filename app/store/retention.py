@@ -7,6 +7,7 @@ file.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,28 +16,44 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.ports import Tx
-from app.store.arrivals import CURSOR
-from app.store.database import Database, connection
-from app.store.marks import StoredMarks
-from app.store.schema import EPOCH, OPEN_PAGED, Instant, escalations, inbox, letters, links, strays, timeline
-from app.store.write_turn import WriteTurn
+from app.store.database import KEY_VALUES, Database, connection
+from app.store.evidence import StoredBodies
+from app.store.inbox_reader import CURSOR
+from app.store.inbox_sqlite import WriteLock
+from app.store.schema import (
+    EPOCH,
+    OPEN_PAGED,
+    audit,
+    dead_letters,
+    escalations,
+    inbox,
+    jobs,
+    links,
+    stored_silences,
+    timeline,
+    unmatched_events,
+)
 
 BATCH_ROWS = 500
 INBOX_ROWS = 100
 """Bodies may be large, and while SQLite frees their pages a delivery that arrives has to wait."""
-TURN_SECONDS = 0.75
+LOCK_SECONDS = 0.75
 
 Sweep = Callable[[datetime], Iterator[int]]
 """Removes what is older than an instant; each number is the rows of one transaction. Raises ``StoreUnavailable``."""
+Place = tuple[datetime, int]
+"""Of a row in the inbox: when it arrived, and its number."""
 
 LINES_KEPT = 200
 """Of one link that somebody waits for, beside those that are young: one that flaps for months fills no disk."""
 
+_is_over = sa.and_(escalations.c.finished, escalations.c.letter_id.is_(None))
+"""An escalation that is finished, and of which no dead letter waits for a decision."""
 _is_waited_for = sa.or_(
     OPEN_PAGED,
     links.c.truthvouch_since.is_not(None),
     links.c.pagerduty_since.is_not(None),
-    sa.exists().where(letters.c.link_id == links.c.id, letters.c.closed_at.is_(None)),
+    sa.exists().where(dead_letters.c.link_id == links.c.id, dead_letters.c.closed_at.is_(None)),
 )
 _newest_lines = sa.select(timeline.c.id).where(timeline.c.link_id == links.c.id).order_by(timeline.c.id.desc())
 _first_kept = sa.select(
@@ -48,35 +65,48 @@ _old_lines = (
 
 
 class StoredRetention:
-    """The brooms of one store, by what they sweep."""
+    """The sweeps of one store, by what they sweep."""
 
     def __init__(self, bridge: Database, inbox_engine: sa.Engine, data_dir: Path) -> None:
         """``inbox_engine``: over the inbox; the same database as the bridge on PostgreSQL."""
         self._bridge, self._inbox = bridge, Database(inbox_engine)
-        self._marks = StoredMarks()
-        self._in_turn = WriteTurn(data_dir / "inbox.db", TURN_SECONDS) if self._apart else None
-
-    @property
-    def _apart(self) -> bool:
-        return self._inbox.engine.dialect.name == "sqlite"
+        apart = inbox_engine.dialect.name == "sqlite"
+        self._write_lock = WriteLock(data_dir / "inbox.db", LOCK_SECONDS) if apart else None
+        self._bodies = StoredBodies(bridge, inbox_engine, data_dir)
+        self._bodies_until: tuple[datetime, int] = (EPOCH, 0)
 
     def sweeps(self) -> Mapping[str, Sweep]:
-        """Every table's broom."""
+        """Every table's sweep."""
         return {
             "inbox": self._sweep_inbox,
-            "strays": partial(self._sweep, strays, strays.c.at),
+            "unmatched_events": partial(self._sweep, unmatched_events.c.id, unmatched_events.c.at, sa.true()),
             "timeline": self._sweep_timeline,
-            "letters": partial(self._sweep, letters, letters.c.closed_at),
-            "escalations": self._sweep_escalations,
+            "dead_letters": partial(self._sweep, dead_letters.c.id, dead_letters.c.closed_at, sa.true()),
+            "escalations": partial(self._sweep, escalations.c.incident_id, escalations.c.changed_at, _is_over),
+            "jobs": partial(self._sweep, jobs.c.id, jobs.c.finished_at, sa.true()),
+            "silences": partial(self._sweep, stored_silences.c.name, stored_silences.c.until, sa.true()),
+            "audit": partial(self._sweep, audit.c.id, audit.c.at, sa.true()),
         }
 
-    def _sweep(self, table: sa.Table, at: sa.Column[Any], before: datetime) -> Iterator[int]:
-        old = sa.select(table.c.id).where(at < before).order_by(at).limit(BATCH_ROWS)
+    def sweep_bodies(self, before: datetime) -> Iterator[int]:
+        """Erase the raw bodies of what was taken in and arrived before; the rows stay. A run goes on where the last one
+        ended: what was held back then by an open dead letter goes with its row."""
+        for rows, needed in self._old_pages(before, self._bodies_until, taken_last=True):
+            gone = [inbox_id for _, inbox_id in rows if inbox_id not in needed]
+            self._bodies.erase(gone)
+            self._bodies.strike_off(gone)
+            self._bodies_until = rows[-1]
+            yield len(gone)
+
+    def _sweep(
+        self, key: sa.Column[Any], at: sa.Column[Any], over: sa.ColumnElement[bool], before: datetime
+    ) -> Iterator[int]:
+        """The rows that are over and whose time ``at`` lies before."""
+        old = sa.select(key).where(over, at < before).order_by(at).limit(BATCH_ROWS)
         while True:
             with self._bridge.begin() as tx:
                 ids = connection(tx).execute(old).scalars().all()
-                if ids:
-                    connection(tx).execute(sa.delete(table).where(table.c.id.in_(ids)))
+                connection(tx).execute(sa.delete(key.table).where(key.in_(ids)))
             if ids:
                 yield len(ids)
             if len(ids) < BATCH_ROWS:
@@ -98,58 +128,38 @@ class StoredRetention:
                 return
             last = (rows[-1].at, rows[-1].id)
 
-    def _sweep_escalations(self, before: datetime) -> Iterator[int]:
-        """Those that are finished, and of which no dead letter waits for a decision."""
-        over = sa.and_(escalations.c.finished, escalations.c.letter_id.is_(None), escalations.c.changed_at < before)
-        old = sa.select(escalations.c.incident_id).where(over).order_by(escalations.c.changed_at).limit(BATCH_ROWS)
-        while True:
-            with self._bridge.begin() as tx:
-                ids = connection(tx).execute(old).scalars().all()
-                connection(tx).execute(sa.delete(escalations).where(escalations.c.incident_id.in_(ids)))
-            if ids:
-                yield len(ids)
-            if len(ids) < BATCH_ROWS:
-                return
-
     def _sweep_inbox(self, before: datetime) -> Iterator[int]:
         """Only what is taken, and never the row last taken: by that the intake knows its inbox again."""
-        last: tuple[datetime, int] = (EPOCH, 0)
-        while True:
-            with self._bridge.read() as tx:
-                rows = self._old_rows(tx, before, last)
-                needed = self._needed(tx, [inbox_id for _, inbox_id in rows])
-            if not rows:
-                return
-            last = rows[-1]
+        for rows, needed in self._old_pages(before, (EPOCH, 0)):
             if gone := [inbox_id for _, inbox_id in rows if inbox_id not in needed]:
-                self._remove(gone)
+                with self._write_lock or nullcontext(), self._inbox.begin() as tx:
+                    connection(tx).execute(sa.delete(inbox).where(inbox.c.id.in_(gone)))
+                self._bodies.strike_off(gone)
                 yield len(gone)
 
-    def _old_rows(self, tx: Tx, before: datetime, last: tuple[datetime, int]) -> list[tuple[datetime, int]]:
-        """By their age, and not by their number: that would end in a look at every row that is young."""
-        at = sa.type_coerce(inbox.c.received_at, Instant)
+    def _old_pages(
+        self, before: datetime, last: Place, taken_last: bool = False
+    ) -> Iterator[tuple[list[Place], set[int]]]:
+        """Old rows that were taken in, a page at a time, and which of them an open dead letter would be replayed from.
+        ``taken_last``: also the row that was taken last."""
+        while True:
+            with self._bridge.read() as tx:
+                rows = self._old_rows(tx, before, last, taken_last)
+                replayed_from = dead_letters.c.inbox_id.in_([inbox_id for _, inbox_id in rows])
+                held = sa.select(dead_letters.c.inbox_id).where(replayed_from, dead_letters.c.closed_at.is_(None))
+                needed = set(connection(tx).execute(held).scalars())
+            if not rows:
+                return
+            yield rows, needed
+            last = rows[-1]
+
+    def _old_rows(self, tx: Tx, before: datetime, last: Place, taken_last: bool) -> list[Place]:
+        """By their age, and not by their number: that would end in a read at every row that is young."""
+        at = inbox.c.received_at
         old = sa.select(at, inbox.c.id).where(at < before, sa.tuple_(at, inbox.c.id) > last)
-        old = old.order_by(inbox.c.received_at, inbox.c.id).limit(INBOX_ROWS)
-        if not self._apart:
-            return _pairs(connection(tx).execute(old.where(inbox.c.taken_at.is_not(None))))
-        taken = old.where(inbox.c.id < int(self._marks.read(tx, CURSOR) or 0))
+        old = old.order_by(at, inbox.c.id).limit(INBOX_ROWS)
+        if self._write_lock is None:
+            return [(row[0], row.id) for row in connection(tx).execute(old.where(inbox.c.taken_at.is_not(None)))]
+        taken = old.where(inbox.c.id < int(KEY_VALUES.read(tx, CURSOR) or 0) + taken_last)
         with self._inbox.read() as reader:
-            return _pairs(connection(reader).execute(taken))
-
-    def _needed(self, tx: Tx, ids: list[int]) -> set[int]:
-        held = sa.select(letters.c.inbox_id).where(letters.c.inbox_id.in_(ids), letters.c.closed_at.is_(None))
-        return set(connection(tx).execute(held).scalars())
-
-    def _remove(self, ids: list[int]) -> None:
-        if self._in_turn is None:
-            return self._delete(ids)
-        with self._in_turn:
-            return self._delete(ids)
-
-    def _delete(self, ids: list[int]) -> None:
-        with self._inbox.begin() as tx:
-            connection(tx).execute(sa.delete(inbox).where(inbox.c.id.in_(ids)))
-
-
-def _pairs(rows: Any) -> list[tuple[datetime, int]]:
-    return [(row[0], row[1]) for row in rows]
+            return [(row[0], row.id) for row in connection(reader).execute(taken)]

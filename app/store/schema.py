@@ -1,11 +1,18 @@
-"""The bridge's own tables. What is looked up is a column; the rest of a link is one JSON value.
+"""The bridge's own tables, and how values are written into them.
 
-The migrations in ``migrations/`` create them; a test holds the two against each other.
+What is looked up is a column; the rest of a link is one JSON value. The migrations in ``migrations/`` create the
+tables; a test holds the two against each other.
 """
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    pass
+
+T = TypeVar("T")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -17,11 +24,9 @@ class Instant(sa.types.TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
-        """Microseconds of an aware instant."""
         return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
 
     def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
-        """The instant of that many microseconds."""
         return None if value is None else EPOCH + timedelta(microseconds=value)
 
 
@@ -66,7 +71,7 @@ links = sa.Table(
     sa.Column("paged", sa.Boolean, nullable=False),
     sa.Column("truthvouch_since", Instant, comment="since when a delivery is owed; null when none is"),
     sa.Column("pagerduty_since", Instant, comment="since when a delivery is owed; null when none is"),
-    sa.Column("state", sa.Text, nullable=False, comment="the whole link as JSON"),
+    sa.Column("state", sa.Text, nullable=False, comment="the link as JSON, without its alert's evidence"),
     sa.Column("alert_status", sa.Text, comment="what we last knew of the alert"),
     sa.Column("incident_status", sa.Text, comment="what we last knew of the incident"),
     sa.Column("frozen_at", Instant, comment="since when a ping-pong is not carried any more"),
@@ -81,10 +86,110 @@ links = sa.Table(
     _partial("links_open_silenced", OPEN_SILENCED, "id"),
     _partial("links_frozen", sa.text("frozen_at IS NOT NULL"), "id"),
     _partial("links_incident_number", sa.text("incident_number IS NOT NULL"), "incident_number"),
+    # How ids begin. On PostgreSQL alone: SQLite's unique index has the order of bytes already.
+    sa.Index(
+        "links_alert_id_prefix",
+        "alert_id",
+        postgresql_ops={"alert_id": "text_pattern_ops"},
+        postgresql_where=sa.text("alert_id IS NOT NULL"),
+    ),
     sqlite_autoincrement=True,
 )
 
-strays = sa.Table(
+# ``store/figures.py`` writes the next four, each with its link.
+
+PAGED = sa.text("paged")
+"""Alerts that have to do with an incident."""
+INCOMPLETE = sa.text("incomplete")
+"""Alerts whose oldest moments had to make room."""
+
+alert_figures = sa.Table(
+    "alert_figures",
+    bridge,
+    sa.Column("link_id", RowId, primary_key=True, autoincrement=False),
+    sa.Column("alert_id", sa.Text, nullable=False),
+    sa.Column("first_seen_at", Instant, nullable=False),
+    sa.Column("raised_at", Instant, nullable=False, index=True),
+    sa.Column("severity", sa.Text, nullable=False, comment="in lower case"),
+    sa.Column("kind", sa.Text),
+    sa.Column("model", sa.Text),
+    sa.Column("category", sa.Text),
+    sa.Column("rule", sa.Text),
+    sa.Column("rulebook_version", sa.Text),
+    sa.Column("reason", sa.Text, comment="null: nothing was decided yet"),
+    sa.Column("urgency", sa.Text, comment="null: no incident is wanted"),
+    sa.Column("service_id", sa.Text, comment="null: the default one"),
+    sa.Column("verdict", sa.Text),
+    sa.Column("flaps", sa.Integer, nullable=False),
+    sa.Column("paged", sa.Boolean, nullable=False),
+    sa.Column("incomplete", sa.Boolean, nullable=False),
+    sa.Index("alert_figures_severity", "severity", "link_id"),
+    _partial("alert_figures_paged", PAGED, "link_id"),
+    _partial("alert_figures_incomplete", INCOMPLETE, "link_id"),
+)
+
+incident_figures = sa.Table(
+    "incident_figures",
+    bridge,
+    sa.Column("link_id", RowId, primary_key=True, autoincrement=False),
+    sa.Column("triggered_at", Instant, nullable=False, index=True),
+    sa.Column("received_at", Instant, nullable=False, comment="when we learned that, by our clock"),
+    sa.Column("final_at", Instant, nullable=False, comment="since when it stands as this row says"),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("acknowledged_at", Instant),
+    sa.Column("acknowledged_by", sa.Text),
+    sa.Column("acknowledged_after", sa.BigInteger, comment="microseconds"),
+    sa.Column("resolved_at", Instant),
+    sa.Column("resolved_after", sa.BigInteger, comment="microseconds"),
+    sa.Column("reopened", sa.Integer, nullable=False),
+    sa.Column("escalated", sa.Integer, nullable=False),
+    sa.Column("acknowledged_after_escalation", sa.Boolean, nullable=False),
+    sa.Column("merged", sa.Boolean, nullable=False),
+    sa.Column("incident_id", sa.Text),
+    sa.Column("incident_number", sa.BigInteger),
+    sa.Column("url", sa.Text),
+)
+"""Incidents that were triggered, as they stand with all that is known of them."""
+
+incident_moments = sa.Table(
+    "incident_moments",
+    bridge,
+    sa.Column("link_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", Instant, primary_key=True, autoincrement=False),
+    sa.Column("what", sa.Text, primary_key=True),
+    sa.Column("side", sa.Text, primary_key=True),
+    sa.Column("author", sa.Text),
+    sa.Column("received_at", Instant),
+    sqlite_with_rowid=False,
+)
+"""What happened to them, for reports as of an instant before ``final_at``."""
+
+link_titles = sa.Table(
+    "link_titles",
+    bridge,
+    sa.Column("link_id", RowId, primary_key=True, autoincrement=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("folded", sa.Text, nullable=False, comment="the same for searches in any case"),
+)
+evidence = sa.Table(
+    "evidence",
+    bridge,
+    sa.Column("link_id", RowId, primary_key=True, autoincrement=False),
+    sa.Column("texts", sa.Text, nullable=False, comment="the texts and people of its alert as JSON"),
+)
+
+kept_bodies = sa.Table(
+    "kept_bodies",
+    bridge,
+    sa.Column("inbox_id", RowId, primary_key=True, autoincrement=False),
+    sa.Column("subject", sa.Text, primary_key=True, comment="the alert id or incident id that the body is about"),
+    sa.Column("due", sa.Boolean, nullable=False, server_default=sa.false(), comment="to be erased now"),
+    sa.Index("kept_bodies_subject", "subject"),
+    _partial("kept_bodies_due", sa.text("due"), "inbox_id"),
+    sqlite_with_rowid=False,
+)
+
+unmatched_events = sa.Table(
     "strays",
     bridge,
     sa.Column("id", RowId, primary_key=True, autoincrement=True),
@@ -115,7 +220,7 @@ timeline = sa.Table(
 OPEN_DEAD_LETTER = sa.text("closed_at IS NULL")
 """Dead letters that wait for a decision."""
 
-letters = sa.Table(
+dead_letters = sa.Table(
     "letters",
     bridge,
     sa.Column("id", RowId, primary_key=True, autoincrement=True),
@@ -135,7 +240,7 @@ letters = sa.Table(
     _partial("letters_closed_at", sa.text("closed_at IS NOT NULL"), "closed_at"),
 )
 
-marks = sa.Table(
+key_values = sa.Table(
     "marks",
     bridge,
     sa.Column("name", sa.Text, primary_key=True, comment="intake.cursor, worker.seen, hold.pagerduty, ..."),
@@ -154,7 +259,7 @@ escalations = sa.Table(
     sa.Column("due_at", Instant, comment="when somebody has to look next; null when nobody has to"),
     sa.Column("letter_id", sa.BigInteger, comment="the open dead letter it became"),
     sa.Column("changed_at", Instant, nullable=False, index=True),
-    sa.Column("state", sa.Text, nullable=False, comment="the whole climb as JSON"),
+    sa.Column("state", sa.Text, nullable=False, comment="the whole escalation as JSON"),
     _partial("escalations_due_at", sa.text("due_at IS NOT NULL"), "due_at"),
     _partial("escalations_letter_id", sa.text("letter_id IS NOT NULL"), "letter_id"),
     _partial("escalations_unfinished", UNFINISHED, "due_at"),
@@ -168,6 +273,141 @@ budgets = sa.Table(
     sa.Column("paused_until", Instant, comment="the partner asked us to wait"),
 )
 
+answers = sa.Table(
+    "answers",
+    bridge,
+    sa.Column("name", sa.Text, primary_key=True, comment="of a request of the API: digest of caller, route and key"),
+    sa.Column("digest", sa.Text, nullable=False, comment="of the request itself"),
+    sa.Column("began_at", Instant, nullable=False),
+    sa.Column("status", sa.SmallInteger, comment="null: under way"),
+    sa.Column("body", sa.LargeBinary),
+    sa.Index("answers_began_at", "began_at"),
+)
+
+access_tokens = sa.Table(
+    "access_tokens",
+    bridge,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("sees_evidence", sa.Boolean, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("last_used_at", Instant),
+    sa.Column("revoked_at", Instant),
+    sa.Index(
+        "access_tokens_in_use",
+        "name",
+        unique=True,
+        sqlite_where=sa.text("revoked_at IS NULL"),
+        postgresql_where=sa.text("revoked_at IS NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+console_sessions = sa.Table(
+    "console_sessions",
+    bridge,
+    sa.Column("digest", sa.Text, primary_key=True, comment="of the random id in the cookie"),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("sees_evidence", sa.Boolean, nullable=False),
+    sa.Column("token_id", sa.BigInteger, comment="the named token behind it; null for the admin token and a link"),
+    sa.Column("proof", sa.Text, nullable=False, comment="of the admin token it was made with; empty for all others"),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("last_seen_at", Instant, nullable=False),
+    sa.Index("console_sessions_created_at", "created_at"),
+)
+
+console_links = sa.Table(
+    "console_links",
+    bridge,
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, comment="who made it"),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+    sa.Column("spent_at", Instant),
+)
+
+wrong_guesses = sa.Table(
+    "wrong_guesses",
+    bridge,
+    sa.Column("source", sa.Text, primary_key=True, comment="an address; of IPv6 its /64"),
+    sa.Column("guesses", sa.Integer, nullable=False),
+    sa.Column("last_at", Instant, nullable=False),
+    sa.Index("wrong_guesses_last_at", "last_at"),
+)
+
+JOB_WAITS = sa.text("state = 'waiting'")
+"""Jobs that nobody has begun."""
+JOB_RUNS = sa.text("state = 'running'")
+"""The job that is run: one at a time over all machines, which the index on it sees to."""
+
+jobs = sa.Table(
+    "jobs",
+    bridge,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True, comment="chosen by whoever asked"),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("parameters", sa.Text, nullable=False, comment="JSON"),
+    sa.Column("asked_at", Instant, nullable=False),
+    sa.Column("asked_by", sa.Text, nullable=False),
+    sa.Column("asked_way", sa.Text, comment="console, link, api, cli, handler"),
+    sa.Column("state", sa.Text, nullable=False, comment="waiting, running, done, failed, cancelled"),
+    sa.Column("run_id", sa.Text, comment="of the run that may write here"),
+    sa.Column("starts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("started_at", Instant),
+    sa.Column("seen_at", Instant, comment="the newest sign of life of its process"),
+    sa.Column("progress_done", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("progress_total", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("cancel_asked_at", Instant),
+    sa.Column("finished_at", Instant),
+    sa.Column("failure", sa.Text, nullable=False, server_default=""),
+    sa.Column("result_name", sa.Text),
+    sa.Column("result_type", sa.Text),
+    sa.Column("result", sa.LargeBinary),
+    _partial("jobs_waiting", JOB_WAITS, "id"),
+    sa.Index("jobs_running", "state", unique=True, sqlite_where=JOB_RUNS, postgresql_where=JOB_RUNS),
+    _partial("jobs_finished_at", sa.text("finished_at IS NOT NULL"), "finished_at"),
+    sqlite_autoincrement=True,
+)
+
+audit = sa.Table(
+    "audit",
+    bridge,
+    sa.Column("id", RowId, primary_key=True, autoincrement=True),
+    sa.Column("at", Instant, nullable=False, index=True),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("way", sa.Text, nullable=False, comment="console, link, api, cli, handler"),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("subject_kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False, comment="an id, a number or a name; never text"),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Index("audit_actor", "actor", "id"),
+    sa.Index("audit_subject", "subject", "id"),
+    sqlite_autoincrement=True,
+)
+
+stored_silences = sa.Table(
+    "stored_silences",
+    bridge,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("match", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("starts", Instant),
+    sa.Column("until", Instant, nullable=False, index=True),
+)
+
+rule_drafts = sa.Table(
+    "rule_drafts",
+    bridge,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("text", sa.Text, nullable=False, comment="as bridge.yaml would have it"),
+    sa.Column("saved_by", sa.Text, nullable=False),
+    sa.Column("saved_at", Instant, nullable=False),
+)
+
 OLD_SECRET = sa.text("secret_index > 0")
 """Rows that a secret other than the newest proved. A text: SQLite uses a partial index only for its very words."""
 
@@ -177,12 +417,14 @@ inbox = sa.Table(
     sa.Column("id", RowId, primary_key=True, autoincrement=True),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("delivery_id", sa.Text, nullable=False),
-    sa.Column("received_at", sa.BigInteger, nullable=False, comment="epoch microseconds"),
+    sa.Column("received_at", Instant, nullable=False, comment="epoch microseconds"),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Column("request_id", sa.Text, nullable=False, server_default=""),
     sa.Column("content_encoding", sa.Text),
-    sa.Column("taken_at", sa.BigInteger),
+    sa.Column("taken_at", Instant),
     sa.Column("secret_index", sa.SmallInteger, nullable=False, server_default="0", comment="0 = newest secret"),
+    sa.Column("erased_sha256", sa.Text, comment="of a body that was erased: its digest; null while it is kept"),
+    sa.Column("trace", sa.Text, comment="W3C trace id and flags"),
     sa.UniqueConstraint("source", "delivery_id"),
     sa.Index("inbox_source", "source", "id"),
     sa.Index("inbox_received_at", "received_at"),

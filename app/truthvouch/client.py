@@ -7,25 +7,26 @@ https://docs.truthvouch.ai/developers/api/shield
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import count
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from app import configfile
-from app.configfile.keys import held_in
-from app.domain.names import AlertId, Status
-from app.domain.outcome import Done, Refused
-from app.domain.payload import id_of, table_of
-from app.environment import Arguments, Environment
-from app.outcomes import TRUTHVOUCH, value_of
-from app.patience import Patience
-from app.transport import Transport, leave_log_to_caller
+from app.config import bridge_yaml
+from app.config.environment import Arguments, Environment
+from app.config.schema import held_in
+from app.domain.model.outcome import Refused
+from app.domain.model.types import AlertId, Status
+from app.errors import TRUTHVOUCH, value_of
+from app.remote.payload import id_of, table_of
+from app.remote.transport import Transport, leave_log_to_caller
+from app.retrying import RetryPolicy
 from app.truthvouch.api import AlertsApi
 
 DEFAULT_URL = "https://api.truthvouch.com/api/v1"
 NO_SINGLE_READ = frozenset({404, 405})
-MAX_PAGES_LOOKED_THROUGH = 20
+MAX_PAGES_READ = 20
 """How far ``get`` looks where TruthVouch shows no single alert: reading one is undocumented, the list is not."""
 
 Json = dict[str, Any]
@@ -44,7 +45,7 @@ class TruthVouchClient:
         """
         leave_log_to_caller()
         env = Environment(os.environ if environ is None else environ)
-        path = Path(env.text("BRIDGE_CONFIG", "bridge.yaml"))
+        path = Path(env.given("BRIDGE_CONFIG") or "bridge.yaml")
         said = Arguments({"TRUTHVOUCH_API_KEY": ("api_key", api_key), "TRUTHVOUCH_API_URL": ("base_url", base_url)})
         key = said.secret("TRUTHVOUCH_API_KEY") or env.secret("TRUTHVOUCH_API_KEY")
         url = said.url("TRUTHVOUCH_API_URL") or env.url("TRUTHVOUCH_API_URL")
@@ -54,18 +55,16 @@ class TruthVouchClient:
         self._transport = Transport()
         api = AlertsApi(
             self._transport,
-            url or filed.truthvouch_api_url or DEFAULT_URL,
-            key or filed.truthvouch_api_key or "",
-            lambda: configfile.load(path).calls,
+            url or filed.get("truthvouch.api_url") or DEFAULT_URL,
+            key or filed.get("truthvouch.api_key") or "",
+            lambda: bridge_yaml.load(path).calls,
         )
-        self.alerts = Alerts(api, Patience())
+        self.alerts = Alerts(api, RetryPolicy())
 
     def __enter__(self) -> "TruthVouchClient":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -76,13 +75,13 @@ class TruthVouchClient:
 class Alerts:
     """What can be asked of alerts. An alert is a dictionary in TruthVouch's own words: ``id``, ``status``, ..."""
 
-    def __init__(self, api: AlertsApi, insist: Patience) -> None:
-        self._api, self._insist = api, insist
+    def __init__(self, api: AlertsApi, retry: RetryPolicy) -> None:
+        self._api, self._retry = api, retry
 
     def acknowledge(self, alert_id: str) -> Json:
         """Tell TruthVouch that somebody is on it: ``{"id", "status": "acknowledged"}``. Twice is once.
 
-        Only resolving is documented at TruthVouch; how this is told is configurable (``truthvouch.calls``).
+        Only resolving is documented at TruthVouch; how this is told is configurable (``truthvouch.wire``).
         """
         return self._set(alert_id, Status.ACKNOWLEDGED, None)
 
@@ -92,10 +91,11 @@ class Alerts:
 
     def get(self, alert_id: str) -> Json:
         """One alert. Where TruthVouch shows no single one, the first twenty pages of the list are looked through."""
-        reply = self._insist(lambda: self._api.shown(AlertId(alert_id)))
+        reply = self._retry(lambda: self._api.shown(AlertId(alert_id)))
         if isinstance(reply, Refused) and reply.status in NO_SINGLE_READ:
-            found = next((alert for alert in self._first_pages() if _is(alert, alert_id)), None)
-            reply = reply if found is None else Done(found)
+            for alert in self._pages(range(1, MAX_PAGES_READ + 1)):
+                if alert_id in (id_of(alert.get(name)) for name in ("id", "alert_id", "alertId")):
+                    return alert
         return dict(value_of(reply, TRUTHVOUCH, f"read alert {alert_id}"))
 
     def list(self, status: str | None = None, page: int | None = None) -> Iterator[Json]:
@@ -104,31 +104,17 @@ class Alerts:
         With ``page`` (from 1) those of that page; without it all of them, page after page, each asked for when the
         iterator gets there: ``next(client.alerts.list())`` is one call.
         """
-        number = page or 1
-        while True:
-            alerts, more = self._page(number, status)
-            yield from alerts
-            if page is not None or not more:
-                return
-            number += 1
+        yield from self._pages(count(1) if page is None else (page or 1,), status)
 
-    def _page(self, number: int, status: str | None) -> tuple[tuple[Json, ...], bool]:
-        reply = self._insist(lambda: self._api.listed(number, status))
-        entries, more = value_of(reply, TRUTHVOUCH, "list alerts")
-        return tuple(dict(table_of(entry)) for entry in entries), more
-
-    def _first_pages(self) -> Iterator[Json]:
-        for number in range(1, MAX_PAGES_LOOKED_THROUGH + 1):
-            alerts, more = self._page(number, None)
-            yield from alerts
+    def _pages(self, numbers: Iterable[int], status: str | None = None) -> Iterator[Json]:
+        for number in numbers:
+            reply = self._retry(partial(self._api.listed, number, status))
+            entries, more, _ = value_of(reply, TRUTHVOUCH, "list alerts")
+            yield from (dict(table_of(entry)) for entry in entries)
             if not more:
                 return
 
     def _set(self, alert_id: str, status: Status, resolution: str | None) -> Json:
-        reply = self._insist(lambda: self._api.set_status(AlertId(alert_id), status, resolution))
+        reply = self._retry(lambda: self._api.set_status(AlertId(alert_id), status, resolution))
         value_of(reply, TRUTHVOUCH, f"tell that alert {alert_id} is {status.value}")
         return {"id": alert_id, "status": status.value}
-
-
-def _is(alert: Json, alert_id: str) -> bool:
-    return alert_id in (id_of(alert.get(name)) for name in ("id", "alert_id", "alertId"))

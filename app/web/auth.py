@@ -1,123 +1,140 @@
-"""Who may come in: what operators use is opened by one token, ``BRIDGE_ADMIN_TOKEN``.
+"""Who may come in: one hook of the application looks at every request before its view does.
 
-Whoever guesses is slowed down by address; each web process counts for itself, and no request waits in a thread.
+It goes by what the view says (``access.needs``), and turns everybody away from a view that says nothing. Scripts come
+to ``/api/v1`` with a token (``bearer``), operators to the console with a session (``console.guard``); neither opens the
+other's routes.
+
+The session's cookie and the headers of the console's pages are here too, since Flask asks for both with every request:
+a webhook is not to pass more modules for them.
 """
 
 import hashlib
-import hmac
-import math
-import threading
-import time
-from collections import OrderedDict
+import ipaddress
 from collections.abc import Callable
 from http import HTTPStatus
-from ipaddress import IPv6Address, IPv6Network
 
 import structlog
-from flask import Response, request
+from flask import Flask, Request, Response, current_app, request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
-from app import metrics
-from app.web import answers
-from app.web.proxies import plain_address
+from app.ports import StoreUnavailable
+from app.web import http
+from app.web.access import Access
 
 log = structlog.get_logger()
 
-NO_TOKEN = "Nobody can come in, because no token is configured: set BRIDGE_ADMIN_TOKEN (or BRIDGE_ADMIN_TOKEN_FILE)."
-MISSING = "Send the token as `Authorization: Bearer TOKEN`."
-WRONG = "This is not the token in BRIDGE_ADMIN_TOKEN."
-TOO_MANY = "Too many wrong tokens came from your address: wait {seconds} s, and see that no script has an old token."
+UNMARKED = "This route does not say who may use it, or belongs neither to the console nor to the API: so nobody may."
+CONSOLE = "/console"
+API = "api"
+"""The blueprint whose callers have a token."""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+COOKIE = "__Host-truthvouch"
+"""Over HTTPS. Browsers keep a cookie of this prefix only when it is ours alone: Secure, Path=/ and without a domain.
+https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Set-Cookie#cookie_prefixes"""
+LOOPBACK_COOKIE = "truthvouch"
+"""Over plain HTTP on a loopback address, where not every browser keeps a Secure cookie."""
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not `no-referrer`: a form that is sent over HTTPS has to say that it came from one of our pages.
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
 
-MAX_WRONG = 100
-"""So many wrong tokens an address may send at once; then one in ``SECONDS_EACH``."""
-SECONDS_EACH = 1.0
-MAX_ADDRESSES = 10_000
 
-Hook = Callable[[], Response | None]
+Guard = Callable[[Access], Response | None]
+"""Finds out who calls and sets ``g.actor``, or refuses."""
 
 
-class Guesses:
-    """How many wrong tokens came from each address, forgotten one a second. For many threads.
+def install(app: Flask, signing_keys: Callable[[], tuple[str, ...]], by_token: Guard, by_session: Guard) -> None:
+    """Look at every request of this application. ``signing_keys``: newest first, asked for with the first request of
+    the console; may raise ``StoreUnavailable``."""
+    app.session_interface = ConsoleCookie(signing_keys)
+    app.after_request(add_headers)
 
-    One IPv6 client commonly has a whole /64 to send from (RFC 4291, 2.5.4), so all of that counts as one address. The
-    oldest addresses go when there are too many: memory is bounded, whoever sends from wherever.
+    def enforce() -> Response | None:
+        if request.endpoint is None:
+            return None  # no view is asked: 404 or 405
+        access = getattr(current_app.view_functions[request.endpoint], "__access__", None)
+        match access:
+            case Access.SIGNED | Access.LINK:
+                return None
+            case Access.OPEN if request.method in SAFE:
+                return None
+            case Access() if request.blueprint == API:
+                return by_token(access)
+            case Access() if is_console(request.path):
+                return by_session(access)
+        log.error("route.unmarked", endpoint=request.endpoint)
+        return http.refusal("forbidden", UNMARKED, HTTPStatus.FORBIDDEN)
+
+    app.before_request(enforce)
+
+
+def add_headers(response: Response) -> Response:
+    """Nothing from elsewhere is loaded into a page, nobody frames one, and no cache keeps one."""
+    if request.path == "/" or is_console(request.path):
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+    return response
+
+
+def is_console(path: str) -> bool:
+    """Whether a path is the console's."""
+    return path == CONSOLE or path.startswith(f"{CONSOLE}/")
+
+
+def is_private(given: Request) -> bool:
+    """Whether what is sent stays between browser and bridge: over HTTPS, or by a loopback address without a proxy.
+
+    A trusted proxy's word about the scheme has been put in its place by now; where another one forwards, nobody knows
+    how the browser came to it.
     """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._paid_until: OrderedDict[str, float] = OrderedDict()
-
-    def wait(self, address: str) -> float:
-        """Seconds until the next token of this address is looked at; 0 = now."""
-        with self._lock:
-            paid_until = self._paid_until.get(_source(address), 0.0)
-        return max(0.0, paid_until - self._clock() - (MAX_WRONG - 1) * SECONDS_EACH)
-
-    def count(self, address: str) -> None:
-        """One was wrong."""
-        with self._lock:
-            now, source = self._clock(), _source(address)
-            self._paid_until[source] = max(now, self._paid_until.pop(source, now)) + SECONDS_EACH
-            if len(self._paid_until) > MAX_ADDRESSES:
-                self._paid_until.popitem(last=False)
+    if given.is_secure:
+        return True
+    return _is_loopback(given.host) and not any(name in given.headers for name in FORWARDED)
 
 
-def _source(address: str) -> str:
-    """Of an IPv6 address its /64; any other text stays as it is."""
-    plain = plain_address(address)
-    return str(IPv6Network((int(plain), 64), strict=False)) if isinstance(plain, IPv6Address) else address
+def _is_loopback(host: str) -> bool:
+    name = host.rpartition(":")[0] if ":" in host and not host.endswith("]") else host
+    try:
+        return ipaddress.ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return name.lower() == "localhost"
 
 
-def bearer(token: str | None, guesses: Guesses | None = None) -> Hook:
-    """A ``before_request`` hook that lets nobody in without the token, and nobody at all where none is configured."""
-    guesses = guesses or Guesses()
+class ConsoleCookie(SecureCookieSessionInterface):
+    """Flask's signed cookie, for the console's paths alone. A webhook or a script never gets as far as the keys."""
 
-    def authenticate() -> Response | None:
-        if not token:
-            return _refused("no_admin_token", NO_TOKEN, HTTPStatus.SERVICE_UNAVAILABLE)
-        given, address = _given(), request.remote_addr or ""
-        if not given:
-            return _challenged("token_missing", MISSING)
-        if wait := guesses.wait(address):
-            return _slowed_down(math.ceil(wait))
-        if _same(given, token):
+    salt = "truthvouch-console"
+    digest_method = staticmethod(hashlib.sha256)
+
+    def __init__(self, signing_keys: Callable[[], tuple[str, ...]]) -> None:
+        self._signing_keys = signing_keys
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """None, which cannot be written to, where no cookie may be set or the store has to be asked and is gone."""
+        if not is_console(request.path) or not is_private(request):
             return None
-        guesses.count(address)
-        if guesses.wait(address):
-            log.error("operator.guessing", client=address)
-        return _challenged("token_wrong", WRONG)
+        if app.secret_key is None:
+            try:
+                self._take_keys(app)
+            except StoreUnavailable:
+                return None
+        return super().open_session(app, request)
 
-    authenticate.__authenticates__ = True  # type: ignore[attr-defined]
-    return authenticate
+    def _take_keys(self, app: Flask) -> None:
+        """Itsdangerous signs with the last key of a list and reads with any; our lists begin with the newest."""
+        oldest_first = [*reversed(self._signing_keys())]
+        app.config["WTF_CSRF_SECRET_KEY"] = oldest_first
+        app.config["SECRET_KEY_FALLBACKS"] = oldest_first[:-1]
+        app.secret_key = oldest_first[-1]
 
+    def get_cookie_name(self, app: Flask) -> str:
+        return COOKIE if request.is_secure else LOOPBACK_COOKIE
 
-def _given() -> bytes:
-    """The token of this request, as the bytes that came."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip().encode("latin-1", "replace") if scheme.casefold() == "bearer" else b""
-
-
-def _same(given: bytes, token: str) -> bool:
-    """Of hashes, so that the time it takes tells neither a letter nor the length."""
-    return hmac.compare_digest(hashlib.sha256(given).digest(), hashlib.sha256(token.encode()).digest())
-
-
-def _challenged(reason: str, message: str) -> Response:
-    """https://www.rfc-editor.org/rfc/rfc6750#section-3"""
-    response = _refused(reason, message, HTTPStatus.UNAUTHORIZED)
-    response.headers["WWW-Authenticate"] = "Bearer"
-    return response
-
-
-def _slowed_down(seconds: int) -> Response:
-    """Counted and not logged: a flood of guesses is no flood of lines."""
-    metrics.meter().operator_refused("too_many_wrong")
-    response = answers.refusal("too_many_wrong", TOO_MANY.format(seconds=seconds), HTTPStatus.TOO_MANY_REQUESTS)
-    response.headers["Retry-After"] = str(seconds)
-    return response
-
-
-def _refused(reason: str, message: str, status: HTTPStatus) -> Response:
-    metrics.meter().operator_refused(reason)
-    log.warning("operator.refused", reason=reason, client=request.remote_addr)
-    return answers.refusal(reason, message, status)
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure

@@ -1,20 +1,27 @@
 """What the web needs of the bridge behind it; ``bootstrap`` builds it, tests give one made of fakes."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from app.services.health import Report
-from app.services.operate import Operate
-from app.services.overview import Overview
-from app.services.receiving import Arrival, Receipt
+from app.services.access.sessions import Sessions
+from app.services.access.tokens import Tokens
+from app.services.diagnostics.health import Report
+from app.services.operator.console import ConsoleParts
+from app.services.operator.once import Once
+from app.services.operator.operator import Operate
+from app.services.operator.overview import Overview
+from app.services.sync.receive import ReceiveResult, WebhookRequest
 
-Receiver = Callable[[Arrival], Receipt]
+if TYPE_CHECKING:
+    from app.services.reports.report import Reports
+
+Receiver = Callable[[WebhookRequest], ReceiveResult]
 HealthReport = Callable[[], Report]
 MetricsText = Callable[[], bytes]
 
 
 class WebBridge(Protocol):
-    """The services behind the doors."""
+    """The services that the views call."""
 
     @property
     def receive_alert(self) -> Receiver: ...
@@ -38,6 +45,31 @@ class WebBridge(Protocol):
     @property
     def overview(self) -> Overview:
         """What operators look at."""
+        ...
+
+    @property
+    def reports(self) -> "Reports":
+        """Figures of a period."""
+        ...
+
+    @property
+    def once(self) -> Once:
+        """What answers a repeated request as before."""
+        ...
+
+    @property
+    def tokens(self) -> Tokens:
+        """Who may come in by a token."""
+        ...
+
+    @property
+    def sessions(self) -> Sessions:
+        """Who is logged in to the console."""
+        ...
+
+    @property
+    def console(self) -> ConsoleParts:
+        """What the console's pages are made from."""
         ...
 
     def close(self) -> None:

@@ -4,41 +4,46 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, jsonify
 
-from app.services.health import Check, Report, State
+from app.metrics import CONTENT_TYPE
+from app.services.diagnostics.health import Check, Report, State
+from app.web.access import Access, needs
 from app.web.bridge import HealthReport, MetricsText
 
-METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-"""https://prometheus.io/docs/instrumenting/exposition_formats/"""
 
-
-def blueprint(report: HealthReport, metrics_text: MetricsText) -> Blueprint:
+def blueprint(health_report: HealthReport, metrics_text: MetricsText) -> Blueprint:
     """``/healthz``, ``/readyz`` and ``/metrics``."""
-    door = Blueprint("health", __name__)
+    blueprint = Blueprint("health", __name__)
 
-    @door.get("/healthz")
+    @blueprint.get("/healthz")
+    @needs(Access.OPEN)
     def healthz() -> Response:
         """The process lives; says nothing about its work."""
         return _fresh(jsonify({"status": "ok"}))
 
-    @door.get("/readyz")
+    @blueprint.get("/readyz")
+    @needs(Access.OPEN)
     def readyz() -> Response:
         """Whether the bridge can do its work: 503 when it cannot."""
-        told = report()
-        response = jsonify(shown(told))
-        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE if told.state is State.RED else HTTPStatus.OK
+        current = health_report()
+        response = jsonify(shown(current))
+        response.status_code = HTTPStatus.SERVICE_UNAVAILABLE if current.state is State.RED else HTTPStatus.OK
         return _fresh(response)
 
-    @door.get("/metrics")
+    @blueprint.get("/metrics")
+    @needs(Access.OPEN)
     def metrics() -> Response:
         """The counters of every process, as Prometheus reads them."""
-        return _fresh(Response(metrics_text(), content_type=METRICS_TYPE))
+        return _fresh(Response(metrics_text(), content_type=CONTENT_TYPE))
 
-    return door
+    return blueprint
 
 
-def shown(report: Report) -> dict[str, object]:
+def shown(health_report: Report) -> dict[str, object]:
     """The report as JSON."""
-    return {"status": report.state, "checks": {name: _check(check) for name, check in report.checks.items()}}
+    return {
+        "status": health_report.state,
+        "checks": {name: _check(check) for name, check in health_report.checks.items()},
+    }
 
 
 def _check(check: Check) -> dict[str, object]:

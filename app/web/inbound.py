@@ -2,17 +2,19 @@
 
 from flask import Blueprint, Response, request
 
-from app.web import answers, arrivals
+from app.web import http
+from app.web.access import Access, needs
 from app.web.bridge import Receiver
 
 
 def blueprint(receive_incident_event: Receiver) -> Blueprint:
     """``POST /pagerduty/webhook``; proved by PagerDuty's signature, hence without a login."""
-    door = Blueprint("inbound", __name__)
+    blueprint = Blueprint("inbound", __name__)
 
-    @door.post("/pagerduty/webhook", provide_automatic_options=False)
+    @blueprint.post("/pagerduty/webhook", provide_automatic_options=False)
+    @needs(Access.SIGNED)
     def webhook() -> Response:
         """Take in one delivery."""
-        return answers.of(receive_incident_event(arrivals.read(request)))
+        return http.receive_response(receive_incident_event(http.webhook_request(request)))
 
-    return door
+    return blueprint

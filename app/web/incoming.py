@@ -5,6 +5,8 @@ one byte of the client's framing: a request line, the header lines, and one ``Co
 parsers cannot disagree about where a request ends, because the second one reads only what was written here.
 
 https://www.rfc-editor.org/rfc/rfc9112#section-6.3
+
+How much a request may hold, and how long it may take.
 """
 
 import re
@@ -15,7 +17,22 @@ from enum import StrEnum
 
 import httptools
 
-from app.web.limits import MAX_BODY_BYTES, MAX_HEAD_BYTES
+# -------------------------------------------------------------------------------------------------------------- limits
+
+MAX_BODY_BYTES = 1024 * 1024
+"""PagerDuty's and TruthVouch's deliveries are a few kilobytes; neither documents a limit."""
+
+MAX_HEAD_BYTES = 128 * 1024
+"""Request line and headers together; a signature header may be long, since it lists one signature per secret."""
+
+RECEIVE_SECONDS = 10.0
+"""From the first byte to the last. PagerDuty gives up after 5 seconds, TruthVouch after 30, both with a retry."""
+
+ANSWER_SECONDS = 15.0
+"""How long one request may keep a thread, a sender that does not read its answer included."""
+
+
+# ------------------------------------------------------------------------------------------------------------ incoming
 
 MAX_CHUNKED_BYTES = 2 * MAX_BODY_BYTES
 """Of one request with all its framing. Small deliveries may come in tiny chunks, large ones do not."""

@@ -2,17 +2,19 @@
 
 from flask import Blueprint, Response, request
 
-from app.web import answers, arrivals
+from app.web import http
+from app.web.access import Access, needs
 from app.web.bridge import Receiver
 
 
 def blueprint(receive_alert: Receiver) -> Blueprint:
     """``POST /truthvouch/alerts``; proved by TruthVouch's signature, hence without a login."""
-    door = Blueprint("outbound", __name__)
+    blueprint = Blueprint("outbound", __name__)
 
-    @door.post("/truthvouch/alerts", provide_automatic_options=False)
+    @blueprint.post("/truthvouch/alerts", provide_automatic_options=False)
+    @needs(Access.SIGNED)
     def alerts() -> Response:
         """Take in one delivery."""
-        return answers.of(receive_alert(arrivals.read(request)))
+        return http.receive_response(receive_alert(http.webhook_request(request)))
 
-    return door
+    return blueprint

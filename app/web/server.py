@@ -1,10 +1,10 @@
-"""Gunicorn's threaded worker, made patient: its threads never wait for a client.
+"""Gunicorn's threaded worker for slow clients: its threads never wait for a client.
 
 As gunicorn comes, a thread waits for every connection that is silent, trickles its request or does not read its answer,
 so a handful of slow clients stops a process. Here the main loop collects the bytes and sends what is left of an answer;
-a thread gets a whole request (app/web/incoming.py) and a place for the answer, and no socket. Every connection has a
-deadline for receiving and one for answering. What all requests hold has a bound; an answer has none but its deadline,
-and is as long as the application makes it.
+a thread gets a whole request (app/web/incoming.py) and a place for the answer, which never waits. Every connection has
+a deadline for receiving and one for answering. What all requests hold has a bound; an answer has none but its
+deadline, and is as long as the application makes it.
 
 A proxy that buffers requests does the same in front of us; nothing makes sure that there is one.
 """
@@ -23,11 +23,10 @@ from typing import Any
 import structlog
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
 from gunicorn.http import get_parser  # type: ignore[import-untyped]
-from gunicorn.workers import gthread  # type: ignore[import-untyped]
+from gunicorn.workers import base, gthread  # type: ignore[import-untyped]
 
 from app import metrics
-from app.web.incoming import Fault, Incoming, PlainRequest
-from app.web.limits import ANSWER_SECONDS, RECEIVE_SECONDS
+from app.web.incoming import ANSWER_SECONDS, RECEIVE_SECONDS, Fault, Incoming, PlainRequest
 from app.web.proxies import plain_address
 
 log = structlog.get_logger()
@@ -75,16 +74,27 @@ REFUSALS: Mapping[Fault, bytes] = {
 
 
 class Answer:
-    """Stands where gunicorn expects the client's socket: what is sent is kept, and nothing ever comes."""
+    """Stands where gunicorn expects the client's socket: what the network does not take at once is kept, and nothing
+    ever comes."""
 
-    def __init__(self) -> None:
-        self.data = bytearray()
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._has_begun = False
+        self.unsent = bytearray()
 
     def sendall(self, data: bytes) -> None:
-        """Keep this."""
-        self.data += data
+        """Send this, the head together with what follows. The client need not wait until the request is put away."""
+        self.unsent += data
+        if self._has_begun:
+            self.flush()
+        self._has_begun = True
 
     send = sendall
+
+    def flush(self) -> None:
+        """Send as much as the network takes of what is kept."""
+        with suppress(OSError):  # whoever sends the rest meets it again
+            del self.unsent[: self._sock.send(self.unsent)]
 
     def recv(self, _size: int) -> bytes:
         """Nothing."""
@@ -106,10 +116,10 @@ class Exchange:
     initialized = data_ready = True
     is_http2 = False
 
-    def __init__(self, cfg: Any, client: Any, server: Any, request: PlainRequest) -> None:
-        self.cfg, self.client, self.server, self.request = cfg, client, server, request
-        self.parser = get_parser(cfg, request.pieces(), client)
-        self.sock = Answer()
+    def __init__(self, conn: "Connection", request: PlainRequest) -> None:
+        self.cfg, self.client, self.server, self.request = conn.cfg, conn.client, conn.server, request
+        self.parser = get_parser(conn.cfg, request.pieces(), conn.client)
+        self.sock = Answer(conn.sock)
 
     def init(self) -> None:
         """Nothing is left to do."""
@@ -172,6 +182,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         except Exception:
             log.critical("web.not_started", exc_info=True)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """End at once (SIGQUIT, SIGINT). Gunicorn's way begins with the pool's lock, here in a signal handler: where it
+        interrupts this thread while that hands a request to the pool, it would wait for itself for ever."""
+        base.Worker.handle_quit(self, sig, frame)
 
     # ------------------------------------------------------------------------------------------------ coming in
 
@@ -265,11 +280,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """What comes next for a connection to which nothing is owed."""
         if conn.incoming.requests:
             self.answering[conn] = monotonic()
-            conn.exchange = Exchange(self.cfg, conn.client, conn.server, conn.incoming.requests.popleft())
+            conn.exchange = Exchange(conn, conn.incoming.requests.popleft())
             self._count(conn)
             super().enqueue_req(conn)
         elif conn.incoming.fault:
-            _tell(conn, conn.incoming.fault, monotonic() - conn.since)
+            _log_cut(conn, conn.incoming.fault, monotonic() - conn.since)
             self.answering[conn] = monotonic()
             conn.keeps, conn.unsent = False, memoryview(REFUSALS[conn.incoming.fault])
             self._send(conn)
@@ -287,9 +302,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         exchange = conn.exchange
         assert exchange is not None
         keeps = super().handle(exchange)
-        conn.unsent = memoryview(exchange.sock.data)
-        with suppress(OSError):  # whoever sends the rest meets it again
-            conn.unsent = conn.unsent[conn.sock.send(conn.unsent) :]
+        exchange.sock.flush()
+        conn.unsent = memoryview(exchange.sock.unsent)
         return keeps
 
     def handle_request(self, req: Any, exchange: Exchange) -> Any:
@@ -398,8 +412,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def _cut_slow_senders(self, now: float) -> None:
         crowded = not self.alive or self.nr_conns >= self.worker_connections
-        patience = CROWDED_SECONDS if crowded else self.receive_seconds
-        while self.receiving and now - next(iter(self.receiving)).since > patience:
+        timeout = CROWDED_SECONDS if crowded else self.receive_seconds
+        while self.receiving and now - next(iter(self.receiving)).since > timeout:
             self._cut(next(iter(self.receiving)), "too_slow", now)
 
     def _cut_largest(self, now: float) -> None:
@@ -415,7 +429,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         count = conn.incoming.came or len(conn.unsent)
         self._drop(conn)
         if count:
-            _tell(conn, reason, now - conn.since, count)
+            _log_cut(conn, reason, now - conn.since, count)
 
     def _cut_stalled_answers(self, now: float) -> None:
         while self.answering:
@@ -428,10 +442,10 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             del self.answering[conn]
             with suppress(OSError):
                 conn.sock.shutdown(socket.SHUT_RDWR)
-            _tell(conn, "stalled", now - since)
+            _log_cut(conn, "stalled", now - since)
 
 
-def _tell(conn: Connection, reason: str, seconds: float, count: int | None = None) -> None:
+def _log_cut(conn: Connection, reason: str, seconds: float, count: int | None = None) -> None:
     metrics.meter().cut(reason)
     client = conn.client[0] if isinstance(conn.client, tuple) else ""
     log.warning("connection.cut", reason=reason, seconds=round(seconds, 1), bytes=count, client=client)

@@ -21,21 +21,20 @@ from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
 from app import create_app
-from app.bootstrap import WorkerBridge, build_web, build_worker
-from app.bootstrap.doctor import doctor
-from app.bootstrap.tools import desk
-from app.domain.alert import Alert
-from app.domain.link import Lane, Link
-from app.domain.names import AlertId, IncidentId, Side, Status, Urgency, incident_key
-from app.domain.rulebook import Decision, Rulebook
-from app.domain.side_state import SideState
-from app.settings import Settings
-from app.store.arrivals import CURSOR
-from app.store.database import Database, open_bridge, open_inbox
+from app.bootstrap import WebBridge
+from app.bootstrap.container import Container
+from app.bootstrap.diagnostics import Doctor
+from app.bootstrap.worker import WorkerBridge
+from app.config.settings import Settings
+from app.domain.model.types import Alert, AlertId, IncidentId, Side, Status, Urgency, incident_key
+from app.domain.rules.rulebook import Decision, Rulebook
+from app.domain.sync.link import DeliveryState, Link
+from app.domain.sync.side_state import SideState
+from app.store.database import Database, StoredKeyValues, open_bridge, open_inbox
+from app.store.inbox_reader import CURSOR
 from app.store.links import _names, _standing
-from app.store.marks import StoredMarks
 from app.store.migrate import migrate
-from app.store.schema import EPOCH, escalations, inbox, letters, links, timeline
+from app.store.schema import EPOCH, dead_letters, escalations, evidence, inbox, kept_bodies, links, timeline
 from tests.system.bridge import ADMIN_TOKEN, Bridge
 from tests.system.processes import free_port
 from tests.system.sandbox import Sandbox
@@ -72,11 +71,16 @@ class History:
         made = [link for number in numbers for link in _links(number, at)]
         with self.bridge.begin() as connection:
             connection.execute(sa.insert(links), made)
+            connection.execute(sa.insert(evidence), [{"link_id": row["id"], "texts": "{}"} for row in made])
             connection.execute(sa.insert(timeline), [_line(row, at) for row in made])
-            connection.execute(sa.insert(letters), [_letter(number, at) for number in numbers])
+            connection.execute(sa.insert(dead_letters), [_dead_letter(number, at) for number in numbers])
             connection.execute(sa.insert(escalations), [_escalation(number, at) for number in numbers])
+        rows = [row for number in numbers for row in _inbox_reader(number, at)]
         with self.inbox.begin() as connection:
-            connection.execute(sa.insert(inbox), [row for number in numbers for row in _arrivals(number, at)])
+            connection.execute(sa.insert(inbox), rows)
+        with self.bridge.begin() as connection:
+            about = [{"inbox_id": row["id"], "subject": row["delivery_id"]} for row in rows]
+            connection.execute(sa.insert(kept_bodies), about)
 
     def grow_deliveries(self) -> None:
         """The same for what the engine keeps of them; one in three was several in one."""
@@ -114,11 +118,11 @@ def _links(number: int, at: datetime) -> Iterator[dict[str, Any]]:
         yield {"id": row_id} | _names(link) | _standing(link)
 
 
-def _owed(at: datetime) -> dict[str, Any]:
+def _pending(at: datetime) -> dict[str, Any]:
     """One whose delivery got lost an hour ago."""
     alert = Alert(AlertId("old-owed"), severity="low")
-    lane = Lane(outstanding=True, seq=1, since=at - timedelta(hours=1))
-    link = Link(alert, incident_key(alert.alert_id), at, alert_side=SideState(Status.OPEN, at), truthvouch=lane)
+    delivery = DeliveryState(outstanding=True, seq=1, since=at - timedelta(hours=1))
+    link = Link(alert, incident_key(alert.alert_id), at, alert_side=SideState(Status.OPEN, at), truthvouch=delivery)
     return {"id": LAST} | _names(link) | _standing(link)
 
 
@@ -127,7 +131,7 @@ def _line(row: Mapping[str, Any], at: datetime) -> dict[str, Any]:
     return {"id": row["id"], "at": at, "event": "alert.created", "link_id": row["id"], "facts": "{}", **about}
 
 
-def _letter(number: int, at: datetime) -> dict[str, Any]:
+def _dead_letter(number: int, at: datetime) -> dict[str, Any]:
     what = {"kind": "effect", "reason": "http_400", "attempts": 1, "detail": "", "effect": "SetIncident"}
     return {"id": number, "link_id": 3 * number, "side": "pagerduty", "at": at, "closed_at": at, **what}
 
@@ -142,10 +146,9 @@ def _escalation(number: int, at: datetime) -> dict[str, Any]:
     }
 
 
-def _arrivals(number: int, at: datetime) -> Iterator[dict[str, Any]]:
-    received = int((at - EPOCH).total_seconds() * 1_000_000)
+def _inbox_reader(number: int, at: datetime) -> Iterator[dict[str, Any]]:
     for which, side in enumerate(Side):
-        row = {"source": side.value, "delivery_id": f"old-{number}", "received_at": received, "taken_at": received}
+        row = {"source": side.value, "delivery_id": f"old-{number}", "received_at": at, "taken_at": at}
         yield {"id": 2 * number + which, "body": b"{}", "secret_index": number // 2 % 2, **row}
 
 
@@ -174,7 +177,7 @@ class Life:
             self.work()
             return happened()
 
-        return until(working, what, told=self.sandbox.evidence)
+        return until(working, what, evidence=self.sandbox.evidence)
 
     def opened(self, alert_id: str) -> str:
         """An alert and its incident."""
@@ -191,12 +194,12 @@ class Life:
         self._of_a_stranger()
         self.until(lambda: self.statuses("new-1", "new-2") == {"acknowledged"}, "both sides are equal")
         self.refused("new-3")
-        self.go_round()
+        self.run_tasks()
         self.ask_everything(first, second)
         self.sandbox.at_pagerduty("new-1", "resolve")
         self.sandbox.at_truthvouch("new-2", "resolve", reason="verified")
         self.until(lambda: self.statuses("new-1", "new-2") == {"resolved"}, "both are over")
-        self.go_round()
+        self.run_tasks()
 
     def statuses(self, *alerts: str) -> set[str]:
         both = [(self.sandbox.alert(one)["status"], self.sandbox.incident(one)["status"]) for one in alerts]
@@ -206,10 +209,10 @@ class Life:
         """A page that is refused, and replayed."""
         self.sandbox.fault(partner="pagerduty", method="POST", path_regex="/incidents", kind="status", status=400)
         self.sandbox.raise_alert(alert_id)
-        letter = self.until(lambda: self.get("/dead-letters")["dead_letters"], "a dead letter")[0]["id"]
-        self.get(f"/dead-letters/{letter}")
+        dead_letter = self.until(lambda: self.get("/dead-letters")["dead_letters"], "a dead letter")[0]["id"]
+        self.get(f"/dead-letters/{dead_letter}")
         self.sandbox.heal()
-        self.post(f"/dead-letters/{letter}/replay")
+        self.post(f"/dead-letters/{dead_letter}/replay")
         self.until(lambda: self.sandbox.incidents(alert_id), "the incident after all")
 
     def _of_a_stranger(self) -> None:
@@ -219,11 +222,11 @@ class Life:
         body = json.dumps({"event": event | {"data": incident}}).encode()
         assert 202 == self.web.post("/pagerduty/webhook", data=body, headers=from_pagerduty(body)).status_code
 
-    def go_round(self) -> None:
+    def run_tasks(self) -> None:
         """What the worker does by the clock."""
         self.worker.beat(datetime.now(UTC))
-        self.worker.seat.beat()
-        for one in self.worker.rounds:
+        self.worker.lease.beat()
+        for one in self.worker.tasks:
             one.run()
         self.work()
 
@@ -237,20 +240,20 @@ class Life:
             "/links?frozen=true",
             "/links?frozen=false&limit=500",
         )
-        letters_of = ("/dead-letters", "/dead-letters?closed=true")
+        dead_letters_of = ("/dead-letters", "/dead-letters?closed=true")
         named = ("new-1", incidents[0], "%2310003", "10003")
-        for path in ("/health", *lists, *letters_of, "/links/new-1", *(f"/timeline/{one}" for one in named)):
+        for path in ("/health", *lists, *dead_letters_of, "/links/new-1", *(f"/timeline/{one}" for one in named)):
             self.get(path)
         for path in ("/links/nobody", "/timeline/nobody", "/timeline/999999", "/dead-letters/999999"):
             self.get(path, 404)
         self.post("/reconciliations")
         self.post("/links/new-1/thaw")
-        with desk(self.settings) as operator:
+        with Container.existing(self.settings) as operator:
             for wanted in ("new-1", incidents[1], "#10003", "nobody"):
-                operator.overview.matter(wanted)
+                operator.overview.link_of(wanted)
                 operator.overview.escalation(wanted)
             operator.overview.escalations(100)
-        with doctor(self.settings, Rulebook(), "") as examined:
+        with Doctor(self.settings, Rulebook()) as examined:
             examined.examine()
 
     def get(self, path: str, status: int = 200) -> Any:
@@ -289,16 +292,16 @@ def a_life(folder: Path, url: str | None) -> Iterator[tuple[Life, History]]:
         history = History(bridge, inboxes)
         history.grow()
         _place_behind(bridge, inboxes)
-        worker = build_worker(settings)
+        worker = WorkerBridge(settings)
         ending.callback(worker.close, 1)
-        ending.callback(worker.seat.leave)
-        executor_id = worker.seat.take()
+        ending.callback(worker.lease.release)
+        executor_id = worker.lease.acquire()
         assert executor_id
         worker.check_schema()
         take = worker.launch(executor_id)
-        assert worker.seat.leads()
+        assert worker.lease.leads()
         history.grow_deliveries()
-        app = create_app(settings, build_web(settings))
+        app = create_app(settings, WebBridge(settings))
         server = make_server("127.0.0.1", port, app, threaded=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         ending.callback(server.shutdown)
@@ -308,14 +311,14 @@ def a_life(folder: Path, url: str | None) -> Iterator[tuple[Life, History]]:
 def _place_behind(bridge: sa.Engine, inboxes: sa.Engine) -> None:
     """Whatever comes has a higher number than any history, whose webhooks are taken. A row of each is too old."""
     with Database(bridge).begin() as tx:
-        StoredMarks().put(tx, CURSOR, str(LAST))
+        StoredKeyValues().put(tx, CURSOR, str(LAST))
     at, too_old = datetime.now(UTC), datetime.now(UTC) - 2 * AGE
-    last = {links: [_owed(at)], escalations: [_escalation(LAST, too_old)]}
+    last = {links: [_pending(at)], escalations: [_escalation(LAST, too_old)]}
     last[timeline] = [
-        {**_line(_owed(at), at), "id": number, "at": when} for number, when in ((LAST - 1, too_old), (LAST, at))
+        {**_line(_pending(at), at), "id": number, "at": when} for number, when in ((LAST - 1, too_old), (LAST, at))
     ]
-    last[letters] = [_letter(LAST - 1, too_old), _letter(LAST, at)]
-    last[inbox] = [{**next(_arrivals(n, when)), "id": n} for n, when in ((LAST - 1, too_old), (LAST, at))]
+    last[dead_letters] = [_dead_letter(LAST - 1, too_old), _dead_letter(LAST, at)]
+    last[inbox] = [{**next(_inbox_reader(n, when)), "id": n} for n, when in ((LAST - 1, too_old), (LAST, at))]
     for table, made in last.items():
         engine = inboxes if table is inbox else bridge
         with engine.begin() as connection:
@@ -370,13 +373,13 @@ def rows(engine: sa.Engine, statement: str, given: Any) -> int:
             "EXPLAIN (ANALYZE, FORMAT JSON) " + statement, given or None
         ).scalar_one()
         connection.rollback()
-    return _looked_at(explained[0]["Plan"])
+    return _read_at(explained[0]["Plan"])
 
 
-def _looked_at(plan: Mapping[str, Any]) -> int:
+def _read_at(plan: Mapping[str, Any]) -> int:
     seen = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
     own = sum(plan.get(name, 0) for name in seen) * plan.get("Actual Loops", 1)
-    return int(own) + sum(_looked_at(one) for one in plan.get("Plans", ()))
+    return int(own) + sum(_read_at(one) for one in plan.get("Plans", ()))
 
 
 def plan(engine: sa.Engine, statement: str, given: Any) -> str:
@@ -405,7 +408,8 @@ OF_THEM = (
     "FROM inbox WHERE inbox.source", "inbox WHERE secret_index > 0", "UPDATE links",
     "escalations.due_at <=", "links.incident_number =", "UNION ALL",
     "completed_at <=", "FROM links WHERE (silenced", "DELETE FROM inbox", "DELETE FROM timeline", "DELETE FROM letters",
-    "DELETE FROM escalations", "links.state FROM links ORDER BY links.id DESC",
+    "DELETE FROM escalations", "AS texts FROM links ORDER BY links.id DESC",
+    "FROM evidence JOIN links", "DISTINCT kept_bodies.inbox_id",
 )  # fmt: skip
 """Without these it recorded less than it believes."""
 
@@ -483,7 +487,7 @@ def _asked_by_readyz(settings: Settings) -> list[str]:
     def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
         asked.append(statement)
 
-    client = create_app(settings, build_web(settings)).test_client()
+    client = create_app(settings, WebBridge(settings)).test_client()
     sa.event.listen(sa.Engine, "before_cursor_execute", note)
     try:
         client.get("/readyz")

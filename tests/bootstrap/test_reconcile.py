@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from app.bootstrap import reconcile
-from app.bootstrap.partners import BudgetOf, partners
-from app.domain.budget import pace
-from app.settings import Settings
-from app.store.budgets import OwnBudget, SharedBudget
+from app.bootstrap.container import Container
+from app.bootstrap.partners import BudgetOf
+from app.config.settings import Settings
+from app.remote.replies import pace
 from app.store.database import open_bridge, open_inbox
 from app.store.migrate import migrate
+from app.store.rate_limits import OwnBudget, SharedBudget
 
 
 def budgets_of_the_command(data_dir: Path, url: str | None, monkeypatch: pytest.MonkeyPatch) -> BudgetOf:
@@ -19,13 +19,16 @@ def budgets_of_the_command(data_dir: Path, url: str | None, monkeypatch: pytest.
     migrate(bridge, inbox, data_dir)
     given: list[BudgetOf] = []
 
-    def listening(settings: Settings, rulebook: Any, budget_of: BudgetOf, reserve: float) -> Any:
-        given.append(budget_of)
-        return partners(settings, rulebook, budget_of, reserve)
+    partners = Container.partners
 
-    monkeypatch.setattr(reconcile, "partners", listening)
+    def listening(made: Container, budget_of: BudgetOf, reserve: float) -> Any:
+        given.append(budget_of)
+        return partners(made, budget_of, reserve)
+
+    monkeypatch.setattr(Container, "partners", listening)
     environ = {"BRIDGE_DATA_DIR": str(data_dir), "PAGERDUTY_API_KEY": "k", "BRIDGE_CONFIG": str(data_dir / "none.yaml")}
-    with reconcile.reconciliation(Settings.from_env(environ | ({"DATABASE_URL": url} if url else {}))):
+    with Container(Settings.from_env(environ | ({"DATABASE_URL": url} if url else {}))) as made:
+        assert made.reconcile is not None
         (budget_of,) = given
     bridge.dispose()
     inbox.dispose()
@@ -38,7 +41,7 @@ def test_on_sqlite_it_takes_a_quarter(
 ) -> None:
     budget = budgets_of_the_command(tmp_path, None, monkeypatch)("pagerduty-rest", per_minute)
     assert isinstance(budget, OwnBudget)
-    assert pace(share) == budget._pace
+    assert pace(share) == budget.pace
 
 
 @pytest.mark.postgres

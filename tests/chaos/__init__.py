@@ -13,7 +13,7 @@
 ``judge``       what the evidence says: values in, values out; ``verdict`` is its answer
 ``merged``      which incident is an alert's own, after merges
 ``acts``        who acted last, and what they knew of the other side
-``lanes``       the order of what was carried against the order of what people did
+``sequence``    the order of what was carried against the order of what people did
 ``report``      the verdict in words and as JSON
 ``stage``       the play, from the first alert until nothing moves
 ``run``         one run from beginning to end

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from tests.chaos.evidence import Act, Webhook, Write
-from tests.chaos.lanes import MEANS, meant
+from tests.chaos.sequence import MEANS, meant
 
 EVENT_DELAY_SECONDS = 0.1
 """From the answer of PagerDuty's Events API to its effect, at most."""
@@ -13,7 +13,7 @@ ABOUT_SECONDS = 0.3
 
 def last_acts(acts: Sequence[Act]) -> tuple[Act | None, Act | None]:
     """The last act of all that says something of a status, and the last one on the side it was not done on."""
-    said = sorted((act for act in acts if act.verb in MEANS), key=lambda act: act.at)
+    said = sorted((act for act in acts if act.action in MEANS), key=lambda act: act.at)
     last = said[-1] if said else None
     return last, next((act for act in reversed(said) if last and act.side != last.side), None)
 

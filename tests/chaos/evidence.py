@@ -20,7 +20,7 @@ BY_EVENT = {"trigger": OPEN, "acknowledge": ACKNOWLEDGED, "resolve": RESOLVED}
 BY_LOG = {"unacknowledge": OPEN, "reopen": OPEN, "acknowledge": ACKNOWLEDGED, "resolve": RESOLVED}
 """What the log of an incident says of its status."""
 TRUTHVOUCH, PAGERDUTY = "truthvouch", "pagerduty"
-DESERVING = ("critical", "high")
+WANTS_INCIDENT = ("critical", "high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Act:
     """Just before the partner did it."""
     alert_id: str
     side: str
-    verb: str
+    action: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from itertools import pairwise
 from tests.chaos.acts import last_acts, was_carried, webhook_was_lost
 from tests.chaos.evidence import (
     ACKNOWLEDGED,
-    DESERVING,
     OPEN,
     RESOLVED,
     TRUTHVOUCH,
+    WANTS_INCIDENT,
     Act,
     AlertSeen,
     Evidence,
@@ -18,11 +18,11 @@ from tests.chaos.evidence import (
     Webhook,
     Write,
 )
-from tests.chaos.lanes import BACK, Version, furthest, inverted, meant, repeated, versions
 from tests.chaos.merged import Merges
+from tests.chaos.sequence import BACK, Version, furthest, inverted, meant, repeated, versions
 from tests.chaos.verdict import Finding, Verdict
 
-NOT_KEPT = "not_kept"
+WRITE_LOST = "write_lost"
 """The reason of the bridge's dead letter about a change that a partner took and did not keep."""
 
 
@@ -41,39 +41,41 @@ class Judge:
         for webhook in seen.sent:
             if webhook.outcome == "dropped":
                 self._lost[webhook.subject].append(webhook)
-        self._not_kept = {alert_id for alert_id, reason in seen.dead_letters if reason == NOT_KEPT}
+        self._write_lost = {alert_id for alert_id, reason in seen.dead_letters if reason == WRITE_LOST}
 
     def verdict(self) -> Verdict:
         """All findings."""
         each = [finding for alert in self._seen.alerts for finding in self._about(alert)]
         rest = [*self._groups_that_disagree(), *self._notes_doubled(), *self._of_nobody()]
         log = [Finding("log", "", line) for line in self._seen.log_faults]
-        again = sum(repeated(lane, alive) for alert in self._seen.alerts for lane, alive in self._lanes(alert))
+        again = sum(
+            repeated(sequence, alive) for alert in self._seen.alerts for sequence, alive in self._sequences(alert)
+        )
         return Verdict([*each, *rest, *log], again)
 
     def _about(self, alert: AlertSeen) -> Iterator[Finding]:
         incidents = self._merges.by_key[alert.key]
-        deserves = alert.severity in DESERVING
-        if not deserves and incidents:
-            yield Finding("undeserved", alert.alert_id, f"severity {alert.severity} opened an incident")
+        wants_incident = alert.severity in WANTS_INCIDENT
+        if not wants_incident and incidents:
+            yield Finding("unwanted", alert.alert_id, f"severity {alert.severity} opened an incident")
         if len(incidents) > 1:
             yield Finding(self._why_twice(alert.key), alert.alert_id, f"incidents {_names(incidents)}")
-        if deserves and not incidents and not self._was_over_before(alert):
+        if wants_incident and not incidents and not self._was_over_before(alert):
             yield Finding("lost", alert.alert_id, "no incident was ever opened")
-        if deserves and len(incidents) == 1 and alert.key not in self._merges.mixed:
+        if wants_incident and len(incidents) == 1 and alert.key not in self._merges.mixed:
             yield from self._sides(alert, incidents[0])
-        for lane, alive in self._lanes(alert):
-            for write in inverted(lane, alive):
+        for sequence, alive in self._sequences(alert):
+            for write in inverted(sequence, alive):
                 yield Finding("inverted", alert.alert_id, f"{write.side} was told {write.says} after something newer")
 
     def _why_twice(self, key: str) -> str:
-        if self._merges.were_owed(key):
+        if self._merges.were_pending(key):
             return "left_a_merge"
         return "paged_again" if self._could_not_look(key) else "doubled"
 
     def _could_not_look(self, key: str) -> bool:
         """Whether every page after the first went out by event because nobody could look for the one before; a page
-        must not wait for the door of another key. Two that are open at once have no excuse."""
+        must not wait for the API of another key. Two that are open at once have no excuse."""
         is_open = [incident.status != RESOLVED for incident in self._merges.by_key[key]]
         pages = [write for write in self._writes[key] if write.creates and write.took]
         blind = [
@@ -85,7 +87,7 @@ class Judge:
     def _was_over_before(self, alert: AlertSeen) -> bool:
         """Whether a person closed it at TruthVouch: then nobody needs to be paged any more, if it stayed closed."""
         closed = any(
-            act.side == TRUTHVOUCH and act.verb in ("resolve", "dismiss") for act in self._acts[alert.alert_id]
+            act.side == TRUTHVOUCH and act.action in ("resolve", "dismiss") for act in self._acts[alert.alert_id]
         )
         return closed and alert.status == RESOLVED
 
@@ -106,13 +108,13 @@ class Judge:
         return "write_lost" if (alert.status, incident) == (OPEN, ACKNOWLEDGED) and self._forgot(alert) else "lost"
 
     def _was_refused(self, alert: AlertSeen) -> bool:
-        told = [write for write in self._writes[alert.alert_id] if write.side == TRUTHVOUCH]
-        return alert.status == RESOLVED and bool(told) and told[-1].status == 409
+        answer = [write for write in self._writes[alert.alert_id] if write.side == TRUTHVOUCH]
+        return alert.status == RESOLVED and bool(answer) and answer[-1].status == 409
 
     def _forgot(self, alert: AlertSeen) -> bool:
         """Whether TruthVouch did not keep an acknowledge, as it was set to, and the bridge says so."""
         keeps = self._seen.settings.get("truthvouch_keeps_acknowledges", True)
-        return not keeps and alert.alert_id in self._not_kept
+        return not keeps and alert.alert_id in self._write_lost
 
     def _why_not_the_last(self, alert: AlertSeen, incident: IncidentSeen) -> str:
         """Where both sides acted before either was carried, the furthest along of their last statuses is right."""
@@ -136,7 +138,7 @@ class Judge:
         """Whether no clock could help: both sides were heard to be where the last act left its own, and that the other
         one had been taken back before was heard after that."""
         _, other = last_acts(self._acts[alert.alert_id])
-        return status == OPEN and other is not None and other.verb in BACK and self._is_contested(alert)
+        return status == OPEN and other is not None and other.action in BACK and self._is_contested(alert)
 
     def _groups_that_disagree(self) -> Iterator[Finding]:
         """Merged incidents: acknowledged with the first of their alerts, resolved with the last. What an alert was
@@ -156,9 +158,9 @@ class Judge:
                 continue
             if (joint, status) == (OPEN, ACKNOWLEDGED) and any(map(self._was_in_hand, alerts)):
                 continue
-            told = ", ".join(f"{alert.alert_id} {alert.status}" for alert in alerts)
+            answer = ", ".join(f"{alert.alert_id} {alert.status}" for alert in alerts)
             kind = self._why_apart_from_group(alerts, status)
-            yield Finding(kind, alerts[0].alert_id, f"merged into {incident_id} ({status}): {told}")
+            yield Finding(kind, alerts[0].alert_id, f"merged into {incident_id} ({status}): {answer}")
 
     def _was_in_hand(self, alert: AlertSeen) -> bool:
         """Whether it was acknowledged when it was resolved: the incident that it was acknowledged on stays so, for
@@ -199,7 +201,7 @@ class Judge:
         ids = [alert.alert_id, alert.key, *(i.incident_id for i in self._merges.by_key[alert.key])]
         return sorted((write for subject in ids for write in self._writes[subject]), key=lambda write: write.at)
 
-    def _lanes(self, alert: AlertSeen) -> Iterator[tuple[list[Write], list[Version]]]:
+    def _sequences(self, alert: AlertSeen) -> Iterator[tuple[list[Write], list[Version]]]:
         """The writes to either side and what was true when. Not of merged incidents, which have several masters."""
         if alert.key in self._merges.mixed:
             return

@@ -36,17 +36,17 @@ LEGAL = {
 }
 """In which statuses the partners' screens offer this to a person."""
 MERGES = {"merge": "merge", "merge_back": "merge", "merge_by_hand": "merge"}
-"""The verbs of a script that merge, and what a person clicks."""
+"""The actions of a script that merge, and what a person clicks."""
 
 
 @dataclass(slots=True)
-class Story:
+class Scenario:
     """One alert and what is still to be done about it."""
 
     alert_id: str
     due: float
     steps: list[tuple[str, str, float]]
-    """(side, verb, seconds of thinking before it)."""
+    """(side, action, seconds of thinking before it)."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Load:
     clock: Callable[[], float] = time.time
     raised: dict[str, float] = field(default_factory=dict)
     acts: list[Act] = field(default_factory=list)
-    _stories: list[Story] = field(default_factory=list)
+    _scenarios: list[Scenario] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
     """Incident id -> the key it was opened under. People merge only what is in here."""
     _incidents: dict[str, str] = field(default_factory=dict)
@@ -66,10 +66,10 @@ class Load:
     """Those that were open when they were last looked at, newest first."""
     by_hand: set[str] = field(default_factory=set)
     """Incidents that people opened themselves."""
-    _looked_at: float = 0.0
+    _read_at: float = 0.0
 
     def raise_alert(self, facts: dict[str, Any]) -> None:
-        """A new alert, and the story that goes with it."""
+        """A new alert, and the scenario that goes with it."""
         alert_id, now = facts["alert_id"], self.clock()
         about = {**FINDINGS, "type": "hallucination", "severity": facts["severity"], "deliver": facts["deliver"]}
         self.partners.order("truthvouch/alerts", {"alert_id": alert_id, **about})
@@ -78,18 +78,18 @@ class Load:
         if facts["severity"] not in PAGED:
             steps = [step for step in steps if step[0] == "truthvouch"]
         if steps:
-            self._stories.append(Story(alert_id, now + steps[0][2], list(steps)))
+            self._scenarios.append(Scenario(alert_id, now + steps[0][2], list(steps)))
 
     def tick(self) -> None:
         """Let everybody whose time has come do their next thing."""
         now = self.clock()
-        if now - self._looked_at > INCIDENTS_LOOK_SECONDS:
-            self._looked_at = now
+        if now - self._read_at > INCIDENTS_LOOK_SECONDS:
+            self._read_at = now
             self._look_around()
-        for story in self._stories:
-            if story.due <= now:
-                self._go_on(story, now)
-        self._stories = [story for story in self._stories if story.steps]
+        for scenario in self._scenarios:
+            if scenario.due <= now:
+                self._go_on(scenario, now)
+        self._scenarios = [scenario for scenario in self._scenarios if scenario.steps]
 
     def _look_around(self) -> None:
         found = self.partners.look("state", limit=150)["incidents"]
@@ -99,18 +99,18 @@ class Load:
                 self._incidents[key_in(seen)] = seen["id"]
         self._open = [seen["id"] for seen in found if seen["status"] != "resolved"]
 
-    def _go_on(self, story: Story, now: float) -> None:
-        side, verb, _ = story.steps[0]
-        subject = self._subject(story.alert_id, side)
+    def _go_on(self, scenario: Scenario, now: float) -> None:
+        side, action, _ = scenario.steps[0]
+        subject = self._subject(scenario.alert_id, side)
         if subject is None:
-            story.due = now + POSTPONED_SECONDS
+            scenario.due = now + POSTPONED_SECONDS
             return
         partner = "truthvouch" if side == "truthvouch" else "pagerduty"
-        at = self._do(story.alert_id, partner, verb, subject)
+        at = self._do(scenario.alert_id, partner, action, subject)
         if at is not None:
-            self.acts.append(Act(at, story.alert_id, partner, verb))
-        story.steps.pop(0)
-        story.due = now + (story.steps[0][2] if story.steps else 0.0)
+            self.acts.append(Act(at, scenario.alert_id, partner, action))
+        scenario.steps.pop(0)
+        scenario.due = now + (scenario.steps[0][2] if scenario.steps else 0.0)
 
     def _subject(self, alert_id: str, side: str) -> str | None:
         """The alert, or its incident; None while there is none."""
@@ -124,28 +124,28 @@ class Load:
             incident_id = into
         return incident_id
 
-    def _do(self, alert_id: str, side: str, verb: str, subject: str) -> float | None:
+    def _do(self, alert_id: str, side: str, action: str, subject: str) -> float | None:
         """When it was done; None where it could not be: somebody, or the bridge, was first."""
         seen = self.partners.alert(subject) if side == "truthvouch" else self.partners.incident(subject)
-        if seen["status"] not in LEGAL[side, verb] or seen.get("merged_into"):
+        if seen["status"] not in LEGAL[side, action] or seen.get("merged_into"):
             return None
-        said = self._said(alert_id, side, verb, subject)
+        said = self._said(alert_id, side, action, subject)
         at = self.clock()
-        return at if said is not None and self.partners.order(_path(side, subject, verb), said) is not None else None
+        return at if said is not None and self.partners.order(_path(side, subject, action), said) is not None else None
 
-    def _said(self, alert_id: str, side: str, verb: str, subject: str) -> Json | None:
+    def _said(self, alert_id: str, side: str, action: str, subject: str) -> Json | None:
         if side == "truthvouch":
-            why = {"reason": "fixed", "text": f"Corrected ({alert_id})"} if verb in ("resolve", "dismiss") else {}
+            why = {"reason": "fixed", "text": f"Corrected ({alert_id})"} if action in ("resolve", "dismiss") else {}
             return {"by": "lead@example.com", **why}
         said: Json = {"by": "manager@example.com"}
-        if verb in MERGES:
-            into = self._made_by_hand() if verb == "merge_by_hand" else self._to_merge_into(subject, verb)
+        if action in MERGES:
+            into = self._made_by_hand() if action == "merge_by_hand" else self._to_merge_into(subject, action)
             return None if into is None else {**said, "into": into}
-        return {**said, "note": f"Seen by a person ({alert_id})"} if verb == "note" else said
+        return {**said, "note": f"Seen by a person ({alert_id})"} if action == "note" else said
 
-    def _to_merge_into(self, subject: str, verb: str) -> str | None:
+    def _to_merge_into(self, subject: str, action: str) -> str | None:
         others = [incident_id for incident_id in self._open[:OLDER] if incident_id != subject]
-        return next(reversed(others) if verb == "merge_back" else iter(others), None)
+        return next(reversed(others) if action == "merge_back" else iter(others), None)
 
     def _made_by_hand(self) -> str | None:
         made = self.partners.order("pagerduty/incidents", {"title": "By hand", "by": "manager@example.com"})
@@ -154,7 +154,7 @@ class Load:
         return incident_id
 
 
-def _path(side: str, subject: str, verb: str) -> str:
+def _path(side: str, subject: str, action: str) -> str:
     if side == "truthvouch":
-        return f"truthvouch/alerts/{subject}/{verb}"
-    return f"pagerduty/incidents/{subject}/{MERGES.get(verb, verb)}"
+        return f"truthvouch/alerts/{subject}/{action}"
+    return f"pagerduty/incidents/{subject}/{MERGES.get(action, action)}"

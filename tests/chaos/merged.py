@@ -38,7 +38,7 @@ class Merges:
         ends = {self.survivor(incident).incident_id for incident in self.by_key[key]}
         return {key} | {one.key for one in self.by_id.values() if self.survivor(one).incident_id in ends}
 
-    def were_owed(self, key: str) -> bool:
+    def were_pending(self, key: str) -> bool:
         """Whether each incident of this key after the first took the place of one that was merged away, into an
         incident that was over before: an alert that is not over gets one of its own then."""
         return all(self._was_left(before, after.opened_at) for before, after in pairwise(self.by_key[key]))

@@ -24,8 +24,8 @@ class Partners:
         """What the control API tells. Raises ``requests.HTTPError``."""
         answer = self._session.get(f"{self._root}/{path}", params={k: str(v) for k, v in query.items()}, timeout=60)
         answer.raise_for_status()
-        told: Json = answer.json()
-        return told
+        found: Json = answer.json()
+        return found
 
     def order(self, path: str, body: Mapping[str, Any] | None = None) -> Json | None:
         """Do it; None where the partner's own rules forbid it (somebody else was first)."""
@@ -33,8 +33,8 @@ class Partners:
         if answer.status_code == 409:
             return None
         answer.raise_for_status()
-        told: Json = answer.json()
-        return told
+        found: Json = answer.json()
+        return found
 
     def heal(self, fault: int | None = None) -> None:
         """Take away one fault, or all."""

@@ -53,7 +53,7 @@ KILLS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class HistoryEntry:
     """One thing that will happen, ``at`` seconds after the beginning."""
 
     at: float
@@ -62,83 +62,85 @@ class Moment:
     facts: dict[str, Any]
 
 
-def plan(seed: int, seconds: float, store: str, via: str) -> list[Moment]:
+def plan(seed: int, seconds: float, store: str, via: str) -> list[HistoryEntry]:
     """All of it in order of time. The same four values always give the same plan."""
     shared = (stream(seed, seconds) for stream in (_faults, _holds, _delays, _drops))
     streams = (*shared, _alerts(seed, seconds, via), _kills(seed, seconds, store))
     return sorted((moment for stream in streams for moment in stream), key=lambda moment: moment.at)
 
 
-def _instants(dice: random.Random, seconds: float, least: float, most: float) -> Iterator[float]:
-    at = dice.uniform(0, most)
+def _instants(rng: random.Random, seconds: float, least: float, most: float) -> Iterator[float]:
+    at = rng.uniform(0, most)
     while at < seconds:
         yield at
-        at += dice.uniform(least, most)
+        at += rng.uniform(least, most)
 
 
-def _alerts(seed: int, seconds: float, via: str) -> Iterator[Moment]:
+def _alerts(seed: int, seconds: float, via: str) -> Iterator[HistoryEntry]:
     """By event an incident shows no key: one that was merged into a person's own before anybody looked for it is not
     found any more, by nobody. So it is merged into another alert's there."""
-    dice = random.Random(f"{seed} alerts")
-    for number, at in enumerate(_instants(dice, seconds, 0.0, 2 / ALERTS_PER_SECOND)):
-        steps = _drawn(dice, SCRIPTS)
-        yield Moment(
+    rng = random.Random(f"{seed} alerts")
+    for number, at in enumerate(_instants(rng, seconds, 0.0, 2 / ALERTS_PER_SECOND)):
+        steps = _drawn(rng, SCRIPTS)
+        yield HistoryEntry(
             at,
             "alert",
             {
                 "alert_id": f"chaos-{seed}-{number:05d}",
-                "severity": _drawn(dice, SEVERITIES),
-                "deliver": dice.choice((1, 1, 1, 2, 3)),
-                "steps": [(side, _possible(verb, via), dice.uniform(0.0, 2.5)) for side, verb in steps],
+                "severity": _drawn(rng, SEVERITIES),
+                "deliver": rng.choice((1, 1, 1, 2, 3)),
+                "steps": [(side, _possible(action, via), rng.uniform(0.0, 2.5)) for side, action in steps],
             },
         )
 
 
-def _possible(verb: str, via: str) -> str:
-    return "merge" if verb == "merge_by_hand" and via == "events" else verb
+def _possible(action: str, via: str) -> str:
+    return "merge" if action == "merge_by_hand" and via == "events" else action
 
 
-def _faults(seed: int, seconds: float) -> Iterator[Moment]:
-    dice = random.Random(f"{seed} faults")
-    for at in _instants(dice, seconds, 1.0, 5.0):
-        kind = FAULTS[_drawn(dice, {number: weight for number, (_, weight) in enumerate(FAULTS)})][0]
-        order = {**kind, "partner": dice.choice(("pagerduty", "truthvouch", "any"))}
-        yield Moment(at, "fault", {"order": order, "lasts": dice.uniform(0.3, 2.0)})
+def _faults(seed: int, seconds: float) -> Iterator[HistoryEntry]:
+    rng = random.Random(f"{seed} faults")
+    for at in _instants(rng, seconds, 1.0, 5.0):
+        kind = FAULTS[_drawn(rng, {number: weight for number, (_, weight) in enumerate(FAULTS)})][0]
+        order = {**kind, "partner": rng.choice(("pagerduty", "truthvouch", "any"))}
+        yield HistoryEntry(at, "fault", {"order": order, "lasts": rng.uniform(0.3, 2.0)})
 
 
-def _holds(seed: int, seconds: float) -> Iterator[Moment]:
-    dice = random.Random(f"{seed} holds")
-    for at in _instants(dice, seconds, 3.0, 9.0):
-        flush = {"order": dice.choice(("same", "reverse", "shuffled")), "seed": dice.randrange(1000)}
-        yield Moment(
-            at, "hold", {"lasts": dice.uniform(0.3, 1.5), "flush": {**flush, "copies": dice.choice((1, 2, 3))}}
+def _holds(seed: int, seconds: float) -> Iterator[HistoryEntry]:
+    rng = random.Random(f"{seed} holds")
+    for at in _instants(rng, seconds, 3.0, 9.0):
+        flush = {"order": rng.choice(("same", "reverse", "shuffled")), "seed": rng.randrange(1000)}
+        yield HistoryEntry(
+            at, "hold", {"lasts": rng.uniform(0.3, 1.5), "flush": {**flush, "copies": rng.choice((1, 2, 3))}}
         )
 
 
-def _delays(seed: int, seconds: float) -> Iterator[Moment]:
+def _delays(seed: int, seconds: float) -> Iterator[HistoryEntry]:
     """One partner's webhooks come so late that reconciliation has found out meanwhile, and people have gone on."""
-    dice = random.Random(f"{seed} delays")
-    for at in _instants(dice, seconds, 8.0, 20.0):
-        partner = dice.choice(("pagerduty", "truthvouch"))
+    rng = random.Random(f"{seed} delays")
+    for at in _instants(rng, seconds, 8.0, 20.0):
+        partner = rng.choice(("pagerduty", "truthvouch"))
         flush = {"order": "same", "copies": 1, "partner": partner}
-        yield Moment(at, "hold", {"lasts": dice.uniform(2.5, 6.0), "flush": flush, "partners": (partner,)})
+        yield HistoryEntry(at, "hold", {"lasts": rng.uniform(2.5, 6.0), "flush": flush, "partners": (partner,)})
 
 
-def _drops(seed: int, seconds: float) -> Iterator[Moment]:
-    dice = random.Random(f"{seed} drops")
-    for at in _instants(dice, seconds, 2.0, 6.0):
-        yield Moment(at, "drop", {"lasts": dice.uniform(0.3, 1.0), "partner": dice.choice(("pagerduty", "truthvouch"))})
+def _drops(seed: int, seconds: float) -> Iterator[HistoryEntry]:
+    rng = random.Random(f"{seed} drops")
+    for at in _instants(rng, seconds, 2.0, 6.0):
+        yield HistoryEntry(
+            at, "drop", {"lasts": rng.uniform(0.3, 1.0), "partner": rng.choice(("pagerduty", "truthvouch"))}
+        )
 
 
-def _kills(seed: int, seconds: float, store: str) -> Iterator[Moment]:
-    dice = random.Random(f"{seed} kills {store}")
+def _kills(seed: int, seconds: float, store: str) -> Iterator[HistoryEntry]:
+    rng = random.Random(f"{seed} kills {store}")
     # A long run leaves the bridge the time to work between two blows; a short one has to show enough of them.
     least, most = (0.2, 1.6) if seconds <= SHORT_RUN_SECONDS else (1.0, 6.0)
-    for at in _instants(dice, seconds, least, most):
-        yield Moment(
-            at, "kill", {"whom": _drawn(dice, KILLS[store]), "luck": dice.random(), "lasts": dice.uniform(1, 3)}
+    for at in _instants(rng, seconds, least, most):
+        yield HistoryEntry(
+            at, "kill", {"whom": _drawn(rng, KILLS[store]), "luck": rng.random(), "lasts": rng.uniform(1, 3)}
         )
 
 
-def _drawn(dice: random.Random, weights: dict[Drawn, int]) -> Drawn:
-    return dice.choices(list(weights), list(weights.values()))[0]
+def _drawn(rng: random.Random, weights: dict[Drawn, int]) -> Drawn:
+    return rng.choices(list(weights), list(weights.values()))[0]

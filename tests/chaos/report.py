@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tests.chaos.evidence import DESERVING, Evidence
+from tests.chaos.evidence import WANTS_INCIDENT, Evidence
 from tests.chaos.settings import described
 from tests.chaos.verdict import DOUBTFUL, FAILING, Verdict
 
@@ -79,7 +79,7 @@ def slowest_incident(seen: Evidence) -> float | None:
     for write in seen.writes:
         if write.creates and write.took:
             made.setdefault(write.subject, write.at)
-    waits = [made[a.key] - a.raised_at for a in seen.alerts if a.severity in DESERVING and a.key in made]
+    waits = [made[a.key] - a.raised_at for a in seen.alerts if a.severity in WANTS_INCIDENT and a.key in made]
     return round(max(waits), 2) if waits else None
 
 
@@ -100,7 +100,7 @@ def to_prove(verdict: Verdict) -> list[str]:
     return list(dict.fromkeys(alert_id for some in about for alert_id in some))
 
 
-def tell(runs: Sequence[Outcome], say: Say) -> None:
+def print_report(runs: Sequence[Outcome], say: Say) -> None:
     """One row a figure, one column a run; then what went wrong."""
     columns = [{name: _shown(value) for name, value in figures(run).items()} for run in runs]
     for name in columns[0]:

@@ -29,7 +29,7 @@ def run(
     least_kills: int = 0,
     settings: Settings | None = None,
 ) -> Outcome:
-    """A whole run on ``sqlite`` or ``postgres``, through PagerDuty's door ``rest`` or ``events``. Its folder is left
+    """A whole run on ``sqlite`` or ``postgres``, through PagerDuty's API ``rest`` or ``events``. Its folder is left
     behind only if it failed.
 
     ``settings``: what the partners are like; by default the seed says. On a slow machine the violence goes on, for
@@ -63,7 +63,9 @@ def _proof(world: ChaosWorld, seen: Evidence, alert_id: str) -> str:
     for incident in seen.incidents:
         if incident.key in keys:
             names[incident.incident_id] = f"{incident.incident_id} of {names.get(incident.key, 'nobody')}"
-    past = [(act.at, f"a person: {act.side} {act.verb}, {act.alert_id}") for act in seen.acts if act.alert_id in names]
+    past = [
+        (act.at, f"a person: {act.side} {act.action}, {act.alert_id}") for act in seen.acts if act.alert_id in names
+    ]
     for write in seen.writes:
         if write.subject in names:
             took = f"after {write.ended_at - write.at:.3f} s" + ("" if write.took else ", not done")

@@ -18,14 +18,14 @@ DEFAULTS: Settings = {
     "clocks": {partner: {"offset_seconds": 0.0, "drift_seconds_per_hour": 0.0} for partner in PARTNERS},
     "webhook_retry_seconds": dict.fromkeys(PARTNERS, RETRIES[1]),
     "truthvouch_list_order": "newest_first",
-    "truthvouch_tells_api_changes": True,
+    "truthvouch_reports_api_changes": True,
     "truthvouch_keeps_acknowledges": True,
     "truthvouch_refuses_reopen": False,
     "pagerduty_alerts_reopen_with_incident": True,
 }
 """Every setting that a run draws, at its kindest."""
 SHARES = {
-    "truthvouch_tells_api_changes": 0.6,
+    "truthvouch_reports_api_changes": 0.6,
     "truthvouch_keeps_acknowledges": 0.85,
     "truthvouch_refuses_reopen": 0.2,
     "pagerduty_alerts_reopen_with_incident": 0.5,
@@ -35,25 +35,25 @@ SHARES = {
 
 def drawn(seed: int, fixed: Mapping[str, Any] | None = None) -> Settings:
     """The settings of a run; ``fixed`` ones take the place of what the seed says."""
-    dice = random.Random(f"{seed} settings")
+    rng = random.Random(f"{seed} settings")
     clocks = {
         partner: {
-            "offset_seconds": round(_off(dice, MOST_OFF_SECONDS), 1),
-            "drift_seconds_per_hour": round(dice.uniform(-1, 1) * MOST_DRIFT_SECONDS_PER_HOUR),
+            "offset_seconds": round(_off(rng, MOST_OFF_SECONDS), 1),
+            "drift_seconds_per_hour": round(rng.uniform(-1, 1) * MOST_DRIFT_SECONDS_PER_HOUR),
         }
         for partner in PARTNERS
     }
-    retries = {partner: dice.choice(RETRIES) for partner in PARTNERS}
-    order = dice.choice(("newest_first", "oldest_first"))
-    switches = {name: dice.random() < share for name, share in SHARES.items()}
+    retries = {partner: rng.choice(RETRIES) for partner in PARTNERS}
+    order = rng.choice(("newest_first", "oldest_first"))
+    switches = {name: rng.random() < share for name, share in SHARES.items()}
     chosen = {"clocks": clocks, "webhook_retry_seconds": retries, "truthvouch_list_order": order, **switches}
     return {**chosen, **(fixed or {})}
 
 
-def _off(dice: random.Random, most: float) -> float:
+def _off(rng: random.Random, most: float) -> float:
     """Every third clock as far off as may be."""
-    far = dice.random() < 1 / 3
-    off = dice.uniform(-most, most)
+    far = rng.random() < 1 / 3
+    off = rng.uniform(-most, most)
     return (most if off > 0 else -most) if far else off
 
 

@@ -30,16 +30,16 @@ def seen(alert: str = OPEN, incident: str = OPEN, *acts: tuple[float, str, str],
     return Evidence(
         alerts=[replace(ALERT, status=alert)],
         incidents=[replace(INCIDENT, status=incident)],
-        acts=[Act(at, "a-1", side, verb) for at, side, verb in acts],
+        acts=[Act(at, "a-1", side, action) for at, side, action in acts],
         **more,  # type: ignore[arg-type]
     )
 
 
-def told_pagerduty(at: float, says: str, status: int = 200, lasts: float = 0.0) -> Write:
+def written_to_pagerduty(at: float, says: str, status: int = 200, lasts: float = 0.0) -> Write:
     return Write(at, "pagerduty", "Q1", says, status, took=status < 300, ended_at=at + lasts)
 
 
-def told_truthvouch(at: float, says: str, status: int = 200, lasts: float = 0.0) -> Write:
+def written_to_truthvouch(at: float, says: str, status: int = 200, lasts: float = 0.0) -> Write:
     return Write(at, "truthvouch", "a-1", says, status, took=status < 300, ended_at=at + lasts)
 
 
@@ -56,7 +56,7 @@ ACKNOWLEDGE = (105.0, "pagerduty", "acknowledge")
 
 
 def test_nothing_is_found_where_nothing_is_wrong():
-    writes = [created(101), told_truthvouch(106, ACKNOWLEDGED), told_pagerduty(111, RESOLVED)]
+    writes = [created(101), written_to_truthvouch(106, ACKNOWLEDGED), written_to_pagerduty(111, RESOLVED)]
     evidence = seen(RESOLVED, RESOLVED, ACKNOWLEDGE, RESOLVE, writes=writes)
     verdict = Judge(evidence).verdict()
     assert ([], 0) == (verdict.findings, verdict.repeated)
@@ -66,9 +66,9 @@ def test_a_page_that_never_came_is_lost():
     assert {"lost": 1} == kinds(replace(seen(), incidents=[]))
 
 
-@pytest.mark.parametrize("verb", ["resolve", "dismiss"])
-def test_nobody_needs_a_page_for_what_was_over_before(verb: str):
-    assert {} == kinds(replace(seen(RESOLVED, OPEN, (100.5, "truthvouch", verb)), incidents=[]))
+@pytest.mark.parametrize("action", ["resolve", "dismiss"])
+def test_nobody_needs_a_page_for_what_was_over_before(action: str):
+    assert {} == kinds(replace(seen(RESOLVED, OPEN, (100.5, "truthvouch", action)), incidents=[]))
 
 
 def test_an_alert_that_was_closed_and_opened_again_is_owed_its_page():
@@ -83,34 +83,37 @@ def test_sides_that_disagree_are_a_loss(alert: str, incident: str):
 
 def test_a_disagreement_that_truthvouch_insists_on_is_no_loss():
     acts = [RESOLVE, (111.5, "pagerduty", "reopen")]
-    evidence = seen(RESOLVED, OPEN, *acts, writes=[told_truthvouch(112, OPEN, 409)])
+    evidence = seen(RESOLVED, OPEN, *acts, writes=[written_to_truthvouch(112, OPEN, 409)])
     assert {"refused": 1} == kinds(evidence)
-    assert {"lost": 1} == kinds(replace(evidence, writes=[told_truthvouch(112, OPEN, 503)]))
-    assert {"lost": 1} == kinds(seen(RESOLVED, OPEN, RESOLVE, writes=[told_truthvouch(112, OPEN, 409)]))
+    assert {"lost": 1} == kinds(replace(evidence, writes=[written_to_truthvouch(112, OPEN, 503)]))
+    assert {"lost": 1} == kinds(seen(RESOLVED, OPEN, RESOLVE, writes=[written_to_truthvouch(112, OPEN, 409)]))
 
 
-def test_agreeing_on_what_people_did_not_say_last_is_told():
+def test_agreeing_on_what_people_did_not_say_last_is_reported():
     assert {"overruled": 1} == kinds(seen(OPEN, OPEN, ACKNOWLEDGE))
 
 
 # It was over on both sides. Then both opened it again, PagerDuty took it in hand, and neither knew of the other.
 BOTH = [(101.0, "pagerduty", "resolve"), (105.0, "pagerduty", "reopen"), (105.2, "pagerduty", "acknowledge"),
         (105.4, "truthvouch", "reopen")]  # fmt: skip
-CARRIED = told_truthvouch(102, RESOLVED)
+CARRIED = written_to_truthvouch(102, RESOLVED)
 
 
 def test_where_both_acted_before_either_was_carried_the_furthest_along_is_right():
-    late = told_truthvouch(105.6, ACKNOWLEDGED)
+    late = written_to_truthvouch(105.6, ACKNOWLEDGED)
     assert {"contested": 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *BOTH, writes=[CARRIED, late]))
     assert {} == kinds(seen(OPEN, OPEN, *BOTH, writes=[CARRIED]))
 
 
 def test_a_write_that_was_not_done_when_the_other_side_acted_carried_nothing():
-    under_way = told_truthvouch(105.3, ACKNOWLEDGED, lasts=0.5)
+    under_way = written_to_truthvouch(105.3, ACKNOWLEDGED, lasts=0.5)
     assert {"contested": 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *BOTH, writes=[CARRIED, under_way]))
-    not_done = told_truthvouch(105.3, ACKNOWLEDGED, 503)
+    not_done = written_to_truthvouch(105.3, ACKNOWLEDGED, 503)
     assert {"contested": 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *BOTH, writes=[CARRIED, not_done]))
-    before = [told_truthvouch(105.1, ACKNOWLEDGED), told_pagerduty(105.3, ACKNOWLEDGED)]  # an earlier one; elsewhere
+    before = [
+        written_to_truthvouch(105.1, ACKNOWLEDGED),
+        written_to_pagerduty(105.3, ACKNOWLEDGED),
+    ]  # an earlier one; elsewhere
     assert {"contested": 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *BOTH, writes=[CARRIED, *before]))
 
 
@@ -119,18 +122,18 @@ def test_what_an_event_does_comes_moments_after_its_answer():
             (105.4, "pagerduty", "reopen")]  # fmt: skip
     for at, kind in ((105.32, "contested"), (105.25, "overruled")):
         event = Write(at, "pagerduty", key_of("a-1"), ACKNOWLEDGED, 202, took=True, by_event=True, ended_at=at + 0.01)
-        writes = [told_pagerduty(102, RESOLVED), event]
+        writes = [written_to_pagerduty(102, RESOLVED), event]
         assert {kind: 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *acts, writes=writes))
 
 
-def test_what_was_taken_back_before_and_heard_after_the_same_on_the_other_side_may_stay_so():
+def test_what_was_taken_back_before_and_received_after_the_same_on_the_other_side_may_stay_so():
     acts = [(101.0, "pagerduty", "resolve"), (102.0, "pagerduty", "reopen"), (103.0, "truthvouch", "resolve")]
     assert {"crossed": 1} == kinds(seen(OPEN, OPEN, *acts))
-    known = [told_truthvouch(101.5, RESOLVED), told_truthvouch(102.5, OPEN)]
+    known = [written_to_truthvouch(101.5, RESOLVED), written_to_truthvouch(102.5, OPEN)]
     assert {"overruled": 1} == kinds(seen(OPEN, OPEN, *acts, writes=known))
     assert {"overruled": 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *acts))
     assert {"overruled": 1} == kinds(seen(OPEN, OPEN, acts[0], (102.0, "truthvouch", "acknowledge")))
-    refused = [told_truthvouch(104, OPEN, 409)]
+    refused = [written_to_truthvouch(104, OPEN, 409)]
     assert {"crossed": 1} == kinds(seen(RESOLVED, OPEN, *acts, writes=refused))
     assert {"lost": 1} == kinds(seen(RESOLVED, ACKNOWLEDGED, *acts, writes=refused))
     assert {"lost": 1} == kinds(seen(RESOLVED, OPEN, *acts, writes=[*known, *refused]))
@@ -138,7 +141,7 @@ def test_what_was_taken_back_before_and_heard_after_the_same_on_the_other_side_m
 
 
 def test_where_the_last_person_knew_of_the_other_side_the_last_act_is_right():
-    known = told_truthvouch(105.3, ACKNOWLEDGED, lasts=0.05)
+    known = written_to_truthvouch(105.3, ACKNOWLEDGED, lasts=0.05)
     assert {"overruled": 1} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *BOTH, writes=[CARRIED, known]))
 
 
@@ -153,7 +156,7 @@ def lost(at: float, side: str, event: str, outcome: str = "dropped") -> Webhook:
 
 
 TWO_SIDES = [(101.0, "truthvouch", "acknowledge"), (105.0, "pagerduty", "resolve")]
-BEFORE = [told_pagerduty(102, ACKNOWLEDGED)]
+BEFORE = [written_to_pagerduty(102, ACKNOWLEDGED)]
 
 
 def test_what_was_done_last_may_be_overruled_if_its_webhook_was_lost():
@@ -183,7 +186,7 @@ def test_a_lost_webhook_excuses_nothing_where_one_side_alone_acted():
     assert {"lost": 1} == kinds(seen(OPEN, ACKNOWLEDGED, ACKNOWLEDGE, sent=sent))
 
 
-FORGETS = {"settings": {"truthvouch_keeps_acknowledges": False}, "dead_letters": [("a-1", "not_kept")]}
+FORGETS = {"settings": {"truthvouch_keeps_acknowledges": False}, "dead_letters": [("a-1", "write_lost")]}
 
 
 def test_an_acknowledge_that_truthvouch_forgot_is_no_loss_if_the_bridge_says_so():
@@ -194,7 +197,7 @@ def test_an_acknowledge_that_truthvouch_forgot_is_no_loss_if_the_bridge_says_so(
     "evidence",
     [
         seen(OPEN, ACKNOWLEDGED, ACKNOWLEDGE, settings=FORGETS["settings"]),
-        seen(OPEN, ACKNOWLEDGED, ACKNOWLEDGE, **FORGETS | {"dead_letters": [("a-2", "not_kept")]}),
+        seen(OPEN, ACKNOWLEDGED, ACKNOWLEDGE, **FORGETS | {"dead_letters": [("a-2", "write_lost")]}),
         seen(OPEN, ACKNOWLEDGED, ACKNOWLEDGE, **FORGETS | {"dead_letters": [("a-1", "gave_up:timeout")]}),
         seen(OPEN, ACKNOWLEDGED, ACKNOWLEDGE, dead_letters=FORGETS["dead_letters"]),
         seen(OPEN, RESOLVED, ACKNOWLEDGE, **FORGETS),
@@ -247,29 +250,33 @@ def test_an_incident_of_no_alert_is_a_page_too_many():
 
 
 def test_an_incident_nobody_deserves_is_found():
-    assert {"undeserved": 1} == kinds(replace(seen(), alerts=[replace(ALERT, severity="low")]))
+    assert {"unwanted": 1} == kinds(replace(seen(), alerts=[replace(ALERT, severity="low")]))
 
 
 def test_an_older_state_after_a_newer_one_is_an_inversion():
-    writes = [created(101), told_pagerduty(111, RESOLVED), told_pagerduty(112, ACKNOWLEDGED)]
+    writes = [created(101), written_to_pagerduty(111, RESOLVED), written_to_pagerduty(112, ACKNOWLEDGED)]
     assert {"inverted": 1} == kinds(seen(RESOLVED, RESOLVED, ACKNOWLEDGE, RESOLVE, writes=writes))
     reopened = [ACKNOWLEDGE, RESOLVE, (111.5, "truthvouch", "reopen"), (111.7, "truthvouch", "acknowledge")]
     assert {} == kinds(seen(ACKNOWLEDGED, ACKNOWLEDGED, *reopened, writes=writes))
 
 
 def test_an_older_state_counts_even_if_the_partner_did_not_take_it():
-    writes = [told_truthvouch(111, RESOLVED), told_truthvouch(112, ACKNOWLEDGED, 409)]
+    writes = [written_to_truthvouch(111, RESOLVED), written_to_truthvouch(112, ACKNOWLEDGED, 409)]
     assert {"inverted": 1} == kinds(seen(RESOLVED, RESOLVED, ACKNOWLEDGE, RESOLVE, writes=writes))
 
 
 def test_the_two_sides_are_two_orders():
-    writes = [told_pagerduty(111, RESOLVED), told_truthvouch(112, ACKNOWLEDGED), told_truthvouch(113, RESOLVED)]
+    writes = [
+        written_to_pagerduty(111, RESOLVED),
+        written_to_truthvouch(112, ACKNOWLEDGED),
+        written_to_truthvouch(113, RESOLVED),
+    ]
     assert {} == kinds(seen(RESOLVED, RESOLVED, ACKNOWLEDGE, RESOLVE, writes=writes))
 
 
 def test_repeated_effects_are_counted_and_retries_are_not():
     refused = replace(created(101), took=False, status=503)
-    again = [told_pagerduty(111, RESOLVED), told_pagerduty(112, RESOLVED)]
+    again = [written_to_pagerduty(111, RESOLVED), written_to_pagerduty(112, RESOLVED)]
     verdict = Judge(seen(RESOLVED, RESOLVED, RESOLVE, writes=[refused, created(102), *again])).verdict()
     assert (1, []) == (verdict.repeated, verdict.findings)
 
@@ -329,10 +336,10 @@ def test_an_incident_that_people_opened_is_theirs_and_its_alerts_go_along():
 
 
 def test_of_merged_incidents_too_truthvouch_may_refuse_and_forget():
-    assert {"refused": 1} == kinds(merged(RESOLVED, RESOLVED, OPEN, writes=[told_truthvouch(112, OPEN, 409)]))
+    assert {"refused": 1} == kinds(merged(RESOLVED, RESOLVED, OPEN, writes=[written_to_truthvouch(112, OPEN, 409)]))
     assert {"write_lost": 1} == kinds(merged(OPEN, RESOLVED, ACKNOWLEDGED, **FORGETS))
     assert {"lost": 1} == kinds(merged(OPEN, RESOLVED, RESOLVED, **FORGETS))
-    assert {"lost": 1} == kinds(merged(RESOLVED, OPEN, RESOLVED, writes=[told_truthvouch(112, OPEN, 409)]))
+    assert {"lost": 1} == kinds(merged(RESOLVED, OPEN, RESOLVED, writes=[written_to_truthvouch(112, OPEN, 409)]))
 
 
 def test_a_chain_of_merges_is_followed_to_its_end():
@@ -362,12 +369,7 @@ def test_an_alert_merged_into_what_is_over_may_get_an_incident_of_its_own():
 
 @pytest.mark.parametrize(
     "evidence",
-    [
-        left(),
-        left((125.0, ACKNOWLEDGED)),
-        left((135.0, RESOLVED)),
-        left((110.0, RESOLVED), (112.0, OPEN)),
-    ],
+    [left(), left((125.0, ACKNOWLEDGED)), left((135.0, RESOLVED)), left((110.0, RESOLVED), (112.0, OPEN))],
     ids=["never over", "in hand", "over later", "over before the merge"],
 )
 def test_an_alert_merged_into_what_is_not_over_gets_no_other_incident(evidence: Evidence):

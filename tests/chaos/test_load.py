@@ -39,7 +39,7 @@ def play(screens: Screens, *steps: tuple[str, str]) -> Load:
     """Raise ``a-1`` at 1000.0 and do this about it; every look at the clock takes a second."""
     seconds = iter(range(1000, 2000))
     load = Load(screens, lambda: float(next(seconds)))
-    script = [(side, verb, 0.0) for side, verb in steps]
+    script = [(side, action, 0.0) for side, action in steps]
     load.raise_alert({"alert_id": "a-1", "severity": "critical", "deliver": 1, "steps": script})
     for _ in steps:
         load.tick()
@@ -58,9 +58,9 @@ def test_the_partners_date_what_people_do_and_the_judge_gets_the_machines_time()
 def test_a_merge_goes_into_the_newest_open_incident_and_a_merge_back_into_an_older_one():
     open_ones = [incident("Q4", "a-4"), incident("Q3", "a-3"), incident("Q1", "a-1"), incident("Q0", "a-0")]
     shown = [incident("Q5", "a-5", "resolved"), *open_ones]
-    for verb, into in (("merge", "Q4"), ("merge_back", "Q0")):
+    for action, into in (("merge", "Q4"), ("merge_back", "Q0")):
         screens = Screens(*shown)
-        load = play(screens, ("pagerduty", verb))
+        load = play(screens, ("pagerduty", action))
         path, said = screens.clicks[-1]
         assert ("pagerduty/incidents/Q1/merge", into, "pagerduty") == (path, said["into"], load.acts[0].side)
 
@@ -78,12 +78,12 @@ def test_people_go_on_with_the_incident_that_theirs_was_merged_into():
     load = play(screens, ("survivor", "acknowledge"), ("pagerduty", "resolve"), ("survivor", "merge"))
     assert ["pagerduty/incidents/Q3/acknowledge", "pagerduty/incidents/Q3/merge"] == [p for p, _ in screens.clicks[1:]]
     assert "Q4" == screens.clicks[-1][1]["into"]
-    assert [("pagerduty", "acknowledge"), ("pagerduty", "merge")] == [(act.side, act.verb) for act in load.acts]
+    assert [("pagerduty", "acknowledge"), ("pagerduty", "merge")] == [(act.side, act.action) for act in load.acts]
 
 
 def scripts(via: str) -> set[tuple[tuple[str, str], ...]]:
     alerts = [moment.facts["steps"] for moment in plan(7, 600, "sqlite", via) if moment.what == "alert"]
-    return {tuple((side, verb) for side, verb, _ in steps) for steps in alerts}
+    return {tuple((side, action) for side, action, _ in steps) for steps in alerts}
 
 
 def test_every_script_is_played_and_merges_become_chains():

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 from tests.chaos.evidence import ACKNOWLEDGED, OPEN, RESOLVED, failed_looks_in, incidents_in, key_in, writes_in
 from tests.chaos.judge import Judge
-from tests.chaos.report import Outcome, as_json, figures, tell, to_prove
+from tests.chaos.report import Outcome, as_json, figures, print_report, to_prove
 from tests.chaos.settings import described, drawn
 from tests.chaos.test_judge import ACKNOWLEDGE, ALERT, created, seen
 from tests.chaos.verdict import Finding, Verdict
 
 
-def test_what_is_told_but_no_failure_lets_a_run_pass():
+def test_what_is_reported_but_no_failure_lets_a_run_pass():
     evidence = seen(OPEN, OPEN, ACKNOWLEDGE)
     run = Outcome("sqlite", "rest", 1, evidence, Judge(evidence).verdict())
     assert run.passed
@@ -22,7 +22,7 @@ def test_the_report_shows_every_figure_and_every_finding():
     evidence = replace(seen(writes=[created(103.5)]), alerts=[ALERT, replace(ALERT, alert_id="a-2")])
     run = Outcome("sqlite", "events", 7, evidence, Judge(evidence).verdict(), ["proof"], "somewhere")
     lines: list[str] = []
-    tell([run], lines.append)
+    print_report([run], lines.append)
     assert [] == [name for name in figures(run) if not any(line.startswith(name) for line in lines)]
     assert 3.5 == figures(run)["slowest incident"]
     assert "sqlite: lost a-2: no incident was ever opened" in lines
@@ -43,18 +43,18 @@ def test_calls_are_read_as_the_partners_saw_them():
         {**common, "partner": "pagerduty", "method": "GET", "path": "/incidents", "body": None},
         {**common, "partner": "pagerduty", "method": "POST", "path": "/incidents", "body": '{"incid', "status": 400},
     ]  # fmt: skip
-    told = [(write.subject, write.says, write.took, write.creates) for write in writes_in(calls)]
+    answer = [(write.subject, write.says, write.took, write.creates) for write in writes_in(calls)]
     assert [
         ("a 1", RESOLVED, True, False), ("k", OPEN, True, True), ("Q1", OPEN, False, False), ("Q1", "note", True, False)
-    ] == told  # fmt: skip
+    ] == answer  # fmt: skip
 
 
 def test_calls_by_event_say_the_same_as_calls_by_rest():
     call = {"at": 1.0, "fault": None, "status": 202, "partner": "pagerduty", "method": "POST", "path": "/v2/enqueue"}
     actions = ("trigger", "acknowledge", "resolve", "moon")
     calls = [{**call, "body": {"event_action": action, "dedup_key": "k"}} for action in actions]
-    told = [(write.subject, write.says, write.took, write.creates) for write in writes_in(calls)]
-    assert [("k", OPEN, True, True), ("k", ACKNOWLEDGED, True, False), ("k", RESOLVED, True, False)] == told
+    answer = [(write.subject, write.says, write.took, write.creates) for write in writes_in(calls)]
+    assert [("k", OPEN, True, True), ("k", ACKNOWLEDGED, True, False), ("k", RESOLVED, True, False)] == answer
 
 
 def test_an_incident_opened_by_event_keeps_its_key_when_it_is_merged():
@@ -94,12 +94,12 @@ def test_failures_and_what_people_did_not_say_last_are_proved():
 
 
 def test_the_settings_are_in_the_report_of_people_and_of_machines():
-    evidence = replace(seen(), settings=drawn(7), dead_letters=[("a-1", "not_kept"), ("a-2", "not_kept")])
+    evidence = replace(seen(), settings=drawn(7), dead_letters=[("a-1", "write_lost"), ("a-2", "write_lost")])
     run = Outcome("sqlite", "rest", 7, evidence, Judge(evidence).verdict())
     lines: list[str] = []
-    tell([run], lines.append)
+    print_report([run], lines.append)
     assert f"sqlite: settings: {described(drawn(7))}" in lines
-    assert "2: not_kept 2" in next(line for line in lines if line.startswith("dead letters"))
+    assert "2: write_lost 2" in next(line for line in lines if line.startswith("dead letters"))
     assert drawn(7) == as_json(run)["settings"]
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 
-FAILING = ("lost", "doubled", "undeserved", "inverted", "notes_doubled", "log")
+FAILING = ("lost", "doubled", "unwanted", "inverted", "notes_doubled", "log")
 """A run passes when it found none of these."""
 DOUBTFUL = ("overruled", "contested", "left_a_merge", "crossed", "refused")
 """No failure, but worth a look, the first most."""

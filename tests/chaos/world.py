@@ -30,7 +30,7 @@ SELECT a.application_name, count(*) FROM pg_locks l JOIN pg_stat_activity a USIN
 WHERE l.locktype = 'advisory' AND a.datname = current_database()
 GROUP BY a.application_name, l.pid
 """
-"""A worker's session holds one lock for its seat; the one that leads holds another. Its name tells its process id."""
+"""A worker's session holds one lock for its lease; the one that leads holds another. Its name tells its process id."""
 
 
 class ChaosWorld:
@@ -52,7 +52,7 @@ class ChaosWorld:
         self._settings = dict(settings or {})
         self._workers: dict[str, Tree] = {}
         self._dead: set[int] = set()
-        self._looked_at = 0.0
+        self._read_at = 0.0
 
     def start(self) -> None:
         """Everything, and wait until it can do its work."""
@@ -68,9 +68,9 @@ class ChaosWorld:
     def keep_alive(self) -> None:
         """Start again what has ended, as a supervisor would."""
         now = time.monotonic()
-        if now - self._looked_at < RESTART_SECONDS:
+        if now - self._read_at < RESTART_SECONDS:
             return
-        self._looked_at = now
+        self._read_at = now
         if self.bridge.tree.process.poll() is not None:
             self.bridge.start(ready=False)
         for name, tree in self._workers.items():
@@ -98,9 +98,9 @@ class ChaosWorld:
         if not self._database_url:
             return self.bridge.worker_pids()
         alive = {tree.pid for tree in self._workers.values() if tree.process.poll() is None}
-        return sorted(alive & self._seated(2 if whom == "leader" else 1))
+        return sorted(alive & self._leases(2 if whom == "leader" else 1))
 
-    def _seated(self, locks: int) -> set[int]:
+    def _leases(self, locks: int) -> set[int]:
         """Process ids of those who hold so many locks at least: one that is still starting holds none."""
         with psycopg.connect(self._database_url, autocommit=True) as connection:
             names = [str(name) for name, count in connection.execute(HOLDERS.encode()) if count >= locks]

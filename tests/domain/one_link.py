@@ -1,22 +1,22 @@
 """One alert and its incident, for the tests of the state machine: what each side says, and what our calls bring.
 
-The three clocks are far apart, so that whatever compares two of them comes out wrong. Seconds are those of the story.
+The three clocks are far apart, so that whatever compares two of them comes out wrong. Seconds are those of the
+scenario.
 """
 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from app.domain.alert import Alert
-from app.domain.delivery import Result, intending, record, settled
-from app.domain.effects import Circumstances, Effect, ReadAlert, ReadIncident, SetAlert, SetIncident, next_effect
-from app.domain.incident import AlertFacts, IncidentFacts
-from app.domain.link import Lane, Link
-from app.domain.names import AlertId, IncidentId, Side, Status, Urgency, incident_key
-from app.domain.outcome import Done, Reply, Retry
-from app.domain.rulebook import Decision
-from app.domain.side_state import SideState
-from app.domain.transitions import Step, advance
-from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord
+from app.domain.model.events import AlertEvent, AlertEventType, IncidentEvent, IncidentEventType
+from app.domain.model.incident import AlertFacts, IncidentFacts
+from app.domain.model.outcome import Done, Reply, Retry
+from app.domain.model.types import Alert, AlertId, IncidentId, Side, Status, Urgency, incident_key
+from app.domain.rules.rulebook import Decision
+from app.domain.sync.delivery import Result, intending, record, without_outstanding
+from app.domain.sync.effects import Circumstances, Effect, ReadAlert, ReadIncident, SetAlert, SetIncident, next_effect
+from app.domain.sync.link import DeliveryState, Link
+from app.domain.sync.side_state import SideState
+from app.domain.sync.transitions import Step, advance
 from tests.fakes import START
 
 OPEN, ACKNOWLEDGED, RESOLVED = Status
@@ -58,44 +58,51 @@ def link_at(status: Status = OPEN) -> Link:
     )  # fmt: skip
 
 
-def alert_event(verb: AlertVerb, seconds: float | None) -> AlertWord:
-    return AlertWord(verb, ALERT, f"alert.{verb}", None if seconds is None else there(T, seconds))
+def alert_event(event_type: AlertEventType, seconds: float | None) -> AlertEvent:
+    return AlertEvent(event_type, ALERT, f"alert.{event_type}", None if seconds is None else there(T, seconds))
 
 
-def incident_event(verb: IncidentVerb, seconds: float | None, author: str | None = None) -> IncidentWord:
+def incident_event(event_type: IncidentEventType, seconds: float | None, author: str | None = None) -> IncidentEvent:
     moment = None if seconds is None else there(P, seconds)
-    return IncidentWord(verb, INCIDENT, f"incident.{verb}", moment, author=author)
+    return IncidentEvent(event_type, INCIDENT, f"incident.{event_type}", moment, author=author)
 
 
-def alert_says(link: Link, verb: AlertVerb, seconds: float | None, heard: float | None = None) -> Step:
+def alert_says(link: Link, event_type: AlertEventType, seconds: float | None, received: float | None = None) -> Step:
     """TruthVouch tells what happened there; ``heard``: when we learn it."""
-    return advance(link, alert_event(verb, seconds), _heard(seconds, heard), PAGE)
+    return advance(link, alert_event(event_type, seconds), _received_at(seconds, received), PAGE)
 
 
-def incident_says(link: Link, verb: IncidentVerb, seconds: float | None, heard: float | None = None) -> Step:
+def incident_says(
+    link: Link, event_type: IncidentEventType, seconds: float | None, received: float | None = None
+) -> Step:
     """PagerDuty tells what happened there."""
-    return advance(link, incident_event(verb, seconds), _heard(seconds, heard), PAGE)
+    return advance(link, incident_event(event_type, seconds), _received_at(seconds, received), PAGE)
 
 
-def _heard(seconds: float | None, heard: float | None) -> datetime:
-    assert seconds is not None or heard is not None
-    return at(heard if heard is not None else (seconds or 0.0) + 0.1)
+def _received_at(seconds: float | None, received: float | None) -> datetime:
+    assert seconds is not None or received is not None
+    return at(received if received is not None else (seconds or 0.0) + 0.1)
 
 
 def alert_shows(link: Link, status: Status, seconds: float) -> Step:
     """Reconciliation reads the alert. TruthVouch tells no more than when it answered."""
-    word = AlertWord(
-        AlertVerb.READ, ALERT, "alert.read", there(T, seconds, whole=True), status=status, read_at=at(seconds)
+    event = AlertEvent(
+        AlertEventType.READ, ALERT, "alert.read", there(T, seconds, whole=True), status=status, read_at=at(seconds)
     )
-    return advance(link, word, at(seconds + 0.2))
+    return advance(link, event, at(seconds + 0.2))
 
 
 def incident_shows(link: Link, status: Status, seconds: float, changed: float) -> Step:
     """Reconciliation reads the incident, which last changed at ``changed``."""
-    word = IncidentWord(
-        IncidentVerb.READ, INCIDENT, "incident.read", there(P, changed, whole=True), status=status, read_at=at(seconds)
+    event = IncidentEvent(
+        IncidentEventType.READ,
+        INCIDENT,
+        "incident.read",
+        there(P, changed, whole=True),
+        status=status,
+        read_at=at(seconds),
     )
-    return advance(link, word, at(seconds + 0.2))
+    return advance(link, event, at(seconds + 0.2))
 
 
 def shows(link: Link, side: Side, status: Status, seconds: float, changed: float | None = None) -> Step:
@@ -104,9 +111,9 @@ def shows(link: Link, side: Side, status: Status, seconds: float, changed: float
     return incident_shows(link, status, seconds, seconds if changed is None else changed)
 
 
-def wanted(link: Link, side: Side, seconds: float, rest: bool = True) -> Effect | None:
+def wanted(link: Link, side: Side, seconds: float, has_api_key: bool = True) -> Effect | None:
     """What that side's delivery does next, at that second."""
-    return next_effect(link, side, Circumstances(at(seconds), (link,), rest))
+    return next_effect(link, side, Circumstances(at(seconds), (link,), has_api_key))
 
 
 def setting(side: Side, status: Status) -> Effect:
@@ -115,7 +122,7 @@ def setting(side: Side, status: Status) -> Effect:
 
 def calling(link: Link, side: Side, status: Status, seconds: float) -> Link:
     """The delivery to that side is amid its call: it was decided, and written down, at that second."""
-    link = link.with_lane(side, Lane(outstanding=True, seq=1, since=at(seconds)))
+    link = link.with_delivery(side, DeliveryState(outstanding=True, seq=1, since=at(seconds)))
     return intending(link, side, setting(side, status), at(seconds))
 
 
@@ -130,7 +137,7 @@ def answered(link: Link, side: Side, status: Status, seconds: float) -> Result:
 
 def wrote(link: Link, side: Side, status: Status, seconds: float) -> Link:
     """We asked for it half a second before, and it was done: the delivery is over."""
-    return settled(answered(calling(link, side, status, seconds - 0.5), side, status, seconds).link, side)
+    return without_outstanding(answered(calling(link, side, status, seconds - 0.5), side, status, seconds).link, side)
 
 
 def unanswered(link: Link, side: Side, status: Status, seconds: float) -> Link:

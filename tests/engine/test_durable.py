@@ -1,4 +1,4 @@
-"""The engine on a real SQLite store: nothing submitted is lost, the urgent go first, a ring beats the poll."""
+"""The engine on a real SQLite store: nothing submitted is lost, the urgent go first, a notification beats the poll."""
 
 import signal
 import subprocess
@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from app.domain.names import LinkId, Side
-from app.engine.durable import POLL_SECONDS, DurableEngine, limiter
+from app.domain.model.types import LinkId, Side
+from app.engine.durable import DurableEngine, limiter
 from app.ports import Order
 from app.store.database import Database, open_bridge
 
@@ -47,11 +48,7 @@ class Recorder:
 
 class Running:
     def __init__(
-        self,
-        data_dir: Path,
-        per_minute: int = 0,
-        poll_seconds: float = POLL_SECONDS,
-        break_once: set[int] | None = None,
+        self, data_dir: Path, per_minute: int = 0, poll_seconds: float | None = None, break_once: set[int] | None = None
     ) -> None:
         self.database = Database(open_bridge(data_dir, None))
         budgets = {QUEUE: per_minute, "truthvouch": 0}
@@ -65,7 +62,7 @@ class Running:
         self.engine.wake()
 
     def close(self) -> None:
-        self.engine.close(0)
+        self.engine.close(10)  # a connection in hand when the store is let go of would be nobody's
         self.database.engine.dispose()
 
 
@@ -101,7 +98,7 @@ def test_a_submission_rolled_back_never_runs(running: Running) -> None:
     assert [2] == running.recorder.wait_for(1)
 
 
-def test_a_ring_starts_a_delivery_long_before_the_next_poll(tmp_path: Path) -> None:
+def test_a_notification_starts_a_delivery_long_before_the_next_poll(tmp_path: Path) -> None:
     running = Running(tmp_path, poll_seconds=600)
     try:
         for seq in range(1, 4):
@@ -111,6 +108,21 @@ def test_a_ring_starts_a_delivery_long_before_the_next_poll(tmp_path: Path) -> N
         assert 9 in running.recorder.wait_for(4)
     finally:
         running.close()
+
+
+def test_polls_do_not_ask_which_version_is_the_latest(running: Running) -> None:
+    running.submit(1)
+    running.recorder.wait_for(1)
+    asked: list[str] = []
+
+    @sa.event.listens_for(running.database.engine, "before_cursor_execute")
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        asked.append(statement)
+
+    running.submit(2)
+    running.recorder.wait_for(2)
+    assert any("workflow_status" in statement for statement in asked)
+    assert [] == [statement for statement in asked if "application_versions" in statement]
 
 
 def test_the_urgent_go_first_under_a_budget(tmp_path: Path) -> None:
@@ -138,7 +150,7 @@ def test_a_delivery_cut_off_by_kill_9_runs_again_after_the_start(tmp_path: Path)
         """
         import os, signal, sys
         from pathlib import Path
-        from app.domain.names import LinkId, Side
+        from app.domain.model.types import LinkId, Side
         from app.engine.durable import DurableEngine
         from app.ports import Order
         from app.store.database import Database, open_bridge

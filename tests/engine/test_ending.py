@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.domain.names import LinkId, Side
-from app.engine import ending
+from app.domain.model.types import LinkId, Side
+from app.engine import recovery as ending
 from app.engine.durable import DurableEngine
 from app.ports import Order
 from app.store.database import Database, open_bridge
@@ -66,7 +66,7 @@ def deliveries_of_a_second_start(folder: Path) -> list[int]:
     return again.ended
 
 
-def test_what_takes_longer_than_the_patience_is_left_for_the_next_start(tmp_path: Path) -> None:
+def test_what_takes_longer_than_the_timeout_is_left_for_the_next_start(tmp_path: Path) -> None:
     slow = Slow()
     engine, database = launched(tmp_path, slow)
     submit(engine, database, 1)
@@ -80,10 +80,10 @@ def test_what_takes_longer_than_the_patience_is_left_for_the_next_start(tmp_path
 def test_where_nothing_is_in_hand_a_few_looks_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine, database = launched(tmp_path, Slow())
     slept: list[float] = []
-    monkeypatch.setattr("app.engine.ending.time.sleep", slept.append)
+    monkeypatch.setattr("app.engine.recovery.time.sleep", slept.append)
     ending.let_end(10)
     monkeypatch.undo()
-    assert len(slept) <= ending.CALM_LOOKS
+    assert len(slept) <= ending.CALM_POLLS
     engine.close(0)
     database.engine.dispose()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from app.domain.names import LinkId, Side
+from app.domain.model.types import LinkId, Side
 from app.engine.durable import DurableEngine
 from app.ports import Order
 from app.store.database import Database, open_bridge
@@ -23,7 +23,7 @@ DIES = textwrap.dedent(
     """
     import os, signal, sys
     from pathlib import Path
-    from app.domain.names import LinkId, Side
+    from app.domain.model.types import LinkId, Side
     from app.engine.durable import DurableEngine
     from app.ports import Order
     from app.store.database import Database, open_bridge
@@ -92,11 +92,11 @@ def test_what_another_executor_left_runs_here_and_not_as_a_first_run(place: tupl
     running = Running(folder, url)
     try:
         assert frozenset({"worker-7"}) == running.engine.leftovers.owners()
-        assert 1 == running.engine.leftovers.take_over("worker-7")
+        assert 1 == running.engine.leftovers.recover_dead_worker("worker-7")
         until(lambda: len(running.ran) >= 3, "all three run")
         assert [(7, False), (8, False), (9, False)] == sorted(running.ran)
         until(lambda: not running.engine.leftovers.owners(), "nothing is in hand")
-        assert 0 == running.engine.leftovers.take_over("worker-7")
+        assert 0 == running.engine.leftovers.recover_dead_worker("worker-7")
     finally:
         running.engine.close(5)
         running.database.engine.dispose()
@@ -140,7 +140,7 @@ def test_looking_every_few_seconds_reads_only_what_is_in_hand(tmp_path: Path) ->
 
 
 def test_what_is_queued_delayed_or_running_is_unfinished_also_in_company(running: Running) -> None:
-    def lane(seq: int, link: int = 1, side: Side = Side.PAGERDUTY) -> tuple[LinkId, Side, int]:
+    def ref(seq: int, link: int = 1, side: Side = Side.PAGERDUTY) -> tuple[LinkId, Side, int]:
         return LinkId(link), side, seq
 
     leftovers = running.engine.leftovers
@@ -153,13 +153,13 @@ def test_what_is_queued_delayed_or_running_is_unfinished_also_in_company(running
     with running.database.begin() as tx:  # one workflow, named after its first
         orders = [Order(QUEUE, LinkId(link), Side.PAGERDUTY, 4, 3, 3600.0) for link in (1, 2, 3)]
         running.engine.submit(tx, orders)
-    owed = {lane(2), lane(3), lane(4), lane(4, 2), lane(4, 3)}
-    others = {lane(1), lane(5), lane(4, 4), lane(3, 2), lane(2, side=Side.TRUTHVOUCH)}
-    assert owed == leftovers.unfinished(owed | others)
-    assert {lane(3)} == leftovers.unfinished({lane(3)})
+    pending = {ref(2), ref(3), ref(4), ref(4, 2), ref(4, 3)}
+    others = {ref(1), ref(5), ref(4, 4), ref(3, 2), ref(2, side=Side.TRUTHVOUCH)}
+    assert pending == leftovers.unfinished(pending | others)
+    assert {ref(3)} == leftovers.unfinished({ref(3)})
     assert frozenset() == leftovers.unfinished(set())
     running.sql("UPDATE {t} SET status = 'CANCELLED' WHERE status = 'DELAYED'")
-    assert {lane(2)} == leftovers.unfinished(owed | others)
+    assert {ref(2)} == leftovers.unfinished(pending | others)
 
 
 def test_only_what_ended_long_ago_is_swept_and_only_so_much_at_once(running: Running) -> None:

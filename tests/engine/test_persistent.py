@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from app.domain.names import LinkId, Side
-from app.engine.persistent import BROKEN_TRIES, Persistent
+from app.domain.model.types import LinkId, Side
+from app.engine.durable import BROKEN_TRIES, Persistent
 from app.ports import StoreUnavailable
 
 DELIVERY = (LinkId(7), Side.PAGERDUTY, 3)
@@ -25,7 +25,7 @@ class Broken:
         return "done"
 
 
-class Heard:
+class Recorder:
     def __init__(self, *faults: Exception) -> None:
         self.of: list[tuple[int, str, int, str]] = []
         self._faults = list(faults)
@@ -36,35 +36,35 @@ class Heard:
         self.of.append((link_id, side, seq, reason))
 
 
-def persistent(deliver: Broken, given_up: Heard | None = None) -> Persistent:
+def persistent(deliver: Broken, given_up: Recorder | None = None) -> Persistent:
     return Persistent(deliver, threading.Event(), given_up, [0.001])
 
 
 def test_one_that_always_raises_is_handed_over_after_so_many_tries() -> None:
-    deliver, heard = Broken(*[KeyError("x")] * (BROKEN_TRIES + 2)), Heard()
-    assert "given_up" == persistent(deliver, heard)(DELIVERY, True)
+    deliver, recorder = Broken(*[KeyError("x")] * (BROKEN_TRIES + 2)), Recorder()
+    assert "given_up" == persistent(deliver, recorder)(DELIVERY, True)
     assert [True] + [False] * (BROKEN_TRIES - 1) == deliver.first_runs
-    assert [(7, "pagerduty", 3, "KeyError")] == heard.of
+    assert [(7, "pagerduty", 3, "KeyError")] == recorder.of
 
 
 def test_while_the_store_is_the_reason_it_is_tried_for_ever() -> None:
-    deliver, heard = Broken(*[StoreUnavailable("gone")] * (BROKEN_TRIES + 2)), Heard()
-    assert "done" == persistent(deliver, heard)(DELIVERY, True)
-    assert [] == heard.of
+    deliver, recorder = Broken(*[StoreUnavailable("gone")] * (BROKEN_TRIES + 2)), Recorder()
+    assert "done" == persistent(deliver, recorder)(DELIVERY, True)
+    assert [] == recorder.of
 
 
 def test_tries_the_store_spoiled_do_not_count() -> None:
     faults = [KeyError("x"), StoreUnavailable("gone")] * (BROKEN_TRIES - 1)
-    heard = Heard()
-    assert "done" == persistent(Broken(*faults), heard)(DELIVERY, True)
-    assert [] == heard.of
+    recorder = Recorder()
+    assert "done" == persistent(Broken(*faults), recorder)(DELIVERY, True)
+    assert [] == recorder.of
 
 
 def test_if_nobody_can_take_note_it_is_tried_on() -> None:
-    deliver, heard = Broken(*[KeyError("x")] * (BROKEN_TRIES + 1)), Heard(StoreUnavailable("gone"))
-    assert "given_up" == persistent(deliver, heard)(DELIVERY, True)
+    deliver, recorder = Broken(*[KeyError("x")] * (BROKEN_TRIES + 1)), Recorder(StoreUnavailable("gone"))
+    assert "given_up" == persistent(deliver, recorder)(DELIVERY, True)
     assert BROKEN_TRIES + 1 == len(deliver.first_runs)
-    assert 1 == len(heard.of)
+    assert 1 == len(recorder.of)
 
 
 def test_a_stop_leaves_it_pending() -> None:

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.domain.incident import IncidentDraft
-from app.domain.names import AlertId, Urgency, incident_key
-from app.transport import Transport
+from app.domain.model.incident import IncidentDraft
+from app.domain.model.types import AlertId, Urgency, incident_key
+from app.remote.transport import Transport
 from tests.far_side import FarSide, far_side
 
 KEY = incident_key(AlertId("alert_123"))
@@ -24,7 +24,7 @@ def pagerduty() -> Iterator[FarSide]:
 
 @pytest.fixture
 def transport() -> Iterator[Transport]:
-    """A transport that gives up within a test's patience."""
+    """A transport that gives up within a test's time."""
     transport = Transport(read_seconds=2)
     yield transport
     transport.close()

@@ -6,17 +6,15 @@ from typing import Any
 
 import pytest
 
-from app.domain.incident import IncidentDraft
-from app.domain.names import IncidentId, Status, Urgency
-from app.domain.outcome import Done, Reply
-from app.domain.subscription import Scope
-from app.pagerduty.account import AccountApi
-from app.pagerduty.analytics import AnalyticsApi
+from app.domain.model.incident import IncidentDraft
+from app.domain.model.outcome import Done, Reply
+from app.domain.model.subscription import Scope
+from app.domain.model.types import IncidentId, Status, Urgency
+from app.pagerduty.directory import AccountApi, AnalyticsApi, RespondersApi
 from app.pagerduty.events_api import EventsApi
-from app.pagerduty.responders import RespondersApi
 from app.pagerduty.rest_api import RestApi
 from app.pagerduty.subscriptions import SubscriptionsApi
-from app.transport import Transport
+from app.remote.transport import Transport
 from tests.answering import FIRST, SECOND, Answering
 from tests.far_side import FarSide
 from tests.pagerduty.conftest import KEY, REST_KEY, ROUTING_KEY, error, incident
@@ -73,9 +71,9 @@ def at(reply: Reply[Any]) -> datetime | None:
 
 @pytest.mark.parametrize("name", CALLS)
 def test_every_answer_by_rest_has_pagerdutys_time(name: str) -> None:
-    status, told, ask = CALLS[name]
-    assert FIRST == at(ask(rest_api(Answering((status, told)))))
-    assert None is at(ask(rest_api(Answering((status, told), dated=False))))
+    status, answer, ask = CALLS[name]
+    assert FIRST == at(ask(rest_api(Answering((status, answer)))))
+    assert None is at(ask(rest_api(Answering((status, answer), dated=False))))
 
 
 @pytest.mark.parametrize("code", [1001, 1005])
@@ -94,6 +92,6 @@ def test_every_answer_to_an_event_has_pagerdutys_time(action: str) -> None:
 
 def test_an_answer_over_the_wire_has_the_time_of_who_gave_it(transport: Transport, pagerduty: FarSide) -> None:
     pagerduty.will_answer(200, SHOWN)
-    told = at(rest_api(transport, pagerduty.url).get(ID))
-    assert told is not None
-    assert (0, True) == (told.microsecond, abs(datetime.now(UTC) - told) < timedelta(seconds=30))
+    answer = at(rest_api(transport, pagerduty.url).get(ID))
+    assert answer is not None
+    assert (0, True) == (answer.microsecond, abs(datetime.now(UTC) - answer) < timedelta(seconds=30))

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.incident import IncidentDraft
-from app.domain.names import IncidentKey, Urgency
-from app.domain.outcome import Done, Held, Refused, Retry
-from app.domain.payload import encode
-from app.pagerduty import event_wire
+from app.domain.model.incident import IncidentDraft
+from app.domain.model.outcome import Done, Held, Refused, Retry
+from app.domain.model.types import IncidentKey, Urgency
+from app.pagerduty import wire as event_wire
 from app.pagerduty.events_api import EventsApi
+from app.remote.payload import encode
 from tests.contract.pagerduty import EVENTS_HOST, check_request
 from tests.pagerduty.conftest import KEY, ROUTING_KEY
 
@@ -86,8 +86,8 @@ def test_only_202_is_success(events_api, pagerduty):
 
 
 def test_an_invalid_event_is_final_and_says_why_without_the_key(events_api, pagerduty):
-    told = {"status": "invalid event", "message": "Event object is invalid", "errors": [f"no such key {ROUTING_KEY}"]}
-    pagerduty.will_answer(400, told)
+    answer = {"status": "invalid event", "message": "Event object is invalid", "errors": [f"no such key {ROUTING_KEY}"]}
+    pagerduty.will_answer(400, answer)
     assert Refused("bad_request", 400, None, "Event object is invalid; no such key ***") == events_api.resolve(KEY)
 
 

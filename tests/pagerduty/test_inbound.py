@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from werkzeug.datastructures import Headers
 
-from app.domain.words import Unreadable
+from app.domain.model.events import Unreadable
 from app.pagerduty import inbound
 from app.ports import Refusal
 from tests.contract.pagerduty import PAYLOADS
@@ -38,12 +38,7 @@ def test_a_signed_delivery_is_known_by_its_event_id():
     envelope = verify(sign(BODY))
     known_by = "01GKTVA0000000000000000004:incident.acknowledged:Q0TVINC0000001"
     assert (known_by, "incident.acknowledged") == (envelope.delivery_id, envelope.event)
-    assert ("Q0TVINC0000001", 0, "v1", "") == (
-        envelope.subject,
-        envelope.secret_index,
-        envelope.scheme,
-        envelope.fault,
-    )
+    assert ("Q0TVINC0000001", 0, "v1", "") == (envelope.subject, envelope.secret_index, envelope.scheme, envelope.fault)
 
 
 def test_the_answer_names_which_secret_matched():

@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.domain.names import Status
-from app.domain.outcome import Done, Held, Retry
+from app.domain.model.outcome import Done, Held, Retry
+from app.domain.model.types import Status
 from app.pagerduty.rest_api import RestApi
-from app.transport import Transport
+from app.remote.transport import Transport
 from tests.contract.pagerduty import REST_HOST, check_request
 from tests.far_side import FarSide
 from tests.pagerduty.conftest import REST_KEY, error, incident

@@ -1,11 +1,11 @@
-"""Every body PagerDuty is known to send, and a few it is not, as words."""
+"""Every body PagerDuty is known to send, and a few it is not, as events."""
 
 import json
 from datetime import UTC, datetime
 
 import pytest
 
-from app.domain.words import Ignored, IncidentVerb, IncidentWord, Unreadable
+from app.domain.model.events import Ignored, IncidentEvent, IncidentEventType, Unreadable
 from app.pagerduty import inbound
 from tests.contract.pagerduty import PAYLOADS, webhook_schema
 
@@ -18,22 +18,22 @@ def read(body: object):
 AT = datetime(2026, 5, 4, 9, 20, tzinfo=UTC)
 
 EXPECTED = {
-    "acknowledged-by_user": IncidentVerb.ACKNOWLEDGED,
-    "acknowledged-rest_created": IncidentVerb.ACKNOWLEDGED,
-    "action_invocation_created": IncidentVerb.MENTIONED,
-    "annotated-resolution_note": IncidentVerb.ANNOTATED,
-    "annotated-trimmed": IncidentVerb.ANNOTATED,
-    "custom_field_values_updated": IncidentVerb.MENTIONED,
-    "incident_type_changed": IncidentVerb.MENTIONED,
-    "resolved-by_events_api": IncidentVerb.RESOLVED,
-    "resolved-by_merge": IncidentVerb.MERGED,
-    "role_assigned": IncidentVerb.MENTIONED,
+    "acknowledged-by_user": IncidentEventType.ACKNOWLEDGED,
+    "acknowledged-rest_created": IncidentEventType.ACKNOWLEDGED,
+    "action_invocation_created": IncidentEventType.MENTIONED,
+    "annotated-resolution_note": IncidentEventType.ANNOTATED,
+    "annotated-trimmed": IncidentEventType.ANNOTATED,
+    "custom_field_values_updated": IncidentEventType.MENTIONED,
+    "incident_type_changed": IncidentEventType.MENTIONED,
+    "resolved-by_events_api": IncidentEventType.RESOLVED,
+    "resolved-by_merge": IncidentEventType.MERGED,
+    "role_assigned": IncidentEventType.MENTIONED,
     "service_custom_field_values_updated": None,
     "service_updated": None,
-    "task_created": IncidentVerb.MENTIONED,
-    "triggered-by_events_api": IncidentVerb.TRIGGERED,
-    "triggered-no_agent_with_client": IncidentVerb.TRIGGERED,
-    "unacknowledged-ack_timeout": IncidentVerb.UNACKNOWLEDGED,
+    "task_created": IncidentEventType.MENTIONED,
+    "triggered-by_events_api": IncidentEventType.TRIGGERED,
+    "triggered-no_agent_with_client": IncidentEventType.TRIGGERED,
+    "unacknowledged-ack_timeout": IncidentEventType.UNACKNOWLEDGED,
 }
 
 
@@ -46,21 +46,26 @@ def test_every_payload_is_one_pagerduty_could_send(name):
     webhook_schema().validate(json.loads(PAYLOADS[name]))
 
 
-@pytest.mark.parametrize(("name", "verb"), EXPECTED.items())
-def test_every_payload_reads_as_its_verb(name, verb):
+@pytest.mark.parametrize(("name", "event_type"), EXPECTED.items())
+def test_every_payload_reads_as_its_type(name, event_type):
     reading = read(PAYLOADS[name])
-    if verb is None:
+    if event_type is None:
         assert Ignored("not_an_incident") == reading
     else:
-        assert isinstance(reading, IncidentWord)
-        assert (verb, "Q0TVINC000000") == (reading.verb, reading.incident_id[:-1])
+        assert isinstance(reading, IncidentEvent)
+        assert (event_type, "Q0TVINC000000") == (reading.type, reading.incident_id[:-1])
 
 
 def test_an_acknowledgement_says_who_when_and_which():
-    word = read(PAYLOADS["acknowledged-by_user"])
-    assert ("Dana Example", "user_reference") == (word.author, word.author_kind)
-    assert datetime(2026, 5, 4, 9, 20, tzinfo=UTC) == word.at
-    assert (4711, "high", "incident.acknowledged", None) == (word.number, word.urgency, word.event, word.incident_key)
+    event = read(PAYLOADS["acknowledged-by_user"])
+    assert ("Dana Example", "user_reference") == (event.author, event.author_kind)
+    assert datetime(2026, 5, 4, 9, 20, tzinfo=UTC) == event.at
+    assert (4711, "high", "incident.acknowledged", None) == (
+        event.number,
+        event.urgency,
+        event.name,
+        event.incident_key,
+    )
 
 
 def test_only_people_are_authors():
@@ -83,7 +88,7 @@ def test_a_merge_is_no_resolve_and_names_the_survivor():
 def test_a_merge_without_a_survivor_is_still_no_resolve():
     body = json.loads(PAYLOADS["resolved-by_merge"])
     body["event"]["data"]["resolve_reason"].pop("incident")
-    assert (IncidentVerb.MERGED, None) == (read(body).verb, read(body).merged_into)
+    assert (IncidentEventType.MERGED, None) == (read(body).type, read(body).merged_into)
 
 
 def test_a_note_comes_without_pagerdutys_prefix_and_otherwise_untouched():
@@ -92,7 +97,7 @@ def test_a_note_comes_without_pagerdutys_prefix_and_otherwise_untouched():
 
 def test_a_note_says_which_it_is_and_whether_it_is_whole():
     whole, trimmed = read(PAYLOADS["annotated-resolution_note"]), read(PAYLOADS["annotated-trimmed"])
-    assert [("PNOTE01", False), ("PNOTE02", True)] == [(word.note_id, word.trimmed) for word in (whole, trimmed)]
+    assert [("PNOTE01", False), ("PNOTE02", True)] == [(event.note_id, event.trimmed) for event in (whole, trimmed)]
 
 
 @pytest.mark.parametrize(
@@ -105,17 +110,17 @@ def test_a_note_says_which_it_is_and_whether_it_is_whole():
         ({"id": "Q1", "type": "incident"}, None, False),
     ],
 )
-def test_of_a_note_only_what_is_told_is_known(data, note_id, trimmed):
-    word = read({"event": {"event_type": "incident.annotated", "data": data}})
-    assert (IncidentVerb.ANNOTATED, "Q1", note_id, trimmed) == (
-        word.verb, word.incident_id, word.note_id, word.trimmed,
+def test_of_a_note_only_what_is_reported_is_known(data, note_id, trimmed):
+    event = read({"event": {"event_type": "incident.annotated", "data": data}})
+    assert (IncidentEventType.ANNOTATED, "Q1", note_id, trimmed) == (
+        event.type, event.incident_id, event.note_id, event.trimmed,
     )  # fmt: skip
 
 
 def test_what_is_no_note_has_no_note_id():
     data = {"incident": {"id": "Q1"}, "id": "PX", "trimmed": True}
-    word = read({"event": {"event_type": "incident.status_update_published", "data": data}})
-    assert (None, False) == (word.note_id, word.trimmed)
+    event = read({"event": {"event_type": "incident.status_update_published", "data": data}})
+    assert (None, False) == (event.note_id, event.trimmed)
 
 
 @pytest.mark.parametrize(
@@ -135,29 +140,26 @@ def test_what_is_no_note_has_no_note_id():
     ],
 )
 def test_the_time_of_an_event_in_whatever_spelling_and_whether_one_was_not_understood(fields, at, unread):
-    word = read({"event": {"event_type": "incident.resolved", "data": {"id": "Q1"}} | fields})
-    assert (at, unread) == (word.at, word.time_unread)
+    event = read({"event": {"event_type": "incident.resolved", "data": {"id": "Q1"}} | fields})
+    assert (at, unread) == (event.at, event.time_unread)
 
 
 @pytest.mark.parametrize("shape", ["type", "event_type"])
 def test_the_older_shape_of_truthvouchs_page_reads_with_its_alert_id(shape):
     incident = {"id": "Q02JTUPZWHSN7Q", "body": {"type": "incident_body", "details": {"alert_id": "alert_123"}}}
-    word = read({shape: "incident.acknowledged", "data": {"incident": incident}})
+    event = read({shape: "incident.acknowledged", "data": {"incident": incident}})
     assert (
-        IncidentWord(
-            IncidentVerb.ACKNOWLEDGED,
-            "Q02JTUPZWHSN7Q",
-            "incident.acknowledged",
-            alert_id_hint="alert_123",
+        IncidentEvent(
+            IncidentEventType.ACKNOWLEDGED, "Q02JTUPZWHSN7Q", "incident.acknowledged", alert_id_hint="alert_123"
         )
-        == word
+        == event
     )
 
 
 @pytest.mark.parametrize("details", ["a text", None, [], {"alert_id": ""}, {"alert_id": {"x": 1}}])
 def test_other_details_hint_at_nothing(details):
-    word = read({"type": "incident.resolved", "data": {"incident": {"id": "Q1", "body": {"details": details}}}})
-    assert (IncidentVerb.RESOLVED, None) == (word.verb, word.alert_id_hint)
+    event = read({"type": "incident.resolved", "data": {"incident": {"id": "Q1", "body": {"details": details}}}})
+    assert (IncidentEventType.RESOLVED, None) == (event.type, event.alert_id_hint)
 
 
 def test_pageys_ping_is_understood_and_owes_nothing():
@@ -167,7 +169,7 @@ def test_pageys_ping_is_understood_and_owes_nothing():
 
 def test_an_event_type_nobody_knows_yet_is_mentioned():
     body = {"event": {"event_type": "incident.levitated", "data": {"type": "incident", "id": "Q1"}}}
-    assert (IncidentVerb.MENTIONED, "incident.levitated") == (read(body).verb, read(body).event)
+    assert (IncidentEventType.MENTIONED, "incident.levitated") == (read(body).type, read(body).name)
 
 
 @pytest.mark.parametrize(

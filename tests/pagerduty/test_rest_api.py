@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.domain.names import IncidentId, IncidentKey, Status
-from app.domain.outcome import Held, Refused, Retry
+from app.domain.model.outcome import Held, Refused, Retry
+from app.domain.model.types import IncidentId, IncidentKey, Status
 from app.pagerduty.rest_api import RestApi
 from tests.contract.pagerduty import REST_HOST, check_request
 from tests.pagerduty.conftest import KEY, REST_KEY, error, incident
@@ -79,15 +79,15 @@ def test_without_credentials_nothing_is_sent_and_a_person_is_asked(transport, pa
 
 
 def test_an_open_incident_with_the_same_key_is_a_refusal_with_its_code(rest_api, pagerduty, draft):
-    told = "Open incident with matching dedup key already exists on this service"
-    pagerduty.will_answer(400, error(2002, "Arguments Caused Error", told))
-    assert Refused("key_taken", 400, 2002, f"Arguments Caused Error; {told}") == rest_api.open(draft)
+    answer = "Open incident with matching dedup key already exists on this service"
+    pagerduty.will_answer(400, error(2002, "Arguments Caused Error", answer))
+    assert Refused("key_taken", 400, 2002, f"Arguments Caused Error; {answer}") == rest_api.open(draft)
 
 
 def test_the_same_number_about_another_argument_is_another_refusal(rest_api, pagerduty, draft):
-    told = "Escalation policy must be assigned"
-    pagerduty.will_answer(400, error(2002, "Arguments Caused Error", told))
-    assert Refused("arguments_refused", 400, 2002, f"Arguments Caused Error; {told}") == rest_api.open(draft)
+    answer = "Escalation policy must be assigned"
+    pagerduty.will_answer(400, error(2002, "Arguments Caused Error", answer))
+    assert Refused("arguments_refused", 400, 2002, f"Arguments Caused Error; {answer}") == rest_api.open(draft)
 
 
 def test_a_yes_without_an_incident_in_it_is_unclear(rest_api, pagerduty, draft):
@@ -190,7 +190,7 @@ def test_other_refusals_are_final_and_looked_at_no_further(rest_api, pagerduty):
 
 
 @pytest.mark.parametrize("code", [1008, 1028, 2016])
-def test_a_refused_from_address_holds_the_target_like_a_refused_key(rest_api, pagerduty, draft, code):
+def test_a_refused_from_address_pauses_the_target_like_a_refused_key(rest_api, pagerduty, draft, code):
     pagerduty.will_answer(400, error(code, "Requester User Not Found"))
     assert isinstance(rest_api.open(draft), Held)
 
@@ -201,13 +201,13 @@ def test_refusals_do_not_repeat_our_key_or_address(rest_api, pagerduty):
 
 
 def test_a_note_is_sent_and_comes_back_as_facts(rest_api, pagerduty):
-    told = {
+    answer = {
         "id": "PNOTE1",
         "content": "hello",
         "user": {"summary": "Dana Example"},
         "created_at": "2026-01-15T10:00:00Z",
     }
-    pagerduty.will_answer(200, {"note": told})
+    pagerduty.will_answer(200, {"note": answer})
     note = rest_api.add_note(ID, "hello").value
     check_request(pagerduty.only_request, REST_HOST)
     assert ("PNOTE1", "hello", "Dana Example") == (note.note_id, note.content, note.author)

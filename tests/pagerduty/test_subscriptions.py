@@ -2,13 +2,13 @@
 
 import pytest
 
-from app.domain.outcome import Done, Held, Refused, Retry
-from app.domain.service import ServiceFacts
-from app.domain.subscription import DESCRIPTION, Scope, Subscription
-from app.pagerduty.account import AccountApi
+from app.domain.model.outcome import Done, Held, Refused, Retry
+from app.domain.model.pagerduty_account import ServiceFacts
+from app.domain.model.subscription import DESCRIPTION, Scope, Subscription
+from app.pagerduty.directory import AccountApi
 from app.pagerduty.rest_api import RestApi
 from app.pagerduty.subscriptions import CREATED_EVENTS, NEEDED_EVENTS, SubscriptionsApi
-from app.transport import Transport
+from app.remote.transport import Transport
 from tests.contract.pagerduty import REST_HOST, check_request
 from tests.far_side import FarSide
 from tests.pagerduty.conftest import REST_KEY, error
@@ -27,7 +27,7 @@ def api(rest_api: RestApi) -> SubscriptionsApi:
     return SubscriptionsApi(rest_api.ask)
 
 
-def told(ident: str = "PWSUB01", secret: str | None = None, **changes: object) -> dict[str, object]:
+def subscription_of(ident: str = "PWSUB01", secret: str | None = None, **changes: object) -> dict[str, object]:
     return {
         "id": ident,
         "type": "webhook_subscription",
@@ -47,9 +47,9 @@ def test_the_bridge_needs_what_it_acts_on_and_creates_no_event_pagerduty_does_no
 
 def test_every_page_of_the_list_is_read(api: SubscriptionsApi, pagerduty: FarSide) -> None:
     off = {"type": "http_delivery_method", "url": URL, "temporarily_disabled": True}
-    pagerduty.will_answer(200, {"webhook_subscriptions": [told("S1")], "more": True})
+    pagerduty.will_answer(200, {"webhook_subscriptions": [subscription_of("S1")], "more": True})
     pagerduty.will_answer(
-        200, {"webhook_subscriptions": [told("S2", delivery_method=off, active=False)], "more": False}
+        200, {"webhook_subscriptions": [subscription_of("S2", delivery_method=off, active=False)], "more": False}
     )
     reply = api.list()
     assert isinstance(reply, Done)
@@ -64,7 +64,10 @@ def test_every_page_of_the_list_is_read(api: SubscriptionsApi, pagerduty: FarSid
 
 
 def test_what_cannot_be_a_subscription_is_left_out(api: SubscriptionsApi, pagerduty: FarSide) -> None:
-    pagerduty.will_answer(200, {"webhook_subscriptions": [{}, None, told(delivery_method=None), told("S9", events=1)]})
+    pagerduty.will_answer(
+        200,
+        {"webhook_subscriptions": [{}, None, subscription_of(delivery_method=None), subscription_of("S9", events=1)]},
+    )
     reply = api.list()
     assert isinstance(reply, Done)
     (only,) = reply.value
@@ -91,7 +94,7 @@ def test_a_list_that_cannot_be_read_says_why(
 def test_a_new_one_tells_its_secret_once_and_hides_it_ever_after(
     api: SubscriptionsApi, pagerduty: FarSide, status: int
 ) -> None:
-    pagerduty.will_answer(status, {"webhook_subscription": told(secret=SECRET)})
+    pagerduty.will_answer(status, {"webhook_subscription": subscription_of(secret=SECRET)})
     reply = api.create(URL, CREATED_EVENTS, Scope("service", "P1"))
     assert isinstance(reply, Done)
     made = reply.value
@@ -104,14 +107,14 @@ def test_a_new_one_tells_its_secret_once_and_hides_it_ever_after(
 
 
 def test_an_account_wide_one_names_no_id(api: SubscriptionsApi, pagerduty: FarSide) -> None:
-    pagerduty.will_answer(201, {"webhook_subscription": told(secret=SECRET)})
+    pagerduty.will_answer(201, {"webhook_subscription": subscription_of(secret=SECRET)})
     api.create(URL, NEEDED_EVENTS, Scope())
     check_request(pagerduty.only_request, REST_HOST)
     assert {"type": "account_reference"} == pagerduty.only_request.json["webhook_subscription"]["filter"]
 
 
 def test_a_new_one_without_its_secret_is_no_success(api: SubscriptionsApi, pagerduty: FarSide) -> None:
-    pagerduty.will_answer(201, {"webhook_subscription": told()})
+    pagerduty.will_answer(201, {"webhook_subscription": subscription_of()})
     assert Retry("unreadable_answer", unclear=True) == api.create(URL, NEEDED_EVENTS, Scope())
 
 
@@ -123,13 +126,13 @@ def test_too_many_is_a_refusal_with_pagerdutys_own_number(api: SubscriptionsApi,
 
 
 def test_an_update_leaves_the_address_alone(api: SubscriptionsApi, pagerduty: FarSide) -> None:
-    pagerduty.will_answer(200, {"webhook_subscription": told()})
+    pagerduty.will_answer(200, {"webhook_subscription": subscription_of()})
     assert isinstance(api.update("PWSUB01", NEEDED_EVENTS), Done)
     sent = pagerduty.only_request
     check_request(sent, REST_HOST)
-    wish = sent.json["webhook_subscription"]
-    assert (True, list(NEEDED_EVENTS), "PUT") == (wish["active"], wish["events"], sent.method)
-    assert {"active", "events"} == set(wish), "nothing that PagerDuty's document does not name"
+    requested = sent.json["webhook_subscription"]
+    assert (True, list(NEEDED_EVENTS), "PUT") == (requested["active"], requested["events"], sent.method)
+    assert {"active", "events"} == set(requested), "nothing that PagerDuty's document does not name"
 
 
 @pytest.mark.parametrize("action", ["enable", "ping"])

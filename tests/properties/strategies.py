@@ -2,8 +2,8 @@
 
 from hypothesis import strategies as st
 
-from app.domain.alert import Alert
-from app.domain.expression import (
+from app.domain.model.types import Alert, AlertId, Urgency
+from app.domain.rules.condition import (
     Both,
     Compare,
     Constant,
@@ -16,9 +16,8 @@ from app.domain.expression import (
     Not,
     OneOf,
 )
-from app.domain.names import AlertId, Urgency
-from app.domain.rulebook import DEFAULT_SEVERITY_MAP, Redaction, Rule, RuleAction, Rulebook
-from app.domain.trigger import SHARE_FIELDS, TEXT_FIELDS
+from app.domain.rules.rulebook import DEFAULT_SEVERITY_MAP, Redaction, Rule, RuleAction, Rulebook
+from app.domain.rules.trigger import SHARE_FIELDS, TEXT_FIELDS
 
 SEVERITIES = ("critical", "high", "medium", "low")
 OWN_NAMES = ("score", "blocked", "scan_duration_ms", "region_2")
@@ -41,19 +40,19 @@ scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), hostil
 @st.composite
 def alerts(draw: st.DrawFn, texts: st.SearchStrategy[str] = hostile) -> Alert:
     """An alert that tells anything from nothing to everything."""
-    told = st.one_of(st.none(), texts)
+    answer = st.one_of(st.none(), texts)
     share = st.one_of(st.none(), shares)
     return Alert(
         alert_id=AlertId(draw(st.one_of(st.from_regex(r"alert_[a-z0-9]{1,12}", fullmatch=True), hostile))),
         severity=draw(severities),
-        kind=draw(told),
-        category=draw(told),
-        message=draw(told),
-        claim=draw(told),
-        truth=draw(told),
-        query=draw(told),
-        response=draw(told),
-        model=draw(told),
+        kind=draw(answer),
+        category=draw(answer),
+        message=draw(answer),
+        claim=draw(answer),
+        truth=draw(answer),
+        query=draw(answer),
+        response=draw(answer),
+        model=draw(answer),
         confidence=draw(share),
         confidence_text=draw(st.one_of(st.none(), st.just("5%"), texts)),
         detection_confidence=draw(share),
@@ -85,7 +84,7 @@ comparisons = st.one_of(
     st.builds(Contains, st.one_of(_words, _text_fields), st.one_of(_text_fields, _own_fields)),
     st.builds(Flag, _own_fields),
 )
-"""Single questions about fields, each of which may be *not told*."""
+"""Single questions about fields, each of which may be *unknown*."""
 
 _leaves = st.one_of(comparisons, st.builds(Missing, st.one_of(_text_fields, _share_fields, _own_fields)))
 

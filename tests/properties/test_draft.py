@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from app.domain.alert import Alert
-from app.domain.draft import MAX_EVENT_BYTES, MAX_TITLE_CHARS, body_text, draft
-from app.domain.incident import IncidentDraft
-from app.domain.names import AlertId
-from app.domain.rulebook import Redaction, Rulebook
-from app.domain.rules import decide
+from app.domain.model.incident import IncidentDraft
+from app.domain.model.types import Alert, AlertId
+from app.domain.rules.decide import decide
+from app.domain.rules.rulebook import Redaction, Rulebook
+from app.domain.sync.incident_draft import MAX_EVENT_BYTES, MAX_TITLE_CHARS, body_text, draft
 from tests.properties.strategies import alerts, hostile, rulebooks
 
 NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
@@ -59,8 +58,8 @@ def test_every_alert_makes_a_draft_that_fits_and_is_json(alert: Alert, rulebook:
 
 @given(alerts(), huge, huge, huge)
 def test_a_request_stays_below_the_limit_however_much_was_told(alert: Alert, claim: str, message: str, query: str):
-    told = replace(alert, claim=claim, message=message, query=query, category=message, model=claim)
-    incident = drafted(told, Rulebook(redaction=Redaction(send_query=True)))
+    answer = replace(alert, claim=claim, message=message, query=query, category=message, model=claim)
+    incident = drafted(answer, Rulebook(redaction=Redaction(send_query=True)))
     assert len(json.dumps(events_request(incident))) <= MAX_EVENT_BYTES
     assert len(json.dumps(body_text(incident))) <= MAX_EVENT_BYTES
 
@@ -81,19 +80,17 @@ def test_a_link_is_a_web_address(alert: Alert, rulebook: Rulebook):
 def test_by_default_no_prompt_and_no_answer_leaves_even_where_the_message_repeats_it(
     alert: Alert, query: str, response: str
 ):
-    told = replace(
+    answer = replace(
         alert, alert_id=ALERT_ID, query=query, response=response, message=f"Asked {query}, it said {response}."
     )
-    said = everything_said(drafted(told, Rulebook()))
+    said = everything_said(drafted(answer, Rulebook()))
     assert query not in said
     assert response not in said
 
 
 user_ids = st.from_regex(r"usr_[a-z0-9]{4,12}", fullmatch=True)
 addresses = st.one_of(
-    st.emails(),
-    st.ip_addresses(v=4).map(str),
-    st.ip_addresses(v=6).map(str).filter(lambda address: address != "::"),
+    st.emails(), st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str).filter(lambda address: address != "::")
 )
 around = st.text(st.characters(categories=["L", "N", "P", "Zs"]), max_size=15)
 

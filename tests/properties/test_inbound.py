@@ -13,10 +13,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
 
-from app.domain.words import Envelope
+from app.domain.model.events import Envelope
 from app.pagerduty import inbound as pagerduty
 from app.ports import Refusal
-from app.truthvouch import inbound as truthvouch
+from app.truthvouch import wire as truthvouch
 from tests.contract.pagerduty import PAYLOADS
 
 Signer = Callable[[bytes, str], dict[str, str]]
@@ -90,9 +90,11 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.text(max_size=5), inner, max_size=6),
     max_leaves=25,
 )
-EVENTS = st.dictionaries(NAMES, JSON, max_size=8).map(lambda told: {"type": "alert.created", "alert_id": "a"} | told)
+EVENTS = st.dictionaries(NAMES, JSON, max_size=8).map(
+    lambda fields: {"type": "alert.created", "alert_id": "a"} | fields
+)
 INCIDENT_EVENTS = st.dictionaries(NAMES, JSON, max_size=8).map(
-    lambda told: {"event": {"event_type": "incident.resolved", "data": {"id": "Q1"}} | told}
+    lambda fields: {"event": {"event_type": "incident.resolved", "data": {"id": "Q1"}} | fields}
 )
 BODIES = st.binary(max_size=300) | (JSON | EVENTS | INCIDENT_EVENTS).map(json.dumps).map(str.encode)
 

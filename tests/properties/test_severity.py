@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.names import Urgency
-from app.domain.severity import events_severity, is_known, urgency_of
+from app.domain.model.types import Urgency, events_severity, is_known, urgency_of
 from tests.properties.strategies import severities, severity_maps
 
 

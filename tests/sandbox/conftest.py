@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from werkzeug.test import Client
 
-from app.sandbox.site import create_app
+from app.sandbox.server import create_app
 from app.sandbox.world import Setup, World
 
 CONTRACT = Path(__file__).parents[1] / "contract"
@@ -36,8 +36,8 @@ class Delivery:
 
     @property
     def json(self) -> dict[str, Any]:
-        told: dict[str, Any] = json.loads(self.body)
-        return told
+        answer: dict[str, Any] = json.loads(self.body)
+        return answer
 
 
 @dataclass
@@ -93,8 +93,8 @@ class Rig:
 
     def incident(self, **fields: Any) -> Any:
         """An incident opened through REST."""
-        wish = {"type": "incident", "title": "Hallucination", "service": service(), **fields}
-        answer = self.rest("POST", "/incidents", {"incident": wish})
+        requested = {"type": "incident", "title": "Hallucination", "service": service(), **fields}
+        answer = self.rest("POST", "/incidents", {"incident": requested})
         assert 201 == answer.status_code, answer.text
         return answer.json["incident"]
 
@@ -116,19 +116,21 @@ class Rig:
     def pass_time(self, seconds: float) -> None:
         """Move the clock and let happen what is due."""
         self.clock.now += seconds
-        self.world.later.run_due()
-        self.world.outbox.send_due()
+        self.world.scheduler.run_due()
+        self.world.webhook_queue.send_due()
 
     # ------------------------------------------------------------ looking
 
-    def told(self, seconds: float = 0.0) -> list[dict[str, Any]]:
+    def webhooks_sent(self, seconds: float = 0.0) -> list[dict[str, Any]]:
         """Bodies that have reached the bridge, oldest first."""
         self.pass_time(seconds)
         return [delivery.json for delivery in self.bridge.deliveries]
 
     def events(self) -> list[str]:
         """The names of the events that have reached the bridge."""
-        return [b["event"]["event_type"] if "event" in b else b.get("type") or b["event_type"] for b in self.told()]
+        return [
+            b["event"]["event_type"] if "event" in b else b.get("type") or b["event_type"] for b in self.webhooks_sent()
+        ]
 
     def incidents(self, **query: Any) -> list[Any]:
         answer = self.client.get("/incidents", query_string=query, headers={"Authorization": "Token token=key"})

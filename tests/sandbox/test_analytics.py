@@ -5,21 +5,21 @@ from typing import Any
 
 import pytest
 
-from app.domain.outcome import Done, Refused, Reply, Retry
-from app.domain.stats_compare import ServiceMetrics
-from app.pagerduty.analytics import AnalyticsApi
+from app.domain.model.outcome import Done, Refused, Reply, Retry
+from app.domain.reports.compare import ServiceMetrics
+from app.pagerduty.directory import AnalyticsApi
 from tests.sandbox.conftest import START, Rig, code_of, service
 
 SINCE = datetime.fromtimestamp(START, UTC)
 
 
-def wish(**told: Any) -> dict[str, Any]:
+def requested(**fields: Any) -> dict[str, Any]:
     until = SINCE + timedelta(days=1)
-    return {"filters": {"created_at_start": SINCE.isoformat(), "created_at_end": until.isoformat(), **told}}
+    return {"filters": {"created_at_start": SINCE.isoformat(), "created_at_end": until.isoformat(), **fields}}
 
 
-def counted(rig: Rig, **told: Any) -> Any:
-    return rig.rest("POST", "/analytics/metrics/incidents/services", wish(**told), From="").json["data"]
+def counted(rig: Rig, **fields: Any) -> Any:
+    return rig.rest("POST", "/analytics/metrics/incidents/services", requested(**fields), From="").json["data"]
 
 
 def test_incidents_are_counted_by_service_with_their_times(rig: Rig) -> None:
@@ -48,7 +48,7 @@ def test_only_services_with_data_and_only_the_time_asked_for(rig: Rig) -> None:
 def test_a_question_without_times_or_over_years_is_refused(rig: Rig) -> None:
     path = "/analytics/metrics/incidents/services"
     assert (400, 2001) == code_of(rig.rest("POST", path, {"filters": {}}))
-    assert (400, 2001) == code_of(rig.rest("POST", path, wish(created_at_start="2020-01-01")))
+    assert (400, 2001) == code_of(rig.rest("POST", path, requested(created_at_start="2020-01-01")))
 
 
 def asked(reply: Reply[object]) -> AnalyticsApi:
@@ -58,8 +58,8 @@ def asked(reply: Reply[object]) -> AnalyticsApi:
 def test_the_bridge_reads_what_it_understands() -> None:
     counts = {"total_incident_count": 3, "total_incidents_acknowledged": 2, "total_escalation_count": None}
     row = {"service_id": "P1", **counts, "mean_seconds_to_first_ack": 61, "mean_seconds_to_resolve": None}
-    told = asked(Done({"data": [row, {"service_name": "no id"}, "odd"]})).of_services(["P1"], SINCE, SINCE)
-    assert Done((ServiceMetrics("P1", 3, 2, 0, 61.0, None),)) == told
+    answer = asked(Done({"data": [row, {"service_name": "no id"}, "odd"]})).of_services(["P1"], SINCE, SINCE)
+    assert Done((ServiceMetrics("P1", 3, 2, 0, 61.0, None),)) == answer
 
 
 def test_what_is_no_answer_is_none() -> None:

@@ -49,10 +49,10 @@ def test_held_webhooks_go_out_in_the_order_asked_for(rig: Rig, order: str, expec
     rig.order("/webhooks", {"mode": "hold"})
     for number in "123":
         rig.alert(alert_id=number)
-    assert (3, 0) == (rig.order("/webhooks", method="GET")["held"], len(rig.told()))
+    assert (3, 0) == (rig.order("/webhooks", method="GET")["held"], len(rig.webhooks_sent()))
 
     assert 6 == rig.order("/webhooks/flush", {"order": order, "copies": 2})["flushed"]
-    assert expected == "".join(b["data"]["alertId"] for b in rig.told())
+    assert expected == "".join(b["data"]["alertId"] for b in rig.webhooks_sent())
 
 
 def test_a_shuffle_is_repeated_by_its_seed(rig: Rig) -> None:
@@ -62,7 +62,7 @@ def test_a_shuffle_is_repeated_by_its_seed(rig: Rig) -> None:
         for number in range(20):
             other.alert(alert_id=str(number))
         other.order("/webhooks/flush", {"order": "shuffled", "seed": 7})
-        return [b["data"]["alertId"] for b in other.told()]
+        return [b["data"]["alertId"] for b in other.webhooks_sent()]
 
     assert shuffled() == shuffled()
     assert [str(n) for n in range(20)] != shuffled()
@@ -163,7 +163,7 @@ def test_the_bridge_can_move_house(rig: Rig) -> None:
     rig.order("/bridge", {"url": "http://elsewhere.test/"})
     rig.alert()
     rig.incident()
-    rig.told()
+    rig.webhooks_sent()
 
     assert {"http://elsewhere.test/truthvouch/alerts", "http://elsewhere.test/pagerduty/webhook"} == {
         d.url for d in rig.bridge.deliveries
@@ -211,7 +211,7 @@ def test_a_limit_counts_down_refuses_and_comes_back(rig: Rig) -> None:
     assert 200 == rig.rest("GET", "/users/me").status_code
 
 
-def test_the_other_two_doors_have_limits_of_their_own(rig: Rig) -> None:
+def test_the_other_two_apis_have_limits_of_their_own(rig: Rig) -> None:
     limits = {"pagerduty_events": {"calls": 1, "seconds": 5}, "truthvouch": {"calls": 1, "seconds": 5}}
     rig.order("/settings", {"limits": limits})
     rig.tv("GET", "/alerts")

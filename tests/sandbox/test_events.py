@@ -18,13 +18,7 @@ def test_the_incident_exists_only_some_time_after_the_202(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("severity", "urgency"),
-    [
-        ("critical", "high"),
-        ("error", "high"),
-        ("warning", "low"),
-        ("info", "low"),
-    ],
+    ("severity", "urgency"), [("critical", "high"), ("error", "high"), ("warning", "low"), ("info", "low")]
 )
 def test_severity_decides_the_urgency(rig: Rig, severity: str, urgency: str) -> None:
     rig.enqueue("trigger", "d", payload=PAYLOAD | {"severity": severity})

@@ -42,17 +42,12 @@ def test_the_key_is_free_again_after_a_resolve_and_on_another_service(rig: Rig) 
 
 
 @pytest.mark.parametrize(
-    ("header", "expected"),
-    [
-        ("", (400, 2016)),
-        ("nobody", (400, 1028)),
-        ("stranger@example.com", (400, 1008)),
-    ],
+    ("header", "expected"), [("", (400, 2016)), ("nobody", (400, 1028)), ("stranger@example.com", (400, 1008))]
 )
 def test_whoever_writes_must_be_known(rig: Rig, header: str, expected: tuple[int, int]) -> None:
-    wish = {"incident": {"type": "incident", "title": "t", "service": service()}}
+    requested = {"incident": {"type": "incident", "title": "t", "service": service()}}
 
-    assert expected == code_of(rig.rest("POST", "/incidents", wish, From=header))
+    assert expected == code_of(rig.rest("POST", "/incidents", requested, From=header))
 
 
 @pytest.mark.parametrize("authorization", ["", "Token token=wrong", "Token token=", "Basic x"])
@@ -78,19 +73,19 @@ def test_a_wrong_key_is_refused(rig: Rig, authorization: str) -> None:
     ],
 )
 def test_a_body_that_breaks_a_documented_rule_opens_nothing(rig: Rig, fields: dict[str, object]) -> None:
-    wish = {"type": "incident", "title": "t", "service": service(), **fields}
+    requested = {"type": "incident", "title": "t", "service": service(), **fields}
 
-    assert (400, 2001) == code_of(rig.rest("POST", "/incidents", {"incident": wish}))
+    assert (400, 2001) == code_of(rig.rest("POST", "/incidents", {"incident": requested}))
     assert [] == rig.incidents()
 
 
 def test_an_unknown_policy_and_priority_have_codes_of_their_own(rig: Rig) -> None:
-    wish = {"type": "incident", "title": "t", "service": service()}
+    requested = {"type": "incident", "title": "t", "service": service()}
     policy = {"escalation_policy": {"id": "PNONE", "type": "escalation_policy_reference"}}
     priority = {"priority": {"id": "PNONE", "type": "priority_reference"}}
 
-    assert (400, 1014) == code_of(rig.rest("POST", "/incidents", {"incident": wish | policy}))
-    assert (400, 1020) == code_of(rig.rest("POST", "/incidents", {"incident": wish | priority}))
+    assert (400, 1014) == code_of(rig.rest("POST", "/incidents", {"incident": requested | policy}))
+    assert (400, 1020) == code_of(rig.rest("POST", "/incidents", {"incident": requested | priority}))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +100,9 @@ def test_an_unknown_policy_and_priority_have_codes_of_their_own(rig: Rig) -> Non
         (["resolved"], "acknowledged", "acknowledged", ["incident.reopened", "incident.acknowledged"]),
     ],
 )
-def test_every_permitted_change_is_told(rig: Rig, start: list[str], to: str, status: str, events: list[str]) -> None:
+def test_every_permitted_change_is_reported(
+    rig: Rig, start: list[str], to: str, status: str, events: list[str]
+) -> None:
     ident = rig.incident()["id"]
     for word in start:
         rig.put(ident, status=word)
@@ -117,11 +114,7 @@ def test_every_permitted_change_is_told(rig: Rig, start: list[str], to: str, sta
 
 @pytest.mark.parametrize(
     ("start", "to", "code"),
-    [
-        (["acknowledged"], "acknowledged", 1002),
-        (["resolved"], "resolved", 1001),
-        ([], "closed", 1003),
-    ],
+    [(["acknowledged"], "acknowledged", 1002), (["resolved"], "resolved", 1001), ([], "closed", 1003)],
 )
 def test_a_change_to_where_it_is_already_is_refused_and_not_told(
     rig: Rig, start: list[str], to: str, code: int
@@ -162,7 +155,7 @@ def test_what_cannot_be_escalated_says_1006(rig: Rig, urgency: str, level: int) 
     assert (400, 1006) == code_of(rig.put(rig.incident(urgency=urgency)["id"], escalation_level=level))
 
 
-def test_another_policy_starts_at_its_first_level_and_is_told_as_delegated(rig: Rig) -> None:
+def test_another_policy_starts_at_its_first_level_and_is_reported_as_delegated(rig: Rig) -> None:
     ident = rig.incident()["id"]
     rig.put(ident, escalation_level=2)
 
@@ -181,11 +174,11 @@ def test_a_merge_moves_the_alerts_and_looks_like_a_resolve(rig: Rig) -> None:
     sources = {"source_incidents": [{"id": source["id"], "type": "incident_reference"}]}
     assert 200 == rig.rest("PUT", f"/incidents/{target}/merge", sources).status_code
 
-    told = rig.told()[-1]["event"]
-    assert ("incident.resolved", source["id"]) == (told["event_type"], told["data"]["id"])
+    answer = rig.webhooks_sent()[-1]["event"]
+    assert ("incident.resolved", source["id"]) == (answer["event_type"], answer["data"]["id"])
     assert ("merge_resolve_reason", target) == (
-        told["data"]["resolve_reason"]["type"],
-        told["data"]["resolve_reason"]["incident"]["id"],
+        answer["data"]["resolve_reason"]["type"],
+        answer["data"]["resolve_reason"]["incident"]["id"],
     )
     assert ["d"] == [a["alert_key"] for a in rig.rest("GET", f"/incidents/{target}/alerts").json["alerts"]]
     assert [target] == [i["id"] for i in rig.incidents(incident_key="d")]
@@ -199,7 +192,7 @@ def test_notes_are_kept_told_and_read_newest_first(rig: Rig) -> None:
 
     assert ["two ✓", "one"] == [n["content"] for n in rig.rest("GET", f"/incidents/{ident}/notes").json["notes"]]
     assert ["incident.annotated"] * 2 == rig.events()[1:]
-    assert "two ✓" == rig.told()[-1]["event"]["data"]["content"]
+    assert "two ✓" == rig.webhooks_sent()[-1]["event"]["data"]["content"]
 
 
 def test_an_empty_note_is_refused(rig: Rig) -> None:
@@ -212,8 +205,8 @@ def test_a_long_note_is_cut_in_the_webhook_only(rig: Rig) -> None:
     ident = rig.incident()["id"]
     rig.rest("POST", f"/incidents/{ident}/notes", {"note": {"content": "x" * 3000}})
 
-    told = rig.told()[-1]["event"]["data"]
-    assert (True, 2000) == (told["trimmed"], len(told["content"]))
+    answer = rig.webhooks_sent()[-1]["event"]["data"]
+    assert (True, 2000) == (answer["trimmed"], len(answer["content"]))
     assert 3000 == len(rig.rest("GET", f"/incidents/{ident}/notes").json["notes"][0]["content"])
 
 
@@ -231,12 +224,12 @@ def test_what_is_not_there_is_404_with_2100(rig: Rig) -> None:
     assert (404, 2100) == code_of(rig.rest("GET", "/nonsense"))
 
 
-def test_responders_are_asked_and_the_bridge_hears_of_it(rig: Rig) -> None:
+def test_responders_are_asked_and_the_bridge_receives_it(rig: Rig) -> None:
     ident = rig.incident()["id"]
     target = {"responder_request_target": {"id": "PSBXUS2", "type": "user_reference"}}
-    wish = {"requester_id": "PSBXUS1", "message": "please look", "responder_request_targets": [target]}
+    requested = {"requester_id": "PSBXUS1", "message": "please look", "responder_request_targets": [target]}
 
-    assert 200 == rig.rest("POST", f"/incidents/{ident}/responder_requests", wish).status_code
+    assert 200 == rig.rest("POST", f"/incidents/{ident}/responder_requests", requested).status_code
     assert "incident.responder.added" == rig.events()[-1]
 
 
@@ -254,6 +247,6 @@ def test_custom_fields_are_kept_and_the_webhook_carries_the_old_ones(rig: Rig) -
     rig.rest("PUT", f"/incidents/{ident}/custom_fields/values", {"custom_fields": [{"name": "kind", "value": "a"}]})
     rig.rest("PUT", f"/incidents/{ident}/custom_fields/values", {"custom_fields": [{"name": "kind", "value": "b"}]})
 
-    told = rig.told()[-1]["event"]["data"]
-    assert ["b"] == [f["value"] for f in told["custom_fields"]]
-    assert ["a"] == [f["value"] for f in told["changed_custom_fields"]]
+    answer = rig.webhooks_sent()[-1]["event"]["data"]
+    assert ["b"] == [f["value"] for f in answer["custom_fields"]]
+    assert ["a"] == [f["value"] for f in answer["changed_custom_fields"]]

@@ -1,4 +1,4 @@
-"""The sandbox as a process: ready line, real sockets, the story, and its end."""
+"""The sandbox as a process: ready line, real sockets, the first alert, and its end."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from app.sandbox.story import bridge_ready, tell
+from app.sandbox.scenarios import bridge_ready, run_first_alert
 from tests.sandbox.fake_bridge import FakeBridge
 
 COMMAND = [sys.executable, "-m", "app.sandbox", "--port", "0"]
@@ -50,13 +50,13 @@ def _order(url: str, path: str, body: dict[str, Any]) -> Any:
         return json.load(answer)
 
 
-def test_the_story_comes_true_and_is_told_line_by_line(clean: str) -> None:
+def test_the_scenario_comes_true_and_is_reported_line_by_line(clean: str) -> None:
     lines: list[str] = []
     with FakeBridge(clean) as bridge:
         _order(clean, "/sandbox/bridge", {"url": bridge.url})
 
         assert bridge_ready(bridge.url)
-        assert tell(clean, bridge.url, lines.append), lines
+        assert run_first_alert(clean, bridge.url, lines.append), lines
 
     assert lines[0].startswith("SIMULATION")
     assert 5 == sum("✓" in line for line in lines)
@@ -65,41 +65,37 @@ def test_the_story_comes_true_and_is_told_line_by_line(clean: str) -> None:
 
 
 @pytest.mark.parametrize(("answers", "hint"), [(401, "TRUTHVOUCH_WEBHOOK_SECRETS"), (503, "/readyz"), (202, "worker")])
-def test_a_story_that_sticks_says_what_to_look_at(clean: str, answers: int, hint: str) -> None:
+def test_a_first_alert_that_sticks_says_what_to_look_at(clean: str, answers: int, hint: str) -> None:
     lines: list[str] = []
     with FakeBridge(clean, urgencies={}, answers=answers) as bridge:
         _order(clean, "/sandbox/bridge", {"url": bridge.url})
 
-        assert not tell(clean, bridge.url, lines.append, step_seconds=0.5)
+        assert not run_first_alert(clean, bridge.url, lines.append, step_seconds=0.5)
 
     assert hint in next(line for line in lines if "✗" in line)
 
 
-def test_a_medium_alert_that_pages_spoils_the_story(clean: str) -> None:
+def test_a_medium_alert_that_pages_spoils_it(clean: str) -> None:
     lines: list[str] = []
     with FakeBridge(clean, urgencies={"critical": "high", "medium": "low"}) as bridge:
         _order(clean, "/sandbox/bridge", {"url": bridge.url})
 
-        assert not tell(clean, bridge.url, lines.append)
+        assert not run_first_alert(clean, bridge.url, lines.append)
 
     assert "severity_map" in next(line for line in lines if "✗" in line)
 
 
-def test_a_story_without_a_sandbox_is_told_as_such() -> None:
+def test_a_scenario_without_a_sandbox_is_reported_as_such() -> None:
     lines: list[str] = []
 
-    assert not tell("http://127.0.0.1:9", "http://127.0.0.1:9", lines.append)
+    assert not run_first_alert("http://127.0.0.1:9", "http://127.0.0.1:9", lines.append)
     assert "does not answer" in lines[1]
     assert not bridge_ready("http://127.0.0.1:9", timeout=0.0)
 
 
 @pytest.mark.parametrize(
     ("kind", "fault"),
-    [
-        ("reset_before", ConnectionResetError),
-        ("reset_after", ConnectionResetError),
-        ("refuse", RemoteDisconnected),
-    ],
+    [("reset_before", ConnectionResetError), ("reset_after", ConnectionResetError), ("refuse", RemoteDisconnected)],
 )
 def test_a_fault_really_cuts_the_connection(clean: str, kind: str, fault: type[OSError]) -> None:
     _order(clean, "/sandbox/faults", {"kind": kind, "partner": "pagerduty", "times": 1})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.sandbox.stamps import iso
+from app.sandbox.kit.support import iso
 from tests.sandbox.conftest import START, Rig, code_of
 
 MONTH = 31 * 86_400

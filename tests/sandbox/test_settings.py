@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.sandbox.stamps import iso
+from app.sandbox.kit.support import iso
 from tests.sandbox.conftest import START, Rig
 
 HOUR = 3600.0
@@ -15,7 +15,7 @@ DEFAULTS = {
     "signature": "s1",
     "envelope": "nested",
     "truthvouch_refuses_reopen": True,
-    "truthvouch_tells_api_changes": True,
+    "truthvouch_reports_api_changes": True,
     "truthvouch_keeps_acknowledges": True,
     "truthvouch_list_order": "newest_first",
     "pagerduty_alerts_reopen_with_incident": True,
@@ -29,12 +29,12 @@ DEFAULTS = {
 }
 
 
-def change(rig: Rig, **wish: Any) -> Any:
-    return rig.order("/settings", wish)
+def change(rig: Rig, **requested: Any) -> Any:
+    return rig.order("/settings", requested)
 
 
-def set_clock(rig: Rig, partner: str, **wish: float) -> Any:
-    return change(rig, clocks={partner: wish})["clocks"][partner]
+def set_clock(rig: Rig, partner: str, **requested: float) -> Any:
+    return change(rig, clocks={partner: requested})["clocks"][partner]
 
 
 def test_without_an_order_everything_is_as_documented(rig: Rig) -> None:
@@ -42,8 +42,8 @@ def test_without_an_order_everything_is_as_documented(rig: Rig) -> None:
 
 
 def test_settings_survive_a_reset(rig: Rig) -> None:
-    wish = {
-        "truthvouch_tells_api_changes": False,
+    requested = {
+        "truthvouch_reports_api_changes": False,
         "truthvouch_keeps_acknowledges": False,
         "truthvouch_list_order": "oldest_first",
         "pagerduty_alerts_reopen_with_incident": False,
@@ -53,16 +53,16 @@ def test_settings_survive_a_reset(rig: Rig) -> None:
             "truthvouch": {"offset_seconds": -2.0, "drift_seconds_per_hour": -3.0},
         },
     }
-    assert DEFAULTS | wish == change(rig, **wish)
+    assert DEFAULTS | requested == change(rig, **requested)
 
     rig.order("/reset")
-    assert DEFAULTS | wish == rig.order("/settings", method="GET")
+    assert DEFAULTS | requested == rig.order("/settings", method="GET")
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "requested",
     [
-        {"truthvouch_tells_api_changes": "off"},
+        {"truthvouch_reports_api_changes": "off"},
         {"truthvouch_keeps_acknowledges": None},
         {"truthvouch_list_order": "shuffled"},
         {"pagerduty_alerts_reopen_with_incident": 0},
@@ -72,6 +72,8 @@ def test_settings_survive_a_reset(rig: Rig) -> None:
         {"webhook_retry_seconds": {"pagerduty": 5}},
         {"webhook_retry_seconds": {"pagerduty": [1, 0]}},
         {"webhook_retry_seconds": {"pagerduty": [1, "2"]}},
+        {"limits": {"truthvouch": {"calls": 1}}},
+        {"limits": {"truthvouch": 5}},
         {"clocks": 600},
         {"clocks": {"sandbox": {"offset_seconds": 1}}},
         {"clocks": {"pagerduty": 600}},
@@ -82,8 +84,8 @@ def test_settings_survive_a_reset(rig: Rig) -> None:
         {"clocks": {"pagerduty": {"drift_seconds_per_hour": float("nan")}}},
     ],
 )
-def test_a_value_that_makes_no_sense_is_400_and_changes_nothing(rig: Rig, wish: dict[str, object]) -> None:
-    answer = rig.client.post("/sandbox/settings", json={"signature": "s2", **wish})
+def test_a_value_that_makes_no_sense_is_400_and_changes_nothing(rig: Rig, requested: dict[str, object]) -> None:
+    answer = rig.client.post("/sandbox/settings", json={"signature": "s2", **requested})
 
     assert (400, str) == (answer.status_code, type(answer.json["error"]))
     assert DEFAULTS == rig.order("/settings", method="GET")
@@ -96,7 +98,7 @@ def times_in(*texts: str) -> set[str]:
     return {time for text in texts for time in TIME.findall(text)}
 
 
-def pagerduty_story(rig: Rig) -> list[str]:
+def pagerduty_scenario(rig: Rig) -> list[str]:
     """What PagerDuty answers and shows of an incident with everything on it."""
     rig.enqueue("trigger", "d", wait=0.0)
     rig.enqueue("acknowledge", "d", wait=0.0)
@@ -113,7 +115,7 @@ def pagerduty_story(rig: Rig) -> list[str]:
     return [answer.text for answer in said]
 
 
-def truthvouch_story(rig: Rig) -> list[str]:
+def truthvouch_scenario(rig: Rig) -> list[str]:
     """What TruthVouch answers and shows of an alert."""
     ident = rig.alert()["id"]
     said = [rig.tv("PATCH", f"/alerts/{ident}", {"status": status}) for status in ("acknowledged", "resolved")]
@@ -122,16 +124,18 @@ def truthvouch_story(rig: Rig) -> list[str]:
     return [answer.text for answer in said]
 
 
-@pytest.mark.parametrize(("partner", "story"), [("pagerduty", pagerduty_story), ("truthvouch", truthvouch_story)])
+@pytest.mark.parametrize(
+    ("partner", "scenario"), [("pagerduty", pagerduty_scenario), ("truthvouch", truthvouch_scenario)]
+)
 @pytest.mark.parametrize("offset", [600.0, -600.0])
 def test_whatever_a_partner_writes_has_the_time_of_its_own_clock(
-    rig: Rig, partner: str, story: Any, offset: float
+    rig: Rig, partner: str, scenario: Any, offset: float
 ) -> None:
     rig.world.pagerduty.events.delay_seconds = 0.0
     rig.clock.now = START + 0.25
     set_clock(rig, partner, offset_seconds=offset)
-    texts = story(rig)
-    rig.told()
+    texts = scenario(rig)
+    rig.webhooks_sent()
     texts += [delivery.body.decode() for delivery in rig.bridge.deliveries]
 
     now = rig.clock.now + offset
@@ -144,7 +148,7 @@ def test_one_partners_clock_is_not_the_others(rig: Rig) -> None:
     rig.incident()
 
     assert [iso(START, True), iso(START - 90, True)] == [
-        body.get("timestamp") or body["event"]["occurred_at"] for body in rig.told()
+        body.get("timestamp") or body["event"]["occurred_at"] for body in rig.webhooks_sent()
     ]
     assert START == rig.order("/state", method="GET")["now"]
 
@@ -152,7 +156,7 @@ def test_one_partners_clock_is_not_the_others(rig: Rig) -> None:
 def test_a_signature_with_a_time_has_that_of_truthvouchs_clock(rig: Rig) -> None:
     set_clock(rig, "truthvouch", offset_seconds=30)
     rig.alert(signature="s2")
-    rig.told()
+    rig.webhooks_sent()
 
     assert rig.bridge.deliveries[0].headers["X-TruthVouch-Signature"].startswith(f"t={START + 30:.0f},")
 
@@ -224,7 +228,7 @@ def test_retries_and_limits_run_on_real_time(rig: Rig, partner: str, offset: flo
     rig.bridge.answers = [503, 503]
     rig.order("/pagerduty/incidents")
     rig.alert()
-    rig.told()
+    rig.webhooks_sent()
     assert [200, 202, 200] == statuses()
     set_clock(rig, partner, offset_seconds=-offset)
     assert [[200, 202, 200], [429, 429, 429]] == [statuses(), statuses()]
@@ -240,7 +244,7 @@ def test_rest_has_whole_seconds_and_a_webhook_milliseconds(rig: Rig) -> None:
     made = rig.incident()
 
     assert ("2027-01-15T08:00:00Z",) * 2 == (made["created_at"], made["last_status_change_at"])
-    assert "2027-01-15T08:00:00.789Z" == rig.told()[0]["event"]["occurred_at"]
+    assert "2027-01-15T08:00:00.789Z" == rig.webhooks_sent()[0]["event"]["occurred_at"]
 
 
 def test_an_acknowledge_that_reopens_sends_two_events_of_the_same_time(rig: Rig) -> None:
@@ -252,14 +256,14 @@ def test_an_acknowledge_that_reopens_sends_two_events_of_the_same_time(rig: Rig)
     assert [
         ("incident.reopened", "2027-01-15T08:00:05.125Z"),
         ("incident.acknowledged", "2027-01-15T08:00:05.125Z"),
-    ] == [(body["event"]["event_type"], body["event"]["occurred_at"]) for body in rig.told()[-2:]]
+    ] == [(body["event"]["event_type"], body["event"]["occurred_at"]) for body in rig.webhooks_sent()[-2:]]
 
 
 def test_a_persons_long_note_is_cut_in_the_webhook_and_whole_in_rest(rig: Rig) -> None:
     ident = rig.incident()["id"]
     rig.order(f"/pagerduty/incidents/{ident}/note", {"note": "x" * 2001, "by": "Dana Example"})
 
-    event = rig.told()[-1]["event"]
+    event = rig.webhooks_sent()[-1]["event"]
     assert ("Dana Example", True, "x" * 2000) == (
         event["agent"]["summary"], event["data"]["trimmed"], event["data"]["content"],
     )  # fmt: skip
@@ -270,14 +274,14 @@ def test_a_persons_long_note_is_cut_in_the_webhook_and_whole_in_rest(rig: Rig) -
 
 
 def test_truthvouch_can_send_nothing_about_changes_of_the_api(rig: Rig) -> None:
-    change(rig, truthvouch_tells_api_changes=False)
+    change(rig, truthvouch_reports_api_changes=False)
     ident = rig.alert()["id"]
 
     assert 200 == rig.tv("PATCH", f"/alerts/{ident}", {"status": "resolved"}).status_code
     rig.order(f"/truthvouch/alerts/{ident}/reopen")
     assert ["alert.created", "alert.reopened"] == rig.events()
     assert ["created", "resolved", "reopened"] == [
-        line["verb"] for line in rig.order(f"/truthvouch/alerts/{ident}", method="GET")["alert"]["history"]
+        line["event_type"] for line in rig.order(f"/truthvouch/alerts/{ident}", method="GET")["alert"]["history"]
     ]
 
 
@@ -315,7 +319,7 @@ def test_each_partner_has_its_own_retry_schedule_whose_last_step_repeats(rig: Ri
     change(rig, webhook_retry_seconds={"pagerduty": [0.1]})
     rig.bridge.answers = [503] * 100
     rig.alert()
-    rig.told()
+    rig.webhooks_sent()
     attempts = []
     for seconds in (59, 1, 299, 1, 1799, 1, 1799, 1):
         rig.pass_time(seconds)

@@ -9,7 +9,7 @@ import pytest
 from tests.sandbox.conftest import Rig, code_of, service
 
 
-def _wish(**fields: Any) -> dict[str, Any]:
+def _requested(**fields: Any) -> dict[str, Any]:
     method = {"type": "http_delivery_method", "url": "https://other.example/hook"}
     return {
         "webhook_subscription": {
@@ -23,7 +23,7 @@ def _wish(**fields: Any) -> dict[str, Any]:
 
 
 def _create(rig: Rig, **fields: Any) -> Any:
-    answer = rig.rest("POST", "/webhook_subscriptions", _wish(**fields))
+    answer = rig.rest("POST", "/webhook_subscriptions", _requested(**fields))
     assert 201 == answer.status_code, answer.text
     return answer.json["webhook_subscription"]
 
@@ -39,7 +39,7 @@ def test_the_secret_is_shown_once(rig: Rig) -> None:
 def test_two_subscriptions_share_the_event_and_differ_in_id_and_signature(rig: Rig) -> None:
     made = _create(rig, events=["incident.triggered"])
     rig.incident()
-    rig.told()
+    rig.webhooks_sent()
     first, second = rig.bridge.deliveries
 
     assert first.body == second.body
@@ -52,7 +52,7 @@ def test_only_wanted_events_of_the_wanted_service_are_sent(rig: Rig) -> None:
     _create(rig, filter={"type": "service_reference", "id": "PSBXSV2"})
     for ident in ("PSANDBX", "PSBXSV2"):
         rig.put(rig.incident(service=service(ident))["id"], status="resolved")
-    rig.told()
+    rig.webhooks_sent()
 
     elsewhere = [d for d in rig.bridge.deliveries if d.url == "https://other.example/hook"]
     assert ["incident.resolved"] == [d.json["event"]["event_type"] for d in elsewhere]
@@ -65,15 +65,15 @@ def test_a_deleted_or_inactive_subscription_gets_nothing(rig: Rig) -> None:
     rig.rest("PUT", f"/webhook_subscriptions/{asleep}", {"webhook_subscription": {"active": False}})
     rig.incident()
 
-    assert 1 == len(rig.told())
+    assert 1 == len(rig.webhooks_sent())
     assert (404, 2100) == code_of(rig.rest("GET", f"/webhook_subscriptions/{gone}"))
 
 
 def test_a_ping_arrives_in_its_own_words(rig: Rig) -> None:
     assert 202 == rig.rest("POST", "/webhook_subscriptions/PSBXWH1/ping").status_code
 
-    [told] = rig.told()
-    assert ("pagey.ping", "ping") == (told["event"]["event_type"], told["event"]["data"]["type"])
+    [answer] = rig.webhooks_sent()
+    assert ("pagey.ping", "ping") == (answer["event"]["event_type"], answer["event"]["data"]["type"])
 
 
 @pytest.mark.parametrize(
@@ -86,20 +86,20 @@ def test_a_ping_arrives_in_its_own_words(rig: Rig) -> None:
     ],
 )
 def test_a_senseless_subscription_is_refused(rig: Rig, fields: dict[str, Any]) -> None:
-    assert (400, 2001) == code_of(rig.rest("POST", "/webhook_subscriptions", _wish(**fields)))
+    assert (400, 2001) == code_of(rig.rest("POST", "/webhook_subscriptions", _requested(**fields)))
 
 
 def test_there_is_room_for_ten(rig: Rig) -> None:
     for _ in range(9):
         _create(rig)
 
-    assert (400, 2019) == code_of(rig.rest("POST", "/webhook_subscriptions", _wish()))
+    assert (400, 2019) == code_of(rig.rest("POST", "/webhook_subscriptions", _requested()))
 
 
 def test_an_order_switches_it_off_as_pagerduty_does(rig: Rig) -> None:
     rig.order("/pagerduty/subscriptions/PSBXWH1", {"temporarily_disabled": True})
     rig.incident()
-    assert [] == rig.told()
+    assert [] == rig.webhooks_sent()
     assert 200 == rig.rest("POST", "/webhook_subscriptions/PSBXWH1/enable").status_code
     rig.incident()
     assert ["incident.triggered"] == rig.events()

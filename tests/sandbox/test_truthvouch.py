@@ -55,7 +55,7 @@ def test_an_alert_shows_the_documented_fields_and_no_others(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "status", "expected", "told"),
+    ("start", "status", "expected", "fields"),
     [
         (None, "acknowledged", 200, ["alert.acknowledged"]),
         (None, "resolved", 200, ["alert.resolved"]),
@@ -69,7 +69,7 @@ def test_an_alert_shows_the_documented_fields_and_no_others(rig: Rig) -> None:
     ],
 )
 def test_a_patch_moves_what_may_move_and_is_echoed(
-    rig: Rig, start: str | None, status: str, expected: int, told: list[str]
+    rig: Rig, start: str | None, status: str, expected: int, fields: list[str]
 ) -> None:
     ident = rig.alert()["id"]
     if start:
@@ -77,7 +77,7 @@ def test_a_patch_moves_what_may_move_and_is_echoed(
     before = len(rig.events())
 
     assert expected == rig.tv("PATCH", f"/alerts/{ident}", {"status": status}).status_code
-    assert told == rig.events()[before:]
+    assert fields == rig.events()[before:]
 
 
 def test_reopening_can_be_allowed(rig: Rig) -> None:
@@ -93,7 +93,7 @@ def test_the_resolution_is_kept_and_told(rig: Rig) -> None:
     rig.tv("PATCH", f"/alerts/{ident}", {"status": "resolved", "resolution": "corrected"})
 
     assert "corrected" == rig.order(f"/truthvouch/alerts/{ident}", method="GET")["alert"]["resolution"]
-    assert "corrected" == rig.told()[-1]["data"]["resolutionNotes"]
+    assert "corrected" == rig.webhooks_sent()[-1]["data"]["resolutionNotes"]
 
 
 def test_errors_have_truthvouchs_envelope(rig: Rig) -> None:
@@ -126,7 +126,7 @@ def test_an_id_may_hold_anything_a_url_can_carry(rig: Rig) -> None:
 )
 def test_each_signature_variant_can_be_chosen(rig: Rig, variant: str, header: str, value: Any) -> None:
     rig.alert(signature=variant)
-    rig.told()
+    rig.webhooks_sent()
 
     [sent] = rig.bridge.deliveries
     assert value(sent.body) == sent.headers[header]
@@ -136,9 +136,9 @@ def test_each_signature_variant_can_be_chosen(rig: Rig, variant: str, header: st
 def test_the_nested_envelope_carries_the_alert_in_camel_case(rig: Rig) -> None:
     ident = rig.alert(message="m", actualFact="t", confidence=0.05)["id"]
 
-    [told] = rig.told()
-    assert ("alert.created", "2027-01-15T08:00:00.000Z") == (told["type"], told["timestamp"])
-    assert told["id"].startswith("evt_")
+    [answer] = rig.webhooks_sent()
+    assert ("alert.created", "2027-01-15T08:00:00.000Z") == (answer["type"], answer["timestamp"])
+    assert answer["id"].startswith("evt_")
     assert {
         "alertId": ident,
         "severity": "critical",
@@ -147,7 +147,7 @@ def test_the_nested_envelope_carries_the_alert_in_camel_case(rig: Rig) -> None:
         "actualFact": "t",
         "confidence": 0.05,
         "status": "open",
-    } == told["data"]
+    } == answer["data"]
 
 
 @pytest.mark.parametrize(("envelope", "has_id"), [("flat", False), ("flat_with_id", True)])
@@ -157,7 +157,7 @@ def test_the_flat_envelopes_carry_everything_on_top_and_later_events_little(
     ident = rig.alert(envelope=envelope, message="m", actualFact="t")["id"]
     rig.order(f"/truthvouch/alerts/{ident}/dismiss", {"by": "a@example.com", "reason": "false_positive", "text": "ok"})
 
-    created, dismissed = rig.told()
+    created, dismissed = rig.webhooks_sent()
     assert has_id == ("event_id" in created)
     assert ("alert.detected", ident, "t") == (created["event_type"], created["alert_id"], created["actual_fact"])
     assert ("alert.dismissed", "a@example.com", "false_positive", "ok") == (
@@ -172,19 +172,19 @@ def test_the_flat_envelopes_carry_everything_on_top_and_later_events_little(
 def test_the_gateways_certainty_stands_under_details_in_the_flat_envelope(rig: Rig) -> None:
     rig.alert(envelope="flat", type="pii", confidenceScore=0.95, model="gpt")
 
-    [told] = rig.told()
-    assert ("pii", {"model": "gpt", "confidence": 0.95}) == (told["detection_type"], told["details"])
+    [answer] = rig.webhooks_sent()
+    assert ("pii", {"model": "gpt", "confidence": 0.95}) == (answer["detection_type"], answer["details"])
 
 
 def test_the_process_wide_variants_apply_where_an_alert_says_nothing(rig: Rig) -> None:
     rig.order("/settings", {"signature": "s3", "envelope": "flat"})
     rig.alert()
 
-    assert "alert.detected" == rig.told()[0]["event_type"]
+    assert "alert.detected" == rig.webhooks_sent()[0]["event_type"]
     assert "X-Signature" in rig.bridge.deliveries[0].headers
 
 
-def test_everything_a_person_does_is_told(rig: Rig) -> None:
+def test_everything_a_person_does_is_reported(rig: Rig) -> None:
     ident = rig.alert()["id"]
     for action in ("acknowledge", "investigate", "escalate", "resolve", "reopen", "dismiss"):
         rig.order(f"/truthvouch/alerts/{ident}/{action}")
@@ -208,7 +208,7 @@ def test_a_failing_webhook_is_overtaken_by_the_next(rig: Rig) -> None:
     rig.bridge.answers = [503]
     ident = rig.alert()["id"]
     rig.order(f"/truthvouch/alerts/{ident}/resolve")
-    rig.told()
+    rig.webhooks_sent()
     rig.pass_time(0.2)
 
     assert ["alert.created", "alert.resolved", "alert.created"] == rig.events()
@@ -218,20 +218,20 @@ def test_the_same_webhook_can_be_sent_several_times_or_not_at_all(rig: Rig) -> N
     rig.alert(deliver=3)
     rig.alert(deliver=0)
 
-    assert 3 == len(rig.told())
+    assert 3 == len(rig.webhooks_sent())
     assert 1 == len({delivery.body for delivery in rig.bridge.deliveries})
 
 
 def test_a_held_webhook_waits_for_the_flush(rig: Rig) -> None:
     rig.alert(hold=True)
-    assert [] == rig.told()
+    assert [] == rig.webhooks_sent()
 
     rig.order("/webhooks/flush")
-    assert 1 == len(rig.told())
+    assert 1 == len(rig.webhooks_sent())
 
 
 def test_an_event_can_be_dated(rig: Rig) -> None:
     ident = rig.alert(at="2027-01-15T07:00:00Z")["id"]
     rig.order(f"/truthvouch/alerts/{ident}/acknowledge", {"at": START - 60})
 
-    assert ["2027-01-15T07:00:00.000Z", "2027-01-15T07:59:00.000Z"] == [b["timestamp"] for b in rig.told()]
+    assert ["2027-01-15T07:00:00.000Z", "2027-01-15T07:59:00.000Z"] == [b["timestamp"] for b in rig.webhooks_sent()]

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from app.domain.incident import AlertFacts, IncidentFacts
-from app.domain.names import AlertId, IncidentId, LinkId, Side, Status
-from app.domain.outcome import Done, Reply
-from app.domain.words import AlertVerb, AlertWord
+from app.domain.model.events import AlertEvent, AlertEventType
+from app.domain.model.incident import AlertFacts, IncidentFacts
+from app.domain.model.outcome import Done, Reply
+from app.domain.model.types import AlertId, IncidentId, LinkId, Side, Status
 from app.ports import Order, Tx
 from tests.fakes import FakeClock, FakePagerDuty, FakeTruthVouch, ManualEngine, PartnerClock
 from tests.rig import Rig
@@ -17,10 +17,10 @@ from tests.rig import Rig
 T = TypeVar("T")
 
 BECOMES = {
-    AlertVerb.CREATED: Status.OPEN,
-    AlertVerb.ACKNOWLEDGED: Status.ACKNOWLEDGED,
-    AlertVerb.RESOLVED: Status.RESOLVED,
-    AlertVerb.REOPENED: Status.OPEN,
+    AlertEventType.CREATED: Status.OPEN,
+    AlertEventType.ACKNOWLEDGED: Status.ACKNOWLEDGED,
+    AlertEventType.RESOLVED: Status.RESOLVED,
+    AlertEventType.REOPENED: Status.OPEN,
 }
 
 
@@ -43,14 +43,14 @@ class DatedPagerDuty(FakePagerDuty):
         return Done(_by_the_second(reply.value), reply.at) if isinstance(reply, Done) else reply
 
 
-def _by_the_second(told: Any) -> Any:
-    if isinstance(told, tuple):
-        return tuple(map(_by_the_second, told))
-    if not isinstance(told, IncidentFacts):
-        return told
-    created_at, changed_at = told.created_at, told.status_changed_at
+def _by_the_second(fields: Any) -> Any:
+    if isinstance(fields, tuple):
+        return tuple(map(_by_the_second, fields))
+    if not isinstance(fields, IncidentFacts):
+        return fields
+    created_at, changed_at = fields.created_at, fields.status_changed_at
     return replace(
-        told,
+        fields,
         created_at=created_at and created_at.replace(microsecond=0),
         status_changed_at=changed_at and changed_at.replace(microsecond=0),
     )
@@ -73,7 +73,7 @@ class DatedTruthVouch(FakeTruthVouch):
 
 
 class DatedRig(Rig):
-    """Say words, run, look at both sides: what is said is so there."""
+    """Send events, run, look at both sides: what is said is so there."""
 
     pagerduty: DatedPagerDuty
     truthvouch: DatedTruthVouch
@@ -81,10 +81,12 @@ class DatedRig(Rig):
     def far_sides(self) -> tuple[FakePagerDuty, FakeTruthVouch]:
         return DatedPagerDuty(self.clock), DatedTruthVouch(clock=self.clock)
 
-    def alert(self, verb: AlertVerb, at: datetime | None = None, alert_id: str = "a1", **told: Any) -> AlertWord:
-        if verb in BECOMES:
-            self.truthvouch.status[alert_id] = BECOMES[verb]
-        return super().alert(verb, at, alert_id, **told)
+    def alert(
+        self, event_type: AlertEventType, at: datetime | None = None, alert_id: str = "a1", **fields: Any
+    ) -> AlertEvent:
+        if event_type in BECOMES:
+            self.truthvouch.status[alert_id] = BECOMES[event_type]
+        return super().alert(event_type, at, alert_id, **fields)
 
 
 Key = tuple[int, Side, int]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from app.domain.names import Side, Status
+from app.domain.model.types import Side, Status
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +84,11 @@ def _after(status: Status, change: Change) -> Status:
     takes no alert back."""
     if change.merged_into:
         return _further(status, change.survivor)
-    if change.status.rung > change.before.rung:
+    if change.status.rank > change.before.rank:
         return _further(status, change.status)
     opens = change.side is Side.TRUTHVOUCH or change.before is Status.RESOLVED or status is Status.ACKNOWLEDGED
     return change.status if opens else status
 
 
 def _further(one: Status, other: Status) -> Status:
-    return max(one, other, key=lambda status: status.rung)
+    return max(one, other, key=lambda status: status.rank)

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.domain.alert import Alert
-from app.domain.incident import AlertFacts, IncidentDraft, IncidentFacts, NoteFacts
-from app.domain.names import AlertId, IncidentId, IncidentKey, Side, Status, Via, incident_key
-from app.domain.outcome import Done, Held, Refused, Reply, Retry
-from app.domain.words import AlertVerb, AlertWord, IncidentVerb, IncidentWord, Word
+from app.domain.model.events import AlertEvent, AlertEventType, Event, IncidentEvent, IncidentEventType
+from app.domain.model.incident import AlertFacts, IncidentDraft, IncidentFacts, NoteFacts
+from app.domain.model.outcome import Done, Held, Refused, Reply, Retry
+from app.domain.model.types import Alert, AlertId, IncidentId, IncidentKey, Side, Status, Via, incident_key
 from app.ports import AlertPage
 from tests.fakes import FakeClock, FakePagerDuty, FakeTruthVouch, PartnerClock
 from tests.stateful.model import Change
@@ -23,7 +22,7 @@ SOMEBODY = "Dana Example"
 MOMENT = 0.002
 """Seconds between two things that happen one after the other: more than the millisecond that webhooks tell."""
 
-Tell = Callable[[Side, str, Word], None]
+Emit = Callable[[Side, str, Event], None]
 """A webhook sets out: whose, about which incident or alert, and what it says."""
 
 
@@ -38,7 +37,7 @@ class Switches:
     pagerduty_drift: float = 0.0
     """Seconds that it gains in an hour."""
     truthvouch_drift: float = 0.0
-    tells_api_changes: bool = True
+    reports_api_changes: bool = True
     """TruthVouch sends webhooks about what its API changed."""
     keeps_acknowledges: bool = True
     """It does not only say yes to them."""
@@ -47,7 +46,7 @@ class Switches:
     shows_single: bool = True
     """It shows one alert by its id."""
     newest_first: bool = True
-    tells_times: bool = True
+    reports_times: bool = True
     """Its webhooks carry a time."""
     alerts_reopen: bool = True
     """PagerDuty's own alert behind an incident opens with it."""
@@ -99,9 +98,9 @@ def partner_clock(ours: FakeClock, ahead: float, drift: float) -> PartnerClock:
 class PagerDuty(FakePagerDuty):
     """Incidents that people and the bridge move, with children by key: what a merge moves and an event resolves."""
 
-    def __init__(self, ours: FakeClock, tell: Tell, switches: Switches, journal: list[Change]) -> None:
+    def __init__(self, ours: FakeClock, emit: Emit, switches: Switches, journal: list[Change]) -> None:
         super().__init__(partner_clock(ours, switches.pagerduty_ahead, switches.pagerduty_drift))
-        self.ours, self.switches, self.journal, self.tell = ours, switches, journal, tell
+        self.ours, self.switches, self.journal, self.emit = ours, switches, journal, emit
         self.trouble = Trouble()
         self.shows_keys = switches.via is Via.REST
         self.asked: list[Status] = []
@@ -128,7 +127,7 @@ class PagerDuty(FakePagerDuty):
         )
         self.children[made] = {}
         self.by_hand.add(made)
-        self._say(IncidentVerb.TRIGGERED, made, now)
+        self._say(IncidentEventType.TRIGGERED, made, now)
         return made
 
     def _new(self, draft: IncidentDraft) -> IncidentFacts:
@@ -137,7 +136,7 @@ class PagerDuty(FakePagerDuty):
         for others in self.children.values():
             others.pop(draft.incident_key, None)
         self.children[made.incident_id] = {draft.incident_key: False}
-        self._say(IncidentVerb.TRIGGERED, made.incident_id, self.clock())
+        self._say(IncidentEventType.TRIGGERED, made.incident_id, self.clock())
         return made
 
     def move(
@@ -152,12 +151,12 @@ class PagerDuty(FakePagerDuty):
             return seen
         now, author = self.clock.move(MOMENT), SOMEBODY if by_person else None
         if seen.status is Status.RESOLVED:
-            self._say(IncidentVerb.REOPENED, incident_id, now, author)
+            self._say(IncidentEventType.REOPENED, incident_id, now, author)
         elif status is Status.OPEN:
-            self._say(IncidentVerb.UNACKNOWLEDGED, incident_id, now, author)
+            self._say(IncidentEventType.UNACKNOWLEDGED, incident_id, now, author)
         if status is not Status.OPEN:
-            verb = IncidentVerb.RESOLVED if status is Status.RESOLVED else IncidentVerb.ACKNOWLEDGED
-            self._say(verb, incident_id, now, author)
+            event_type = IncidentEventType.RESOLVED if status is Status.RESOLVED else IncidentEventType.ACKNOWLEDGED
+            self._say(event_type, incident_id, now, author)
         children = self.children[incident_id]
         if status is Status.RESOLVED:
             self.children[incident_id] = dict.fromkeys(children, True)
@@ -175,7 +174,7 @@ class PagerDuty(FakePagerDuty):
         now = self.clock.move(MOMENT)
         note = NoteFacts(f"H{now.isoformat()}", text)
         self.notes_on.setdefault(incident_id, []).append(note)
-        self._say(IncidentVerb.ANNOTATED, incident_id, now, SOMEBODY, note=text, note_id=note.note_id)
+        self._say(IncidentEventType.ANNOTATED, incident_id, now, SOMEBODY, note=text, note_id=note.note_id)
 
     def merge(self, source: str, target: str) -> None:
         """https://support.pagerduty.com/main/docs/merge-incidents: the source looks resolved."""
@@ -192,16 +191,18 @@ class PagerDuty(FakePagerDuty):
         self.journal.append(
             Change(Side.PAGERDUTY, source, Status.RESOLVED, True, about, facts.status, False, target, reached, hit)
         )
-        self._say(IncidentVerb.MERGED, source, now, SOMEBODY, merged_into=into)
+        self._say(IncidentEventType.MERGED, source, now, SOMEBODY, merged_into=into)
 
-    def _say(self, verb: IncidentVerb, incident_id: str, at: datetime, author: str | None = None, **told: Any) -> None:
+    def _say(
+        self, event_type: IncidentEventType, incident_id: str, at: datetime, author: str | None = None, **fields: Any
+    ) -> None:
         facts = self.incidents[incident_id]
         key = facts.incident_key if self.shows_keys else None
-        event = "resolved" if verb is IncidentVerb.MERGED else verb
-        word = IncidentWord(
-            verb, IncidentId(incident_id), f"incident.{event}", at, incident_key=key, author=author, **told
+        suffix = "resolved" if event_type is IncidentEventType.MERGED else event_type
+        event = IncidentEvent(
+            event_type, IncidentId(incident_id), f"incident.{suffix}", at, incident_key=key, author=author, **fields
         )
-        self.tell(Side.PAGERDUTY, incident_id, word)
+        self.emit(Side.PAGERDUTY, incident_id, event)
 
     # ------------------------------------------------------------ what the bridge asks
 
@@ -291,10 +292,10 @@ class PagerDuty(FakePagerDuty):
 class TruthVouch(FakeTruthVouch):
     """Alerts. No look tells since when an alert stands where it stands."""
 
-    def __init__(self, ours: FakeClock, tell: Tell, switches: Switches, journal: list[Change]) -> None:
+    def __init__(self, ours: FakeClock, emit: Emit, switches: Switches, journal: list[Change]) -> None:
         super().__init__(shows_single=switches.shows_single, newest_first=switches.newest_first)
         self.clock = partner_clock(ours, switches.truthvouch_ahead, switches.truthvouch_drift)
-        self.tell, self.switches, self.journal = tell, switches, journal
+        self.emit, self.switches, self.journal = emit, switches, journal
         self.severity: dict[str, str] = {}
         self.trouble = Trouble()
         self.asked: list[Status] = []
@@ -306,15 +307,15 @@ class TruthVouch(FakeTruthVouch):
         self.severity[alert_id] = severity
         self.created_at[alert_id] = self.clock()
         self.status[alert_id] = Status.OPEN
-        self._say(AlertVerb.CREATED, alert_id, "created")
+        self._say(AlertEventType.CREATED, alert_id, "created")
 
-    def by_person(self, alert_id: str, verb: AlertVerb, event: str, status: Status, **told: Any) -> None:
+    def by_person(self, alert_id: str, event_type: AlertEventType, event: str, status: Status, **fields: Any) -> None:
         """A person moves an alert in the dashboard."""
         self._move(alert_id, status, by_person=True)
-        self._say(verb, alert_id, event, author=SOMEBODY, **told)
+        self._say(event_type, alert_id, event, author=SOMEBODY, **fields)
 
     def alert(self, alert_id: str) -> Alert:
-        """What every word about it carries."""
+        """What every event about it carries."""
         return Alert(AlertId(alert_id), severity=self.severity[alert_id], created_at=self.created_at[alert_id])
 
     def _move(self, alert_id: str, status: Status, by_person: bool) -> None:
@@ -322,10 +323,12 @@ class TruthVouch(FakeTruthVouch):
         self.status[alert_id] = status
         self.journal.append(Change(Side.TRUTHVOUCH, alert_id, status, by_person, about, before))
 
-    def _say(self, verb: AlertVerb, alert_id: str, event: str, **told: Any) -> None:
+    def _say(self, event_type: AlertEventType, alert_id: str, event: str, **fields: Any) -> None:
         now = self.clock.move(MOMENT)
-        at = now if self.switches.tells_times else None
-        self.tell(Side.TRUTHVOUCH, alert_id, AlertWord(verb, self.alert(alert_id), f"alert.{event}", at, **told))
+        at = now if self.switches.reports_times else None
+        self.emit(
+            Side.TRUTHVOUCH, alert_id, AlertEvent(event_type, self.alert(alert_id), f"alert.{event}", at, **fields)
+        )
 
     # ------------------------------------------------------------ what the bridge asks
 
@@ -344,10 +347,10 @@ class TruthVouch(FakeTruthVouch):
         if before is status or (status is Status.ACKNOWLEDGED and not self.switches.keeps_acknowledges):
             return Done(None)
         self._move(alert_id, status, by_person=False)
-        if self.switches.tells_api_changes:
-            verbs = {Status.OPEN: AlertVerb.REOPENED, Status.ACKNOWLEDGED: AlertVerb.ACKNOWLEDGED}
-            verb = verbs.get(status, AlertVerb.RESOLVED)
-            self._say(verb, alert_id, verb.value, author="the bridge's key")
+        if self.switches.reports_api_changes:
+            event_types = {Status.OPEN: AlertEventType.REOPENED, Status.ACKNOWLEDGED: AlertEventType.ACKNOWLEDGED}
+            event_type = event_types.get(status, AlertEventType.RESOLVED)
+            self._say(event_type, alert_id, event_type.value, author="the bridge's key")
         return Done(None)
 
     def get(self, alert_id: AlertId) -> Reply[AlertFacts]:
@@ -359,5 +362,5 @@ class TruthVouch(FakeTruthVouch):
 
         return self._dated(self.trouble.around(act, writes=False, name="list"))
 
-    def _listed(self, alert_id: AlertId) -> AlertWord:
+    def _listed(self, alert_id: AlertId) -> AlertEvent:
         return replace(super()._listed(alert_id), alert=self.alert(alert_id))

@@ -3,12 +3,12 @@
 import re
 from collections import Counter
 
-from app.domain.link import Link
-from app.domain.names import Status, Via
+from app.domain.model.types import Status, Via
+from app.domain.sync.link import Link
 from tests.stateful.model import expected
-from tests.stateful.world import NOT_KEPT, World
+from tests.stateful.world import WRITE_LOST, World
 
-DESERVES = ("critical", "high")
+WANTS_INCIDENT = ("critical", "high")
 MUCH = 2
 """Changes per act: one on the other side, and one to mend what an older event, heard late, did on its own."""
 ASKED = 6
@@ -37,14 +37,18 @@ def nothing_waits(world: World) -> None:
         assert not link.pagerduty.outstanding, link
         assert None is link.frozen_at, link
     forgets = not world.switches.keeps_acknowledges
-    assert [] == [letter for letter, _ in world.open_letters() if not (forgets and letter.reason == NOT_KEPT)]
+    assert [] == [
+        dead_letter
+        for dead_letter, _ in world.open_dead_letters()
+        if not (forgets and dead_letter.reason == WRITE_LOST)
+    ]
     assert {} == world.engine.waiting
 
 
 def webhooks_alone_were_enough(world: World) -> None:
     """Both sides agree before anybody looks, where TruthVouch tells enough for that, in its order: *acknowledged* never
     follows *resolved*, whatever came in between is heard too late."""
-    if not tells_enough(world) or not world.switches.keeps_acknowledges or world.crossed_at_truthvouch:
+    if not says_enough(world) or not world.switches.keeps_acknowledges or world.crossed_at_truthvouch:
         return
     for link, alert, incident in world.agreed_unlooked:
         assert alert is link.status or stays_closed(world, link), (alert, link)
@@ -52,11 +56,11 @@ def webhooks_alone_were_enough(world: World) -> None:
             assert incident is link.status, (incident, link)
 
 
-def tells_enough(world: World) -> bool:
+def says_enough(world: World) -> bool:
     """Whether anything shows in which order things happened at TruthVouch. Where nothing does, nobody can tell a late
     echo of our own write from what a person did there, and what was not kept from what was taken back."""
     switches = world.switches
-    return switches.tells_times or (switches.shows_single and switches.keeps_acknowledges)
+    return switches.reports_times or (switches.shows_single and switches.keeps_acknowledges)
 
 
 def stays_closed(world: World, link: Link) -> bool:
@@ -71,11 +75,13 @@ def is_refused(world: World, link: Link) -> bool:
     return refused and world.truthvouch.trouble.said_no
 
 
-def is_told_not_kept(world: World, link: Link) -> bool:
+def is_reported_lost(world: World, link: Link) -> bool:
     """Whether TruthVouch forgot an acknowledge, and a dead letter says so."""
-    letters = [letter for letter, alert_id in world.all_letters() if alert_id == link.alert.alert_id]
-    told = any(letter.reason == NOT_KEPT for letter in letters)
-    return told and link.status is Status.ACKNOWLEDGED and not world.switches.keeps_acknowledges
+    dead_letters = [
+        dead_letter for dead_letter, alert_id in world.all_dead_letters() if alert_id == link.alert.alert_id
+    ]
+    answer = any(dead_letter.reason == WRITE_LOST for dead_letter in dead_letters)
+    return answer and link.status is Status.ACKNOWLEDGED and not world.switches.keeps_acknowledges
 
 
 def one_incident(world: World, link: Link) -> None:
@@ -84,7 +90,7 @@ def one_incident(world: World, link: Link) -> None:
     made = [facts for facts in world.pagerduty.incidents.values() if facts.incident_key == link.incident_key]
     still_open = [facts for facts in made if facts.status is not Status.RESOLVED]
     assert len(still_open) <= 1, made
-    if world.truthvouch.severity[alert_id] not in DESERVES:
+    if world.truthvouch.severity[alert_id] not in WANTS_INCIDENT:
         assert [] == made
         return
     changes = world.changes_of(alert_id)
@@ -109,7 +115,7 @@ def what_is_known_is_true(world: World, link: Link) -> None:
 def both_sides_agree(world: World, link: Link) -> None:
     """The alert with the link, unless TruthVouch does not do what it is asked; the incident with all its alerts."""
     alert = world.truthvouch.status[link.alert.alert_id]
-    excused = stays_closed(world, link) or is_told_not_kept(world, link) or is_refused(world, link)
+    excused = stays_closed(world, link) or is_reported_lost(world, link) or is_refused(world, link)
     assert alert is link.status or excused, (alert, link)
     if link.incident_id is None:
         return
@@ -135,7 +141,7 @@ def people_had_the_last_word(world: World, link: Link) -> None:
         return
     since, base = world.agreed[alert_id]
     changes = world.changes_of(alert_id, since)
-    if any(change.merged_into for change in changes) or not tells_enough(world):
+    if any(change.merged_into for change in changes) or not says_enough(world):
         return
     wanted = expected(base, changes)
     if wanted is None or (world.switches.hold and link.flaps):
@@ -150,8 +156,8 @@ def every_note_once(world: World) -> None:
     refs = {found[1] for content in ours if (found := re.search(r"\(ref (\w+)\)$", content))}
     # What was over before PagerDuty had anything about it leaves a note that has no incident to stand on.
     noted = [link for link in world.all_links() if link.incident_id is not None]
-    owed = {note.ref for link in noted for note in link.notes if not note.given_up}
-    assert owed <= refs or world.discarded, (owed, ours)
+    pending = {note.ref for link in noted for note in link.notes if not note.given_up}
+    assert pending <= refs or world.discarded, (pending, ours)
 
 
 def what_is_not_ours_is_left_alone(world: World) -> None:

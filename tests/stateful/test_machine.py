@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from app.domain.names import Side, Status, Via
-from app.domain.words import WishVerb
+from app.domain.model.events import CommandType
+from app.domain.model.types import Side, Status, Via
 from tests.stateful.partners import FAULTS, Switches
 from tests.stateful.promises import check
 from tests.stateful.world import Meanwhile, World
@@ -41,12 +41,12 @@ any_switches = st.builds(
     truthvouch_ahead=AHEAD,
     pagerduty_drift=DRIFT,
     truthvouch_drift=DRIFT,
-    tells_api_changes=st.booleans(),
+    reports_api_changes=st.booleans(),
     keeps_acknowledges=st.sampled_from([True, True, False]),
     reopens=st.booleans(),
     shows_single=st.booleans(),
     newest_first=st.booleans(),
-    tells_times=st.sampled_from([True, True, False]),
+    reports_times=st.sampled_from([True, True, False]),
     alerts_reopen=st.booleans(),
     events_take=st.sampled_from([0.0, 0.3, 2.0]),
     shuffled=st.booleans(),
@@ -92,7 +92,7 @@ class BridgeMachine(RuleBasedStateMachine):
             self.world.act(*possible[pick % len(possible)], says)
 
     @rule(pick=any_number, lost=st.booleans())
-    def a_person_does_something_that_is_heard_or_lost_at_once(self, pick: int, lost: bool) -> None:
+    def a_person_does_something_that_is_received_or_lost_at_once(self, pick: int, lost: bool) -> None:
         before = list(self.world.post)
         self.people_at_both_sides([pick], False)
         for hook in [hook for hook in self.world.post if hook not in before]:
@@ -104,20 +104,20 @@ class BridgeMachine(RuleBasedStateMachine):
     @rule(
         picks=st.lists(any_number, max_size=2),
         early=st.booleans(),
-        hears=st.booleans(),
+        receives=st.booleans(),
         works=st.booleans(),
         looks=st.booleans(),
         seconds=st.sampled_from([0, 0, 1, 6, 40]),
     )
     def people_act_while_a_call_is_under_way(
-        self, picks: list[int], early: bool, hears: bool, works: bool, looks: bool, seconds: int
+        self, picks: list[int], early: bool, receives: bool, works: bool, looks: bool, seconds: int
     ) -> None:
         def act() -> None:
             if picks:
                 self.people_at_both_sides(picks, False)
 
         looks = looks and not self.calm
-        self.world.meanwhile.append(Meanwhile(early, act, hears, works, looks, seconds))
+        self.world.meanwhile.append(Meanwhile(early, act, receives, works, looks, seconds))
 
     @precondition(lambda self: self.world.pagerduty.incidents)
     @rule(which=any_number, note=st.booleans())
@@ -194,7 +194,7 @@ class BridgeMachine(RuleBasedStateMachine):
     def it_becomes_quiet(self) -> None:
         """So that what people do next is judged anew."""
         self.world.fuse = 0
-        self.world.settle_down()
+        self.world.run_until_quiet()
 
     @precondition(lambda self: not self.calm)
     @rule(steps=st.integers(1, 8))
@@ -220,14 +220,14 @@ class BridgeMachine(RuleBasedStateMachine):
     def the_bridge_looks(self) -> None:
         self.world.look_at_both_sides()
 
-    @precondition(lambda self: not self.calm and self.world.open_letters())
+    @precondition(lambda self: not self.calm and self.world.open_dead_letters())
     @rule(which=any_number, discard=st.booleans())
     def an_operator_closes_a_dead_letter(self, which: int, discard: bool) -> None:
-        letters = self.world.open_letters()
-        letter, alert_id = letters[which % len(letters)]
+        dead_letters = self.world.open_dead_letters()
+        dead_letter, alert_id = dead_letters[which % len(dead_letters)]
         if discard:
             self.world.discarded.add(alert_id)
-        self.world.ask(WishVerb.DISCARD if discard else WishVerb.REPLAY, letter.letter_id)
+        self.world.ask(CommandType.DISCARD if discard else CommandType.REPLAY, dead_letter.dead_letter_id)
 
     # ------------------------------------------------------------ afterwards
 
@@ -247,6 +247,6 @@ TestBridge.settings = settings(
     max_examples=EXAMPLES,
     stateful_step_count=40,
     deadline=None,
-    derandomize="BRIDGETEST_EXAMPLES" not in os.environ,  # the same stories, unless somebody asks for more
+    derandomize="BRIDGETEST_EXAMPLES" not in os.environ,  # the same scenarios, unless somebody asks for more
     suppress_health_check=list(HealthCheck),
 )

@@ -1,22 +1,18 @@
 """The bridge's middle on a real store between two far sides, and everything that can go wrong between the three."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from app.domain.link import Link
-from app.domain.names import AlertId, LinkId, Side, Source, Status, incident_key
-from app.domain.rulebook import Rule, RuleAction, Rulebook
-from app.domain.words import AlertVerb, Reading, WishVerb, Word
-from app.ports import Letter, Order, Tx
-from app.services.reconcile_incidents import LookAtIncidents
-from app.services.reconcile_run import Shelf
-from app.store import own_mail
-from app.store.marks import StoredMarks
-from app.store.open_links import StoredOpenLinks
-from app.store.schema import Instant, inbox, letters
+from app.domain.model.events import AlertEventType, CommandType, Event, Reading
+from app.domain.model.types import AlertId, LinkId, Side, Source, Status, incident_key
+from app.domain.rules.rulebook import Rule, RuleAction, Rulebook
+from app.domain.sync.link import Link
+from app.ports import DeadLetter, Order, Tx
+from app.store import inbox as internal_events
+from app.store.schema import dead_letters, inbox
 from tests.fakes import ManualEngine
 from tests.rig import Rig
 from tests.stateful.model import Change
@@ -26,17 +22,17 @@ ROUNDS = 300
 """More than any settling takes: whoever needs more goes round in circles."""
 LOOKS = 8
 """Reconciliations after which nothing may differ any more: a write that is not kept is made again three times."""
-NOT_KEPT = "not_kept"
+WRITE_LOST = "write_lost"
 """Why a dead letter is no operator's fault to mend: TruthVouch says yes and does nothing."""
 
 OPEN, ACKNOWLEDGED, RESOLVED = Status
 AT_TRUTHVOUCH = {
-    "ack": (AlertVerb.ACKNOWLEDGED, "investigating", ACKNOWLEDGED, (OPEN,)),
-    "resolve": (AlertVerb.RESOLVED, "resolved", RESOLVED, (OPEN, ACKNOWLEDGED)),
-    "dismiss": (AlertVerb.RESOLVED, "dismissed", RESOLVED, (OPEN, ACKNOWLEDGED)),
-    "reopen": (AlertVerb.REOPENED, "reopened", OPEN, (ACKNOWLEDGED, RESOLVED)),
+    "ack": (AlertEventType.ACKNOWLEDGED, "investigating", ACKNOWLEDGED, (OPEN,)),
+    "resolve": (AlertEventType.RESOLVED, "resolved", RESOLVED, (OPEN, ACKNOWLEDGED)),
+    "dismiss": (AlertEventType.RESOLVED, "dismissed", RESOLVED, (OPEN, ACKNOWLEDGED)),
+    "reopen": (AlertEventType.REOPENED, "reopened", OPEN, (ACKNOWLEDGED, RESOLVED)),
 }
-"""What people do there: the word it makes, the event's name, where it leads, from where it is possible."""
+"""What people do there: the event's type, its name, where it leads, from where it is possible."""
 AT_PAGERDUTY = {
     "ack": (ACKNOWLEDGED, (OPEN, RESOLVED)),
     "unack": (OPEN, (ACKNOWLEDGED,)),
@@ -82,7 +78,7 @@ class Webhook:
     side: Side
     subject: str
     """The incident or the alert that it is about: PagerDuty keeps the order of those of one incident."""
-    word: Word
+    event: Event
     not_before: datetime
     delayed: bool = False
     """It was refused once, and its sender tries again later."""
@@ -96,7 +92,7 @@ class Meanwhile:
     """Before its effect; else after it, before its answer."""
     act: Callable[[], None]
     """What people do."""
-    hears: bool = True
+    receives: bool = True
     """Every webhook that can, that call's own echo too, is faster than its answer."""
     works: bool = False
     """Other deliveries run."""
@@ -135,13 +131,12 @@ class World(Rig):
         super().__init__(data_dir, switches.via)
         self.calls_per_hour = 1_000_000
         self.rulebook.rulebook = Rulebook(rules=(damped(switches.hold),) if switches.hold else ())
-        shelf = Shelf(self.database, StoredOpenLinks(), StoredMarks(), self.clock)
-        # What waits for a partner's patience moves the clock here, and no real time passes.
-        self.looking._at_pagerduty.append(LookAtIncidents(self.pagerduty, shelf, lambda: ["PMAIN"], self._wait))
+        # What waits for a partner's timeout moves the clock here, and no real time passes.
+        self.looking = replace(self.looking, pause=self._wait)
         self.reconcile()  # the store is born: alerts raised from now on are its own
-        perform, mark_taken = self.deliver.perform, self.intake.arrivals.mark_taken
+        perform, mark_taken = self.deliver.perform, self.intake.inbox_reader.mark_taken
         self.deliver.perform = lambda link, effect: self._with_fuse(lambda: self._amid(lambda: perform(link, effect)))
-        self.intake.arrivals.mark_taken = lambda *told: self._with_fuse(lambda: mark_taken(*told))  # type: ignore[method-assign]
+        self.intake.inbox_reader.mark_taken = lambda *fields: self._with_fuse(lambda: mark_taken(*fields))  # type: ignore[method-assign]
 
     def _wait(self, seconds: float) -> None:
         self.clock.move(seconds)
@@ -160,8 +155,8 @@ class World(Rig):
 
     # ------------------------------------------------------------ the post
 
-    def _says(self, side: Side, subject: str, word: Word) -> None:
-        self.post.append(Webhook(side, subject, word, self.clock()))
+    def _says(self, side: Side, subject: str, event: Event) -> None:
+        self.post.append(Webhook(side, subject, event, self.clock()))
 
     def ready(self) -> list[Webhook]:
         """Those that may arrive now. PagerDuty keeps the order of one incident's, whatever becomes of the first;
@@ -195,14 +190,13 @@ class World(Rig):
             self.disturbances += 1
         else:
             self.post.remove(hook)
-        self.store(Source(hook.side.value), hook.word)
+        self.store(Source(hook.side.value), hook.event)
 
     def store(self, source: Source, *readings: Reading) -> None:
-        """The door."""
+        """The webhook."""
         body = f"{len(self.said)}".encode()
         self.said[body] = readings
-        at = Instant().process_bind_param(self.clock(), self._inbox.dialect)
-        row = {"source": source.value, "delivery_id": body.decode(), "received_at": at, "body": body}
+        row = {"source": source.value, "delivery_id": body.decode(), "received_at": self.clock(), "body": body}
         with self._inbox.begin() as connection:
             connection.execute(inbox.insert().values(row))
 
@@ -236,13 +230,13 @@ class World(Rig):
     def possible_acts(self) -> list[tuple[Side, str, str]]:
         """What people could do now: where, about which alert or incident, what."""
         alerts = self.truthvouch.status.items()
-        here = [(Side.TRUTHVOUCH, a, d) for a, now in alerts for d, told in AT_TRUTHVOUCH.items() if now in told[3]]
+        here = [(Side.TRUTHVOUCH, a, d) for a, now in alerts for d, answer in AT_TRUTHVOUCH.items() if now in answer[3]]
         incidents = [i for i in self.pagerduty.incidents.values() if not i.merged_into]
         there = [
             (Side.PAGERDUTY, str(i.incident_id), d)
             for i in incidents
-            for d, told in AT_PAGERDUTY.items()
-            if i.status in told[1]
+            for d, answer in AT_PAGERDUTY.items()
+            if i.status in answer[1]
         ]
         return [*here, *there]
 
@@ -251,11 +245,11 @@ class World(Rig):
         self.tick(0.5)
         self.note_agreement()
         if side is Side.TRUTHVOUCH:
-            verb, event, after, possible = AT_TRUTHVOUCH[does]
+            event_type, event, after, possible = AT_TRUTHVOUCH[does]
             if self.truthvouch.status[subject] not in possible:
                 return False
-            reason = "false_positive" if says and verb is AlertVerb.RESOLVED else None
-            self.truthvouch.by_person(subject, verb, event, after, reason=reason)
+            reason = "false_positive" if says and event_type is AlertEventType.RESOLVED else None
+            self.truthvouch.by_person(subject, event_type, event, after, reason=reason)
             return True
         becomes, from_there = AT_PAGERDUTY[does]
         facts = self.pagerduty.incidents[subject]
@@ -284,15 +278,15 @@ class World(Rig):
 
     def note_agreement(self) -> None:
         """Remember where both sides of an alert agree and nothing is under way: from there on it is judged anew."""
-        if self.running or self.pagerduty.coming or self._has_mail():
+        if self.running or self.pagerduty.coming or self._has_internal_events():
             return
         busy = {hook.subject for hook in self.post}
         for link in self.all_links():
             alert_id, incident_id = link.alert.alert_id, link.incident_id
-            if busy.isdisjoint({alert_id, incident_id or ""}) and self._is_settled(link):
+            if busy.isdisjoint({alert_id, incident_id or ""}) and self._is_quiet(link):
                 self.agreed[alert_id] = (len(self.journal), self.truthvouch.status[alert_id])
 
-    def _is_settled(self, link: Link) -> bool:
+    def _is_quiet(self, link: Link) -> bool:
         alert, incident = link.alert_side, link.incident_side
         if link.truthvouch.outstanding or link.pagerduty.outstanding or link.frozen_at or link.shares:
             return False
@@ -303,9 +297,9 @@ class World(Rig):
         known = {alert.status, incident.status, link.status, link.agreed}
         return known == {facts.status} == {self.truthvouch.status[link.alert.alert_id]}
 
-    def _has_mail(self) -> bool:
+    def _has_internal_events(self) -> bool:
         with self.database.begin() as tx:
-            return bool(self.intake.arrivals.next_rows(tx, 1))
+            return bool(self.intake.inbox_reader.next_rows(tx, 1))
 
     # ------------------------------------------------------------ time, deliveries and crashes
 
@@ -332,7 +326,7 @@ class World(Rig):
         if now is not None:
             if not now.early:
                 self._happens(now)
-            if now.hears:
+            if now.receives:
                 self.everything_arrives()
                 self.take_in()
         return answer
@@ -397,36 +391,40 @@ class World(Rig):
             self._die_whole()
             return 0
 
-    def _post(self, words: Sequence[Word], at: datetime) -> str:
+    def _post(self, events: Sequence[Event], at: datetime) -> str:
         """As it comes out of the inbox again; stored, to be taken in later."""
         self._burn()
-        self.store(Source.BRIDGE, *own_mail.read(own_mail.of_finding(*words), None))
-        return f"mail {len(self.said)}"
+        self.store(Source.BRIDGE, *internal_events.read(internal_events.encode_observed_events(*events), None))
+        return f"event {len(self.said)}"
 
     # ------------------------------------------------------------ operators
 
-    def all_letters(self) -> list[tuple[Letter, str]]:
+    def all_dead_letters(self) -> list[tuple[DeadLetter, str]]:
         """Every dead letter, with the alert that it is about."""
         names = {link.link_id: link.alert.alert_id for link in self.all_links()}
         with self.database.engine.connect() as connection:
-            rows = connection.execute(letters.select()).all()
+            rows = connection.execute(dead_letters.select()).all()
         return [
-            (Letter(row.id, row.kind, row.reason, row.at, effect=row.effect or "", closed_at=row.closed_at),
+            (DeadLetter(row.id, row.kind, row.reason, row.at, effect=row.effect or "", closed_at=row.closed_at),
              names.get(row.link_id, AlertId("")))
             for row in rows
         ]  # fmt: skip
 
-    def open_letters(self) -> list[tuple[Letter, str]]:
+    def open_dead_letters(self) -> list[tuple[DeadLetter, str]]:
         """Those that nobody has closed."""
-        return [(letter, alert_id) for letter, alert_id in self.all_letters() if letter.closed_at is None]
+        return [
+            (dead_letter, alert_id)
+            for dead_letter, alert_id in self.all_dead_letters()
+            if dead_letter.closed_at is None
+        ]
 
-    def ask(self, verb: WishVerb, subject: object) -> None:
-        """An operator's wish, taken in at once."""
+    def ask(self, command_type: CommandType, subject: object) -> None:
+        """An operator's command, taken in at once."""
         self.disturbances += 1
         self.fuse = 0
-        if verb is WishVerb.THAW:
+        if command_type is CommandType.THAW:
             self.agreed.pop(str(subject), None)
-        self.wish(verb, subject)
+        self.command(command_type, subject)
 
     # ------------------------------------------------------------ quiet
 
@@ -437,13 +435,13 @@ class World(Rig):
         self.meanwhile.clear()
         for partner in (self.pagerduty, self.truthvouch):
             partner.trouble.queue.clear()
-        self.settle_down()
+        self.run_until_quiet()
         self._operators_work()
         self.agreed_unlooked = [self.at_both_sides(link) for link in self.all_links()]
         for _ in range(LOOKS):
             self.tick(60)
             found = self.look_at_both_sides()
-            self.settle_down()
+            self.run_until_quiet()
             self._operators_work()
             if not found:
                 return
@@ -452,12 +450,12 @@ class World(Rig):
     def _operators_work(self) -> None:
         for _ in range(10):
             frozen = [link.alert.alert_id for link in self.all_links() if link.frozen_at]
-            waiting = [letter for letter, _ in self.open_letters() if letter.reason != NOT_KEPT]
-            for letter in waiting:
-                self.ask(WishVerb.REPLAY, letter.letter_id)
+            waiting = [dead_letter for dead_letter, _ in self.open_dead_letters() if dead_letter.reason != WRITE_LOST]
+            for dead_letter in waiting:
+                self.ask(CommandType.REPLAY, dead_letter.dead_letter_id)
             for alert_id in frozen:
-                self.ask(WishVerb.THAW, alert_id)
-            self.settle_down()
+                self.ask(CommandType.THAW, alert_id)
+            self.run_until_quiet()
             if not waiting and not frozen:
                 return
 
@@ -466,7 +464,7 @@ class World(Rig):
         incident = self.pagerduty.incidents.get(link.incident_id) if link.incident_id else None
         return link, self.truthvouch.status[link.alert.alert_id], incident.status if incident else None
 
-    def settle_down(self) -> None:
+    def run_until_quiet(self) -> None:
         """Until nothing is under way and nothing waits."""
         for _ in range(ROUNDS):
             self.pagerduty.take_effect()

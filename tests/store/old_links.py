@@ -33,16 +33,16 @@ def clock(
     begun: float | None = None,
 ) -> Json:
     """The four instants and the two of a flap, in minutes."""
-    told = {
+    answer = {
         "acknowledged_at": acknowledged, "unacknowledged_at": unacknowledged, "resolved_at": resolved,
         "reopened_at": reopened, "flapped_at": flapped, "begun_at": begun,
     }  # fmt: skip
-    return {name: at(minutes) for name, minutes in told.items() if minutes is not None}
+    return {name: at(minutes) for name, minutes in answer.items() if minutes is not None}
 
 
-def target_of(told: Mapping[str, str]) -> str:
+def target_of(fields: Mapping[str, str]) -> str:
     """What both sides should be, as the old model had it, word for word."""
-    times = {name: datetime.fromisoformat(text) for name, text in told.items()}
+    times = {name: datetime.fromisoformat(text) for name, text in fields.items()}
 
     def later(a: datetime | None, b: datetime | None) -> bool:
         return a is not None and (b is None or a > b)
@@ -140,6 +140,6 @@ EVERYTHING = link(
 
 def escalation(incident_id: str = "Q1", heard: Json | None = None, **fields: Any) -> Json:
     """An escalation that has gone one level up."""
-    course = {"policy_id": "PEP", "rungs": [{"timeout_seconds": 300.0}, {"timeout_seconds": 600.0}]}
-    first: Json = {"incident_id": incident_id, "course": course, "clock_at": at(0), "begun_at": at(0), "fired": 1}
+    plan = {"policy_id": "PEP", "rungs": [{"timeout_seconds": 300.0}, {"timeout_seconds": 600.0}]}
+    first: Json = {"incident_id": incident_id, "course": plan, "clock_at": at(0), "begun_at": at(0), "fired": 1}
     return first | dense(heard=heard, **fields)

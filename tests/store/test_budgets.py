@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app.domain.budget import LOW_RESERVE, MICROSECONDS, Account, ask, pace
-from app.ports import StoreUnavailable
-from app.store.budgets import OwnBudget, budget
+from app.ports import BudgetLeft, StoreUnavailable, utc_now
+from app.remote.replies import LOW_RESERVE, MICROSECONDS, Account, ask, pace
 from app.store.database import open_bridge
+from app.store.rate_limits import Budgets, OwnBudget, budget, budgets_left
 from tests.store.conftest import Stores
 
 
@@ -183,7 +183,7 @@ def test_workers_share_one_budget(shared: sa.Engine, slept: Slept) -> None:
         thread.start()
     for thread in threads:
         thread.join(60)
-    # A burst, a second of patience and what the test itself takes; without sharing it would be eight times that.
+    # A burst, a second of waiting and what the test itself takes; without sharing it would be eight times that.
     assert 16 <= len(granted) <= 16 + 16 + 16 * 15
     assert len(slept.seconds) <= len(granted)
 
@@ -200,12 +200,12 @@ def test_the_statement_is_the_function(shared: sa.Engine) -> None:
         slept, name = Slept(), f"key {number}"
         insert = sa.text(f"INSERT INTO budgets VALUES (:name, {NOW} + :ahead, {NOW} + :rests)")
         with shared.begin() as connection:
-            told = {
+            answer = {
                 "name": name,
                 "ahead": account.spent_until,
                 "rests": None if rests is None else account.paused_until,
             }
-            connection.execute(insert, told)
+            connection.execute(insert, answer)
         wait = budget(shared, name, 960, slept).take(reserve)
         expected = ask(pace(960), account, 0, reserve)
         case = f"ahead {ahead}, rests {rests}, reserve {reserve}"
@@ -224,3 +224,45 @@ def test_a_store_that_is_gone_says_so(slept: Slept, tmp_path: Any) -> None:
     gone = open_bridge(tmp_path, "postgresql://postgres@127.0.0.1:1/none")
     with pytest.raises(StoreUnavailable):
         budget(gone, "key", 960, slept).take()
+
+
+def left(stores: Stores, **per_minute: int) -> dict[tuple[str, str], BudgetLeft]:
+    return {(one.key, one.part): one for one in budgets_left(stores.bridge, per_minute, utc_now())}
+
+
+def test_what_is_left_of_a_budget_can_be_read_by_everybody(stores: Stores) -> None:
+    made = Budgets(stores.bridge.engine)
+    assert made("key", 960) is made("key", 960)
+    assert 16 == left(stores, key=960)["key", ""].calls  # nobody has called
+    for _ in range(3):
+        made("key", 960).take()
+    with stores.bridge.begin() as tx:
+        made.publish(tx)
+    assert (left(stores, key=960)["key", ""].calls or 0) < 16
+    assert {("key", ""), ("other", "")} == left(stores, key=960, other=0).keys()
+    assert left(stores, other=0)["other", ""] == BudgetLeft("other", None)
+
+
+def test_a_pause_shows_for_the_key_and_for_its_part(stores: Stores) -> None:
+    key = Budgets(stores.bridge.engine)("key", 960)
+    key.pause(30, "creates")
+    found = left(stores, key=960)
+    assert (0.0, True) == (found["key", ""].pause_seconds, 28 < found["key", "creates"].pause_seconds <= 30)
+    assert None is found["key", "creates"].calls
+    key.pause(20)
+    assert 18 < left(stores, key=960)["key", ""].pause_seconds <= 20
+    assert {} == left(stores)
+
+
+def test_what_did_not_change_is_not_written_again(stores: Stores) -> None:
+    """Once a second, beside the worker's heartbeat."""
+    made = Budgets(stores.bridge.engine)
+    made("key", 960).take()
+    for _ in range(2):
+        with stores.bridge.begin() as tx:
+            made.publish(tx)
+        if stores.bridge.engine.dialect.name == "sqlite":
+            with stores.bridge.begin() as tx:
+                tx.execute(sa.text("DELETE FROM budgets"))  # type: ignore[attr-defined]
+    own = stores.bridge.engine.dialect.name == "sqlite"
+    assert (set() if own else {"key"}) == rows(stores).keys()

@@ -1,4 +1,5 @@
-"""Climbs in both stores: what was written is what is read, what is due is found in order, what is over goes one day."""
+"""Escalations in both stores: what was written is what is read, what is due is found in order, what is over goes one
+day."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -6,35 +7,38 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.domain.alert import Alert
-from app.domain.escalation import Climb, Course, Move, Rung, State, armed, finished
-from app.domain.link import Link
-from app.domain.names import AlertId, IncidentId, LinkId, Status, Urgency, incident_key
-from app.domain.rulebook import Decision
-from app.domain.side_state import SideState
-from app.store.escalations import StoredClimbs
+from app.domain.escalation.state import Escalation, EscalationPlan, Move, PlanLevel, State, armed, finished
+from app.domain.model.types import Alert, AlertId, IncidentId, LinkId, Status, Urgency, incident_key
+from app.domain.rules.rulebook import Decision
+from app.domain.sync.link import Link
+from app.domain.sync.side_state import SideState
+from app.store.escalations import StoredEscalations
 from app.store.links import StoredLinks
 from app.store.retention import StoredRetention
 from app.store.schema import escalations
 from tests.store.conftest import Stores
 
 START = datetime(2026, 5, 4, 9, 0, 0, 123456, tzinfo=UTC)
-CLIMBS = StoredClimbs()
+STORE = StoredEscalations()
 
 
-def a_climb(incident_id: str = "Q1", after: float = 60) -> Climb:
-    return armed(Climb(IncidentId(incident_id), Course("P1", (Rung(after, "the team"), Rung(2 * after))), START))
+def an_escalation(incident_id: str = "Q1", after: float = 60) -> Escalation:
+    return armed(
+        Escalation(
+            IncidentId(incident_id), EscalationPlan("P1", (PlanLevel(after, "the team"), PlanLevel(2 * after))), START
+        )
+    )
 
 
-def save(stores: Stores, *climbs: Climb, at: datetime = START) -> None:
+def save(stores: Stores, *escalation_store: Escalation, at: datetime = START) -> None:
     with stores.bridge.begin() as tx:
-        for climb in climbs:
-            CLIMBS.save(tx, climb, at)
+        for escalation in escalation_store:
+            STORE.save(tx, escalation, at)
 
 
 def test_what_was_written_is_what_is_read(stores: Stores) -> None:
     whole = replace(
-        a_climb(),
+        an_escalation(),
         link_id=LinkId(7),
         alert_id=AlertId("a1"),
         by="dana",
@@ -43,34 +47,40 @@ def test_what_was_written_is_what_is_read(stores: Stores) -> None:
         life=2,
         incident_side=SideState(Status.RESOLVED, START, START),
         begun_at=START,
-        fired=1,
+        levels_done=1,
         skipped=1,
-        placed=True,
+        policy_assigned=True,
         at_level=2,
         at_policy="P1",
         move=Move(2, "P1", 3, START, puts=True),
         attempt=3,
         failing="http_503",
         failing_since=START,
-        letter_id=9,
+        dead_letter_id=9,
     )
-    save(stores, a_climb())
+    save(stores, an_escalation())
     save(stores, whole)
     with stores.bridge.begin() as tx:
-        assert whole == CLIMBS.find(tx, whole.incident_id)
-        assert whole == CLIMBS.peek(tx, whole.incident_id)
-        assert whole == CLIMBS.of_letter(tx, 9)
-        assert None is CLIMBS.of_letter(tx, 8)
-        assert None is CLIMBS.find(tx, IncidentId("Q2"))
+        assert whole == STORE.find(tx, whole.incident_id)
+        assert whole == STORE.peek(tx, whole.incident_id)
+        assert whole == STORE.of_dead_letter(tx, 9)
+        assert None is STORE.of_dead_letter(tx, 8)
+        assert None is STORE.find(tx, IncidentId("Q2"))
 
 
 def test_what_is_due_is_found_the_longest_due_first(stores: Stores) -> None:
-    save(stores, a_climb("Q1", 60), a_climb("Q2", 30), a_climb("Q3", 90), finished(a_climb("Q4", 1), "resolved"))
+    save(
+        stores,
+        an_escalation("Q1", 60),
+        an_escalation("Q2", 30),
+        an_escalation("Q3", 90),
+        finished(an_escalation("Q4", 1), "resolved"),
+    )
     due = START + timedelta(seconds=60)
     with stores.bridge.read() as tx:
-        assert ("Q2", "Q1") == CLIMBS.due(tx, due, 10)
-        assert ("Q2",) == CLIMBS.due(tx, due, 1)
-        assert () == CLIMBS.due(tx, START, 10)
+        assert ("Q2", "Q1") == STORE.due(tx, due, 10)
+        assert ("Q2",) == STORE.due(tx, due, 1)
+        assert () == STORE.due(tx, START, 10)
 
 
 def test_what_is_due_is_looked_up_by_an_index(stores: Stores) -> None:
@@ -82,15 +92,15 @@ def test_what_is_due_is_looked_up_by_an_index(stores: Stores) -> None:
 
 
 def test_the_list_shows_what_is_under_way_or_everything(stores: Stores) -> None:
-    over = finished(a_climb("Q3"), "resolved")
-    save(stores, over, a_climb("Q1", 60), a_climb("Q2", 30))
+    over = finished(an_escalation("Q3"), "resolved")
+    save(stores, over, an_escalation("Q1", 60), an_escalation("Q2", 30))
     with stores.bridge.read() as tx:
-        assert ["Q2", "Q1"] == [climb.incident_id for climb in CLIMBS.listed(tx, 10)]
-        assert ["Q2", "Q1", "Q3"] == [climb.incident_id for climb in CLIMBS.listed(tx, 10, every=True)]
-        assert ["Q2"] == [climb.incident_id for climb in CLIMBS.listed(tx, 1, every=True)]
+        assert ["Q2", "Q1"] == [escalation.incident_id for escalation in STORE.listed(tx, 10)]
+        assert ["Q2", "Q1", "Q3"] == [escalation.incident_id for escalation in STORE.listed(tx, 10, every=True)]
+        assert ["Q2"] == [escalation.incident_id for escalation in STORE.listed(tx, 1, every=True)]
 
 
-def test_links_without_a_climb_are_found_by_what_they_are(stores: Stores) -> None:
+def test_links_without_an_escalation_are_found_by_what_they_are(stores: Stores) -> None:
     paged = Decision(Urgency.HIGH, "r", "v", "rule")
 
     def link(name: str, **facts: Any) -> Link:
@@ -104,17 +114,17 @@ def test_links_without_a_climb_are_found_by_what_they_are(stores: Stores) -> Non
             link("5", first_seen_at=START - timedelta(seconds=1)), replace(link("6"), incident_id=None),
         ):  # fmt: skip
             links.add(tx, one)
-    save(stores, finished(a_climb("Q2"), "cancelled"))
+    save(stores, finished(an_escalation("Q2"), "cancelled"))
     with stores.bridge.read() as tx:
-        assert ["Q1"] == [one.incident_id for one in CLIMBS.missing(tx, START)]
+        assert ["Q1"] == [one.incident_id for one in STORE.without_escalation(tx, START)]
 
 
 def test_only_what_is_over_and_needs_no_decision_is_swept(stores: Stores, tmp_path: object) -> None:
     from pathlib import Path
 
     old, young = START, START + timedelta(days=40)
-    over = finished(a_climb("Q1"), "resolved")
-    save(stores, over, a_climb("Q2"), replace(over, incident_id=IncidentId("Q3"), letter_id=1), at=old)
+    over = finished(an_escalation("Q1"), "resolved")
+    save(stores, over, an_escalation("Q2"), replace(over, incident_id=IncidentId("Q3"), dead_letter_id=1), at=old)
     save(stores, replace(over, incident_id=IncidentId("Q4")), at=young)
     sweep = StoredRetention(stores.bridge, stores.inbox, Path(str(tmp_path))).sweeps()["escalations"]
     assert 1 == sum(sweep(old + timedelta(days=31)))
@@ -124,7 +134,7 @@ def test_only_what_is_over_and_needs_no_decision_is_swept(stores: Stores, tmp_pa
 
 
 def test_a_row_of_a_newer_version_can_be_read(stores: Stores) -> None:
-    save(stores, a_climb())
+    save(stores, an_escalation())
     with stores.bridge.begin() as tx:
         state = (
             '{"incident_id":"Q1","course":{"policy_id":null,"rungs":[]},"clock_at":"2026-05-04T09:00:00Z","later":1}'
@@ -132,6 +142,6 @@ def test_a_row_of_a_newer_version_can_be_read(stores: Stores) -> None:
         from app.store.database import connection
 
         connection(tx).execute(sa.update(escalations).values(state=state))
-        read = CLIMBS.peek(tx, IncidentId("Q1"))
+        read = STORE.peek(tx, IncidentId("Q1"))
     assert read is not None
     assert (State.RUNNING, None) == (read.state, read.next_level)

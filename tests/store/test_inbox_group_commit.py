@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from app.ports import StoreUnavailable
-from app.store.group_commit import MAX_ROWS, GroupCommit, UnwritableRow
+from app.store.inbox_sqlite import MAX_ROWS, GroupCommit, UnwritableRow
 
 ALARM_SECONDS = 10
 
@@ -34,15 +34,15 @@ class Disk:
         return {key[:2] for key in rows}
 
 
-def add_behind_a_held_commit(disk: Disk, rows: list, patience: float = ALARM_SECONDS) -> list[Future]:
+def add_behind_a_held_commit(disk: Disk, rows: list, timeout: float = ALARM_SECONDS) -> list[Future]:
     """One caller is committing; then all of ``rows`` wait; then the disk goes on."""
-    commits = GroupCommit(disk.write, patience)
+    commits = GroupCommit(disk.write, timeout)
     with ThreadPoolExecutor(len(rows) + 1) as pool:
         answers = [pool.submit(commits.add, row("first"))]
         assert disk.held.wait(ALARM_SECONDS)
         for waiting, one in enumerate(rows, start=1):
             answers.append(pool.submit(commits.add, one))
-            while commits.waiting < waiting:
+            while len(commits._waiting) < waiting:
                 threading.Event().wait(0.001)
         disk.go_on.set()
     return answers
@@ -113,7 +113,7 @@ def test_whatever_stops_the_leader_nobody_waits_for_ever_or_hears_accepted(fault
 
 def test_a_caller_who_waits_too_long_is_refused_and_its_row_never_written():
     disk = Disk()
-    commits = GroupCommit(disk.write, patience=0.02)
+    commits = GroupCommit(disk.write, timeout=0.02)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(commits.add, row("first"))
         assert disk.held.wait(ALARM_SECONDS)

@@ -1,4 +1,4 @@
-"""How the SQLite door behaves when its file or its disk fails it."""
+"""How the SQLite inbox behaves when its file or its disk fails it."""
 
 import fcntl
 import sqlite3
@@ -32,10 +32,10 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def door(path: Path) -> Iterator[SqliteInbox]:
-    door = SqliteInbox(path, patience=1.0, lock_seconds=0.05)
-    yield door
-    door.close()
+def inbox_store(path: Path) -> Iterator[SqliteInbox]:
+    inbox_store = SqliteInbox(path, timeout=1.0, lock_seconds=0.05)
+    yield inbox_store
+    inbox_store.close()
 
 
 @contextmanager
@@ -50,34 +50,34 @@ def count(path: Path) -> int:
         return int(reader.execute("SELECT count(*) FROM inbox").fetchone()[0])
 
 
-def test_a_file_locked_for_long_refuses_and_accepts_when_it_is_free(door, path):
+def test_a_file_locked_for_long_refuses_and_accepts_when_it_is_free(inbox_store, path):
     with write_lock(path):
         with pytest.raises(StoreUnavailable, match="locked") as refused:
-            door.add(DELIVERY)
+            inbox_store.add(DELIVERY)
         with pytest.raises(StoreUnavailable):
-            door.check_writable()
+            inbox_store.check_writable()
     assert isinstance(refused.value.__cause__, sqlite3.OperationalError)
-    assert door.add(DELIVERY)
+    assert inbox_store.add(DELIVERY)
 
 
 def test_a_file_locked_for_a_moment_is_waited_for(path):
-    door = SqliteInbox(path, lock_seconds=10)
+    inbox_store = SqliteInbox(path, lock_seconds=10)
     with write_lock(path) as other:
         threading.Timer(0.05, other.execute, ("COMMIT",)).start()
-        assert door.add(DELIVERY)
-    door.close()
+        assert inbox_store.add(DELIVERY)
+    inbox_store.close()
 
 
-def test_a_process_that_stopped_in_its_turn_delays_but_does_not_keep_others_out(door, path):
-    with path.with_name("inbox.db.turn").open("w") as stopped:
+def test_a_process_that_stopped_with_the_write_lock_delays_but_does_not_keep_others_out(inbox_store, path):
+    with path.with_name("inbox.db.lock").open("w") as stopped:
         fcntl.flock(stopped, fcntl.LOCK_EX)
-        assert door.add(DELIVERY)
+        assert inbox_store.add(DELIVERY)
 
 
 def test_a_missing_file_is_refused_and_not_created_empty(tmp_path):
-    door = SqliteInbox(tmp_path / "inbox.db")
+    inbox_store = SqliteInbox(tmp_path / "inbox.db")
     with pytest.raises(StoreUnavailable):
-        door.add(DELIVERY)
+        inbox_store.add(DELIVERY)
     assert not (tmp_path / "inbox.db").exists()
 
 
@@ -88,20 +88,20 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
     assert isinstance(refused.value.__cause__, sqlite3.DatabaseError)
 
 
-def test_a_file_deleted_under_us_refuses_instead_of_filling_the_deleted_one(door, path):
-    door.add(DELIVERY)
+def test_a_file_deleted_under_us_refuses_instead_of_filling_the_deleted_one(inbox_store, path):
+    inbox_store.add(DELIVERY)
     path.unlink()
     with pytest.raises(StoreUnavailable):
-        door.add(numbered(2))
+        inbox_store.add(numbered(2))
 
 
-def test_a_file_put_in_its_place_is_the_one_that_is_filled(door, path, tmp_path):
-    door.add(DELIVERY)
+def test_a_file_put_in_its_place_is_the_one_that_is_filled(inbox_store, path, tmp_path):
+    inbox_store.add(DELIVERY)
     for old in tmp_path.glob("inbox.db*"):
         old.unlink()
     make_file(tmp_path / "new").rename(path)
-    assert door.add(DELIVERY)
-    door.close()
+    assert inbox_store.add(DELIVERY)
+    inbox_store.close()
     assert 1 == count(path)
 
 
@@ -110,20 +110,20 @@ import pathlib, resource, sys
 from app.ports import StoreUnavailable
 from app.store.inbox_sqlite import SqliteInbox
 from tests.store.test_inbox import numbered
-door = SqliteInbox(pathlib.Path(sys.argv[1]))
+inbox_store = SqliteInbox(pathlib.Path(sys.argv[1]))
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
 accepted = 0
 try:
     for n in range(1000):
-        accepted += door.add(numbered(n))
+        accepted += inbox_store.add(numbered(n))
 except StoreUnavailable as fault:
     assert fault.__cause__ is not None
 else:
     sys.exit("never full")
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-assert door.add(numbered(2000))
-door.close()
+assert inbox_store.add(numbered(2000))
+inbox_store.close()
 print(accepted + 1)
 """
 
@@ -141,7 +141,7 @@ CHECKED = (
     + """
 try:
     for n in range(1000):
-        door.check_writable()
+        inbox_store.check_writable()
 except StoreUnavailable:
     sys.exit(0)
 sys.exit("never full")

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from app.domain.alert import Alert
-from app.domain.link import Link
-from app.domain.names import AlertId, IncidentId, Side, incident_key
+from app.domain.model.types import Alert, AlertId, IncidentId, Side, incident_key
+from app.domain.sync.link import Link
 from app.ports import Tx
 from app.store.database import Database, open_bridge, open_inbox
 from app.store.links import StoredLinks
@@ -46,7 +45,7 @@ def statements(tx: Tx) -> list[str]:
     """Every statement of this transaction from now on."""
     said: list[str] = []
     assert isinstance(tx, sa.Connection)
-    sa.event.listen(tx, "before_cursor_execute", lambda *told: said.append(told[2]))
+    sa.event.listen(tx, "before_cursor_execute", lambda *fields: said.append(fields[2]))
     return said
 
 
@@ -115,4 +114,4 @@ def test_a_transaction_beside_a_batch_knows_nothing_of_it(database: Database, st
             assert stored == LINKS.peek(other, stored.link_id)
     with database.begin() as tx:
         assert later(stored, 7).hold_until == LINKS.get(tx, stored.link_id).hold_until
-        assert not LINKS.get(tx, stored.link_id).lane(Side.PAGERDUTY).outstanding
+        assert not LINKS.get(tx, stored.link_id).delivery(Side.PAGERDUTY).outstanding

@@ -1,4 +1,4 @@
-"""Links, strays, the time line and dead letters on both stores."""
+"""Links, unmatched events, the time line and dead letters on both stores."""
 
 import threading
 from dataclasses import replace
@@ -7,15 +7,14 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from app.domain.alert import Alert
-from app.domain.link import Flip, Lane, Link, Moment, Note
-from app.domain.names import AlertId, IncidentId, IncidentKey, LinkId, Side, Status, Urgency, incident_key
-from app.domain.rulebook import Decision
-from app.domain.side_state import PendingWrite, SideState
-from app.domain.words import IncidentVerb, IncidentWord
-from app.ports import Letter, TimelineEntry
+from app.domain.model.events import IncidentEvent, IncidentEventType
+from app.domain.model.types import Alert, AlertId, IncidentId, IncidentKey, LinkId, Side, Status, Urgency, incident_key
+from app.domain.rules.rulebook import Decision
+from app.domain.sync.link import DeliveryState, Flip, HistoryEntry, Link, Note
+from app.domain.sync.side_state import PendingWrite, SideState
+from app.ports import DeadLetter, TimelineEntry
 from app.store.links import StoredLinks
-from app.store.schema import letters, timeline
+from app.store.schema import dead_letters, timeline
 from tests.fakes import START
 from tests.store.conftest import Stores
 
@@ -60,13 +59,13 @@ FULL = Link(
     life=3,
     incident_hint=IncidentId("Q2"),
     former_incidents=(IncidentId("Q0"),),
-    history=(Moment(START, "acknowledged", Side.PAGERDUTY, "Dana", START + timedelta(seconds=2)),),
+    history=(HistoryEntry(START, "acknowledged", Side.PAGERDUTY, "Dana", START + timedelta(seconds=2)),),
     history_dropped=7,
     flips=(Flip(START, Side.PAGERDUTY, START - timedelta(seconds=2)),),
     decision=Decision(Urgency.HIGH, "rule", "abc", "rule", "title", "PSVC", "PEP"),
     incident_id=IncidentId("Q1"),
     notes=(Note("deadbeef", "[TruthVouch] x (ref deadbeef)"),),
-    pagerduty=Lane(outstanding=True, seq=3, since=START, refused=Status.OPEN),
+    pagerduty=DeliveryState(outstanding=True, seq=3, since=START, refused=Status.OPEN),
 )
 links = StoredLinks()
 
@@ -127,27 +126,27 @@ def test_two_writers_of_one_link_never_lose_a_change(stores: Stores) -> None:
         assert 40 == len(links.get(tx, link_id).notes)
 
 
-def test_strays_are_taken_once_in_the_order_they_came(stores: Stores) -> None:
+def test_unmatched_events_are_taken_once_in_the_order_they_came(stores: Stores) -> None:
     said = [
-        IncidentWord(verb, IncidentId("Q9"), f"incident.{verb}", START)
-        for verb in (IncidentVerb.TRIGGERED, IncidentVerb.ACKNOWLEDGED)
+        IncidentEvent(event_type, IncidentId("Q9"), f"incident.{event_type}", START)
+        for event_type in (IncidentEventType.TRIGGERED, IncidentEventType.ACKNOWLEDGED)
     ]
     with stores.bridge.begin() as tx:
-        for number, word in enumerate(said):
-            links.keep_stray(tx, word, number, START)
+        for number, event in enumerate(said):
+            links.keep_unmatched(tx, event, number, START)
     with stores.bridge.begin() as tx:
-        assert tuple(said) == links.take_strays(tx, IncidentId("Q9"))
-        assert () == links.take_strays(tx, IncidentId("Q9"))
+        assert tuple(said) == links.take_unmatched(tx, IncidentId("Q9"))
+        assert () == links.take_unmatched(tx, IncidentId("Q9"))
 
 
-def test_the_time_line_and_the_letters_are_kept(stores: Stores) -> None:
+def test_the_time_line_and_the_dead_letters_are_kept(stores: Stores) -> None:
     with stores.bridge.begin() as tx:
         links.write_timeline(tx, [TimelineEntry(START, "alert.created", LinkId(1), "a1", facts={"urgency": "high"})])
-        links.add_letter(tx, Letter(0, "event", "not_json", START, side=Side.TRUTHVOUCH, inbox_id=4))
+        links.add_dead_letter(tx, DeadLetter(0, "event", "not_json", START, side=Side.TRUTHVOUCH, inbox_id=4))
     with stores.bridge.engine.connect() as connection:
         assert (START, "alert.created", '{"urgency":"high"}') == tuple(
             connection.execute(sa.select(timeline.c.at, timeline.c.event, timeline.c.facts)).one()
         )
         assert ("not_json", "truthvouch") == tuple(
-            connection.execute(sa.select(letters.c.reason, letters.c.side)).one()
+            connection.execute(sa.select(dead_letters.c.reason, dead_letters.c.side)).one()
         )

@@ -19,14 +19,15 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from structlog.testing import capture_logs
 
+from app.domain.model.types import LinkId
+from app.store import codec
+from app.store import database as revision
 from app.store import migrate as migrating
-from app.store import revision
-from app.store.checkup import Checkup
-from app.store.database import open_bridge, open_inbox
-from app.store.locks import FileSeat, PostgresSeat, workers_kept_out
-from app.store.migrate import MIGRATIONS, migrate
-from app.store.revision import SchemaTooNew
-from app.store.schema import bridge, inbox_metadata, links
+from app.store.database import MIGRATIONS, SchemaTooNew, open_bridge, open_inbox
+from app.store.migrate import migrate
+from app.store.schema import bridge, evidence, inbox_metadata, links
+from app.store.store_check import StoreCheck
+from app.store.worker_leases import FileLease, PostgresLease, workers_kept_out
 from tests.fakes import START
 from tests.store import old_links
 from tests.store.conftest import Stores
@@ -102,9 +103,9 @@ def test_who_can_read_the_store_is_seen(tmp_path: Path, folder: int, file: int, 
     _made(data)
     data.chmod(folder)
     (data / "inbox.db").chmod(file)
-    checkup = Checkup(data, None)
-    assert ((data / "inbox.db",) if exposed else ()) == checkup.exposed()
-    checkup.close()
+    store_check = StoreCheck(data, None)
+    assert ((data / "inbox.db",) if exposed else ()) == store_check.exposed()
+    store_check.close()
 
 
 def _indexed(table: sa.Table, engine: sa.Engine) -> set[tuple[bool, tuple[str, ...]]]:
@@ -225,6 +226,52 @@ def test_numbers_and_silences_of_older_links_are_looked_up_like_any_other(place:
     assert [expected for _, expected in NUMBERED] == [tuple(found) for found in filled]
 
 
+def test_the_texts_of_older_links_move_into_a_table_of_their_own(place: "Place") -> None:
+    alert = {"alert_id": "a1", "severity": "high", "claim": "Marker-7f3a \u2603", "confidence_text": "5%",
+             "people": {"email": "Marker-7f3a@x.test"}, "extra": {"pii_type": "Marker-7f3a", "score": 4}}  # fmt: skip
+    written = [
+        json.dumps(old_links.link() | {"alert": alert, "agreed": "acknowledged"}),
+        "{broken",
+        '{"alert": 3}',
+        "[]",
+    ]
+    written += [json.dumps(old_links.link() | {"agreed": "open"})] + [written[0]] * 600  # several pages
+    first_version(place.bridge, "0005")
+    old = sa.table("links", *(sa.column(name) for name in row(0, "")))
+    with place.bridge.begin() as connection:
+        connection.execute(sa.insert(old), [row(number, state) for number, state in enumerate(written)])
+    place.migrate()
+    with place.bridge.connect() as connection:
+        states = list(connection.execute(sa.select(links.c.state).order_by(links.c.id)).scalars())
+        texts = dict(connection.execute(sa.select(evidence.c.link_id, evidence.c.texts)).all())
+    assert written[1:5] == states[1:5]
+    assert [1, *range(6, 606)] == sorted(texts)
+    assert "Marker" not in "".join(states)
+    read = codec.LINK.join(states[0], texts[1], LinkId(0))
+    assert ("Marker-7f3a \u2603", "5%", {"email": "Marker-7f3a@x.test"}, {"pii_type": "Marker-7f3a", "score": 4}) == (
+        read.alert.claim, read.alert.confidence_text, read.alert.people, read.alert.extra,
+    )  # fmt: skip
+    assert json.loads(states[0]) == json.loads(codec.LINK.split(read))
+    assert json.loads(texts[1]) == json.loads(codec.LINK.evidence(read.alert))
+
+
+def test_what_older_versions_deleted_is_in_no_file_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setitem(revision.PRAGMAS, "secure_delete", "OFF")
+        place = Place(tmp_path, None)
+        first_version(place.bridge, "0005")
+        with place.bridge.begin() as connection:
+            connection.execute(sa.text("CREATE TABLE probe (words TEXT)"))
+            connection.execute(sa.text("INSERT INTO probe VALUES (:words)"), [{"words": "Marker-7f3a" * 900}] * 9)
+        with place.bridge.begin() as connection:
+            connection.execute(sa.text("DELETE FROM probe"))
+        for engine in (place.bridge, place.inbox, place.workers):
+            engine.dispose()
+    assert b"Marker-7f3a" in (tmp_path / "bridge.db").read_bytes()
+    place.migrate()
+    assert [] == [file.name for file in tmp_path.iterdir() if b"Marker-7f3a" in file.read_bytes()]
+
+
 # ------------------------------------------------------------------------------------------------------- workers
 
 
@@ -245,8 +292,8 @@ class Place:
         self.bridge, self.inbox = open_bridge(data_dir, url), open_inbox(data_dir, url)
         self.workers = open_bridge(data_dir, url)
 
-    def worker(self) -> FileSeat | PostgresSeat:
-        return PostgresSeat(self.workers) if self.url else FileSeat(self.data_dir)
+    def worker(self) -> FileLease | PostgresLease:
+        return PostgresLease(self.workers) if self.url else FileLease(self.data_dir)
 
     def migrate(self) -> None:
         """As another process would, with connections of its own."""
@@ -289,31 +336,31 @@ def test_the_migration_waits_until_no_older_worker_works(place: Place, monkeypat
     monkeypatch.setattr(migrating, "REPORT_SECONDS", 0.05)
     first_version(place.bridge, "0003")
     workers = [place.worker() for _ in range(2 if place.url else 1)]
-    assert None not in [worker.take() for worker in workers]
+    assert None not in [worker.acquire() for worker in workers]
     with capture_logs() as lines, place.migrating():
         until(lambda: len(waits(lines)()) > 2, "it says again and again for whom it waits")
         assert {len(workers)} == set(waits(lines)())
         assert "0003" == place.revision()
         for worker in workers[1:]:
-            worker.leave()
+            worker.release()
         until(lambda: 1 in waits(lines)(), "one is left")
         assert "0003" == place.revision()
-        workers[0].leave()
+        workers[0].release()
         until(lambda: HEAD == place.revision(), "the migration went on")
     assert ["migration.started"] == [line["event"] for line in lines if line["event"] != "migration.waiting"]
     again = place.worker()
-    until(lambda: again.take() is not None, "whoever comes after it may work")
-    again.leave()
+    until(lambda: again.acquire() is not None, "whoever comes after it may work")
+    again.release()
 
 
 def test_of_several_that_wait_each_goes_on_when_the_worker_is_gone(place: Place) -> None:
-    """They begin together; a worker migrates before it takes its seat, so none of them waits for another."""
+    """They begin together; a worker migrates before it acquires its lease, so none of them waits for another."""
     first_version(place.bridge, "0003")
     worker = place.worker()
-    assert worker.take()
+    assert worker.acquire()
     with capture_logs() as lines, place.migrating(), place.migrating(), place.migrating():
         until(waits(lines), "one of them waits for the worker")
-        worker.leave()
+        worker.release()
     assert HEAD == place.revision()
     assert 1 == len([line for line in lines if line["event"] == "migration.started"])
 
@@ -326,8 +373,8 @@ def test_nobody_begins_to_work_during_a_migration(place: Place, monkeypatch: pyt
     def upgrade(engine: sa.Engine, branch: str) -> None:
         if branch == "bridge":
             worker = place.worker()
-            taken.append(worker.take())
-            worker.leave()
+            taken.append(worker.acquire())
+            worker.release()
         really(engine, branch)
 
     monkeypatch.setattr(migrating, "_upgrade", upgrade)
@@ -341,23 +388,23 @@ def test_a_new_store_and_one_of_this_version_wait_for_nobody(place: Place, befor
     if before:
         place.migrate()
     worker = place.worker()
-    assert worker.take()
+    assert worker.acquire()
     with capture_logs() as lines:
         place.migrate()
     assert ([], HEAD) == (lines, place.revision())
-    worker.leave()
+    worker.release()
 
 
-def test_all_seats_are_kept_or_none(place: Place) -> None:
+def test_all_leases_are_kept_or_none(place: Place) -> None:
     """A migration that meets a worker in the last moment holds nothing back from the others."""
     worker, other = place.worker(), place.worker()
     with workers_kept_out(place.bridge, place.data_dir) as workers:
-        assert (0, None) == (workers, worker.take())
-    until(lambda: worker.take() is not None, "the block has ended")
+        assert (0, None) == (workers, worker.acquire())
+    until(lambda: worker.acquire() is not None, "the block has ended")
     with workers_kept_out(place.bridge, place.data_dir) as workers:
-        assert (1, "worker-1" if place.url else None) == (workers, other.take())
+        assert (1, "worker-1" if place.url else None) == (workers, other.acquire())
     for one in (worker, other):
-        one.leave()
+        one.release()
 
 
 @pytest.mark.parametrize("branch", ["bridge", "inbox"])
@@ -384,8 +431,8 @@ def test_sqlite_is_opened_durable(tmp_path: Path) -> None:
     engine = open_bridge(tmp_path, None)
     with engine.connect() as connection:
         asked = ["journal_mode", "synchronous", "foreign_keys"]
-        told = [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in asked]
+        answer = [connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in asked]
         clock = connection.exec_driver_sql("SELECT unixepoch('subsec'), strftime('%s', 'now')").one()
     engine.dispose()
-    assert ["wal", 2, 1] == told
+    assert ["wal", 2, 1] == answer
     assert all(isinstance(value, float) for value in clock)

@@ -5,15 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from app.domain.alert import Alert
-from app.domain.link import Link
-from app.domain.names import AlertId, IncidentId, LinkId, Status, Urgency, incident_key
-from app.domain.rulebook import Decision
-from app.domain.side_state import SideState
+from app.domain.model.types import Alert, AlertId, IncidentId, LinkId, Status, Urgency, incident_key
+from app.domain.rules.rulebook import Decision
+from app.domain.sync.link import Link
+from app.domain.sync.side_state import SideState
 from app.ports import OpenKind, Page
-from app.store.links import StoredLinks
-from app.store.open_links import StoredOpenLinks
-from app.store.records import StoredRecords
+from app.store.links import StoredLinks, StoredOpenLinks
+from app.store.operator_records import StoredRecords
 from tests.fakes import START
 from tests.store.conftest import Stores
 
@@ -22,11 +20,11 @@ PAGED, UNPAGED = Decision(Urgency.HIGH, "r", "v", "rule"), Decision(None, "r", "
 SILENCED = Decision(None, "s", "v", "silenced")
 
 
-def link(alert_id: str, **told: object) -> Link:
+def link(alert_id: str, **fields: object) -> Link:
     made = Link(
         Alert(AlertId(alert_id)), incident_key(AlertId(alert_id)), START, incident_id=IncidentId(f"Q-{alert_id}")
     )
-    return replace(made, **told)  # type: ignore[arg-type]
+    return replace(made, **fields)  # type: ignore[arg-type]
 
 
 LINKS = (

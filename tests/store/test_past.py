@@ -5,16 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.domain.alert import Alert
-from app.domain.link import Link, Moment, remembering
-from app.domain.names import AlertId, Side, Status, Urgency, incident_key
-from app.domain.rulebook import Decision
-from app.domain.side_state import SideState
+from app.domain.model.types import Alert, AlertId, Side, Status, Urgency, incident_key
+from app.domain.rules.rulebook import Decision
+from app.domain.sync.link import HistoryEntry, Link, remembering
+from app.domain.sync.side_state import SideState
 from app.ports import TimelineEntry
-from app.store import backtest
-from app.store.backtest import StoredPast
+from app.store import history as backtest
+from app.store.history import StoredPast, StoredSilenced
 from app.store.links import StoredLinks
-from app.store.silenced import StoredSilenced
 from tests.store.conftest import Stores
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
@@ -23,16 +21,15 @@ DECIDED = Decision(Urgency.LOW, "rule", "v1", "rule", "Title", "P1", "PP", 2.5)
 
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backtest, "_first", backtest._first.limit(3))
-    monkeypatch.setattr(backtest, "_next", backtest._next.limit(3))
+    monkeypatch.setattr(backtest, "PAGE", 3)
     monkeypatch.setattr(backtest, "_newest", backtest._newest.limit(3))
     monkeypatch.setattr(backtest, "_older", backtest._older.limit(3))
     monkeypatch.setattr(backtest, "_lines", backtest._lines.limit(3))
 
 
-def link(number: int, at: datetime = NOON, **told: object) -> Link:
+def link(number: int, at: datetime = NOON, **fields: object) -> Link:
     alert = Alert(AlertId(f"a{number}"), severity="high", created_at=NOON, extra={"scan_ms": number})
-    return replace(Link(alert, incident_key(alert.alert_id), at), **told)  # type: ignore[arg-type]
+    return replace(Link(alert, incident_key(alert.alert_id), at), **fields)  # type: ignore[arg-type]
 
 
 def keep(stores: Stores, *links: Link) -> None:
@@ -43,9 +40,9 @@ def keep(stores: Stores, *links: Link) -> None:
 
 def test_everything_a_backtest_needs_comes_back(stores: Stores):
     full = link(1, decision=DECIDED, verdict="false_alert", flaps=3)
-    at, heard_at = NOON + timedelta(minutes=1), NOON + timedelta(minutes=9)
-    full = remembering(full, Moment(at, "acknowledged", Side.PAGERDUTY, "Dana", heard_at))
-    full = remembering(full, Moment(datetime(1970, 1, 1, tzinfo=UTC), "escalated", Side.PAGERDUTY))
+    at, received_at = NOON + timedelta(minutes=1), NOON + timedelta(minutes=9)
+    full = remembering(full, HistoryEntry(at, "acknowledged", Side.PAGERDUTY, "Dana", received_at))
+    full = remembering(full, HistoryEntry(datetime(1970, 1, 1, tzinfo=UTC), "escalated", Side.PAGERDUTY))
     keep(stores, full, link(2))
     with stores.bridge.read() as tx:
         first, second = StoredPast().read(tx, NOON, NOON + timedelta(days=1))

@@ -4,34 +4,35 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
-from app.domain.alert import Alert
-from app.domain.link import Link
-from app.domain.names import AlertId, IncidentId, Side, incident_key
-from app.ports import Letter, Page, TimelineEntry
-from app.store.letters import StoredLetters, newest_page
-from app.store.links import StoredLinks
-from app.store.records import StoredRecords
-from app.store.vitals import StoredVitals
+from app.domain.model.types import Alert, AlertId, IncidentId, Side, incident_key
+from app.domain.sync.link import Link
+from app.ports import DeadLetter, Page, TimelineEntry
+from app.store.database import connection
+from app.store.health import StoredHealth
+from app.store.links import StoredDeadLetters, StoredLinks, newest_page
+from app.store.operator_records import StoredRecords
+from app.store.schema import links
 from tests.fakes import START
 from tests.store.conftest import Stores
 
 records = StoredRecords()
 
 
-def keep(stores: Stores, alert_id: str, incident_id: str, number: int | None, **told: str | int) -> None:
-    alert = Alert(AlertId(alert_id), extra=dict(told))
+def keep(stores: Stores, alert_id: str, incident_id: str, number: int | None, **fields: str | int) -> None:
+    alert = Alert(AlertId(alert_id), extra=dict(fields))
     link = Link(alert, incident_key(alert.alert_id), START, incident_id=IncidentId(incident_id), incident_number=number)
     with stores.bridge.begin() as tx:
         link_id = StoredLinks().add(tx, link).link_id
         StoredLinks().write_timeline(tx, [TimelineEntry(START, f"{alert_id}.told", link_id, alert_id)])
 
 
-def found(stores: Stores, wanted: str) -> list[str]:
+def found(stores: Stores, wanted: str) -> list[str | None]:
     with stores.bridge.read() as tx:
-        told = [row["alert_id"] for row in records.timeline(tx, wanted, Page(10))]
-        assert told == [link.alert.alert_id for link in records.about(tx, wanted)]
-    return told
+        answer = [row["alert_id"] for row in records.timeline(tx, wanted, Page(10))]
+        assert answer == [link.alert.alert_id for link in records.about(tx, wanted)]
+    return answer
 
 
 @pytest.fixture
@@ -70,34 +71,34 @@ def test_an_id_counts_before_a_number(kept: Stores, wanted: str, expected: list[
 
 
 @pytest.mark.parametrize(
-    ("letter", "is_page"),
+    ("dead_letter", "is_page"),
     [
-        (Letter(0, "effect", "invalid_input", START, side=Side.PAGERDUTY, effect="OpenIncident"), True),
-        (Letter(0, "effect", "gave_up:http_500", START, side=Side.PAGERDUTY, effect="LookForIncident"), True),
-        (Letter(0, "effect", "bad_status", START, side=Side.PAGERDUTY, effect="SetIncident open"), True),
-        (Letter(0, "effect", "delivery_broke:KeyError", START, side=Side.PAGERDUTY), True),
-        (Letter(0, "escalation", "policy_not_found", START, effect="level 1"), True),
-        (Letter(0, "event", "not_json", START, side=Side.TRUTHVOUCH, inbox_id=1), True),
-        (Letter(0, "event", "not_json", START, side=Side.PAGERDUTY, inbox_id=1), False),
-        (Letter(0, "event", "unknown_mail", START, inbox_id=1), False),
-        (Letter(0, "effect", "conflict", START, side=Side.TRUTHVOUCH, effect="SetAlert resolved"), False),
-        (Letter(0, "effect", "delivery_broke:KeyError", START, side=Side.TRUTHVOUCH), False),
-        (Letter(0, "effect", "bad_request", START, side=Side.PAGERDUTY, effect="AddNote"), False),
-        (Letter(0, "effect", "bad_status", START, side=Side.PAGERDUTY, effect="SetIncident resolved"), False),
+        (DeadLetter(0, "effect", "invalid_input", START, side=Side.PAGERDUTY, effect="OpenIncident"), True),
+        (DeadLetter(0, "effect", "gave_up:http_500", START, side=Side.PAGERDUTY, effect="LookForIncident"), True),
+        (DeadLetter(0, "effect", "bad_status", START, side=Side.PAGERDUTY, effect="SetIncident open"), True),
+        (DeadLetter(0, "effect", "delivery_broke:KeyError", START, side=Side.PAGERDUTY), True),
+        (DeadLetter(0, "escalation", "policy_not_found", START, effect="level 1"), True),
+        (DeadLetter(0, "event", "not_json", START, side=Side.TRUTHVOUCH, inbox_id=1), True),
+        (DeadLetter(0, "event", "not_json", START, side=Side.PAGERDUTY, inbox_id=1), False),
+        (DeadLetter(0, "event", "unknown_internal_event", START, inbox_id=1), False),
+        (DeadLetter(0, "effect", "conflict", START, side=Side.TRUTHVOUCH, effect="SetAlert resolved"), False),
+        (DeadLetter(0, "effect", "delivery_broke:KeyError", START, side=Side.TRUTHVOUCH), False),
+        (DeadLetter(0, "effect", "bad_request", START, side=Side.PAGERDUTY, effect="AddNote"), False),
+        (DeadLetter(0, "effect", "bad_status", START, side=Side.PAGERDUTY, effect="SetIncident resolved"), False),
     ],
 )
-def test_a_dead_letter_that_may_be_a_page_is_told_apart(stores: Stores, letter: Letter, is_page: bool):
-    assert is_page is letter.is_page, "what is counted and logged agrees with what the doctor reads"
-    vitals = StoredVitals(stores.bridge, stores.inbox)
-    assert (0, 0) == (vitals.read().dead, vitals.read().dead_pages)
+def test_a_dead_letter_that_may_be_a_page_is_reported_apart(stores: Stores, dead_letter: DeadLetter, is_page: bool):
+    assert is_page is dead_letter.is_page, "what is counted and logged agrees with what the doctor reads"
+    health_source = StoredHealth(stores.bridge, stores.inbox)
+    assert (0, 0) == (health_source.read().dead, health_source.read().dead_pages)
     with stores.bridge.begin() as tx:
-        number = StoredLinks().add_letter(tx, letter)
-    assert (1, int(is_page)) == (vitals.read().dead, vitals.read().dead_pages)
+        number = StoredLinks().add_dead_letter(tx, dead_letter)
+    assert (1, int(is_page)) == (health_source.read().dead, health_source.read().dead_pages)
     with stores.bridge.read() as tx:
-        assert newest_page(tx) == (replace(letter, letter_id=number) if is_page else None)
+        assert newest_page(tx) == (replace(dead_letter, dead_letter_id=number) if is_page else None)
     with stores.bridge.begin() as tx:
-        StoredLetters().close(tx, number, "discarded", START, "somebody")
-    assert (0, 0) == (vitals.read().dead, vitals.read().dead_pages)
+        StoredDeadLetters().close(tx, number, "discarded", START, "somebody")
+    assert (0, 0) == (health_source.read().dead, health_source.read().dead_pages)
 
 
 def test_lines_about_what_no_link_is_on_any_more_are_found(kept: Stores) -> None:
@@ -125,7 +126,7 @@ def test_links_are_listed_newest_first_and_go_on_where_a_piece_ended(kept: Store
     assert [] == listed(kept, Page(100, 1))
 
 
-def test_links_are_listed_since_they_were_first_heard_of(stores: Stores) -> None:
+def test_links_are_listed_since_they_were_first_received_of(stores: Stores) -> None:
     """Their numbers need not follow their times."""
     minutes = {"a": 0, "b": 20, "c": 10, "d": 300, "e": 290, "f": 310}
     with stores.bridge.begin() as tx:
@@ -137,3 +138,11 @@ def test_links_are_listed_since_they_were_first_heard_of(stores: Stores) -> None
         assert list(wanted) == listed(stores, Page(10), since=START + timedelta(minutes=since)), since
     assert list("fedcba") == listed(stores, Page(10), since=datetime(1, 1, 1, tzinfo=UTC))
     assert ["d"] == listed(stores, Page(1, 6), since=START + timedelta(minutes=291))
+
+
+@pytest.mark.parametrize("wanted", ["a22", "Q22", "22"])
+def test_what_happened_to_a_link_is_told_though_its_state_cannot_be_read(kept: Stores, wanted: str) -> None:
+    with kept.bridge.begin() as tx:
+        connection(tx).execute(sa.update(links).where(links.c.alert_id == "a22").values(state="[]"))
+    with kept.bridge.read() as tx:
+        assert ["a22"] == [row["alert_id"] for row in records.timeline(tx, wanted, Page(10))]

@@ -7,12 +7,11 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from app.domain.names import Source
-from app.domain.words import AlertVerb, IncidentVerb, Unreadable
-from app.store.arrivals import CURSOR
-from app.store.database import connection
-from app.store.marks import StoredMarks
-from app.store.schema import letters
+from app.domain.model.events import AlertEventType, IncidentEventType, Unreadable
+from app.domain.model.types import Source
+from app.store.database import StoredKeyValues, connection
+from app.store.inbox_reader import CURSOR
+from app.store.schema import dead_letters
 from tests.rig import Rig
 
 
@@ -52,7 +51,7 @@ class Restored:
 
     def cursor(self) -> int:
         with self.rig.database.read() as tx:
-            return int(StoredMarks().read(tx, CURSOR) or 0)
+            return int(StoredKeyValues().read(tx, CURSOR) or 0)
 
 
 @pytest.fixture
@@ -64,7 +63,7 @@ def bridge(tmp_path: Path) -> Restored:
 
 def alert(bridge: Restored, alert_id: str) -> None:
     bridge.rig.clock.move(1)
-    bridge.rig.alert(AlertVerb.CREATED, alert_id=alert_id)
+    bridge.rig.alert(AlertEventType.CREATED, alert_id=alert_id)
 
 
 def test_an_inbox_from_a_backup_passes_nothing_over(bridge: Restored) -> None:
@@ -103,12 +102,12 @@ def test_an_empty_inbox_is_taken_in_from_its_beginning(bridge: Restored) -> None
     assert "a3" == bridge.rig.link("a3").alert.alert_id
 
 
-def test_what_is_heard_again_does_nothing_twice(bridge: Restored) -> None:
+def test_what_is_received_again_does_nothing_twice(bridge: Restored) -> None:
     alert(bridge, "a0")
     bridge.copy("backup")
     alert(bridge, "a1")
     bridge.rig.run()
-    bridge.rig.incident(IncidentVerb.ACKNOWLEDGED)
+    bridge.rig.incident(IncidentEventType.ACKNOWLEDGED)
     bridge.rig.run()
     bridge.bring_back("backup", "inbox.db")
     before = bridge.rig.link("a0")
@@ -134,7 +133,7 @@ def test_dead_letters_of_the_other_inbox_are_in_nobodys_way(bridge: Restored) ->
     bridge.rig.say(Source.TRUTHVOUCH, Unreadable("not_json"))
     alert(bridge, "a1")
     with bridge.rig.database.read() as tx:
-        assert 2 == connection(tx).execute(sa.select(sa.func.count()).select_from(letters)).scalar_one()
+        assert 2 == connection(tx).execute(sa.select(sa.func.count()).select_from(dead_letters)).scalar_one()
 
 
 def test_the_same_inbox_is_known_again(bridge: Restored) -> None:

@@ -9,21 +9,23 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from app.domain.alert import Alert
-from app.domain.link import Lane, Link
-from app.domain.names import AlertId, IncidentId, Side, Source, Status, Urgency, incident_key
-from app.domain.rulebook import Decision
-from app.domain.side_state import SideState
-from app.domain.words import IncidentVerb, IncidentWord
-from app.ports import Delivery, Letter, TimelineEntry
+from app.domain.model.events import IncidentEvent, IncidentEventType, Way
+from app.domain.model.types import Alert, AlertId, IncidentId, Side, Source, Status, Urgency, incident_key
+from app.domain.rules.rulebook import Decision, Silence
+from app.domain.sync.link import DeliveryState, Link
+from app.domain.sync.side_state import SideState
+from app.ports import DeadLetter, Delivery, TimelineEntry
+from app.ports.console import AuditEntry, AuditFilter, SubjectKind
+from app.ports.jobs import JobState, ReplayWanted
 from app.store import retention
-from app.store.arrivals import CursorArrivals, MarkedArrivals
 from app.store.database import connection
-from app.store.inbox import ClosableInbox, open_door
-from app.store.letters import StoredLetters
-from app.store.links import StoredLinks
+from app.store.inbox import ClosableInbox, inbox_for
+from app.store.inbox_reader import CursorInboxReader, FlagInboxReader
+from app.store.jobs import StoredAudit, StoredJobs, encode_job
+from app.store.links import StoredDeadLetters, StoredLinks
 from app.store.retention import BATCH_ROWS, LINES_KEPT, StoredRetention
-from app.store.schema import inbox, letters, links, strays, timeline
+from app.store.schema import EPOCH, dead_letters, inbox, links, timeline, unmatched_events
+from app.store.stored_rules import RulesInStore
 from tests.fakes import START
 from tests.store.conftest import Stores
 
@@ -40,17 +42,17 @@ class Store:
         self.database_url = None if on_sqlite else stores.inbox.url.render_as_string(hide_password=False)
         if self.database_url:
             self.database_url = self.database_url.replace("postgresql+psycopg", "postgresql")
-        self.arrivals = CursorArrivals(stores.inbox) if on_sqlite else MarkedArrivals()
-        self.door: ClosableInbox = open_door(self)
+        self.inbox_reader = CursorInboxReader(stores.inbox) if on_sqlite else FlagInboxReader()
+        self.inbox_store: ClosableInbox = inbox_for(self)
         self.swept = StoredRetention(stores.bridge, stores.inbox, data_dir).sweeps()
 
     def arrive(self, delivery_id: str, at: datetime) -> bool:
-        return self.door.add(Delivery(Source.TRUTHVOUCH, delivery_id, at, b"{}"))
+        return self.inbox_store.add(Delivery(Source.TRUTHVOUCH, delivery_id, at, b"{}"))
 
     def take_in(self) -> None:
         with self.stores.bridge.begin() as tx:
-            rows = self.arrivals.next_rows(tx, 10_000)
-            self.arrivals.mark_taken(tx, rows, LATELY)
+            rows = self.inbox_reader.next_rows(tx, 10_000)
+            self.inbox_reader.mark_taken(tx, rows, LATELY)
 
     def link(self, alert_id: str, **changes: object) -> Link:
         made = Link(Alert(AlertId(alert_id), "high"), incident_key(AlertId(alert_id)), LONG_AGO)
@@ -62,11 +64,11 @@ class Store:
         with self.stores.bridge.begin() as tx:
             self.links.write_timeline(tx, [entry] * times)
 
-    def letter(self, at: datetime, closed_at: datetime | None = None, **told: object) -> int:
+    def dead_letter(self, at: datetime, closed_at: datetime | None = None, **fields: object) -> int:
         with self.stores.bridge.begin() as tx:
-            number = self.links.add_letter(tx, Letter(0, "event", "x", at, **told))  # type: ignore[arg-type]
+            number = self.links.add_dead_letter(tx, DeadLetter(0, "event", "x", at, **fields))  # type: ignore[arg-type]
             if closed_at:
-                StoredLetters().close(tx, number, "discarded", closed_at, "somebody")
+                StoredDeadLetters().close(tx, number, "discarded", closed_at, "somebody")
         return number
 
     def sweep(self, name: str) -> list[int]:
@@ -82,12 +84,12 @@ class Store:
 def store(stores: Stores, tmp_path: Path) -> Iterator[Store]:
     made = Store(stores, tmp_path)
     yield made
-    made.door.close()
+    made.inbox_store.close()
 
 
 OPEN, RESOLVED = SideState(Status.OPEN, LONG_AGO), SideState(Status.RESOLVED, LONG_AGO)
 CLOSED: dict[str, object] = {"decision": Decision(Urgency.HIGH, "r", "v", "rule"), "alert_side": RESOLVED}
-OWING = Lane(outstanding=True, seq=1, since=LONG_AGO)
+OUTSTANDING = DeliveryState(outstanding=True, seq=1, since=LONG_AGO)
 
 
 def test_old_deliveries_go_once_they_are_taken_in(store: Store) -> None:
@@ -113,8 +115,8 @@ def test_what_an_open_dead_letter_would_be_replayed_from_stays(store: Store) -> 
         store.arrive(name, LONG_AGO)
     store.take_in()
     first, second, *_ = store.left(inbox.c.id)
-    store.letter(LONG_AGO, inbox_id=first)
-    store.letter(LONG_AGO, LONG_AGO, inbox_id=second)
+    store.dead_letter(LONG_AGO, inbox_id=first)
+    store.dead_letter(LONG_AGO, LONG_AGO, inbox_id=second)
     store.sweep("inbox")
     kept = store.left(inbox.c.delivery_id)
     assert "a" in kept
@@ -128,26 +130,26 @@ def test_the_intake_knows_its_inbox_again_after_everything_old_is_gone(store: St
     store.sweep("inbox")
     store.arrive("d", LATELY)
     with capture_logs() as lines, store.stores.bridge.begin() as tx:
-        assert ["d"] == [row.delivery.delivery_id for row in store.arrivals.next_rows(tx, 10)]
+        assert ["d"] == [row.delivery.delivery_id for row in store.inbox_reader.next_rows(tx, 10)]
     assert [] == lines
 
 
 @pytest.mark.parametrize(
-    "why", ["not resolved", "incident open", "alert open", "owes TruthVouch", "owes PagerDuty", "open letter"]
+    "why", ["not resolved", "incident open", "alert open", "owes TruthVouch", "owes PagerDuty", "open dead letter"]
 )
 def test_no_line_of_a_link_that_somebody_waits_for_goes(store: Store, why: str) -> None:
     changes: dict[str, dict[str, object]] = {
         "not resolved": CLOSED | {"alert_side": OPEN},
         "incident open": CLOSED | {"incident_side": OPEN},
         "alert open": CLOSED | {"alert_side": OPEN, "incident_side": RESOLVED},
-        "owes TruthVouch": CLOSED | {"truthvouch": OWING},
-        "owes PagerDuty": CLOSED | {"pagerduty": OWING},
-        "open letter": CLOSED,
+        "owes TruthVouch": CLOSED | {"truthvouch": OUTSTANDING},
+        "owes PagerDuty": CLOSED | {"pagerduty": OUTSTANDING},
+        "open dead letter": CLOSED,
     }
     still_open, closed = store.link("open", **changes[why]), store.link("closed", **CLOSED)
-    if why == "open letter":
-        store.letter(LONG_AGO, link_id=still_open.link_id, side=Side.PAGERDUTY)
-        store.letter(LONG_AGO, LONG_AGO, link_id=closed.link_id, side=Side.PAGERDUTY)
+    if why == "open dead letter":
+        store.dead_letter(LONG_AGO, link_id=still_open.link_id, side=Side.PAGERDUTY)
+        store.dead_letter(LONG_AGO, LONG_AGO, link_id=closed.link_id, side=Side.PAGERDUTY)
     for link in (still_open, closed, None):
         store.say("old", LONG_AGO, link)
         store.say("young", LATELY, link)
@@ -175,20 +177,20 @@ def test_of_a_link_that_flaps_for_ever_the_newest_lines_stay(store: Store) -> No
     assert [] == store.sweep("timeline")
 
 
-def test_old_words_of_unknown_incidents_go(store: Store) -> None:
+def test_old_events_of_unknown_incidents_go(store: Store) -> None:
     with store.stores.bridge.begin() as tx:
         for number, at in enumerate([LONG_AGO, LATELY]):
-            word = IncidentWord(IncidentVerb.ACKNOWLEDGED, IncidentId(f"Q{number}"), "incident.acknowledged", at)
-            store.links.keep_stray(tx, word, number, at)
-    assert [1] == store.sweep("strays")
-    assert ["Q1"] == store.left(strays.c.incident_id)
+            event = IncidentEvent(IncidentEventType.ACKNOWLEDGED, IncidentId(f"Q{number}"), "incident.acknowledged", at)
+            store.links.keep_unmatched(tx, event, number, at)
+    assert [1] == store.sweep("unmatched_events")
+    assert ["Q1"] == store.left(unmatched_events.c.incident_id)
 
 
 def test_dead_letters_go_long_after_they_were_closed_and_never_before(store: Store) -> None:
-    store.letter(LONG_AGO, LONG_AGO)
-    kept = [store.letter(LONG_AGO), store.letter(LONG_AGO, LATELY)]
-    assert [1] == store.sweep("letters")
-    assert kept == store.left(letters.c.id)
+    store.dead_letter(LONG_AGO, LONG_AGO)
+    kept = [store.dead_letter(LONG_AGO), store.dead_letter(LONG_AGO, LATELY)]
+    assert [1] == store.sweep("dead_letters")
+    assert kept == store.left(dead_letters.c.id)
 
 
 def test_it_goes_in_small_transactions_and_one_cut_off_is_gone_on_with(store: Store) -> None:
@@ -204,7 +206,7 @@ def test_it_goes_in_small_transactions_and_one_cut_off_is_gone_on_with(store: St
 def test_the_inbox_too_goes_in_small_transactions(store: Store) -> None:
     count = retention.INBOX_ROWS + 3
     with store.stores.inbox.begin() as writer:
-        rows = [{"source": "t", "delivery_id": f"{n}", "received_at": 1, "body": b"{}"} for n in range(count + 1)]
+        rows = [{"source": "t", "delivery_id": f"{n}", "received_at": EPOCH, "body": b"{}"} for n in range(count + 1)]
         writer.execute(inbox.insert(), rows)
     store.take_in()
     batches = store.sweep("inbox")
@@ -224,7 +226,35 @@ def test_a_reader_is_not_needed_twice(store: Store) -> None:
         store.arrive(f"{number}", LONG_AGO)
     store.take_in()
     for inbox_id in store.left(inbox.c.id):
-        store.letter(LONG_AGO, inbox_id=inbox_id)
+        store.dead_letter(LONG_AGO, inbox_id=inbox_id)
     assert [] == store.sweep("inbox")
     with store.stores.bridge.read() as tx:
-        assert connection(tx).execute(sa.select(sa.func.count()).select_from(letters)).scalar_one()
+        assert connection(tx).execute(sa.select(sa.func.count()).select_from(dead_letters)).scalar_one()
+
+
+def test_jobs_that_are_over_go_and_those_that_wait_stay(store: Store):
+    jobs, old = StoredJobs(), LONG_AGO
+    with store.stores.bridge.begin() as tx:
+        for key, at in (("old", old), ("young", LATELY), ("waits", old)):
+            jobs.add(tx, key, encode_job(ReplayWanted((1,))), old, "dana", None)
+            if key != "waits":
+                job = jobs.by_key(tx, key)
+                assert job is not None
+                jobs.ask_to_cancel(tx, job.job_id, at)
+    assert [1] == store.sweep("jobs")
+    with store.stores.bridge.read() as tx:
+        found = {key: jobs.by_key(tx, key) for key in ("old", "young", "waits")}
+    states = {key: job.state if job else None for key, job in found.items()}
+    assert {"old": None, "young": JobState.CANCELLED, "waits": JobState.WAITING} == states
+
+
+def test_the_audit_log_and_silences_that_are_over_go(store: Store, tmp_path: Path):
+    rules = RulesInStore(lambda: store.stores.bridge, tmp_path, None)
+    with store.stores.bridge.begin() as tx:
+        for name, at in (("old", LONG_AGO), ("young", LATELY)):
+            StoredAudit().write(tx, AuditEntry(at, "dana", Way.CLI, "silence", SubjectKind.SILENCE, name, "silenced"))
+            rules.put_silence(tx, Silence(name, "true", "dana", "drill", at))
+    assert ([1], [1]) == (store.sweep("audit"), store.sweep("silences"))
+    with store.stores.bridge.read() as tx:
+        assert ["young"] == [entry.subject for entry in StoredAudit().find(tx, AuditFilter())]
+        assert ["young"] == [silence.name for silence in rules.silences(tx)]

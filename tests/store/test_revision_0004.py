@@ -15,8 +15,13 @@ from alembic.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.delivery import record
-from app.domain.effects import (
+from app.domain.escalation.state import Escalation, State
+from app.domain.model.events import AlertEventType, IncidentEventType
+from app.domain.model.incident import IncidentFacts
+from app.domain.model.outcome import Done
+from app.domain.model.types import AlertId, IncidentId, Side, Status, Via
+from app.domain.sync.delivery import record
+from app.domain.sync.effects import (
     AddNote,
     Circumstances,
     LookForIncident,
@@ -28,20 +33,16 @@ from app.domain.effects import (
     desired_effect,
     next_effect,
 )
-from app.domain.escalation import Climb, State
-from app.domain.incident import IncidentFacts
-from app.domain.link import Flip, Lane, Link, Moment, Note
-from app.domain.names import AlertId, IncidentId, Side, Status, Via
-from app.domain.outcome import Done
-from app.domain.side_state import PendingWrite, Said, SideState, said
-from app.domain.words import AlertVerb, IncidentVerb
+from app.domain.sync.link import DeliveryState, Flip, HistoryEntry, Link, Note
+from app.domain.sync.side_state import PendingWrite, Said, SideState, said
 from app.ports import Page
-from app.store import codec, own_mail
-from app.store.database import Database, open_bridge, open_inbox
-from app.store.escalations import StoredClimbs
+from app.store import codec
+from app.store import inbox as internal_events
+from app.store.database import MIGRATIONS, Database, open_bridge, open_inbox
+from app.store.escalations import StoredEscalations
 from app.store.links import StoredLinks
-from app.store.migrate import MIGRATIONS, migrate
-from app.store.records import StoredRecords
+from app.store.migrate import migrate
+from app.store.operator_records import StoredRecords
 from app.store.schema import links
 from tests.store import old_links as old
 from tests.store.old_links import Json, at, clock, instant, known, write
@@ -65,10 +66,10 @@ REVISION = _revision()
 
 def migrated(state: Json, now: datetime = NOW) -> Link:
     """The link as it is read after the upgrade."""
-    return codec.load_link(json.dumps(REVISION.new_link(state, now)))
+    return codec.LINK.load(json.dumps(REVISION.new_link(state, now)))
 
 
-def owed(link: Link, side: Side, now: datetime = NOW, **circumstances: Any) -> object:
+def effect_for(link: Link, side: Side, now: datetime = NOW, **circumstances: Any) -> object:
     return next_effect(link, side, Circumstances(now, **circumstances))
 
 
@@ -119,16 +120,16 @@ def test_every_field_is_carried_over() -> None:
                 Note("r3", "owed (ref r3)", held_until=instant(9)),
             ),
             history=(
-                Moment(instant(0), "triggered", Side.PAGERDUTY),
-                Moment(instant(1), "unacknowledged", Side.PAGERDUTY, "Dana"),
+                HistoryEntry(instant(0), "triggered", Side.PAGERDUTY),
+                HistoryEntry(instant(1), "unacknowledged", Side.PAGERDUTY, "Dana"),
             ),
             verdict="false_alert",
             flaps=2,
             hold_until=instant(30),
             flips=(Flip(instant(2), Side.TRUTHVOUCH, instant(2)), Flip(instant(2.5), Side.PAGERDUTY, instant(2.5))),
             frozen_at=instant(4),
-            truthvouch=Lane(True, 4, 2, instant(5), "http_500", instant(5), OPEN, "", "SetAlert", instant(6)),
-            pagerduty=Lane(seq=2, dead="bad_request"),
+            truthvouch=DeliveryState(True, 4, 2, instant(5), "http_500", instant(5), OPEN, "", "SetAlert", instant(6)),
+            pagerduty=DeliveryState(seq=2, dead="bad_request"),
         )
         == link
     )
@@ -208,10 +209,7 @@ def test_a_time_is_kept_only_where_the_alert_itself_told_it(state: Json, time: d
             None,
         ),
         (
-            {
-                "incident_side": known("open", 1),
-                "history": [{"at": at(1), "what": "triggered", "side": "pagerduty"}],
-            },
+            {"incident_side": known("open", 1), "history": [{"at": at(1), "what": "triggered", "side": "pagerduty"}]},
             instant(1),
         ),
     ],
@@ -233,7 +231,7 @@ def test_an_incident_that_was_looked_for_and_not_there_is_no_persons_resolve() -
     assert (True, RESOLVED, None) == (
         link.incident_side.by_us, link.incident_side.previous, link.incident_side.at,
     )  # fmt: skip
-    assert OpenIncident(look_first=True) == owed(link, Side.PAGERDUTY)
+    assert OpenIncident(look_first=True) == effect_for(link, Side.PAGERDUTY)
 
 
 # ------------------------------------------------------------------------------------------------------- lost answers
@@ -250,8 +248,8 @@ LOST: Json = {
 def test_a_write_whose_answer_was_lost_is_read_before_it_is_repeated() -> None:
     link = migrated(old.link(**LOST))
     assert PendingWrite(ACKNOWLEDGED, instant(1.5), True, OPEN, instant(0.5)) == link.incident_side.pending
-    assert ReadIncident() == owed(link, Side.PAGERDUTY)
-    assert SetIncident(ACKNOWLEDGED) == owed(link, Side.PAGERDUTY, rest=False)
+    assert ReadIncident() == effect_for(link, Side.PAGERDUTY)
+    assert SetIncident(ACKNOWLEDGED) == effect_for(link, Side.PAGERDUTY, has_api_key=False)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +276,7 @@ def test_a_lost_write_of_something_else_keeps_the_target_once_it_is_found() -> N
         writes=[write("truthvouch", "resolved", 3, "acknowledged", unclear=True)],
     )
     link = migrated(state)
-    assert (OPEN, ReadAlert()) == (link.status, owed(link, Side.TRUTHVOUCH))
+    assert (OPEN, ReadAlert()) == (link.status, effect_for(link, Side.TRUTHVOUCH))
     assert (None, OPEN) == (link.alert_side.conflict, link.incident_side.conflict)
     assert link.alert_side.pending
     assert link.alert_side.pending.answers
@@ -290,11 +288,11 @@ def test_a_side_that_may_have_been_moved_away_from_the_target_is_read_and_moved_
     state = LOST | {"clock": clock(resolved=1, reopened=2), "alert_side": known("open", 2), "writes": [lost]}
     link = migrated(old.link(**state))
     assert (OPEN, OPEN) == (link.status, link.incident_side.status)
-    assert ReadIncident() == owed(link, Side.PAGERDUTY)
+    assert ReadIncident() == effect_for(link, Side.PAGERDUTY)
     facts = IncidentFacts(IncidentId("Q1"), RESOLVED, status_changed_at=instant(1.5))
     read = record(link, Side.PAGERDUTY, ReadIncident(), Done(facts, NOW), NOW, 0.5, NOW).link
     assert (OPEN, RESOLVED) == (read.status, read.incident_side.status)
-    assert SetIncident(OPEN) == owed(read, Side.PAGERDUTY, NOW)
+    assert SetIncident(OPEN) == effect_for(read, Side.PAGERDUTY, NOW)
 
 
 @pytest.mark.parametrize(("outstanding", "effect"), [(False, None), (True, ReadIncident())])
@@ -305,7 +303,7 @@ def test_what_is_over_is_asked_about_only_while_a_delivery_is_under_way(outstand
         "incident_side": known("resolved", 1.6),
         "pagerduty": old.dense(outstanding=outstanding, seq=1),
     }
-    assert effect == owed(migrated(old.link(**state)), Side.PAGERDUTY)
+    assert effect == effect_for(migrated(old.link(**state)), Side.PAGERDUTY)
 
 
 def test_a_resolve_by_event_that_nobody_has_seen_is_read_where_that_can_be_done() -> None:
@@ -320,13 +318,13 @@ def test_a_resolve_by_event_that_nobody_has_seen_is_read_where_that_can_be_done(
     )
     link = migrated(state)
     assert (RESOLVED, True, ACKNOWLEDGED) == (link.status, link.incident_side.must_read, link.incident_side.previous)
-    assert ReadIncident() == owed(link, Side.PAGERDUTY)
-    assert None is owed(link, Side.PAGERDUTY, rest=False)
+    assert ReadIncident() == effect_for(link, Side.PAGERDUTY)
+    assert None is effect_for(link, Side.PAGERDUTY, has_api_key=False)
     unfound = migrated({name: value for name, value in state.items() if name != "incident_id"})
-    assert LookForIncident() == owed(unfound, Side.PAGERDUTY)
+    assert LookForIncident() == effect_for(unfound, Side.PAGERDUTY)
 
 
-def test_an_event_heard_before_the_upgrade_says_nothing_new_after_it() -> None:
+def test_an_event_received_before_the_upgrade_says_nothing_new_after_it() -> None:
     link = migrated(old.link(clock=clock(acknowledged=1), incident_side=known("acknowledged", 1)))
     again, applied = said(link.incident_side, Said(ACKNOWLEDGED, instant(1), NOW), readable=True)
     assert ("already_so", ACKNOWLEDGED) == (applied, again.status)
@@ -363,7 +361,7 @@ writes = st.lists(
     ),
     max_size=4,
 )
-lanes = st.builds(
+deliveries = st.builds(
     lambda **fields: old.dense(**fields),
     outstanding=st.booleans(),
     seq=st.integers(0, 3),
@@ -397,15 +395,15 @@ any_link = st.builds(
     resolve_unseen=st.booleans(),
     hold_until=st.none() | minutes.map(at),
     frozen_at=st.none() | minutes.map(at),
-    truthvouch=lanes,
-    pagerduty=lanes,
+    truthvouch=deliveries,
+    pagerduty=deliveries,
 )
 
 
 @given(any_link)
 def test_what_both_sides_should_be_stays_as_it_was(state: Json) -> None:
     new = REVISION.new_link(state, NOW)
-    link = codec.load_link(json.dumps(new))
+    link = codec.LINK.load(json.dumps(new))
     assert old.target_of(state.get("clock", {})) == link.status == REVISION.target_of(new)
     for side, name in ((link.alert_side, "alert_side"), (link.incident_side, "incident_side")):
         assert state.get(name, {}).get("status") == side.status
@@ -416,13 +414,13 @@ def test_what_both_sides_should_be_stays_as_it_was(state: Json) -> None:
         assert kept == (now.refused, now.dead, now.seq, now.outstanding)
 
 
-def was_owed(state: Json, side: Side, readable: bool) -> set[str]:
+def was_pending(state: Json, side: Side, readable: bool) -> set[str]:
     """What the old model owed that side at most: one that is not at the target a write, and a read before it; one where
     a write may have been made a read, or where none can be made (or would be pointless) what the read would be for."""
     known_there = state.get("alert_side" if side is Side.TRUTHVOUCH else "incident_side", {})
-    status, target, lane = known_there.get("status"), old.target_of(state.get("clock", {})), state.get(side, {})
+    status, target, delivery = known_there.get("status"), old.target_of(state.get("clock", {})), state.get(side, {})
     calls, by_steps = set(), (status, target) == ("resolved", "acknowledged")
-    if status not in (None, target) and (lane.get("refused") != target or by_steps):
+    if status not in (None, target) and (delivery.get("refused") != target or by_steps):
         calls |= {"write", "read"}
     if side is Side.PAGERDUTY and state.get("resolve_unseen"):
         calls |= {"read"}
@@ -433,12 +431,12 @@ def was_owed(state: Json, side: Side, readable: bool) -> set[str]:
 
 
 @given(any_link, st.booleans(), st.booleans())
-def test_no_call_is_owed_that_was_not_owed_before(state: Json, rest: bool, held: bool) -> None:
+def test_no_call_is_owed_that_was_not_owed_before(state: Json, has_api_key: bool, held: bool) -> None:
     link = migrated(state)
     for side in Side:
-        effect = desired_effect(link, side, Circumstances(NOW, rest=rest, held=held))
-        readable = side is Side.TRUTHVOUCH or (rest and link.incident_id is not None)
-        calls = was_owed(state, side, readable)
+        effect = desired_effect(link, side, Circumstances(NOW, has_api_key=has_api_key, held=held))
+        readable = side is Side.TRUTHVOUCH or (has_api_key and link.incident_id is not None)
+        calls = was_pending(state, side, readable)
         match effect:
             case SetAlert(status) | SetIncident(status):
                 unclear_create = side is Side.PAGERDUTY and link.incident_side.status is None and link.open_tried
@@ -462,9 +460,9 @@ def test_no_call_is_owed_that_was_not_owed_before(state: Json, rest: bool, held:
 def test_a_write_that_is_owed_stays_owed(state: Json) -> None:
     """Or a read before it, or what it waits behind: nothing is forgotten."""
     link = migrated(state)
-    lane, side = state.get("truthvouch", {}), state.get("alert_side", {})
-    closed_for_good = side.get("status") == "resolved" and lane.get("refused") is not None
-    if side.get("status") in (None, link.status) or link.frozen_at or closed_for_good or lane.get("refused"):
+    delivery, side = state.get("truthvouch", {}), state.get("alert_side", {})
+    closed_for_good = side.get("status") == "resolved" and delivery.get("refused") is not None
+    if side.get("status") in (None, link.status) or link.frozen_at or closed_for_good or delivery.get("refused"):
         return
     assert isinstance(desired_effect(link, Side.TRUTHVOUCH, Circumstances(NOW)), SetAlert | ReadAlert)
 
@@ -472,49 +470,61 @@ def test_a_write_that_is_owed_stays_owed(state: Json) -> None:
 # ------------------------------------------------------------------------------------------------------- escalations
 
 
-def escalated(state: Json, link: Json | None = None) -> Climb:
+def escalated(state: Json, link: Json | None = None) -> Escalation:
     new_link = None if link is None else REVISION.new_link(link, NOW)
-    return codec.load_climb(json.dumps(REVISION.new_escalation(state, new_link, NOW)))
+    return codec.ESCALATION.load(json.dumps(REVISION.new_escalation(state, new_link, NOW)))
 
 
 def test_an_escalation_that_somebody_stopped_stays_stopped() -> None:
     heard = clock(acknowledged=5, resolved=2, reopened=3)
     state = old.escalation(heard=heard, link_id=1, alert_id="a1", state="paused", reason="acknowledged")
     linked = old.link(clock=heard, alert_side=known("acknowledged", 5), incident_side=known("open", 3))
-    climb = escalated(state, linked)
-    assert (State.PAUSED, ACKNOWLEDGED, 1, 1) == (climb.state, climb.status, climb.life, climb.fired)
-    assert (ACKNOWLEDGED, SideState()) == (climb.links_status, climb.incident_side)
-    assert migrated(linked).life == climb.life
+    escalation = escalated(state, linked)
+    assert (State.PAUSED, ACKNOWLEDGED, 1, 1) == (
+        escalation.state,
+        escalation.status,
+        escalation.life,
+        escalation.levels_done,
+    )
+    assert (ACKNOWLEDGED, SideState()) == (escalation.links_status, escalation.incident_side)
+    assert migrated(linked).life == escalation.life
 
 
 def test_what_only_the_escalation_knew_is_the_incidents_own() -> None:
     state = old.escalation(heard=clock(acknowledged=5), link_id=1, state="paused", reason="acknowledged")
-    climb = escalated(state, old.link(alert_side=known("open", 0)))
-    assert (OPEN, ACKNOWLEDGED) == (climb.links_status, climb.status)
-    assert SideState(ACKNOWLEDGED, received_at=instant(5)) == climb.incident_side
+    escalation = escalated(state, old.link(alert_side=known("open", 0)))
+    assert (OPEN, ACKNOWLEDGED) == (escalation.links_status, escalation.status)
+    assert SideState(ACKNOWLEDGED, received_at=instant(5)) == escalation.incident_side
 
 
 @pytest.mark.parametrize("why", [{"merged": True}, {"guests": True}, None])
 def test_of_an_incident_of_several_alerts_their_common_status_is_known(why: Json | None) -> None:
     state = old.escalation(heard=clock(acknowledged=5), link_id=1, state="paused", reason="acknowledged")
-    climb = escalated(state, old.link(**why) if why else None)
-    assert (ACKNOWLEDGED, SideState()) == (climb.links_status, climb.incident_side)
+    escalation = escalated(state, old.link(**why) if why else None)
+    assert (ACKNOWLEDGED, SideState()) == (escalation.links_status, escalation.incident_side)
 
 
 def test_a_resolve_that_is_held_back_has_not_ended_it() -> None:
-    climb = escalated(old.escalation(link_id=1), old.link(clock=clock(resolved=5), alert_side=known("resolved", 5)))
-    assert (OPEN, State.RUNNING) == (climb.status, climb.state)
+    escalation = escalated(
+        old.escalation(link_id=1), old.link(clock=clock(resolved=5), alert_side=known("resolved", 5))
+    )
+    assert (OPEN, State.RUNNING) == (escalation.status, escalation.state)
 
 
 def test_an_escalation_without_an_alert_knows_its_incident_itself() -> None:
-    climb = escalated(old.escalation(heard=clock(acknowledged=5), state="paused", reason="acknowledged", by="Dana"))
-    assert (OPEN, SideState(ACKNOWLEDGED, received_at=instant(5))) == (climb.links_status, climb.incident_side)
+    escalation = escalated(
+        old.escalation(heard=clock(acknowledged=5), state="paused", reason="acknowledged", by="Dana")
+    )
+    assert (OPEN, SideState(ACKNOWLEDGED, received_at=instant(5))) == (
+        escalation.links_status,
+        escalation.incident_side,
+    )
     assert SideState() == escalated(old.escalation(by="Dana")).incident_side
 
 
 def test_an_escalation_that_is_over_stays_over() -> None:
-    climb = escalated(old.escalation(heard=clock(resolved=5), link_id=1, state="finished", reason="resolved"))
-    assert (State.FINISHED, "resolved", RESOLVED) == (climb.state, climb.reason, climb.status)
+    escalation = escalated(old.escalation(heard=clock(resolved=5), link_id=1, state="finished", reason="resolved"))
+    assert (State.FINISHED, "resolved", RESOLVED) == (escalation.state, escalation.reason, escalation.status)
 
 
 # ------------------------------------------------------------------------------------------------------- both stores
@@ -538,12 +548,12 @@ class OldStore:
 
     def add(self, state: Json | str, number: int) -> None:
         """A link with its columns, as they were kept."""
-        told = state if isinstance(state, dict) else {}
+        answer = state if isinstance(state, dict) else {}
         row = {
             "id": number, "alert_id": f"a{number}", "incident_key": f"k{number}", "first_seen_at": number,
-            "incident_id": told.get("incident_id"), "status": old.target_of(told.get("clock", {})), "paged": True,
-            "alert_status": told.get("alert_side", {}).get("status"),
-            "incident_status": told.get("incident_side", {}).get("status"),
+            "incident_id": answer.get("incident_id"), "status": old.target_of(answer.get("clock", {})), "paged": True,
+            "alert_status": answer.get("alert_side", {}).get("status"),
+            "incident_status": answer.get("incident_side", {}).get("status"),
             "state": state if isinstance(state, str) else json.dumps(state, ensure_ascii=False, separators=(",", ":")),
         }  # fmt: skip
         self.write("links", row)
@@ -566,7 +576,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OldStore]:
     made.inbox.dispose()
 
 
-STRAY = {
+UNMATCHED = {
     "verb": "read", "incident_id": "Q9", "event": "incident.read", "at": at(1), "incident_key": "k",
     "status": "acknowledged", "read_at": at(2),
 }  # fmt: skip
@@ -575,7 +585,7 @@ STRAY = {
 def test_a_store_of_the_version_before_opens_and_goes_on(store: OldStore) -> None:
     store.add(old.EVERYTHING, 1)
     store.add(old.link(**LOST) | {"link_id": 2}, 2)
-    store.write("strays", {"incident_id": "Q9", "inbox_id": 7, "at": 1, "word": json.dumps(STRAY)})
+    store.write("strays", {"incident_id": "Q9", "inbox_id": 7, "at": 1, "word": json.dumps(UNMATCHED)})
     paused = old.escalation("Q1", clock(acknowledged=3), link_id=1, state="paused", reason="acknowledged")
     store.write(
         "escalations",
@@ -586,13 +596,13 @@ def test_a_store_of_the_version_before_opens_and_goes_on(store: OldStore) -> Non
     with database.begin() as tx:
         first, second = StoredLinks().by_alert(tx, AlertId("a1")), StoredLinks().by_incident(tx, IncidentId("Q1"))[1]
         assert (migrated(old.EVERYTHING), 2) == (first, second.link_id)
-        assert ReadIncident() == owed(second, Side.PAGERDUTY)
+        assert ReadIncident() == effect_for(second, Side.PAGERDUTY)
         StoredLinks().save(tx, replace(second, alert_side=SideState(RESOLVED, instant(9))))
-        [word] = StoredLinks().take_strays(tx, IncidentId("Q9"))
-        assert (IncidentVerb.READ, ACKNOWLEDGED, False) == (word.verb, word.status, word.time_unread)
-        climb = StoredClimbs().find(tx, IncidentId("Q1"))
-        assert climb
-        assert (State.PAUSED, ACKNOWLEDGED, 1) == (climb.state, climb.status, climb.life)
+        [event] = StoredLinks().take_unmatched(tx, IncidentId("Q9"))
+        assert (IncidentEventType.READ, ACKNOWLEDGED, False) == (event.type, event.status, event.time_unread)
+        escalation = StoredEscalations().find(tx, IncidentId("Q1"))
+        assert escalation
+        assert (State.PAUSED, ACKNOWLEDGED, 1) == (escalation.state, escalation.status, escalation.life)
     with database.read() as tx:
         assert RESOLVED is StoredLinks().peek(tx, second.link_id).status
         assert [1] == [link.link_id for link in StoredRecords().about(tx, "#17")], "its number is still found"
@@ -616,7 +626,7 @@ def test_columns_say_what_the_link_says_and_several_pages_are_rewritten(store: O
     store.migrate()
     found = store.rows()
     for row in found:
-        link = codec.load_link(row.state)
+        link = codec.LINK.load(row.state)
         assert (link.status, link.alert_side.status, link.incident_side.status) == (
             row.status, row.alert_status, row.incident_status,
         )  # fmt: skip
@@ -633,7 +643,7 @@ def test_a_row_that_cannot_be_read_is_left_alone(store: OldStore, text: str) -> 
     store.migrate()
     broken, good = store.rows()
     assert text == broken.state
-    assert RESOLVED is codec.load_link(good.state).status
+    assert RESOLVED is codec.LINK.load(good.state).status
 
 
 def test_what_no_text_column_takes_is_still_written(store: OldStore) -> None:
@@ -644,10 +654,10 @@ def test_what_no_text_column_takes_is_still_written(store: OldStore) -> None:
     assert state["last_note"] == json.loads(row.state)["last_note"]
 
 
-def test_mail_of_the_bridge_itself_is_read_after_the_upgrade() -> None:
+def test_internal_events_are_read_after_the_upgrade() -> None:
     """A finding of reconciliation that waits in the inbox was written without the fields of today."""
     alert = {"verb": "read", "alert": {"alert_id": "a1"}, "event": "alert.read", "status": "resolved", "read_at": at(2)}
-    body = json.dumps({"alerts": [alert], "incidents": [STRAY]}).encode()
-    first, second = own_mail.read(body, None)
-    assert (AlertVerb.READ, RESOLVED, False) == (first.verb, first.status, first.time_unread)  # type: ignore[union-attr]
-    assert (IncidentVerb.READ, None, False) == (second.verb, second.note_id, second.trimmed)  # type: ignore[union-attr]
+    body = json.dumps({"alerts": [alert], "incidents": [UNMATCHED]}).encode()
+    first, second = internal_events.read(body, None)
+    assert (AlertEventType.READ, RESOLVED, False) == (first.type, first.status, first.time_unread)  # type: ignore[union-attr]
+    assert (IncidentEventType.READ, None, False) == (second.type, second.note_id, second.trimmed)  # type: ignore[union-attr]

@@ -4,20 +4,19 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from app.domain.names import Side
-from app.domain.proof import RefusedDeliveries
-from app.store.schema import EPOCH, inbox
-from app.store.secrets_seen import StoredRefusals, StoredSecretsSeen
-from app.store.vitals import StoredVitals
+from app.domain.model.types import Side
+from app.remote.payload import RefusedDeliveries
+from app.store.health import StoredHealth, StoredRefusals, StoredSecretsSeen, add_pending, confirm, pending
+from app.store.schema import inbox
 from tests.fakes import START
 from tests.store.conftest import Stores
 
 
-def heard(stores: Stores, source: str, at: datetime, secret_index: int) -> None:
+def accepted(stores: Stores, source: str, at: datetime, secret_index: int) -> None:
     row = {
         "source": source,
         "delivery_id": f"{source}-{at}-{secret_index}",
-        "received_at": (at - EPOCH) // timedelta(microseconds=1),
+        "received_at": at,
         "body": b"{}",
         "secret_index": secret_index,
     }
@@ -33,15 +32,15 @@ def test_only_the_newest_use_of_an_old_secret_counts(stores: Stores) -> None:
         ("pagerduty", START + 2 * hour, 0),
         ("truthvouch", START + hour, 0),
     ):
-        heard(stores, source, at, secret_index)
+        accepted(stores, source, at, secret_index)
     seen = StoredSecretsSeen(stores.inbox)
     assert {"pagerduty": START + hour} == seen.old_ones(START - hour)
     assert {} == seen.old_ones(START + hour + timedelta(seconds=1))
 
 
-def test_refused_deliveries_are_added_up_by_side_and_reason_and_seen_in_the_pulse(stores: Stores) -> None:
-    refusals, vitals = StoredRefusals(stores.bridge), StoredVitals(stores.bridge, stores.inbox)
-    assert {} == vitals.read().refused
+def test_refused_deliveries_are_added_up_by_side_and_reason_and_seen_in_the_snapshot(stores: Stores) -> None:
+    refusals, health_source = StoredRefusals(stores.bridge), StoredHealth(stores.bridge, stores.inbox)
+    assert {} == health_source.read().refused
     later, next_day = START + timedelta(minutes=9), START + timedelta(days=1)
     refusals.add(Side.TRUTHVOUCH, RefusedDeliveries(19, "signature_mismatch", START, START))
     refusals.add(Side.TRUTHVOUCH, RefusedDeliveries(1, "signature_missing", later, later))
@@ -54,9 +53,24 @@ def test_refused_deliveries_are_added_up_by_side_and_reason_and_seen_in_the_puls
             RefusedDeliveries(1, "signature_missing", later, later),
         },
         Side.PAGERDUTY: {RefusedDeliveries(2, "signature_mismatch", next_day, next_day)},
-    } == {side: set(found) for side, found in vitals.read().refused.items()}
+    } == {side: set(found) for side, found in health_source.read().refused.items()}
 
 
 @pytest.mark.parametrize("text", [None, "", "null", "[]", "[1, 2]", '[1, "x", "y", "z"]', "{}", "nonsense"])
 def test_what_is_no_count_of_refused_deliveries_is_none(text: str | None) -> None:
     assert RefusedDeliveries.from_text(text) is None
+
+
+def test_a_new_secret_is_pending_until_a_bridge_starts_with_it_and_is_not_kept(stores: Stores) -> None:
+    database = stores.bridge
+    with database.begin() as tx:
+        add_pending(tx, "P1", "one-new-secret")
+        add_pending(tx, "P2", "another")
+    confirm(database, ["an-old-one", "another"])
+    with database.read() as tx:
+        [(subscription_id, digest)] = pending(tx).items()
+    assert "P1" == subscription_id
+    assert "one-new-secret" not in digest
+    confirm(database, ["one-new-secret", "an-old-one"])
+    with database.read() as tx:
+        assert {} == pending(tx)

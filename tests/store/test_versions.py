@@ -13,16 +13,15 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from app.domain.alert import Alert
-from app.domain.link import Link
-from app.domain.names import AlertId, Source, incident_key
-from app.domain.words import AlertVerb
+from app.domain.model.events import AlertEventType
+from app.domain.model.types import Alert, AlertId, Source, incident_key
+from app.domain.sync.link import Link
 from app.engine.durable import APPLICATION_VERSION
-from app.store import codec, own_mail
-from app.store.database import connection, open_bridge
-from app.store.revision import SchemaTooNew
-from app.store.schema import inbox, letters
-from app.worker import Worker
+from app.process.worker import Worker
+from app.store import codec
+from app.store import inbox as internal_events
+from app.store.database import SchemaTooNew, check, connection, open_bridge
+from app.store.schema import EPOCH, dead_letters, inbox
 from tests.fakes import START
 from tests.rig import Rig
 from tests.shapes import migrate_new
@@ -33,40 +32,40 @@ ALERT = Alert(AlertId("a1"), "high")
 
 def parked(rig: Rig) -> list[str]:
     with rig.database.read() as tx:
-        return list(connection(tx).execute(sa.select(letters.c.reason)).scalars())
+        return list(connection(tx).execute(sa.select(dead_letters.c.reason)).scalars())
 
 
 def put(rig: Rig, source: str, body: bytes) -> None:
-    row = {"source": source, "delivery_id": "new-1", "received_at": 1, "body": body}
+    row = {"source": source, "delivery_id": "new-1", "received_at": EPOCH, "body": body}
     with rig._inbox.begin() as writer:
         writer.execute(inbox.insert().values(row))
 
 
 def test_fields_of_a_newer_link_are_passed_over() -> None:
     link = Link(ALERT, incident_key(ALERT.alert_id), START)
-    written = json.loads(codec.dump_link(link))
+    written = json.loads(codec.LINK.dump(link))
     written["mood"] = {"of": ["the", "day"]}
     written["alert"]["colour"] = "red"
     written["pagerduty"] = {"seq": 3, "weather": None}
-    read = codec.load_link(json.dumps(written))
+    read = codec.LINK.load(json.dumps(written))
     assert (link.alert, 3) == (read.alert, read.pagerduty.seq)
 
 
-def test_a_row_of_a_source_nobody_knows_is_parked_and_stops_nobody(tmp_path: Path) -> None:
+def test_a_row_of_a_source_nobody_knows_is_parked_and_stop_nobody(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
-    rig.intake.readers = {**rig.intake.readers, Source.BRIDGE: own_mail.read}
+    rig.intake.readers = {**rig.intake.readers, Source.BRIDGE: internal_events.read}
     put(rig, "carrier_pigeon", b'{"coo": 1}')
-    rig.alert(AlertVerb.CREATED)
-    assert ["empty_mail"] == parked(rig)
+    rig.alert(AlertEventType.CREATED)
+    assert ["empty_internal_event"] == parked(rig)
     assert "a1" == rig.link().alert.alert_id
 
 
-def test_mail_of_a_newer_bridge_is_parked_and_stops_nobody(tmp_path: Path) -> None:
+def test_internal_events_of_a_newer_bridge_are_parked_and_stop_nobody(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
-    rig.intake.readers = {**rig.intake.readers, Source.BRIDGE: own_mail.read}
+    rig.intake.readers = {**rig.intake.readers, Source.BRIDGE: internal_events.read}
     put(rig, "bridge", b'{"wish": {"verb": "levitate", "subject": "1", "by": "somebody"}}')
-    rig.alert(AlertVerb.CREATED)
-    assert ["unknown_mail"] == parked(rig)
+    rig.alert(AlertEventType.CREATED)
+    assert ["unknown_internal_event"] == parked(rig)
     assert "a1" == rig.link().alert.alert_id
 
 
@@ -131,24 +130,24 @@ def test_a_worker_refuses_a_store_of_a_newer_version(newer: Newer, kept: bool) -
     with closing(os.fdopen(read_end, "rb")), closing(os.fdopen(write_end, "wb")):
         worker = newer.start("app.cli", "worker", parent=read_end if kept else None)
         words, errors = worker.communicate(timeout=60)
-    told = [json.loads(line) for line in errors.splitlines()]
-    assert ["start.refused"] == [line["event"] for line in told], errors
-    assert "9999" in told[0]["words"]
-    assert "Start the newer version" in told[0]["words"]
+    answer = [json.loads(line) for line in errors.splitlines()]
+    assert ["start.refused"] == [line["event"] for line in answer], errors
+    assert "9999" in answer[0]["message"]
+    assert "Start the newer version" in answer[0]["message"]
     assert ("", 2) == (words, worker.returncode)
     assert "Traceback" not in errors
 
 
 def test_the_start_command_refuses_it_too(newer: Newer) -> None:
     newer.upgrade()
-    starting = newer.start("app.startup")
+    starting = newer.start("app.process.startup")
     words, errors = starting.communicate(timeout=60)
     assert ("", 2, 1) == (words, starting.returncode, len(errors.splitlines()))
     assert "Start the newer version" in errors
 
 
 @pytest.mark.postgres
-def test_a_worker_that_lost_its_seat_refuses_what_a_newer_version_made_of_its_store(
+def test_a_worker_that_lost_its_lease_refuses_what_a_newer_version_made_of_its_store(
     postgres_url: str, tmp_path: Path
 ) -> None:
     newer = Newer(tmp_path, postgres_url)
@@ -168,16 +167,16 @@ def test_a_worker_that_lost_its_seat_refuses_what_a_newer_version_made_of_its_st
         worker.kill()
         reading.join(10)
         worker.communicate()
-    assert '"seat.lost"' in "".join(lines)
+    assert '"lease.lost"' in "".join(lines)
     assert "start.refused" == json.loads(lines[-1])["event"]
 
 
 def test_nothing_of_a_worker_runs_before_its_store_is_known() -> None:
-    """A seat that is taken again, wherever and whenever, is taken for nothing on a store that is too new."""
+    """A lease that is acquired again, wherever and whenever, is acquired for nothing on a store that is too new."""
     done: list[str] = []
 
     class Bridge:
-        seat = property(lambda self: self)
+        lease = property(lambda self: self)
 
         def __getattr__(self, name: str) -> Any:
             def act(*_: object) -> str:
@@ -190,4 +189,12 @@ def test_nothing_of_a_worker_runs_before_its_store_is_known() -> None:
 
     with pytest.raises(SchemaTooNew):
         Worker(Bridge()).run(threading.Event())  # type: ignore[arg-type]
-    assert ["take", "check_schema"] == done
+    assert ["acquire", "check_schema"] == done
+
+
+def test_a_store_that_answers_and_cannot_be_read_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "bridge.db").write_bytes(b"no database at all" * 500)
+    engine = open_bridge(tmp_path, None)
+    with pytest.raises(sa.exc.DatabaseError):
+        check(engine, "bridge")
+    engine.dispose()

@@ -61,7 +61,7 @@ class Bridge:
             **settings,
         }
         self.trees: list[Tree] = []
-        self._journal, self._heard = Journal(self.log), list[Json]()
+        self._journal, self._lines = Journal(self.log), list[Json]()
         self._session = requests.Session()
 
     # ------------------------------------------------------------ life and death
@@ -92,7 +92,7 @@ class Bridge:
 
     def kill_worker(self) -> int:
         """kill -9; the pid it had."""
-        (pid,) = until(self.worker_pids, "a worker is running", told=self.tail)
+        (pid,) = until(self.worker_pids, "a worker is running", evidence=self.tail)
         kill(pid)
         return pid
 
@@ -118,8 +118,8 @@ class Bridge:
             return None
 
     def readyz(self) -> Json:
-        told: Json = self.get("/readyz").json()
-        return told
+        answer: Json = self.get("/readyz").json()
+        return answer
 
     def deliver(
         self, source: str, body: bytes, headers: Mapping[str, str] | None = None, more: Mapping[str, str] | None = None
@@ -129,7 +129,7 @@ class Bridge:
         signed = sign(body) if headers is None else headers
         return self._session.post(self.url + HOOKS[source], data=body, headers={**signed, **(more or {})}, timeout=15)
 
-    def tell(self, source: str, event: Json) -> requests.Response:
+    def send_webhook(self, source: str, event: Json) -> requests.Response:
         return self.deliver(source, json.dumps(event).encode())
 
     # ------------------------------------------------------------ reading
@@ -139,8 +139,8 @@ class Bridge:
 
     def events(self, name: str = "") -> list[Json]:
         """The log's events, all or those of one name."""
-        self._heard += self._journal.news()
-        return [line for line in self._heard if name in ("", line.get("event"))]
+        self._lines += self._journal.news()
+        return [line for line in self._lines if name in ("", line.get("event"))]
 
     def tail(self) -> str:
         """The end of the log, for the message of a failed test."""

@@ -53,12 +53,12 @@ def end_in_order(bridge: Bridge) -> None:
 
 
 WORLDS = {"rest": ("rest", False), "events": ("events", False), "rest-postgres": ("rest", True)}
-"""Name -> (PagerDuty's door, whether on PostgreSQL): the worlds that tests share, each on alerts of its own."""
+"""Name -> (PagerDuty's API, whether on PostgreSQL): the worlds that tests share, each on alerts of its own."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], World]]:
-    """Worlds by name, started when first asked for and ended when everything is done."""
+    """Worlds by name, started when first asked for and ended after the last test here: an idle one costs the others."""
     running: dict[str, World] = {}
     with ExitStack() as ending:
 
@@ -96,11 +96,11 @@ class StartWorld(Protocol):
 
 @pytest.fixture
 def start_world(tmp_path: Path) -> Iterator[StartWorld]:
-    """A world for one test, with the settings it needs."""
+    """A world for one test, with the settings it needs. One web process is enough here."""
     with ExitStack() as worlds:
 
         def start(via: str = "rest", config: str = "", **settings: str) -> World:
-            return worlds.enter_context(a_world(tmp_path, via, config, **settings))
+            return worlds.enter_context(a_world(tmp_path, via, config, **{"WEB_CONCURRENCY": "1", **settings}))
 
         yield start
 

@@ -52,8 +52,8 @@ class Sandbox:
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Json:
         answer = self._session.post(f"{self.url}/sandbox/{path}", json=dict(body or {}), timeout=30)
         assert answer.ok, f"{path}: {answer.status_code} {answer.text}"
-        told: Json = answer.json()
-        return told
+        found: Json = answer.json()
+        return found
 
     def get(self, path: str, /, **query: str) -> Any:
         answer = self._session.get(f"{self.url}/sandbox/{path}", params=query, timeout=30)
@@ -68,13 +68,13 @@ class Sandbox:
             {"alert_id": alert_id, "severity": severity, "type": "hallucination", **FINDINGS, **more},
         )
 
-    def at_truthvouch(self, alert_id: str, verb: str, **said: object) -> None:
+    def at_truthvouch(self, alert_id: str, action: str, **said: object) -> None:
         """A person does this at TruthVouch."""
-        self.post(f"truthvouch/alerts/{quote(alert_id, safe='')}/{verb}", {"by": "lead@example.com", **said})
+        self.post(f"truthvouch/alerts/{quote(alert_id, safe='')}/{action}", {"by": "lead@example.com", **said})
 
-    def at_pagerduty(self, alert_id: str, verb: str, **said: object) -> None:
+    def at_pagerduty(self, alert_id: str, action: str, **said: object) -> None:
         """A person does this to the alert's incident."""
-        self.post(f"pagerduty/incidents/{self.incident(alert_id)['id']}/{verb}", {"by": "oncall@example.com", **said})
+        self.post(f"pagerduty/incidents/{self.incident(alert_id)['id']}/{action}", {"by": "oncall@example.com", **said})
 
     def fault(self, **order: object) -> None:
         """Misbehave from now on."""
@@ -111,7 +111,7 @@ class Sandbox:
 
     def incident(self, alert_id: str) -> Json:
         """The only incident of this alert, waited for."""
-        until(lambda: self.incidents(alert_id), f"an incident for {alert_id}", told=self.evidence)
+        until(lambda: self.incidents(alert_id), f"an incident for {alert_id}", evidence=self.evidence)
         (incident,) = self.incidents(alert_id)
         return incident
 

@@ -1,4 +1,4 @@
-"""Everything a stranger, a broken sender or a hurried partner can throw at the two doors.
+"""Everything a stranger, a broken sender or a hurried partner can throw at the two webhooks.
 
 Authentic bodies get 202 whatever they hold, the rest 401 or 413, nothing gets a 5xx, and no answer shows a stack.
 """
@@ -104,9 +104,9 @@ def assert_accepted(answer) -> None:
 
 def assert_refused(answer, status: int) -> None:
     assert status == answer.status_code, answer.text
-    told = answer.json()
-    assert {"code", "message"} <= set(told["error"])
-    assert told["request_id"]
+    found = answer.json()
+    assert {"code", "message"} <= set(found["error"])
+    assert found["request_id"]
     assert "Traceback" not in answer.text
 
 
@@ -144,7 +144,7 @@ BODY = b'{"id": "evt-forged", "type": "alert.created", "data": {"alertId": "a-fo
 
 
 def forged(source: str) -> dict[str, dict[str, str]]:
-    """Signatures that must open no door."""
+    """Signatures that must not be accepted."""
     header, prefix = HEADER[source], PREFIX[source]
     right = digest(SECRET[source], BODY)
     wrong = digest("another secret", BODY)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.chaos.report import tell
+from tests.chaos.report import print_report
 from tests.chaos.run import run
 from tests.chaos.settings import described, drawn
 
@@ -26,7 +26,7 @@ RUNS = [("sqlite", "events"), pytest.param("postgres", "rest", marks=pytest.mark
 def test_nothing_is_lost_doubled_or_carried_in_the_wrong_order(store: str, via: str):
     said = [f"Chaos on {store} via {via}, seed {SEEDS[store]}", f"Settings: {described(drawn(SEEDS[store]))}"]
     outcome = run(store, via, SECONDS, SEEDS[store], said.append, QUIET_SECONDS, LEAST_KILLS)
-    tell([outcome], said.append)
+    print_report([outcome], said.append)
     sys.stdout.write("\n".join(said) + "\n")
     assert [] == outcome.verdict.failures, "\n".join(said)
     assert sum(kill.whom != "stop" for kill in outcome.seen.kills) >= LEAST_KILLS

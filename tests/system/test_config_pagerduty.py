@@ -39,8 +39,8 @@ def checks(world: World) -> dict[str, str]:
     command = [str(PYTHON), "-m", "app.cli", "config", "pagerduty", "--test", "--json"]
     answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90)
     assert [] == [secret for secret in SECRETS if secret in answer.stdout + answer.stderr]
-    told: dict[str, Any] = json.loads(answer.stdout)
-    return {check["check"]: check["code"] for check in told["checks"]}
+    found: dict[str, Any] = json.loads(answer.stdout)
+    return {check["check"]: check["code"] for check in found["checks"]}
 
 
 def test_a_bridge_with_its_keys_in_the_file_works_and_passes_the_test(start_world: StartWorld):

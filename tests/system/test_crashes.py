@@ -21,7 +21,7 @@ MOMENTS = {
 METHODS = {"(PUT|POST)": ""}
 CRASHES = [
     *(("rest", moment) for moment in MOMENTS),
-    # The other two calls are the same ones whatever the door.
+    # The other two calls are the same ones whatever the API.
     ("events", "opening the incident"),
     ("events", "resolving the incident"),
 ]
@@ -41,9 +41,9 @@ def lie_in_wait(world: World, moment: str) -> None:
 
 def strike(world: World) -> None:
     """kill -9 of the worker as soon as it has walked into both faults; wait for its successor."""
-    until(lambda: world.sandbox.hits() == len(KINDS), "the calls", told=world.evidence)
+    until(lambda: world.sandbox.hits() == len(KINDS), "the calls", evidence=world.evidence)
     dead = world.bridge.kill_worker()
-    until(lambda: set(world.bridge.worker_pids()) - {dead}, "a new worker", told=world.bridge.tail)
+    until(lambda: set(world.bridge.worker_pids()) - {dead}, "a new worker", evidence=world.bridge.tail)
 
 
 @pytest.mark.parametrize(("world", "moment"), CRASHES, indirect=["world"])
@@ -62,13 +62,13 @@ def test_a_worker_killed_in_the_middle_loses_and_doubles_nothing(world: World, m
             world.until_both_are(alert_id, alert, incident)
 
     do("opening the incident", world.sandbox.raise_alert, "open", "triggered")
-    acknowledge = partial(world.sandbox.at_pagerduty, verb="acknowledge")
+    acknowledge = partial(world.sandbox.at_pagerduty, action="acknowledge")
     do("acknowledging the alert", acknowledge, "acknowledged", "acknowledged")
     closing = moment if moment in ("resolving the incident", "writing the note") else "resolving the incident"
-    resolve = partial(world.sandbox.at_truthvouch, verb="resolve", reason="fixed", text="Corrected")
+    resolve = partial(world.sandbox.at_truthvouch, action="resolve", reason="fixed", text="Corrected")
     do(closing, resolve, "resolved", "resolved")
     for alert_id in alerts:
-        until(partial(_has_note, world, alert_id), "the note", told=world.evidence)
+        until(partial(_has_note, world, alert_id), "the note", evidence=world.evidence)
         world.writes(alert_id)
         assert 1 == len(world.sandbox.incident(alert_id)["notes"])
 
@@ -79,19 +79,19 @@ def _has_note(world: World, alert_id: str) -> bool:
 
 def test_a_worker_killed_at_random_instants_again_and_again(world: World):
     """A few times only: ``test_chaos`` does it all the time."""
-    dice = random.Random(11)
+    rng = random.Random(11)
     alerts = [world.new_alert_id() for _ in range(6)]
     for alert_id in alerts:
         world.sandbox.raise_alert(alert_id)
-        if dice.random() < 0.5:
-            strike_after(world, dice.uniform(0, 0.15))
+        if rng.random() < 0.5:
+            strike_after(world, rng.uniform(0, 0.15))
     for alert_id in alerts:
         world.until_both_are(alert_id, "open", "triggered", 30)
     for alert_id in alerts:
-        side = dice.choice(["at_pagerduty", "at_truthvouch"])
+        side = rng.choice(["at_pagerduty", "at_truthvouch"])
         getattr(world.sandbox, side)(alert_id, "resolve")
-        if dice.random() < 0.5:
-            strike_after(world, dice.uniform(0, 0.15))
+        if rng.random() < 0.5:
+            strike_after(world, rng.uniform(0, 0.15))
     for alert_id in alerts:
         world.until_both_are(alert_id, "resolved", "resolved", 30)
 
@@ -120,7 +120,7 @@ def test_a_killed_master_leaves_nothing_and_its_successor_finishes_the_work(worl
     alert_id = world.new_alert_id()
     world.sandbox.fault(partner="pagerduty", kind="refuse")
     world.sandbox.raise_alert(alert_id)
-    until(lambda: world.sandbox.undelivered() == 0, "the webhook is stored", told=world.evidence)
+    until(lambda: world.sandbox.undelivered() == 0, "the webhook is stored", evidence=world.evidence)
     kill(world.bridge.tree.pid)
     until(lambda: world.bridge.tree.members() == {}, "nothing is left", 15, lambda: world.bridge.tree.members())
     world.sandbox.heal()

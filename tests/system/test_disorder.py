@@ -29,17 +29,17 @@ def test_ten_copies_of_every_webhook_change_nothing(world: World):
 
 
 @pytest.mark.parametrize("ids", [{"event_id": "corr-7"}, {"id": "case"}, {}])
-def test_a_resolve_under_the_id_of_its_create_or_without_one_is_heard_each_time(world: World, ids: dict[str, str]):
+def test_a_resolve_under_the_id_of_its_create_or_without_one_is_received_each_time(world: World, ids: dict[str, str]):
     """An id that stands over several events, the alert's own id, none at all: nothing of it may swallow a resolve."""
     alert_id = world.new_alert_id()
     ids = {name: alert_id if value == "case" else f"{value}-{alert_id}" for name, value in ids.items()}
     about = {"alert_id": alert_id, "severity": "critical", "message": "m", **ids}
-    world.bridge.tell("truthvouch", about | {"event_type": "alert.detected"})
-    until(lambda: world.sandbox.incidents(alert_id), "it is open", told=world.evidence)
+    world.bridge.send_webhook("truthvouch", about | {"event_type": "alert.detected"})
+    until(lambda: world.sandbox.incidents(alert_id), "it is open", evidence=world.evidence)
     resolve = about | {"event_type": "alert.resolved"}
-    assert "accepted" == world.bridge.tell("truthvouch", resolve).json()["status"]
-    assert "duplicate" == world.bridge.tell("truthvouch", resolve).json()["status"]
-    until(lambda: "resolved" == world.sandbox.incident(alert_id)["status"], "it is resolved", told=world.evidence)
+    assert "accepted" == world.bridge.send_webhook("truthvouch", resolve).json()["status"]
+    assert "duplicate" == world.bridge.send_webhook("truthvouch", resolve).json()["status"]
+    until(lambda: "resolved" == world.sandbox.incident(alert_id)["status"], "it is resolved", evidence=world.evidence)
 
 
 def test_a_resolve_that_overtakes_the_create_opens_nothing(world: World):
@@ -95,6 +95,6 @@ def test_people_on_both_sides_at_once_end_agreed(world: World):
     until(
         lambda: world.statuses(alert_id)[0] == "resolved" and world.statuses(alert_id)[1] == ["resolved"],
         "both resolved",
-        told=world.evidence,
+        evidence=world.evidence,
     )
     assert len(world.writes(alert_id)) <= 4

@@ -38,23 +38,23 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def moves(world: World, incident_id: str) -> list[str]:
     """What was asked of the incident's place: ``PSBXEP2``, ``level 2``."""
     calls = world.sandbox.calls(partner="pagerduty", method="PUT")
-    wishes = [call["body"]["incident"] for call in calls if call["path"].endswith(f"/incidents/{incident_id}")]
-    told = [(wish.get("escalation_policy") or {}).get("id") or wish.get("escalation_level") for wish in wishes]
-    return [f"level {one}" if isinstance(one, int) else one for one in told if one]
+    changes = [call["body"]["incident"] for call in calls if call["path"].endswith(f"/incidents/{incident_id}")]
+    answer = [(change.get("escalation_policy") or {}).get("id") or change.get("escalation_level") for change in changes]
+    return [f"level {one}" if isinstance(one, int) else one for one in answer if one]
 
 
 def opened(world: World) -> tuple[str, str]:
     """An alert and its incident, which is being escalated."""
     alert_id = world.new_alert_id()
     world.sandbox.raise_alert(alert_id)
-    until(lambda: world.sandbox.incidents(alert_id), "an incident", told=world.evidence)
+    until(lambda: world.sandbox.incidents(alert_id), "an incident", evidence=world.evidence)
     return alert_id, str(world.sandbox.incident(alert_id)["id"])
 
 
-def lines(world: World, matter: str, event: str) -> list[dict[str, Any]]:
-    code, told = command(world.bridge, "timeline", matter)
+def lines(world: World, subject: str, event: str) -> list[dict[str, Any]]:
+    code, answer = command(world.bridge, "timeline", subject)
     assert 0 == code
-    return [line for line in told if line["event"] == event and "level" in line["facts"]]  # PagerDuty's own have none
+    return [line for line in answer if line["event"] == event and "level" in line["facts"]]  # PagerDuty's own have none
 
 
 def test_each_level_moves_once_at_its_time_through_a_kill(world: World) -> None:
@@ -68,13 +68,18 @@ def test_each_level_moves_once_at_its_time_through_a_kill(world: World) -> None:
     assert [] == moves(world, calm)
 
     assert 2 == world.sandbox.incident(alert_id)["escalation_level"]
-    first, second = until(lambda: lines(world, alert_id, "incident.escalated"), "both are told", told=world.evidence)
+    first, second = until(
+        lambda: lines(world, alert_id, "incident.escalated"), "both are told", evidence=world.evidence
+    )
     assert [1, 2] == [first["facts"]["level"], second["facts"]["level"]]
     (armed,) = lines(world, alert_id, "escalation.armed")
     due = [datetime.fromisoformat(armed["facts"]["due_at"]).timestamp()]
     due.append(due[0] + SECOND)
-    fired = [datetime.fromisoformat(line["at"]).timestamp() for line in (first, second)]
-    assert all(0 <= at - wanted < PUNCTUAL_SECONDS for at, wanted in zip(fired, due, strict=True)), (fired, due)
+    levels_done = [datetime.fromisoformat(line["at"]).timestamp() for line in (first, second)]
+    assert all(0 <= at - wanted < PUNCTUAL_SECONDS for at, wanted in zip(levels_done, due, strict=True)), (
+        levels_done,
+        due,
+    )
 
 
 def test_a_level_with_nobody_on_call_is_skipped_at_once(world: World) -> None:
@@ -86,7 +91,7 @@ def test_a_level_with_nobody_on_call_is_skipped_at_once(world: World) -> None:
         world.sandbox.post("pagerduty/policies/PSBXEP2", {"empty_levels": []})
     assert ["PSBXEP2"] == moves(world, incident_id)
     assert 2 == world.sandbox.incident(alert_id)["escalation_level"]
-    (skipped,) = until(lambda: lines(world, alert_id, "escalation.skipped"), "it is told", told=world.evidence)
+    (skipped,) = until(lambda: lines(world, alert_id, "escalation.skipped"), "it is told", evidence=world.evidence)
     assert "nobody_on_call" == skipped["facts"]["because"]
 
 
@@ -96,9 +101,9 @@ def drills(world: World) -> list[dict[str, Any]]:
 
 def test_a_drill_goes_up_and_is_resolved(world: World) -> None:
     words = ("--policy", "PSBXEP1", "--minutes-per-level", "0.02", "--levels", "1", "--yes")
-    code, told = command(world.bridge, "escalation", "drill", *words)
-    assert (0, "exhausted") == (code, told["outcome"]), told
-    assert {"opened", "escalation.armed", "incident.escalated"} <= {step["event"] for step in told["steps"]}
+    code, answer = command(world.bridge, "escalation", "drill", *words)
+    assert (0, "exhausted") == (code, answer["outcome"]), answer
+    assert {"opened", "escalation.armed", "incident.escalated"} <= {step["event"] for step in answer["steps"]}
     (incident,) = drills(world)
     assert ("resolved", 2) == (incident["status"], incident["escalation_level"])
 
@@ -111,7 +116,7 @@ def test_a_drill_that_is_interrupted_leaves_nothing_open(world: World) -> None:
     with subprocess.Popen(program, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as drill:
         assert drill.stdout is not None
         said = iter(drill.stdout)
-        until(lambda: "escalation.armed" in next(said, "escalation.armed"), "it is armed", told=world.evidence)
+        until(lambda: "escalation.armed" in next(said, "escalation.armed"), "it is armed", evidence=world.evidence)
         drill.send_signal(signal.SIGINT)
         assert 1 == drill.wait(20)
     assert before + 1 == len(drills(world))

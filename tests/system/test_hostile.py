@@ -92,12 +92,12 @@ def test_headers_that_never_end_are_not_collected_for_ever(world: World):
 @in_one_world
 def test_a_replayed_delivery_is_accepted_every_time_and_taken_once(world: World):
     alert_id = world.new_alert_id()
-    told = {"alertId": alert_id, "severity": "critical"}
-    body = json.dumps({"id": f"evt-{alert_id}", "type": "alert.created", "data": told}).encode()
+    found = {"alertId": alert_id, "severity": "critical"}
+    body = json.dumps({"id": f"evt-{alert_id}", "type": "alert.created", "data": found}).encode()
     answers = [world.bridge.deliver("truthvouch", body) for _ in range(20)]
     assert [202] * 20 == [answer.status_code for answer in answers]
     assert ["accepted", *["duplicate"] * 19] == [answer.json()["status"] for answer in answers]
-    until(lambda: world.sandbox.incidents(alert_id), "its incident is open", told=world.evidence)
+    until(lambda: world.sandbox.incidents(alert_id), "its incident is open", evidence=world.evidence)
     assert 1 == len(world.sandbox.incidents(alert_id))
 
 
@@ -119,19 +119,19 @@ INJECTIONS = (
 
 @in_one_world
 def test_what_looks_like_sql_or_a_log_line_is_an_alert_id_like_any_other(world: World):
-    before = len(_judged(world.bridge, 0))
+    before = len(_applied(world.bridge, 0))
     for n, alert_id in enumerate(INJECTIONS):
         event = {"id": f"evt-{n}-{alert_id}", "type": "alert.created", "data": {"alertId": alert_id, "severity": "low"}}
-        assert 202 == world.bridge.tell("truthvouch", event).status_code
+        assert 202 == world.bridge.send_webhook("truthvouch", event).status_code
     after = before + len(INJECTIONS)
     # Ids with control characters may be escaped, but none may become two lines or another event.
-    assert after == len(until(lambda: _judged(world.bridge, after), "all are judged", told=world.evidence))
+    assert after == len(until(lambda: _applied(world.bridge, after), "all are applied", evidence=world.evidence))
     assert [] == [line for line in world.bridge.events() if line.get("event") == "alert.forged"]
     assert 200 == world.bridge.status("/readyz")
 
 
-def _judged(bridge: Bridge, at_least: int) -> list[object]:
-    found = [line["alert_id"] for line in bridge.events("alert.judged")]
+def _applied(bridge: Bridge, at_least: int) -> list[object]:
+    found = [line["alert_id"] for line in bridge.events("alert.event_applied")]
     return found if len(found) >= at_least else []
 
 
@@ -154,8 +154,8 @@ def standing(bridge: Bridge) -> dict[int, tuple[int, int]]:
 
 def _standing(pid: int) -> tuple[int, int]:
     lines = (line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    told = {name: value.split() for name, value in lines}
-    return int(told["VmRSS"][0]), int(told["Threads"][0])
+    answer = {name: value.split() for name, value in lines}
+    return int(answer["VmRSS"][0]), int(answer["Threads"][0])
 
 
 class Stranger:
@@ -238,10 +238,10 @@ def test_three_thousand_hostile_requests_leave_memory_and_threads_flat(start_wor
     world = start_world()
     bridge = world.bridge
     storm(bridge, ROUNDS // 2, seed=100)  # pools, caches and threads that are made once are made now
-    settled(world)
+    until_quiet(world)
     before = standing(bridge)
     strangers = storm(bridge, ROUNDS, seed=200)
-    settled(world)
+    until_quiet(world)
     after = standing(bridge)
     assert [] == [fault for stranger in strangers for fault in stranger.faults]
     seen = set.union(*(stranger.statuses for stranger in strangers))
@@ -253,16 +253,16 @@ def test_three_thousand_hostile_requests_leave_memory_and_threads_flat(start_wor
     assert more_threads <= FEW_THREADS, (before, after)
 
 
-def settled(world: World) -> None:
+def until_quiet(world: World) -> None:
     """All of the storm has been taken in: an alert behind it has its incident."""
     alert_id = world.new_alert_id()
     event = {"id": f"evt-{alert_id}", "type": "alert.created", "data": {"alertId": alert_id, "severity": "critical"}}
-    assert 202 == world.bridge.tell("truthvouch", event).status_code
+    assert 202 == world.bridge.send_webhook("truthvouch", event).status_code
     until(lambda: world.sandbox.incidents(alert_id), "the alert behind the storm is paged", 60, world.evidence)
 
 
 @in_one_world
-def test_signatures_of_the_right_length_open_no_door(world: World):
+def test_signatures_of_the_right_length_open_nothing(world: World):
     body = b'{"id": "evt-guess", "type": "alert.created", "data": {"alertId": "a-guess", "severity": "critical"}}'
     right = {"truthvouch": digest(TRUTHVOUCH_SECRET, body), "pagerduty": digest(PAGERDUTY_SECRET, body)}
     header = {"truthvouch": ("X-TruthVouch-Signature", "sha256="), "pagerduty": ("X-PagerDuty-Signature", "v1=")}

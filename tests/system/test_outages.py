@@ -21,21 +21,21 @@ def test_a_dead_pagerduty_is_paged_when_it_is_back(world: World, kind: str):
     world.sandbox.fault(partner="pagerduty", kind=kind)
     alert_id = world.new_alert_id()
     world.sandbox.raise_alert(alert_id)
-    until(lambda: world.sandbox.hits() >= 2, "a second try", told=world.evidence)
+    until(lambda: world.sandbox.hits() >= 2, "a second try", evidence=world.evidence)
     assert 200 == world.bridge.get("/readyz").status_code
     world.sandbox.heal()
     world.until_both_are(alert_id, "open", "triggered", 30)
     assert 1 == len(world.sandbox.incidents(alert_id))
 
 
-def test_a_dead_truthvouch_is_told_when_it_is_back(world: World):
+def test_a_dead_truthvouch_is_reported_when_it_is_back(world: World):
     alert_id = world.new_alert_id()
     world.sandbox.raise_alert(alert_id)
     world.until_both_are(alert_id, "open", "triggered")
     world.sandbox.fault(partner="truthvouch", method="PATCH", kind="status", status=503)
     world.sandbox.at_pagerduty(alert_id, "acknowledge")
     world.sandbox.at_pagerduty(alert_id, "resolve")
-    until(world.sandbox.hits, "a try", told=world.evidence)
+    until(world.sandbox.hits, "a try", evidence=world.evidence)
     world.sandbox.heal()
     world.until_both_are(alert_id, "resolved", "resolved", 30)
 
@@ -57,11 +57,11 @@ def test_retry_after_is_obeyed(world: World):
     assert second - first >= 1.9
 
 
-def test_refused_credentials_hold_the_target_and_lose_nothing(world: World):
+def test_refused_credentials_pause_the_target_and_lose_nothing(world: World):
     world.sandbox.fault(partner="pagerduty", kind="status", status=401)
     alert_id = world.new_alert_id()
     world.sandbox.raise_alert(alert_id)
-    until(world.sandbox.hits, "the refused try", told=world.evidence)
+    until(world.sandbox.hits, "the refused try", evidence=world.evidence)
     world.sandbox.heal()
     world.until_both_are(alert_id, "open", "triggered", 25)
 
@@ -81,7 +81,7 @@ def test_one_poisonous_alert_holds_back_no_other(world: World):
     world.sandbox.raise_alert("alert-poison")
     world.until_both_are("alert-poison", "open", "triggered")
     world.sandbox.at_pagerduty("alert-poison", "resolve")
-    until(world.sandbox.hits, "the poison works", told=world.evidence)
+    until(world.sandbox.hits, "the poison works", evidence=world.evidence)
     alert_id = world.new_alert_id()
     world.sandbox.raise_alert(alert_id)
     world.until_both_are(alert_id, "open", "triggered")

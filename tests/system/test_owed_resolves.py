@@ -18,7 +18,7 @@ def opened(world: World) -> str:
     alert_id = world.new_alert_id()
     world.sandbox.raise_alert(alert_id)
     world.until_both_are(alert_id, "open", "triggered")
-    until(lambda: world.bridge.events("incident.found"), "the bridge knows its incident", told=world.evidence)
+    until(lambda: world.bridge.events("incident.found"), "the bridge knows its incident", evidence=world.evidence)
     return alert_id
 
 
@@ -39,8 +39,8 @@ def test_a_resolve_swallowed_by_a_maintenance_window_takes_effect_when_it_is_ove
     world.sandbox.post(SERVICE, {"status": "active"})
     world.until_both_are(alert_id, "resolved", "resolved", 45)  # the next repeat is at most half a minute away
     until(lambda: world.bridge.events("incident.resolve_seen") or world.sandbox.undelivered() == 0, "it is seen")
-    told = resolve_events(world, alert_id)
-    assert world.writes(alert_id).count("incident resolved") == told
+    answer = resolve_events(world, alert_id)
+    assert world.writes(alert_id).count("incident resolved") == answer
 
 
 def test_rules_that_would_not_page_any_more_and_a_restart_strand_nothing(start_world: StartWorld):
@@ -54,7 +54,7 @@ def test_rules_that_would_not_page_any_more_and_a_restart_strand_nothing(start_w
     world.sandbox.at_truthvouch(alert_id, "resolve")
     world.until_both_are(alert_id, "resolved", "resolved", 30)
     assert ["opened", "incident resolved"] == world.writes(alert_id)
-    assert 1 == resolve_events(world, alert_id), "through the door it was opened by"
+    assert 1 == resolve_events(world, alert_id), "to the API it was opened by"
     assert [] == world.sandbox.incidents(hushed)
 
 
@@ -64,7 +64,7 @@ def test_a_broken_file_strands_nothing(start_world: StartWorld):
     world.sandbox.raise_alert(alert_id)
     world.until_both_are(alert_id, "open", "triggered")
     world.bridge.config.write_text("pagerduty:\n  via: carrier pigeon\nrules: 7\n", "utf-8")
-    until(lambda: "broken" in world.bridge.get("/readyz").text, "the broken file is noticed", told=world.evidence)
+    until(lambda: "broken" in world.bridge.get("/readyz").text, "the broken file is noticed", evidence=world.evidence)
     world.sandbox.at_truthvouch(alert_id, "resolve", reason="false_positive")
     world.until_both_are(alert_id, "resolved", "resolved")
     again = world.new_alert_id()

@@ -10,7 +10,7 @@ from tests.system.waiting import until
 from tests.system.world import World
 
 PAYLOADS = sorted((Path(__file__).parents[1] / "contract" / "payloads").glob("*.json"))
-JUDGED = ("incident.judged", "event.ignored")
+APPLIED = ("incident.event_applied", "event.ignored")
 
 pytestmark = in_worlds("rest")
 
@@ -25,11 +25,11 @@ def test_a_documented_delivery_is_accepted_and_understood(world: World, path: Pa
     assert answer.status_code == 202, answer.text
     assert answer.json()["status"] == "accepted"
     mine = answer.json()["request_id"]
-    heard = until(
-        lambda: [line for line in bridge.events() if line.get("request_id") == mine and line["event"] in JUDGED],
-        "the worker has heard it",
+    received = until(
+        lambda: [line for line in bridge.events() if line.get("request_id") == mine and line["event"] in APPLIED],
+        "the worker has processed it",
         10,
         bridge.tail,
     )
-    assert [line["event"] for line in heard] == ["event.ignored"]
+    assert [line["event"] for line in received] == ["event.ignored"]
     assert not [line for line in bridge.events("event.parked") if line.get("request_id") == mine]

@@ -17,7 +17,7 @@ def test_stopping_in_the_middle_of_a_call_is_quick_and_the_call_is_repeated(worl
     alert_id = world.new_alert_id()
     world.sandbox.fault(partner="pagerduty", kind="slow", seconds=60, times=1)
     world.sandbox.raise_alert(alert_id)
-    until(world.sandbox.hits, "the call", told=world.evidence)
+    until(world.sandbox.hits, "the call", evidence=world.evidence)
     assert 0 == world.bridge.tree.terminate(STOP_SECONDS)
     assert {} == world.bridge.tree.members()
     world.sandbox.heal()
@@ -34,7 +34,7 @@ def test_an_interrupted_bridge_ends_at_once(new_bridge: Callable[..., Bridge]):
 
 def test_a_bridge_stopped_before_it_is_ready_ends_too(new_bridge: Callable[..., Bridge]):
     bridge = new_bridge().start(ready=False)
-    until(lambda: len(bridge.tree.members()) > 1, "something was started", told=bridge.tail)
+    until(lambda: len(bridge.tree.members()) > 1, "something was started", evidence=bridge.tail)
     assert 0 == bridge.tree.terminate(STOP_SECONDS)
     assert {} == bridge.tree.members()
 

@@ -22,7 +22,9 @@ def is_red(bridge: Bridge) -> bool:
 
 
 @pytest.mark.parametrize("source", HOOKS)
-def test_a_door_without_its_secret_is_shut_and_the_other_stays_open(new_bridge: Callable[..., Bridge], source: str):
+def test_a_webhook_without_its_secret_is_unavailable_and_the_other_works(
+    new_bridge: Callable[..., Bridge], source: str
+):
     missing = f"{source.upper()}_WEBHOOK_SECRETS"
     bridge = new_bridge(**{missing: ""}).start(ready=False)
     until(lambda: bridge.status("/healthz") == 200, "it answers", 30, bridge.tail)

@@ -37,7 +37,7 @@ def opened(world: World) -> str:
     alert_id = world.new_alert_id()
     world.sandbox.raise_alert(alert_id)
     world.until_both_are(alert_id, "open", "triggered")
-    until(lambda: world.sandbox.undelivered() == 0, "webhooks are delivered", told=world.evidence)
+    until(lambda: world.sandbox.undelivered() == 0, "webhooks are delivered", evidence=world.evidence)
     world.sandbox.webhooks("drop")
     return alert_id
 
@@ -50,7 +50,7 @@ def runs(world: World) -> int:
 def wait_for_runs(world: World, more: int) -> None:
     """Until so many runs that began from now on have ended."""
     goal = runs(world) + more + 1
-    until(lambda: runs(world) >= goal, f"{more} more reconciliations", told=world.bridge.tail)
+    until(lambda: runs(world) >= goal, f"{more} more reconciliations", evidence=world.bridge.tail)
 
 
 def reconcile(world: World, *options: str, **settings: str) -> "subprocess.CompletedProcess[str]":
@@ -65,12 +65,12 @@ def reconcile(world: World, *options: str, **settings: str) -> "subprocess.Compl
 
 def test_acknowledge_unacknowledge_and_resolve_at_pagerduty_are_found(deaf: World):
     alert_id = opened(deaf)
-    for verb, alert, incident in (
+    for action, alert, incident in (
         ("acknowledge", "acknowledged", "acknowledged"),
         ("unacknowledge", "open", "triggered"),
         ("resolve", "resolved", "resolved"),
     ):
-        deaf.sandbox.at_pagerduty(alert_id, verb)
+        deaf.sandbox.at_pagerduty(alert_id, action)
         deaf.until_both_are(alert_id, alert, incident)
     assert ["opened", "alert acknowledged", "alert open", "alert resolved"] == deaf.writes(alert_id)
 
@@ -81,22 +81,22 @@ def test_a_reopened_incident_is_found_although_the_matter_was_closed(deaf: World
     deaf.until_both_are(alert_id, "resolved", "resolved")
     wait_for_runs(deaf, 1)
     deaf.sandbox.at_pagerduty(alert_id, "reopen")
-    until(lambda: "alert open" in deaf.sandbox.writes(alert_id), "TruthVouch is asked", told=deaf.evidence)
+    until(lambda: "alert open" in deaf.sandbox.writes(alert_id), "TruthVouch is asked", evidence=deaf.evidence)
     wait_for_runs(deaf, 2)
     assert ("resolved", ["triggered"]) == deaf.statuses(alert_id)
     assert 1 == deaf.writes(alert_id).count("alert open"), "its refusal is final"
 
 
-@pytest.mark.parametrize("verb", ["resolve", "dismiss"])
-def test_what_ends_an_alert_at_truthvouch_is_found(deaf: World, verb: str):
+@pytest.mark.parametrize("action", ["resolve", "dismiss"])
+def test_what_ends_an_alert_at_truthvouch_is_found(deaf: World, action: str):
     alert_id = opened(deaf)
     deaf.sandbox.at_truthvouch(alert_id, "acknowledge")
     deaf.until_both_are(alert_id, "acknowledged", "acknowledged")
-    deaf.sandbox.at_truthvouch(alert_id, verb)
-    deaf.until_both_are(alert_id, {"resolve": "resolved", "dismiss": "dismissed"}[verb], "resolved")
+    deaf.sandbox.at_truthvouch(alert_id, action)
+    deaf.until_both_are(alert_id, {"resolve": "resolved", "dismiss": "dismissed"}[action], "resolved")
 
 
-def test_an_alert_nobody_told_us_of_gets_exactly_one_incident(deaf: World):
+def test_an_alert_nobody_reported_gets_exactly_one_incident(deaf: World):
     deaf.sandbox.webhooks("drop")
     alert_id = deaf.new_alert_id()
     deaf.sandbox.raise_alert(alert_id)
@@ -110,7 +110,7 @@ def test_an_alert_that_is_not_in_the_newest_pages_is_read_by_itself(deaf: World)
     for _ in range(30):  # the list shows 25 a page
         deaf.sandbox.raise_alert(deaf.new_alert_id(), severity="low")
     deaf.sandbox.at_truthvouch(alert_id, "resolve")
-    until(lambda: deaf.sandbox.incident(alert_id)["status"] == "resolved", "it is resolved", told=deaf.evidence)
+    until(lambda: deaf.sandbox.incident(alert_id)["status"] == "resolved", "it is resolved", evidence=deaf.evidence)
 
 
 def test_where_single_alerts_cannot_be_read_the_list_tells(deaf: World):
@@ -119,7 +119,7 @@ def test_where_single_alerts_cannot_be_read_the_list_tells(deaf: World):
     for _ in range(30):
         deaf.sandbox.raise_alert(deaf.new_alert_id(), severity="low")
     deaf.sandbox.at_truthvouch(alert_id, "resolve")
-    until(lambda: deaf.sandbox.incident(alert_id)["status"] == "resolved", "it is resolved", told=deaf.evidence)
+    until(lambda: deaf.sandbox.incident(alert_id)["status"] == "resolved", "it is resolved", evidence=deaf.evidence)
 
 
 # ------------------------------------------------------------ nothing to do
@@ -151,7 +151,7 @@ def test_a_side_that_cannot_be_read_resolves_nothing(deaf: World, partner: str):
 def rarely(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A world that is read back at its start, and then not within the time of a test."""
     with a_world(tmp_path_factory.mktemp("rarely"), BRIDGE_RECONCILE_SECONDS="3600") as world:
-        until(lambda: runs(world) == 1, "the run at the start", told=world.bridge.tail)
+        until(lambda: runs(world) == 1, "the run at the start", evidence=world.bridge.tail)
         yield world
 
 
@@ -171,7 +171,7 @@ def test_what_happened_while_the_bridge_was_down_is_read_at_its_start(rarely: Wo
     rarely.sandbox.at_pagerduty(survivor, "resolve")
     for alert_id in (moved, survivor):
         is_resolved = partial(resolved_at_truthvouch, rarely, alert_id)
-        until(is_resolved, "the survivor ends the alerts of both", told=rarely.evidence)
+        until(is_resolved, "the survivor ends the alerts of both", evidence=rarely.evidence)
 
 
 def resolved_at_truthvouch(world: World, alert_id: str) -> bool:
@@ -184,9 +184,9 @@ def test_the_command_tells_first_and_takes_in_then(rarely: World):
     assert (0, "Both sides agree.") == (agreeing.returncode, agreeing.stdout.splitlines()[0]), agreeing
     rarely.sandbox.at_pagerduty(alert_id, "resolve")
     incident_id = rarely.sandbox.incident(alert_id)["id"]
-    told = reconcile(rarely, "--dry-run")
-    assert 1 == told.returncode, told
-    (line,) = [line for line in told.stdout.splitlines() if alert_id in line]
+    answer = reconcile(rarely, "--dry-run")
+    assert 1 == answer.returncode, answer
+    (line,) = [line for line in answer.stdout.splitlines() if alert_id in line]
     assert ["pagerduty", alert_id, incident_id, "open", "resolved", "moved"] == line.split()[:6]
     assert ["opened"] == rarely.writes(alert_id)
     done = json.loads(reconcile(rarely, "--json").stdout)

@@ -28,7 +28,7 @@ def silence() -> str:
 def test_a_hold_outlives_its_worker_and_a_silence_that_is_taken_out_lets_go(start_world: StartWorld):
     world = start_world("rest")
     world.bridge.config.write_text(f"pagerduty:\n  via: rest\n{RULES}{silence()}", "utf-8")
-    until(lambda: world.bridge.events("rulebook.reloaded"), "the rules are in force", told=world.evidence)
+    until(lambda: world.bridge.events("rulebook.reloaded"), "the rules are in force", evidence=world.evidence)
     flapping, silenced = world.new_alert_id(), world.new_alert_id()
     world.sandbox.raise_alert(flapping)
     world.sandbox.raise_alert(silenced, "high")
@@ -36,7 +36,7 @@ def test_a_hold_outlives_its_worker_and_a_silence_that_is_taken_out_lets_go(star
 
     resolved_at = time.monotonic()
     world.sandbox.at_truthvouch(flapping, "resolve")
-    until(lambda: world.sandbox.undelivered() == 0, "the resolve is told", told=world.evidence)
+    until(lambda: world.sandbox.undelivered() == 0, "the resolve is told", evidence=world.evidence)
     world.bridge.kill_worker()
     until(
         lambda: world.statuses(flapping) == ("resolved", ["resolved"]),

@@ -1,4 +1,4 @@
-"""``make run`` without any account: the sandbox starts, a first alert tells its story, and all of it can be ended."""
+"""``make run`` without any account: the sandbox starts, a first alert goes through, and all of it can be ended."""
 
 import re
 import signal
@@ -31,7 +31,7 @@ def serving(tmp_path: Path, port: int) -> Iterator[Tree]:
     tree.destroy()
 
 
-def told(tree: Tree) -> bool:
+def is_done(tree: Tree) -> bool:
     """The addresses come last."""
     return "Ctrl-C" in tree.output() or tree.process.poll() is not None
 
@@ -43,19 +43,19 @@ def end(tree: Tree, number: signal.Signals) -> None:
     until(lambda: tree.members() == {}, "nothing is left", 5, lambda: tree.members())
 
 
-def test_the_first_alert_pages_somebody_and_its_story_is_told(serving: Tree, port: int):
-    until(lambda: told(serving), "the story", 60, serving.output)
-    story = serving.output()
-    assert serving.process.poll() is None, story
-    assert "Traceback" not in story
-    assert [] == [word for word in ("sandbox", "incident", "acknowledged", "resolved") if word not in story.lower()]
-    addresses = {address.rstrip(".,") for address in re.findall(r"http://127\.0\.0\.1:\d+/\S*", story)}
+def test_the_first_alert_pages_somebody_and_its_scenario_is_reported(serving: Tree, port: int):
+    until(lambda: is_done(serving), "the first alert", 60, serving.output)
+    output = serving.output()
+    assert serving.process.poll() is None, output
+    assert "Traceback" not in output
+    assert [] == [word for word in ("sandbox", "incident", "acknowledged", "resolved") if word not in output.lower()]
+    addresses = {address.rstrip(".,") for address in re.findall(r"http://127\.0\.0\.1:\d+/\S*", output)}
     assert f"http://127.0.0.1:{port}/readyz" in addresses
     answers = {address: requests.get(address, timeout=5).status_code for address in addresses}
     assert dict.fromkeys(addresses, 200) == answers
     end(serving, signal.SIGINT)
 
 
-def test_it_can_be_ended_in_the_middle_of_its_story(serving: Tree):
+def test_it_can_be_ended_in_the_middle_of_it(serving: Tree):
     until(lambda: len(serving.members()) > 3, "the sandbox and the bridge were started", 30, serving.output)
     end(serving, signal.SIGTERM)

@@ -24,12 +24,12 @@ def test_a_store_that_is_gone_for_a_while_loses_and_doubles_nothing(tmp_path: Pa
             world.sandbox.fault(partner="pagerduty", method="POST", kind="slow", seconds=0.5, times=3)
             for alert_id in before:
                 world.sandbox.raise_alert(alert_id)
-            until(world.sandbox.hits, "calls are in hand", told=world.evidence)
+            until(world.sandbox.hits, "calls are in hand", evidence=world.evidence)
             wire.cut()
             for alert_id in meanwhile:
                 world.sandbox.raise_alert(alert_id)
-            until(lambda: world.bridge.status("/readyz") == 503, "it says so", told=world.evidence)
-            assert 503 == world.bridge.tell("truthvouch", {"event": "alert.created"}).status_code
+            until(lambda: world.bridge.status("/readyz") == 503, "it says so", evidence=world.evidence)
+            assert 503 == world.bridge.send_webhook("truthvouch", {"event": "alert.created"}).status_code
             until(lambda: said(worker, "store.unavailable"), "the worker came back and waits", 30, worker.output)
             wire.let_through()
             world.bridge.wait_ready()

@@ -45,7 +45,7 @@ def most_within(moments: list[float], seconds: float) -> int:
 def test_two_workers_never_provoke_a_429(world: World):
     limits = {"pagerduty_rest": {"calls": LIMIT, "seconds": WINDOW_SECONDS}}
     world.sandbox.post("settings", {"limits": limits})
-    until(lambda: world.bridge.status("/healthz") == 200, "the doors are open", told=world.bridge.tail)
+    until(lambda: world.bridge.status("/healthz") == 200, "the web processes answer", evidence=world.bridge.tail)
     alerts = [world.new_alert_id() for _ in range(ALERTS)]
     for alert_id in alerts:
         world.sandbox.raise_alert(alert_id, severity="critical")

@@ -16,7 +16,7 @@ class NeverHappened(AssertionError):
     """What was waited for did not come about in time."""
 
 
-def until(happened: Callable[[], T], what: str, seconds: float = 15.0, told: Callable[[], object] = str) -> T:
+def until(happened: Callable[[], T], what: str, seconds: float = 15.0, evidence: Callable[[], object] = str) -> T:
     """The first truthy answer of ``happened``; ``NeverHappened`` after ``seconds``, with ``told()`` as evidence."""
     deadline, pause = time.monotonic() + seconds, POLL_SECONDS
     while True:
@@ -24,7 +24,7 @@ def until(happened: Callable[[], T], what: str, seconds: float = 15.0, told: Cal
         if answer:
             return answer
         if time.monotonic() > deadline:
-            raise NeverHappened(f"not within {seconds:g} s: {what}\n{told()}")
+            raise NeverHappened(f"not within {seconds:g} s: {what}\n{evidence()}")
         time.sleep(pause)
         pause = min(pause * SLOWER, SLOWEST_POLL_SECONDS)
 

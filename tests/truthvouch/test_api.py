@@ -5,12 +5,12 @@ from urllib.parse import unquote
 
 import pytest
 
-from app.domain.names import AlertId, Status
-from app.domain.outcome import Done, Held, Refused, Retry
-from app.domain.rulebook import Call, TruthVouchCalls
-from app.domain.words import AlertVerb, Unreadable
+from app.domain.model.events import AlertEventType, Unreadable
+from app.domain.model.outcome import Done, Held, Refused, Retry
+from app.domain.model.types import AlertId, Status
+from app.domain.rules.rulebook import Call, TruthVouchCalls
 from app.ports import AlertPage
-from app.transport import Transport
+from app.remote.transport import Transport
 from app.truthvouch.api import AlertsApi
 from tests.answering import FIRST, SECOND, Answering
 from tests.far_side import far_side
@@ -57,7 +57,7 @@ def refusal(code: str = "RESOURCE_ALREADY_EXISTS", message: str = "no") -> dict[
         (Status.RESOLVED, None, {"status": "resolved"}),
     ],
 )
-def test_each_status_is_told_as_documented_or_by_its_analogy(alerts, truthvouch, status, resolution, body):
+def test_each_status_is_reported_as_documented_or_by_its_analogy(alerts, truthvouch, status, resolution, body):
     truthvouch.will_answer(200, shown())
     assert isinstance(alerts.set_status(ID, status, resolution), Done)
     sent = truthvouch.only_request
@@ -146,7 +146,7 @@ def test_other_refusals_are_final_at_once(alerts, truthvouch, code):
     assert 1 == len(truthvouch.requests)
 
 
-def test_refused_credentials_hold_and_missing_ones_send_nothing(alerts, transport, truthvouch):
+def test_refused_credentials_pause_and_missing_ones_send_nothing(alerts, transport, truthvouch):
     truthvouch.will_answer(401, refusal("INVALID_API_KEY"))
     assert Held("unauthorized") == alerts.set_status(ID, Status.RESOLVED)
     assert Held("no_api_key") == AlertsApi(transport, truthvouch.url, "", TruthVouchCalls).page(1)
@@ -167,7 +167,7 @@ def test_where_a_change_was_refused_the_time_is_that_of_the_read_that_followed()
 
 
 @pytest.mark.parametrize(
-    ("told", "ask"),
+    ("fields", "ask"),
     [
         (shown(), lambda api: api.get(ID)),
         (shown(), lambda api: api.shown(ID)),
@@ -175,8 +175,8 @@ def test_where_a_change_was_refused_the_time_is_that_of_the_read_that_followed()
         ({"data": []}, lambda api: api.listed(1)),
     ],
 )
-def test_whatever_is_read_has_truthvouchs_time(told, ask):
-    assert FIRST == ask(AlertsApi(Answering((200, told)), "https://tv.example", API_KEY, TruthVouchCalls)).at
+def test_whatever_is_read_has_truthvouchs_time(fields, ask):
+    assert FIRST == ask(AlertsApi(Answering((200, fields)), "https://tv.example", API_KEY, TruthVouchCalls)).at
 
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -199,32 +199,32 @@ def test_reading_one_alert_says_where_it_stands(alerts, truthvouch, word, status
     assert "/api/v1/alerts/alert_123" == truthvouch.only_request.path
 
 
-@pytest.mark.parametrize("told", [shown(status="hibernating"), {"data": []}, [], None, {"data": {"id": "x"}}])
-def test_an_answer_without_a_known_status_is_not_guessed_at(alerts, truthvouch, told):
-    truthvouch.will_answer(200, told)
+@pytest.mark.parametrize("fields", [shown(status="hibernating"), {"data": []}, [], None, {"data": {"id": "x"}}])
+def test_an_answer_without_a_known_status_is_not_guessed_at(alerts, truthvouch, fields):
+    truthvouch.will_answer(200, fields)
     assert Retry("unreadable_answer") == alerts.get(ID)
 
 
-def test_a_page_of_alerts_comes_as_words_by_status(alerts, truthvouch):
+def test_a_page_of_alerts_comes_as_events_by_status(alerts, truthvouch):
     one = {"severity": "high", "type": "hallucination", "fact": "flat", "createdAt": "2026-01-15T10:00:00Z"}
-    told = [
+    answer = [
         one | {"id": "a1", "status": "open"},
         one | {"id": "a2", "status": "investigating"},
         one | {"id": "a3", "status": "dismissed", "resolution": "paraphrase"},
         one | {"id": "a4", "status": "hibernating"},
         "odd",
     ]
-    truthvouch.will_answer(200, {"data": told, "meta": {"page": 2, "pageSize": 5, "total": 11}})
+    truthvouch.will_answer(200, {"data": answer, "meta": {"page": 2, "pageSize": 5, "total": 11}})
     found = alerts.page(2, "open").value
-    words = found.readings
+    events = found.readings
     assert {"page": ["2"], "status": ["open"]} == truthvouch.only_request.params
     assert (True, 3) == (found.has_next, found.last_page)
-    assert [("a1", AlertVerb.CREATED), ("a2", AlertVerb.ACKNOWLEDGED), ("a3", AlertVerb.RESOLVED)] == [
-        (word.alert.alert_id, word.verb) for word in words[:3]
+    assert [("a1", AlertEventType.CREATED), ("a2", AlertEventType.ACKNOWLEDGED), ("a3", AlertEventType.RESOLVED)] == [
+        (event.alert.alert_id, event.type) for event in events[:3]
     ]
-    assert ("alert.listed", None, "paraphrase") == (words[2].event, words[2].at, words[2].text)
-    assert ("hallucination", "flat", {}) == (words[0].alert.kind, words[0].alert.claim, words[0].alert.extra)
-    assert (Unreadable("unknown_status", "alert.listed"), Unreadable("no_alert_id", "alert.listed")) == words[3:]
+    assert ("alert.listed", None, "paraphrase") == (events[2].name, events[2].at, events[2].text)
+    assert ("hallucination", "flat", {}) == (events[0].alert.kind, events[0].alert.claim, events[0].alert.extra)
+    assert (Unreadable("unknown_status", "alert.listed"), Unreadable("no_alert_id", "alert.listed")) == events[3:]
 
 
 @pytest.mark.parametrize(
@@ -249,17 +249,17 @@ def test_a_page_of_alerts_comes_as_words_by_status(alerts, truthvouch):
 )
 def test_whether_there_is_a_next_page_and_which_is_the_last(alerts, truthvouch, meta, found, page, more, last):
     truthvouch.will_answer(200, {"data": [{"id": str(n), "status": "open"} for n in range(found)], "meta": meta})
-    told = alerts.page(page).value
-    assert (found, more, last) == (len(told.readings), told.has_next, told.last_page)
+    answer = alerts.page(page).value
+    assert (found, more, last) == (len(answer.readings), answer.has_next, answer.last_page)
 
 
-@pytest.mark.parametrize("told", [[], {"alerts": []}, {"data": []}])
-def test_a_bare_list_is_a_list_too(alerts, truthvouch, told):
-    truthvouch.will_answer(200, told)
+@pytest.mark.parametrize("fields", [[], {"alerts": []}, {"data": []}])
+def test_a_bare_list_is_a_list_too(alerts, truthvouch, fields):
+    truthvouch.will_answer(200, fields)
     assert AlertPage((), False) == alerts.page(1).value
 
 
-@pytest.mark.parametrize("told", [{"data": {}}, {}, None, "x"])
-def test_an_answer_that_is_no_list_is_no_empty_list(alerts, truthvouch, told):
-    truthvouch.will_answer(200, told)
+@pytest.mark.parametrize("fields", [{"data": {}}, {}, None, "x"])
+def test_an_answer_that_is_no_list_is_no_empty_list(alerts, truthvouch, fields):
+    truthvouch.will_answer(200, fields)
     assert Retry("unreadable_answer") == alerts.page(1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import BridgeError, ConfigFault, NotSetUp, PartnerRefused
-from app.truthvouch import TruthVouchClient
+from app.truthvouch.client import TruthVouchClient
 from tests.far_side import FarSide, far_side
 from tests.system.sandbox import Sandbox
 
@@ -56,9 +56,9 @@ def test_a_lost_answer_is_asked_for_again(client: TruthVouchClient, sandbox: San
 
 def test_an_alert_comes_in_truthvouchs_own_words(client: TruthVouchClient, sandbox: Sandbox):
     sandbox.raise_alert("words", severity="high")
-    told = client.alerts.get(alert_id="words")
-    assert ("words", "high", "open") == (told["id"], told["severity"], told["status"])
-    assert "createdAt" in told
+    answer = client.alerts.get(alert_id="words")
+    assert ("words", "high", "open") == (answer["id"], answer["severity"], answer["status"])
+    assert "createdAt" in answer
 
 
 def test_where_no_single_alert_is_shown_the_list_is_looked_through(client: TruthVouchClient, sandbox: Sandbox):

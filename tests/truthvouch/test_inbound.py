@@ -1,4 +1,4 @@
-"""Envelopes and words of TruthVouch's two documented shapes and their cousins."""
+"""Envelopes and events of TruthVouch's two documented shapes and their cousins."""
 
 import hashlib
 import hmac
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from werkzeug.datastructures import Headers
 
-from app.domain.words import AlertVerb, AlertWord, Ignored, Unreadable
-from app.truthvouch import inbound
+from app.domain.model.events import AlertEvent, AlertEventType, Ignored, Unreadable
+from app.truthvouch import wire
 
 SECRET = "whsec_test_secret"
 
@@ -44,7 +44,7 @@ AT = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 
 
 def read(body: object):
-    [reading] = inbound.read(body if isinstance(body, bytes) else json.dumps(body).encode(), None)
+    [reading] = wire.read(body if isinstance(body, bytes) else json.dumps(body).encode(), None)
     return reading
 
 
@@ -52,28 +52,28 @@ def nested(**data: object):
     return read(NESTED | {"data": {"alertId": "a"} | data})
 
 
-def envelope(told: object, **more: str):
-    body = told if isinstance(told, bytes) else json.dumps(told).encode()
+def envelope(fields: object, **more: str):
+    body = fields if isinstance(fields, bytes) else json.dumps(fields).encode()
     signature = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
     headers: Any = Headers({"X-TruthVouch-Signature": signature} | more)
-    return inbound.verify(headers, body, (SECRET,), 0.0)
+    return wire.verify(headers, body, (SECRET,), 0.0)
 
 
-# ------------------------------------------------------------------------------------------------ words
+# ------------------------------------------------------------------------------------------------ events
 
 
 def test_the_nested_envelope_reads_whole():
-    word = read(NESTED)
-    assert (AlertVerb.CREATED, "alert.created", AT) == (word.verb, word.event, word.at)
-    alert = word.alert
+    event = read(NESTED)
+    assert (AlertEventType.CREATED, "alert.created", AT) == (event.type, event.name, event.at)
+    alert = event.alert
     assert ("alert_123", "high", "hallucination") == (alert.alert_id, alert.severity, alert.kind)
     assert ("False claim", {}, {}) == (alert.message, alert.people, alert.extra)
 
 
 def test_the_flat_envelope_reads_whole_with_people_apart():
-    word = read(FLAT)
-    alert = word.alert
-    assert (AlertVerb.CREATED, "alert.detected", AT) == (word.verb, word.event, word.at)
+    event = read(FLAT)
+    alert = event.alert
+    assert (AlertEventType.CREATED, "alert.detected", AT) == (event.type, event.name, event.at)
     assert ("alert-xyz789", "high", "pii", "gpt-4") == (alert.alert_id, alert.severity, alert.kind, alert.model)
     assert {
         "ip_address": "192.0.2.1",
@@ -91,25 +91,25 @@ def test_the_flat_envelope_reads_whole_with_people_apart():
 
 
 @pytest.mark.parametrize(
-    ("event", "verb"),
+    ("event", "event_type"),
     [
-        ("alert.created", AlertVerb.CREATED),
-        ("alert.detected", AlertVerb.CREATED),
-        ("alert.acknowledged", AlertVerb.ACKNOWLEDGED),
-        ("alert.investigating", AlertVerb.ACKNOWLEDGED),
-        ("alert.resolved", AlertVerb.RESOLVED),
-        ("alert.dismissed", AlertVerb.RESOLVED),
-        ("alert.reopened", AlertVerb.REOPENED),
-        ("alert.escalated", AlertVerb.MENTIONED),
-        ("alert.updated", AlertVerb.MENTIONED),
-        ("correction.deployed", AlertVerb.MENTIONED),
-        ("certification.issued", AlertVerb.MENTIONED),
-        ("something.new", AlertVerb.MENTIONED),
+        ("alert.created", AlertEventType.CREATED),
+        ("alert.detected", AlertEventType.CREATED),
+        ("alert.acknowledged", AlertEventType.ACKNOWLEDGED),
+        ("alert.investigating", AlertEventType.ACKNOWLEDGED),
+        ("alert.resolved", AlertEventType.RESOLVED),
+        ("alert.dismissed", AlertEventType.RESOLVED),
+        ("alert.reopened", AlertEventType.REOPENED),
+        ("alert.escalated", AlertEventType.MENTIONED),
+        ("alert.updated", AlertEventType.MENTIONED),
+        ("correction.deployed", AlertEventType.MENTIONED),
+        ("certification.issued", AlertEventType.MENTIONED),
+        ("something.new", AlertEventType.MENTIONED),
     ],
 )
-def test_every_event_type_has_its_verb_in_both_envelopes(event, verb):
-    assert verb == read({"event_type": event, "alert_id": "a"}).verb
-    assert verb == read({"type": event, "data": {"alertId": "a"}}).verb
+def test_every_event_type_has_its_type_in_both_envelopes(event, event_type):
+    assert event_type == read({"event_type": event, "alert_id": "a"}).type
+    assert event_type == read({"type": event, "data": {"alertId": "a"}}).type
 
 
 @pytest.mark.parametrize(
@@ -149,10 +149,10 @@ def test_the_alert_id_is_found_wherever_it_stands_and_is_never_the_events(body):
     ],
 )
 def test_the_time_of_an_event_in_whatever_spelling_and_whether_one_was_not_understood(time, at, unread):
-    for told in (NESTED, FLAT):
-        word = read(told | {"timestamp": time})
-        assert (at, unread) == (word.at, word.time_unread)
-        assert "timestamp" not in word.alert.extra
+    for answer in (NESTED, FLAT):
+        event = read(answer | {"timestamp": time})
+        assert (at, unread) == (event.at, event.time_unread)
+        assert "timestamp" not in event.alert.extra
 
 
 @pytest.mark.parametrize("time", ["2026-01-15T10:30:00Z", 1768473000, "1768473000000"])
@@ -161,8 +161,8 @@ def test_the_time_at_which_an_alert_was_raised_may_be_a_number_too(time):
 
 
 def test_an_event_without_a_time_has_none_that_was_not_understood():
-    word = read({"event_type": "alert.created", "alert_id": "a"})
-    assert (None, False) == (word.at, word.time_unread)
+    event = read({"event_type": "alert.created", "alert_id": "a"})
+    assert (None, False) == (event.at, event.time_unread)
 
 
 @pytest.mark.parametrize(
@@ -188,25 +188,25 @@ def test_an_event_without_a_time_has_none_that_was_not_understood():
 )
 def test_a_numeric_alert_id_is_an_id(number, alert_id):
     body = b'{"event_type": "alert.created", "alert_id": %s}' % number.encode()
-    assert [alert_id] == [word.alert.alert_id for word in inbound.read(body, None)]
+    assert [alert_id] == [event.alert.alert_id for event in wire.read(body, None)]
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999", "true", "null", "{}"])
 def test_what_is_no_number_is_no_id(number):
     body = b'{"event_type": "alert.created", "alert_id": %s}' % number.encode()
-    assert (Unreadable("no_alert_id", "alert.created"),) == inbound.read(body, None)
+    assert (Unreadable("no_alert_id", "alert.created"),) == wire.read(body, None)
 
 
 @pytest.mark.parametrize("field", ["confidence", "tokens", "timestamp", "severity", "message", "userId", "id"])
 @pytest.mark.parametrize("number", ["9" * 5_000, "-" + "9" * 5_000, "9" * 601])
 def test_a_number_of_thousands_of_digits_keeps_no_alert_from_being_read(field, number):
     body = b'{"event_type": "alert.created", "alert_id": "a", "%s": %s}' % (field.encode(), number.encode())
-    assert ["a"] == [word.alert.alert_id for word in inbound.read(body, None)]
+    assert ["a"] == [event.alert.alert_id for event in wire.read(body, None)]
     assert "a" == envelope(body).subject
 
 
 def test_a_resolve_says_who_why_and_what():
-    word = read(
+    event = read(
         FLAT
         | {
             "event_type": "alert.resolved",
@@ -215,13 +215,13 @@ def test_a_resolve_says_who_why_and_what():
             "resolution_notes": "Paraphrase is fine",
         }
     )
-    assert ("dana@example.com", "false_positive", "Paraphrase is fine") == (word.author, word.reason, word.text)
-    assert "dana@example.com" == word.alert.people["resolved_by"]
-    assert not {"resolved_by", "resolution_reason", "resolution_notes"} & set(word.alert.extra)
+    assert ("dana@example.com", "false_positive", "Paraphrase is fine") == (event.author, event.reason, event.text)
+    assert "dana@example.com" == event.alert.people["resolved_by"]
+    assert not {"resolved_by", "resolution_reason", "resolution_notes"} & set(event.alert.extra)
 
 
 def test_an_escalation_keeps_its_people_apart_and_its_numbers_as_extra():
-    word = read(
+    event = read(
         {
             "event_type": "alert.escalated",
             "alert_id": "a",
@@ -231,13 +231,13 @@ def test_an_escalation_keeps_its_people_apart_and_its_numbers_as_extra():
             "severity_score": 0.85,
         }
     )
-    assert {"escalated_to": "dana@example.com, kim@example.com"} == word.alert.people
-    assert ({"escalation_level": 2, "severity_score": 0.85}, "multiple_violations") == (word.alert.extra, word.reason)
+    assert {"escalated_to": "dana@example.com, kim@example.com"} == event.alert.people
+    assert ({"escalation_level": 2, "severity_score": 0.85}, "multiple_violations") == (event.alert.extra, event.reason)
 
 
 def test_a_person_wrapped_in_an_object_is_still_a_person():
-    word = nested(resolvedBy={"id": "u1", "email": "dana@example.com"}, assignee={"name": "Kim Example"})
-    assert {"resolved_by": "dana@example.com", "assignee": "Kim Example"} == word.alert.people
+    event = nested(resolvedBy={"id": "u1", "email": "dana@example.com"}, assignee={"name": "Kim Example"})
+    assert {"resolved_by": "dana@example.com", "assignee": "Kim Example"} == event.alert.people
 
 
 def test_all_fields_of_the_api_object_may_come_by_webhook():
@@ -284,8 +284,13 @@ def test_severity_is_lower_case_and_unknown_ones_stay_what_they_are():
 
 
 def test_the_nearest_layer_wins_and_null_tells_nothing():
-    told = {"type": "alert.created", "severity": "low", "message": "outer", "data": {"alertId": "a", "severity": None}}
-    alert = read(told | {"data": told["data"] | {"message": "inner"}}).alert
+    answer = {
+        "type": "alert.created",
+        "severity": "low",
+        "message": "outer",
+        "data": {"alertId": "a", "severity": None},
+    }
+    alert = read(answer | {"data": answer["data"] | {"message": "inner"}}).alert
     assert ("low", "inner") == (alert.severity, alert.message)
 
 
@@ -348,7 +353,7 @@ def test_an_alert_id_too_long_to_be_one_is_unreadable():
 
 def test_two_odd_alert_ids_stay_two():
     first, second = nested(alertId="\ud800"), nested(alertId="\ud801")
-    assert isinstance(first, AlertWord)
+    assert isinstance(first, AlertEvent)
     assert first.alert.alert_id != second.alert.alert_id
 
 
@@ -359,7 +364,7 @@ CREATED = {"event_type": "alert.created", "alert_id": "a"}
 
 
 @pytest.mark.parametrize(
-    ("told", "known_by"),
+    ("fields", "known_by"),
     [
         ({"id": "evt_1", "event_id": "evt-2", "type": "alert.created"}, "evt-2:alert.created:"),
         ({"id": "evt_1", "type": "alert.created", "data": {"alertId": "a"}}, "evt_1:alert.created:a"),
@@ -371,45 +376,45 @@ CREATED = {"event_type": "alert.created", "alert_id": "a"}
         (CREATED | {"id": "evt-2", "event_id": "a"}, "evt-2:alert.created:a"),
     ],
 )
-def test_a_delivery_is_known_by_its_id_with_its_type_and_its_alert(told, known_by):
-    found = envelope(told)
+def test_a_delivery_is_known_by_its_id_with_its_type_and_its_alert(fields, known_by):
+    found = envelope(fields)
     assert (known_by, "", "") == (found.delivery_id, found.fault, found.series)
 
 
 def test_one_id_over_two_events_or_two_alerts_makes_two_deliveries():
-    told = [
+    answer = [
         CREATED | {"event_id": "corr-7"},
         CREATED | {"event_id": "corr-7", "event_type": "alert.resolved"},
         CREATED | {"event_id": "corr-7", "alert_id": "b"},
         {"event_id": "x:alert.created", "event_type": "a", "alert_id": "b"},
         {"event_id": "x", "event_type": "alert.created:a", "alert_id": "b"},
     ]
-    assert 5 == len({envelope(one).delivery_id for one in told})
-    assert envelope(told[0]).delivery_id == envelope(told[0] | {"message": "again"}).delivery_id
+    assert 5 == len({envelope(one).delivery_id for one in answer})
+    assert envelope(answer[0]).delivery_id == envelope(answer[0] | {"message": "again"}).delivery_id
 
 
 @pytest.mark.parametrize(
-    "told",
+    "fields",
     [CREATED, CREATED | {"id": 7}, CREATED | {"id": " "}, CREATED | {"id": "a"}, CREATED | {"event_id": "a"}, FLAT],
 )
-def test_a_delivery_without_an_id_is_known_by_its_body_in_the_series_of_its_alert(told):
-    found = envelope(told)
-    body = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+def test_a_delivery_without_an_id_is_known_by_its_body_in_the_series_of_its_alert(fields):
+    found = envelope(fields)
+    body = hashlib.sha256(json.dumps(fields).encode()).hexdigest()
     assert (found.series + body, "") == (found.delivery_id, found.fault)
     assert re.fullmatch("body[0-9a-f]{32}", found.series)
-    assert found.series == envelope(told | {"event_type": "alert.resolved"}).series
-    assert found.series != envelope(told | {"alert_id": "b"}).series
+    assert found.series == envelope(fields | {"event_type": "alert.resolved"}).series
+    assert found.series != envelope(fields | {"alert_id": "b"}).series
 
 
 def test_a_delivery_about_no_alert_and_without_an_id_is_known_by_its_body_alone():
-    told = {"event_type": "certification.issued"}
-    found = envelope(told)
-    assert (hashlib.sha256(json.dumps(told).encode()).hexdigest(), "") == (found.delivery_id, found.series)
+    answer = {"event_type": "certification.issued"}
+    found = envelope(answer)
+    assert (hashlib.sha256(json.dumps(answer).encode()).hexdigest(), "") == (found.delivery_id, found.series)
 
 
-def test_the_envelope_and_the_word_agree_about_the_subject():
-    for told in (NESTED, FLAT):
-        assert envelope(told).subject == read(told).alert.alert_id
+def test_the_envelope_and_the_event_agree_about_the_subject():
+    for answer in (NESTED, FLAT):
+        assert envelope(answer).subject == read(answer).alert.alert_id
 
 
 @pytest.mark.parametrize(
@@ -425,15 +430,15 @@ def test_the_envelope_and_the_word_agree_about_the_subject():
     ],
 )
 def test_an_authentic_body_that_is_no_event_is_parked_under_one_reason(body, fault):
-    assert (fault, (Unreadable(fault),)) == (envelope(body).fault, inbound.read(body, None))
+    assert (fault, (Unreadable(fault),)) == (envelope(body).fault, wire.read(body, None))
 
 
 def test_an_encoded_body_is_authentic_but_never_decoded():
     assert "content_encoding" == envelope(NESTED, **{"Content-Encoding": "gzip"}).fault
-    assert (Unreadable("content_encoding"),) == inbound.read(json.dumps(NESTED).encode(), " GZIP ")
+    assert (Unreadable("content_encoding"),) == wire.read(json.dumps(NESTED).encode(), " GZIP ")
 
 
 def test_details_nested_in_details_for_ever_are_read_one_deep():
     body = b'{"event_type": "alert.created", "alert_id": "a", "x": ' + b'{"details":' * 400 + b"1" + b"}" * 401
     deep = b'{"event_type": "alert.created", "alert_id": "a", ' + b'"details": {' * 400 + b'"kept": 1' + b"}" * 401
-    assert ["a", "a"] == [read(told).alert.alert_id for told in (body, deep)]
+    assert ["a", "a"] == [read(answer).alert.alert_id for answer in (body, deep)]

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from werkzeug.datastructures import Headers
 
+from app.domain.rules.rulebook import Rulebook
 from app.ports import Refusal
-from app.truthvouch import inbound
+from app.truthvouch import wire
+from tests.rig import FixedRulebook
 
 SECRET = "whsec_test_secret"
 BODY = b'{"event_id":"evt-0001","event_type":"alert.detected","alert_id":"alert-xyz789"}'
@@ -21,7 +23,7 @@ NIL = "0" * 64
 
 def verify(headers: dict[str, str], body: bytes = BODY, secrets=(SECRET,), now: float = T, window: float = 0):
     sent: Any = Headers(headers)
-    return inbound.verify(sent, body, secrets, now, replay_window_seconds=window)
+    return wire.verify(sent, body, secrets, now, replay_window_seconds=window)
 
 
 def refused(headers: dict[str, str], **more) -> str:
@@ -111,6 +113,15 @@ def test_outside_the_replay_window_either_way_is_stale(drift):
 
 def test_without_a_window_a_retry_of_last_month_still_counts():
     assert "t-v1" == verify({MAIN: f"t={T},v1={TIMED}"}, now=T + 30 * 86_400).scheme
+
+
+def test_the_window_is_that_of_the_rulebook_in_force():
+    headers: Any = Headers({MAIN: f"t={T},v1={TIMED}"})
+    rulebook = FixedRulebook(Rulebook(replay_window_seconds=300))
+    with pytest.raises(Refusal, match="signature_stale"):
+        wire.verify_by(rulebook, headers, BODY, (SECRET,), T + 301)
+    rulebook.rulebook = Rulebook()
+    assert "t-v1" == wire.verify_by(rulebook, headers, BODY, (SECRET,), T + 301).scheme
 
 
 def test_a_forged_time_is_a_mismatch_before_it_is_stale():

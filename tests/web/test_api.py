@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,21 +20,24 @@ from werkzeug.test import TestResponse
 
 import app.web.api
 from app import create_app
-from app.bootstrap import build_web
-from app.domain.alert import Alert
-from app.domain.names import AlertId, Side
-from app.domain.words import AlertVerb, AlertWord, Reading, Unreadable
+from app.bootstrap import WebBridge
+from app.config.settings import Settings
+from app.domain.model.events import AlertEvent, AlertEventType, CommandType, Reading, Unreadable
+from app.domain.model.types import Alert, AlertId, Side
 from app.ports import StoreUnavailable
-from app.settings import Settings
-from app.store import own_mail
-from app.store.marks import StoredMarks
-from app.store.vitals import WORKER_SEEN
-from app.web.auth import MAX_ADDRESSES, MAX_WRONG, SECONDS_EACH, Guesses, bearer
+from app.services.access.tokens import LOCKED, LONGEST_DELAY, MANY, delay
+from app.services.escalation.target import arming
+from app.store import inbox as internal_events
+from app.store.database import StoredKeyValues
+from app.store.health import WORKER_SEEN
+from app.web.api.parameters import DEFAULT_LIMIT, KEY, MAX_LIMIT, MAX_NUMBER
+from app.web.bearer import source_of
 from tests.conftest import FakeClock
-from tests.doors import Doors
 from tests.rig import Rig
 from tests.services.rigs import DatedRig
-from tests.services.test_wishes import frozen, letters, with_a_lane_that_waits
+from tests.services.sync.test_commands import dead_letters, frozen, with_a_delivery_that_waits
+from tests.web import openapi_document
+from tests.web_fakes import FakeBridge
 
 TOKEN = "a token only operators have"
 LOGIN = {"Authorization": f"Bearer {TOKEN}"}
@@ -41,10 +45,10 @@ ROOT = "/api/v1"
 
 
 class Said(dict[bytes, tuple[Reading, ...]]):
-    """What the rig was told to read, and our own mail as it is."""
+    """What the rig was told to read, and internal events as they are."""
 
     def __missing__(self, body: bytes) -> tuple[Reading, ...]:
-        return own_mail.read(body, None)
+        return internal_events.read(body, None)
 
 
 @dataclass
@@ -70,7 +74,7 @@ class Api:
     def beat(self) -> None:
         """A worker lives."""
         with self.rig.database.begin() as tx:
-            StoredMarks().put(tx, WORKER_SEEN, datetime.now(UTC).isoformat())
+            StoredKeyValues().put(tx, WORKER_SEEN, datetime.now(UTC).isoformat())
 
 
 @contextmanager
@@ -81,22 +85,24 @@ def an_api(data_dir: Path) -> Iterator[Api]:
     settings = Settings.from_env(
         {"BRIDGE_DATA_DIR": str(data_dir), "BRIDGE_ADMIN_TOKEN": TOKEN, "BRIDGE_CONFIG": str(data_dir / "none.yaml")}
     )
-    bridge = build_web(settings)
+    bridge = WebBridge(settings)
 
     def work(_seconds: float) -> None:
         rig.intake.take()
 
-    waits = replace(bridge.operate, pause=work)
-    yield Api(create_app(settings, replace(bridge, operate=waits)), rig)
+    bridge.operate = replace(bridge.operate, pause=work)
+    yield Api(create_app(settings, bridge), rig)
     bridge.close()
 
 
 def people(api: Api) -> Api:
     """A frozen link, another behind its dead letter, an unreadable event, and a worker that lives."""
     frozen(api.rig)
-    with_a_lane_that_waits(api.rig, "alert/2 ü")
+    with_a_delivery_that_waits(api.rig, "alert/2 ü")
     api.rig.say(Side.TRUTHVOUCH, Unreadable("unknown_shape"))
     api.beat()
+    operate = api.app.extensions["bridge"].operate
+    assert "armed" == operate(CommandType.ESCALATE, "Q1", detail=arming(None, (60.0,))).outcome
     return api
 
 
@@ -134,10 +140,17 @@ ENDPOINTS = [
     ("GET", "/links/a1"),
     ("POST", "/links/a1/thaw"),
     ("GET", "/timeline/a1"),
+    ("GET", "/escalations"),
+    ("GET", "/escalations/Q1"),
+    ("POST", "/escalations/Q1/cancel"),
+    ("GET", "/stats"),
+    ("GET", "/report"),
     ("POST", "/reconciliations"),
     ("GET", "/health"),
     ("GET", "/openapi.json"),
 ]
+ADDRESSES = count()
+"""Each wrong token comes from one of its own, or it would not be looked at."""
 WRONG = [
     "Bearer wrong",
     f"Bearer {TOKEN}x",
@@ -150,73 +163,66 @@ MISSING = ["", "Bearer", "Bearer ", f"Basic {TOKEN}", TOKEN, f"Token {TOKEN}"]
 
 
 def message(answer: TestResponse) -> str:
-    told: Any = answer.json
-    return str(told["error"]["message"])
+    found: Any = answer.json
+    return str(found["detail"])
 
 
 def fault(answer: TestResponse) -> tuple[int, str]:
-    told: Any = answer.json
-    assert set(told) == {"error", "request_id"}
-    assert set(told["error"]) == {"code", "message"}
-    return answer.status_code, told["error"]["code"]
+    found: Any = answer.json
+    assert "application/problem+json" == answer.mimetype
+    assert set(found) == {"type", "title", "status", "detail", "code", "request_id"}
+    assert (answer.status_code, f"urn:truthvouch-bridge:problem:{found['code']}") == (found["status"], found["type"])
+    return answer.status_code, found["code"]
 
 
 @pytest.mark.parametrize(("method", "path"), ENDPOINTS)
 def test_without_the_token_no_endpoint_opens(unchanged: Api, method: str, path: str):
-    before = letters(unchanged.rig)
+    before = dead_letters(unchanged.rig)
     for given, code in [*((text, "token_wrong") for text in WRONG), *((text, "token_missing") for text in MISSING)]:
-        answer = unchanged.ask(method, path, {"Authorization": given} if given else {})
+        headers, base = {"Authorization": given} if given else {}, {"REMOTE_ADDR": f"198.51.100.{next(ADDRESSES)}"}
+        answer = unchanged.ask(method, path, headers, environ_base=base)
         assert (401, code) == fault(answer), given
         assert "Bearer" == answer.headers["WWW-Authenticate"]
-    assert before == letters(unchanged.rig)
+    assert before == dead_letters(unchanged.rig)
 
 
-def test_whoever_guesses_the_token_is_slowed_down_and_nobody_else():
-    now = 1_000.0
-    guesses = Guesses(lambda: now)
-    app = Flask("guessed")
-    app.before_request(bearer(TOKEN, guesses))
-    app.add_url_rule("/", view_func=lambda: "in")
-    client = app.test_client()
+def test_whoever_guesses_the_token_is_slowed_down_and_nobody_else(clock: FakeClock):
+    client = FakeBridge(clock).app(BRIDGE_ADMIN_TOKEN=TOKEN).test_client()
 
     def ask(token: str, address: str = "203.0.113.7") -> TestResponse:
-        return client.get("/", headers={"Authorization": f"Bearer {token}"}, environ_base={"REMOTE_ADDR": address})
+        headers, base = {"Authorization": f"Bearer {token}"}, {"REMOTE_ADDR": address}
+        return client.get(f"{ROOT}/health", headers=headers, environ_base=base)
 
     with capture_logs() as lines:
-        assert {401} == {ask(f"guess-{number}").status_code for number in range(MAX_WRONG)}
-        slowed = ask(TOKEN)
+        for number in range(MANY):
+            assert (401, "token_wrong") == fault(ask(f"guess-{number}"))
+            slowed = ask(TOKEN)
+            assert (429, "too_many_wrong") == fault(slowed)
+            assert str(int(delay(number + 1))) == slowed.headers["Retry-After"]
+            assert 200 == ask(TOKEN, "203.0.113.8").status_code
+            clock.advance(min(LONGEST_DELAY, delay(number + 1)))
     assert ["operator.guessing"] == [line["event"] for line in lines if line["log_level"] == "error"]
-    assert (429, "1") == (slowed.status_code, slowed.headers["Retry-After"])
-    assert fault(slowed) == (429, "too_many_wrong")
-    assert 200 == ask(TOKEN, "203.0.113.8").status_code
-    now += SECONDS_EACH
-    assert [200, 200] == [ask(TOKEN).status_code for _ in range(2)]
-    assert [401, 429] == [ask("guess").status_code for _ in range(2)]
-    assert 401 == client.get("/", environ_base={"REMOTE_ADDR": "203.0.113.7"}).status_code, "no token is no guess"
-    now += MAX_WRONG * SECONDS_EACH
-    assert {401} == {ask("guess").status_code for _ in range(MAX_WRONG)}
+    assert 401 == client.get(f"{ROOT}/health", environ_base={"REMOTE_ADDR": "203.0.113.7"}).status_code, (
+        "no token is no guess"
+    )
+    clock.advance(LOCKED.total_seconds() - LONGEST_DELAY - 1)
+    assert 429 == ask(TOKEN).status_code
+    clock.advance(1)
+    assert 200 == ask(TOKEN).status_code
 
 
-def test_an_ipv6_client_has_one_allowance_for_all_its_addresses():
-    guesses = Guesses(lambda: 0.0)
-    for number in range(MAX_WRONG):
-        guesses.count(f"2001:db8:0:7::{number:x}")
-    same, others = ("2001:db8:0:7:ffff::1", "2001:DB8:0:7::"), ("2001:db8:0:8::1", "::ffff:192.0.2.1", "192.0.2.1", "")
-    assert ([1.0, 1.0], [0.0] * 4) == ([guesses.wait(each) for each in same], [guesses.wait(each) for each in others])
-
-
-def test_the_addresses_of_those_who_guess_are_bounded():
-    guesses = Guesses(lambda: 0.0)
-    for number in range(MAX_ADDRESSES + 50):
-        guesses.count(str(number))
-    assert MAX_ADDRESSES == len(guesses._paid_until)
+def test_an_ipv6_client_has_one_limit_for_all_its_addresses():
+    same = ("2001:db8:0:7::1", "2001:db8:0:7:ffff::1", "2001:DB8:0:7::")
+    assert {"2001:db8:0:7::/64"} == {source_of(address) for address in same}
+    others = ("2001:db8:0:8::1", "::ffff:192.0.2.1", "192.0.2.1", "", "unix:")
+    assert ["2001:db8:0:8::/64", "192.0.2.1", "192.0.2.1", "", "unix:"] == [source_of(address) for address in others]
 
 
 @pytest.mark.parametrize(("method", "path"), ENDPOINTS)
 def test_where_no_token_is_configured_nobody_can_come_in(clock: FakeClock, method: str, path: str):
-    door = Doors(clock).app().test_client()
+    client = FakeBridge(clock).app().test_client()
     for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": "Bearer None"}):
-        answer = door.open(ROOT + path, method=method, headers=headers)
+        answer = client.open(ROOT + path, method=method, headers=headers)
         assert (503, "no_admin_token") == fault(answer)
         assert "BRIDGE_ADMIN_TOKEN" in message(answer)
 
@@ -226,10 +232,10 @@ def test_the_scheme_may_be_written_as_one_likes(unchanged: Api, scheme: str):
     assert 200 == unchanged.ask("GET", "/health", {"Authorization": f"{scheme} {TOKEN}"}).status_code
 
 
-def test_a_token_may_hold_any_letter(clock: FakeClock):
-    door = Doors(clock).app(BRIDGE_ADMIN_TOKEN="schlüssel☃").test_client()
+def test_a_token_may_hold_any_dead_letter(clock: FakeClock):
+    client = FakeBridge(clock).app(BRIDGE_ADMIN_TOKEN="schlüssel☃").test_client()
     sent = "schlüssel☃".encode().decode("latin-1")
-    assert 200 == door.get(f"{ROOT}/health", headers={"Authorization": f"Bearer {sent}"}).status_code
+    assert 200 == client.get(f"{ROOT}/health", headers={"Authorization": f"Bearer {sent}"}).status_code
 
 
 def test_the_endpoints_of_this_test_are_all_there_are(unchanged: Api):
@@ -245,8 +251,8 @@ def test_the_document_names_every_route_and_no_other(unchanged: Api):
         for method in (rule.methods or set()) - {"HEAD"}
         if rule.rule.startswith(ROOT)
     }
-    told = {(re.sub(r"{[^}]*}", "{}", path), method) for path, way in document()["paths"].items() for method in way}
-    assert served == told
+    answer = {(re.sub(r"{[^}]*}", "{}", path), method) for path, way in document()["paths"].items() for method in way}
+    assert served == answer
 
 
 def test_the_document_is_served_as_it_is(unchanged: Api):
@@ -254,16 +260,30 @@ def test_the_document_is_served_as_it_is(unchanged: Api):
     assert document() == unchanged.get("/openapi.json")
 
 
+def test_the_document_is_what_the_endpoints_say():
+    assert document() == openapi_document.document(), "make openapi writes it anew"
+
+
+def test_the_document_names_the_limits_of_a_list_and_the_pattern_of_a_key():
+    parameters = {one["name"]: one["schema"] for one in document()["paths"]["/links"]["get"]["parameters"]}
+    assert {"limit", "after", "open", "frozen", "since"} == set(parameters)
+    assert (1, MAX_LIMIT, DEFAULT_LIMIT) == tuple(
+        parameters["limit"][name] for name in ("minimum", "maximum", "default")
+    )
+    assert (0, MAX_NUMBER) == tuple(parameters["after"][name] for name in ("minimum", "maximum"))
+    assert f"^{KEY.pattern}$" == document()["components"]["parameters"]["key"]["schema"]["pattern"]
+
+
 # -------------------------------------------------------------------------------------------------- looking
 
 
 def test_dead_letters_are_listed_and_shown(unchanged: Api):
-    told = unchanged.get("/dead-letters")
-    about = [(row["kind"], row["effect"]) for row in told["dead_letters"]]
+    answer = unchanged.get("/dead-letters")
+    about = [(row["kind"], row["effect"]) for row in answer["dead_letters"]]
     assert [("effect", "SetIncident acknowledged"), ("event", "")] == about
-    assert None is told["next_after"]
+    assert None is answer["next_after"]
     assert [] == unchanged.get("/dead-letters?closed=true")["dead_letters"]
-    number = told["dead_letters"][0]["id"]
+    number = answer["dead_letters"][0]["id"]
     shown = unchanged.get(f"/dead-letters/{number}")
     assert ("bad_request", "Invalid Input Provided", "alert/2 ü", "Q2", "SetIncident acknowledged") == tuple(
         shown[name] for name in ("reason", "detail", "alert_id", "incident_id", "waits")
@@ -275,7 +295,7 @@ def test_links_are_listed_and_shown(unchanged: Api):
     assert ["a1"] == [row["alert_id"] for row in unchanged.get("/links?frozen=true")["links"]]
     assert [] == unchanged.get("/links?open=false")["links"]
     shown = unchanged.get("/links/alert%2F2%20%C3%BC")
-    assert "bad_request" == shown["lanes"]["pagerduty"]["dead"]
+    assert "bad_request" == shown["deliveries"]["pagerduty"]["dead"]
     assert shown == {**unchanged.get("/links/alert/2 ü"), "request_id": shown["request_id"]}
 
 
@@ -293,13 +313,37 @@ def test_the_timeline_tells_by_alert_and_by_incident(unchanged: Api):
     datetime.fromisoformat(by_alert["timeline"][0]["at"])
 
 
+def test_escalations_are_listed_shown_and_ended(peopled: Api):
+    (row,) = peopled.get("/escalations")["escalations"]
+    assert ("Q1", "running", 1) == (row["incident_id"], row["state"], row["levels"])
+    assert row == {name: value for name, value in peopled.get("/escalations/Q1").items() if name != "request_id"}
+    assert "cancelled" == peopled.post("/escalations/Q1/cancel")["outcome"]
+    assert [] == peopled.get("/escalations")["escalations"]
+    assert "finished" == peopled.get("/escalations?all=true")["escalations"][0]["state"]
+
+
+def test_the_numbers_of_a_period_are_those_of_the_command(unchanged: Api):
+    day, reports = unchanged.rig.clock().date().isoformat(), unchanged.app.extensions["bridge"].reports
+    asked = {**reports.stats(start=day, end=day, time_zone="Europe/Berlin"), "period": ""}
+    query = f"?from={day}&to={day}&time_zone=Europe/Berlin"
+    stats, report = unchanged.get(f"/stats{query}"), unchanged.get(f"/report{query}")
+    assert asked == {name: one for name, one in {**stats, "period": ""}.items() if name in asked}
+    assert asked["total"] == report["stats"]["total"] == len(report["incidents"]) > 0
+
+
+@pytest.mark.parametrize("query", ["period=never", "time_zone=Mars", "from=soon", "from=2026-02-30", "previous=1"])
+@pytest.mark.parametrize("path", ["/stats", "/report"])
+def test_a_period_that_is_none_is_refused(unchanged: Api, path: str, query: str):
+    assert (400, "bad_parameter") == fault(unchanged.ask("GET", f"{path}?{query}"))
+
+
 def test_health_is_what_readyz_says_with_200(unchanged: Api):
-    told = unchanged.get("/health")
+    answer = unchanged.get("/health")
     ready = unchanged.app.test_client().get("/readyz")
     assert 503 == ready.status_code  # no credentials are configured
-    assert {"checks", "status", "request_id"} == set(told)
-    assert f'"status":"{told["status"]}"' in ready.text
-    assert ["degraded", 1] == [told["checks"]["frozen_links"][name] for name in ("state", "count")]
+    assert {"checks", "status", "request_id"} == set(answer)
+    assert f'"status":"{answer["status"]}"' in ready.text
+    assert ["degraded", 1] == [answer["checks"]["frozen_links"][name] for name in ("state", "count")]
 
 
 def test_what_alerts_and_people_say_is_in_no_answer(api: Api):
@@ -311,10 +355,10 @@ def test_what_alerts_and_people_say_is_in_no_answer(api: Api):
         "response": "MARKER-R",
     }
     alert = Alert(AlertId("a1"), severity="critical", model="MARKER-X", **said)
-    api.rig.say(Side.TRUTHVOUCH, AlertWord(AlertVerb.CREATED, alert, "alert.created", api.rig.clock()))
+    api.rig.say(Side.TRUTHVOUCH, AlertEvent(AlertEventType.CREATED, alert, "alert.created", api.rig.clock()))
     api.rig.run()
     api.rig.clock.move(60)
-    api.rig.alert(AlertVerb.RESOLVED, reason="MARKER-REASON", text="MARKER-TEXT")
+    api.rig.alert(AlertEventType.RESOLVED, reason="MARKER-REASON", text="MARKER-TEXT")
     for path in ("/links", "/links/a1", "/timeline/a1", "/dead-letters", "/health"):
         assert "MARKER" not in api.ask("GET", path).text
 
@@ -323,32 +367,33 @@ def test_what_alerts_and_people_say_is_in_no_answer(api: Api):
 
 
 def test_a_replay_is_done_and_told(peopled: Api):
-    told = peopled.post("/dead-letters/1/replay")
-    assert ("done", "replayed") == (told["status"], told["outcome"])
+    answer = peopled.post("/dead-letters/1/replay")
+    assert ("done", "replayed") == (answer["status"], answer["outcome"])
     assert ("done", "replayed", None) == tuple(
-        peopled.post("/dead-letters/1/discard")[name] for name in ("status", "outcome", "wish")
+        peopled.post("/dead-letters/1/discard")[name] for name in ("status", "outcome", "idempotency_key")
     )
     peopled.rig.run()
     assert 1 == peopled.rig.pagerduty.calls.count("put acknowledged")
 
 
 def test_without_a_worker_it_is_stored_and_found_again_by_its_key(api: Api):
-    number = with_a_lane_that_waits(api.rig)
-    told = api.post(f"/dead-letters/{number}/replay", status=202)
-    assert ("stored", None) == (told["status"], told["outcome"])
-    assert "no worker is running" in told["message"]
-    again = api.post(f"/dead-letters/{number}/replay", told["wish"], 202)
-    assert told["wish"] == again["wish"]
+    number = with_a_delivery_that_waits(api.rig)
+    answer = api.post(f"/dead-letters/{number}/replay", status=202)
+    assert ("stored", None) == (answer["status"], answer["outcome"])
+    assert "no worker is running" in answer["message"]
+    again = api.post(f"/dead-letters/{number}/replay", answer["idempotency_key"], 202)
+    assert answer["idempotency_key"] == again["idempotency_key"]
     while api.rig.intake.take():
         pass
-    done = api.post(f"/dead-letters/{number}/replay", told["wish"])
-    assert ("done", "replayed", told["wish"]) == (done["status"], done["outcome"], done["wish"])
+    done = api.post(f"/dead-letters/{number}/replay", answer["idempotency_key"])
+    assert ("done", "replayed", answer["idempotency_key"]) == (done["status"], done["outcome"], done["idempotency_key"])
     api.rig.run()
     assert 1 == api.rig.pagerduty.calls.count("put acknowledged")
 
 
 def test_a_discard_lets_the_rest_go_on(peopled: Api):
     assert "discarded" == peopled.post("/dead-letters/1/discard")["outcome"]
+    assert ["api:admin"] == [row["closed_by"] for row in dead_letters(peopled.rig, closed=True)]
     peopled.rig.run()
     assert ["put acknowledged"] == peopled.rig.pagerduty.calls
 
@@ -356,6 +401,40 @@ def test_a_discard_lets_the_rest_go_on(peopled: Api):
 def test_an_unreadable_event_stays_open(peopled: Api):
     assert "still_unreadable" == peopled.post("/dead-letters/2/replay")["outcome"]
     assert 1 == peopled.get("/dead-letters/2")["attempts"]
+
+
+def test_the_same_request_under_one_key_gets_the_same_answer(peopled: Api):
+    first = peopled.ask("POST", "/links/a1/thaw", {**LOGIN, "Idempotency-Key": "k1"})
+    again = peopled.ask("POST", "/links/a1/thaw", {**LOGIN, "Idempotency-Key": "k1"})
+    assert (first.status_code, first.data, first.mimetype) == (again.status_code, again.data, again.mimetype)
+    assert "thawed" == peopled.post("/links/a1/thaw", "k1")["outcome"]
+    assert "not_frozen" == peopled.post("/links/a1/thaw", "k2")["outcome"]
+
+
+def test_a_refusal_is_kept_too(peopled: Api):
+    refused = [peopled.ask("POST", "/links/nobody/thaw", {**LOGIN, "Idempotency-Key": "k1"}) for _ in range(2)]
+    assert [(404, "no_such_link")] * 2 == [fault(answer) for answer in refused]
+    assert refused[0].data == refused[1].data
+
+
+def test_another_request_under_the_same_key_is_refused(peopled: Api):
+    peopled.post("/links/a1/thaw", "k1")
+    other = peopled.ask("POST", "/links/a1/thaw", {**LOGIN, "Idempotency-Key": "k1"}, data=b"{}")
+    assert (422, "key_reused") == fault(other)
+    assert "asked" == peopled.post("/reconciliations", "k1")["outcome"], "each route has keys of its own"
+
+
+def test_a_request_that_is_under_way_is_not_begun_again(peopled: Api):
+    inner: list[tuple[int, str]] = []
+
+    def impatient(seconds: float) -> None:
+        inner.append(fault(peopled.ask("POST", "/links/a1/thaw", {**LOGIN, "Idempotency-Key": "k1"})))
+        peopled.rig.intake.take()
+
+    bridge = peopled.app.extensions["bridge"]
+    bridge.operate = replace(bridge.operate, pause=impatient)
+    assert "thawed" == peopled.post("/links/a1/thaw", "k1")["outcome"]
+    assert [(409, "key_under_way")] == inner
 
 
 def test_a_thaw_is_done_once(peopled: Api):
@@ -396,10 +475,10 @@ def test_a_number_that_is_none_is_refused(unchanged: Api, number: str, way: str)
 @pytest.mark.parametrize(
     ("method", "path", "code"),
     [
-        ("GET", "/dead-letters/999", "no_such_letter"),
-        ("GET", "/dead-letters/" + "9" * 18, "no_such_letter"),
-        ("POST", "/dead-letters/999/replay", "no_such_letter"),
-        ("POST", "/dead-letters/999/discard", "no_such_letter"),
+        ("GET", "/dead-letters/999", "no_such_dead_letter"),
+        ("GET", "/dead-letters/" + "9" * 18, "no_such_dead_letter"),
+        ("POST", "/dead-letters/999/replay", "no_such_dead_letter"),
+        ("POST", "/dead-letters/999/discard", "no_such_dead_letter"),
         ("GET", "/links/nobody", "no_such_link"),
         ("GET", "/links/%00", "no_such_link"),
         ("GET", "/links/%ff%fe", "no_such_link"),
@@ -408,8 +487,8 @@ def test_a_number_that_is_none_is_refused(unchanged: Api, number: str, way: str)
         ("GET", "/links/" + "x" * 50_000, "no_such_link"),
         ("POST", "/links/nobody/thaw", "no_such_link"),
         ("POST", "/links/%1b[31m/thaw", "no_such_link"),
-        ("GET", "/timeline/nobody", "no_such_matter"),
-        ("GET", "/timeline/%00", "no_such_matter"),
+        ("GET", "/timeline/nobody", "no_such_alert_or_incident"),
+        ("GET", "/timeline/%00", "no_such_alert_or_incident"),
         ("GET", "/nowhere", "not_found"),
     ],
 )
@@ -459,10 +538,14 @@ def test_a_store_that_cannot_be_read_is_said():
     def broken(*_arguments: object, **_named: object) -> Any:
         raise StoreUnavailable("the disk is on fire")
 
-    doors = Doors(FakeClock(), operate=broken, overview=SimpleNamespace(links=broken, letter=broken))
-    door = doors.app(BRIDGE_ADMIN_TOKEN=TOKEN).test_client()
+    bridge = FakeBridge(
+        FakeClock(),
+        operate=SimpleNamespace(as_actor=lambda _by, _way: broken),
+        overview=SimpleNamespace(links=broken, dead_letter=broken),
+    )
+    client = bridge.app(BRIDGE_ADMIN_TOKEN=TOKEN).test_client()
     for method, path in [("GET", "/links"), ("GET", "/dead-letters/1"), ("POST", "/reconciliations")]:
-        answer = door.open(ROOT + path, method=method, headers=LOGIN)
+        answer = client.open(ROOT + path, method=method, headers=LOGIN)
         assert (503, "store_unavailable") == fault(answer)
         assert "fire" not in answer.text
 

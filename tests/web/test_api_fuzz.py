@@ -30,10 +30,17 @@ CHECKS = [
 ]
 OPERATIONS = [(method.upper(), path) for path, methods in document()["paths"].items() for method in methods]
 EXAMPLES = 15
-KNOWN: dict[str, list[Any]] = {"id": [1, 2], "alert_id": ["a1", "alert/2 ü"], "alert_or_incident": ["a1", "Q2"]}
+KNOWN: dict[str, list[Any]] = {
+    "id": [1, 2],
+    "alert_id": ["a1", "alert/2 ü"],
+    "alert_or_incident": ["a1", "Q2"],
+    "incident_id": ["Q1", "Q1"],
+}
 """What is there: hardly any generated id is."""
-NEVER_WRONG = {"/links/{alert_id}", "/health", "/openapi.json"}
+NEVER_WRONG = {"/links/{alert_id}", "/escalations/{incident_id}", "/health", "/openapi.json"}
 """They take nothing, or any text."""
+READ_TOGETHER = {"/stats", "/report"}
+"""What they take may be right one by one and mean nothing together: a period that ends before it begins."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +63,7 @@ def test_right_requests_are_answered_as_the_document_promises(api: Api, schema: 
     api.beat()
     seen = ask(schema, method, path, GenerationMode.POSITIVE)
     assert seen[200] > 0
-    assert set(seen) <= {200, 202, 404}
+    assert set(seen) <= {200, 202, 404, *([400] if path in READ_TOGETHER else [])}
 
 
 @pytest.mark.parametrize(("method", "path"), [one for one in OPERATIONS if one[1] not in NEVER_WRONG])

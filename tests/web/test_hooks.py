@@ -1,4 +1,4 @@
-"""The two doors as a partner sees them: the status table holds whatever is sent."""
+"""The two webhooks as a partner sees them: the status table holds whatever is sent."""
 
 import io
 from typing import Any
@@ -8,9 +8,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app.ports import StoreUnavailable
-from app.web.limits import MAX_BODY_BYTES
+from app.web.incoming import MAX_BODY_BYTES
 from tests.conftest import FakeClock
-from tests.doors import Doors, sign
+from tests.web_fakes import FakeBridge, sign
 
 HOOKS = ("/truthvouch/alerts", "/pagerduty/webhook")
 BODY = b"evt-1\nalert-7"
@@ -19,13 +19,13 @@ hooks = pytest.mark.parametrize("hook", HOOKS)
 
 
 @pytest.fixture
-def doors(clock: FakeClock) -> Doors:
-    return Doors(clock)
+def bridge(clock: FakeClock) -> FakeBridge:
+    return FakeBridge(clock)
 
 
 @pytest.fixture
-def client(doors: Doors) -> FlaskClient:
-    return doors.app().test_client()
+def client(bridge: FakeBridge) -> FlaskClient:
+    return bridge.app().test_client()
 
 
 def post(client: FlaskClient, hook: str, body: bytes = BODY, **options: Any) -> TestResponse:
@@ -49,6 +49,19 @@ def test_an_authentic_delivery_is_accepted_and_then_known(client: FlaskClient, h
 
 
 @hooks
+def test_the_trace_of_a_delivery_is_stored_with_it_and_one_without_begins_a_new_one(
+    client: FlaskClient, bridge: FakeBridge, hook: str
+):
+    given = "0af7651916cd43dd8448eb211c80319c"
+    post(client, hook, headers={"traceparent": f"00-{given}-b7ad6b7169203331-01"})
+    assert f"{given}-01" == bridge.inbox.only.trace
+    post(client, hook, b"evt-2\nalert-7", headers={"traceparent": "00-nonsense-01"})
+    fresh = [delivery.trace for delivery in bridge.inbox.deliveries.values()][1]
+    assert fresh
+    assert (35, False) == (len(fresh), given in fresh)
+
+
+@hooks
 @pytest.mark.parametrize("slashes", ["{}/", "{}//", "/{}"])
 def test_a_slash_too_many_makes_no_difference(client: FlaskClient, hook: str, slashes: str):
     for path in (slashes.format(hook), slashes.format(hook.replace("/", "//"))):
@@ -58,7 +71,7 @@ def test_a_slash_too_many_makes_no_difference(client: FlaskClient, hook: str, sl
 
 
 @pytest.mark.parametrize(
-    "path", ["//healthz", "/healthz//", "/truthvouch//", "//api/v1/health", "/pagerduty/webhook/x", "//"]
+    "path", ["//healthz", "/healthz//", "/truthvouch//", "//api/v1/health", "/pagerduty/webhook/x", "//x"]
 )
 def test_nobody_is_redirected_to_a_path_with_fewer_slashes(client: FlaskClient, path: str):
     answer = client.get("/", headers={"X-Forwarded-Host": "evil.example"}, environ_overrides={"PATH_INFO": path})
@@ -77,15 +90,17 @@ KINDS = ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
 
 @hooks
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_raw_bytes_are_stored_whatever_they_claim_to_be(client: FlaskClient, doors: Doors, hook: str, kind: str):
+def test_the_raw_bytes_are_stored_whatever_they_claim_to_be(
+    client: FlaskClient, bridge: FakeBridge, hook: str, kind: str
+):
     assert 202 == post(client, hook, b"a=1&b=2", headers={"Content-Type": kind}).status_code
-    assert b"a=1&b=2" == doors.inbox.only.body
+    assert b"a=1&b=2" == bridge.inbox.only.body
 
 
 @hooks
-def test_a_compressed_body_is_not_decoded(client: FlaskClient, doors: Doors, hook: str):
+def test_a_compressed_body_is_not_decoded(client: FlaskClient, bridge: FakeBridge, hook: str):
     assert 202 == post(client, hook, headers={"Content-Encoding": "gzip"}).status_code
-    assert (BODY, "gzip") == (doors.inbox.only.body, doors.inbox.only.content_encoding)
+    assert (BODY, "gzip") == (bridge.inbox.only.body, bridge.inbox.only.content_encoding)
 
 
 @hooks
@@ -151,32 +166,34 @@ class Broken(io.RawIOBase):
 )
 @pytest.mark.parametrize("terminated", [True, False])
 def test_a_body_that_does_not_come_whole_is_refused_without_a_fuss(
-    client: FlaskClient, doors: Doors, hook: str, environ: dict[str, Any], terminated: bool
+    client: FlaskClient, bridge: FakeBridge, hook: str, environ: dict[str, Any], terminated: bool
 ):
     if terminated:
         environ = {**environ, "wsgi.input_terminated": True}
     answer = client.post(hook, environ_overrides=environ)
     assert 401 == answer.status_code
-    assert {} == doors.inbox.deliveries
+    assert {} == bridge.inbox.deliveries
 
 
 @hooks
-def test_without_a_secret_the_door_answers_503(clock: FakeClock, hook: str):
-    client = Doors(clock, secrets=()).app().test_client()
+def test_without_a_secret_the_webhook_answers_503(clock: FakeClock, hook: str):
+    client = FakeBridge(clock, secrets=()).app().test_client()
     assert_error(post(client, hook), 503, "no_secret")
 
 
 @hooks
-def test_a_store_that_is_gone_answers_503(client: FlaskClient, doors: Doors, hook: str):
-    doors.inbox.broken = StoreUnavailable("disk full")
+def test_a_store_that_is_gone_answers_503(client: FlaskClient, bridge: FakeBridge, hook: str):
+    bridge.inbox.broken = StoreUnavailable("disk full")
     answer = post(client, hook)
     assert_error(answer, 503, "store_unavailable")
     assert "disk" not in answer.text
 
 
 @hooks
-def test_a_fault_of_ours_makes_the_sender_try_again_and_tells_nothing(client: FlaskClient, doors: Doors, hook: str):
-    doors.inbox.broken = RuntimeError("secret detail")
+def test_a_fault_of_ours_makes_the_sender_try_again_and_tells_nothing(
+    client: FlaskClient, bridge: FakeBridge, hook: str
+):
+    bridge.inbox.broken = RuntimeError("secret detail")
     answer = post(client, hook)
     assert_error(answer, 503, "internal_error")
     assert "secret detail" not in answer.text

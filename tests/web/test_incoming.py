@@ -4,8 +4,15 @@ import time
 
 import pytest
 
-from app.web.incoming import MAX_CHUNKED_BYTES, MAX_REQUESTS, Fault, Incoming, PlainRequest
-from app.web.limits import MAX_BODY_BYTES, MAX_HEAD_BYTES
+from app.web.incoming import (
+    MAX_BODY_BYTES,
+    MAX_CHUNKED_BYTES,
+    MAX_HEAD_BYTES,
+    MAX_REQUESTS,
+    Fault,
+    Incoming,
+    PlainRequest,
+)
 
 HEAD = b"POST /truthvouch/alerts HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -123,7 +130,7 @@ def test_what_is_no_request_is_refused_with_its_head(malformed: bytes):
 
 
 @pytest.mark.parametrize("line", [b"BREW / HTTP/1.1", b"get / HTTP/1.1", b"\x16\x03\x01"])
-def test_what_is_no_method_is_refused_with_its_first_letters(line: bytes):
+def test_what_is_no_method_is_refused_with_its_first_dead_letters(line: bytes):
     assert fed(line + b"\r\n\r\n").fault is Fault.UNKNOWN_METHOD
 
 
@@ -258,7 +265,7 @@ def test_an_expectation_is_noticed_once_and_kept_from_the_server():
     ],
     ids=["no body", "too large", "HTTP/1.0"],
 )
-def test_nobody_is_told_to_send_what_is_not_wanted(head: bytes):
+def test_nobody_is_reported_to_send_what_is_not_wanted(head: bytes):
     assert not fed(head).expects_continue
 
 

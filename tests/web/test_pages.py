@@ -9,43 +9,44 @@ from flask.testing import FlaskClient
 from structlog.testing import capture_logs
 
 from app.ports import StoreUnavailable
+from app.web.access import Access, needs
 from app.web.proxies import BehindProxies
 from tests.conftest import FakeClock
-from tests.doors import Doors
+from tests.web_fakes import FakeBridge
 
 
 @pytest.fixture
-def doors(clock: FakeClock) -> Doors:
-    return Doors(clock)
+def bridge(clock: FakeClock) -> FakeBridge:
+    return FakeBridge(clock)
 
 
 @pytest.fixture
-def client(doors: Doors) -> FlaskClient:
-    return doors.app().test_client()
+def client(bridge: FakeBridge) -> FlaskClient:
+    return bridge.app().test_client()
 
 
 # --------------------------------------------------------------------------------------------------------- health
 
 
-def test_healthz_is_fine_while_the_process_lives(client: FlaskClient, doors: Doors):
-    doors.inbox.broken = StoreUnavailable("disk full")
+def test_healthz_is_fine_while_the_process_lives(client: FlaskClient, bridge: FakeBridge):
+    bridge.inbox.broken = StoreUnavailable("disk full")
     assert (200, {"status": "ok"}) == ((answer := client.get("/healthz")).status_code, answer.json)
-    assert 0 == doors.inbox.writes
+    assert 0 == bridge.inbox.writes
 
 
 def test_readyz_names_each_check_with_its_numbers(client: FlaskClient):
     answer = client.get("/readyz")
     assert 200 == answer.status_code
-    told = json.loads(answer.text)
-    assert "ok" == told["status"]
-    assert {"state": "ok", "message": "The worker is alive.", "heartbeat_age_seconds": 0.0} == told["checks"]["worker"]
+    found = json.loads(answer.text)
+    assert "ok" == found["status"]
+    assert {"state": "ok", "message": "The worker is alive.", "heartbeat_age_seconds": 0.0} == found["checks"]["worker"]
     assert "no-store" == answer.headers["Cache-Control"]
 
 
-def test_readyz_is_503_only_when_red(client: FlaskClient, doors: Doors, clock: FakeClock):
-    doors.vitals.set(dead=1)
+def test_readyz_is_503_only_when_red(client: FlaskClient, bridge: FakeBridge, clock: FakeClock):
+    bridge.health_source.set(dead=1)
     assert (200, "degraded") == ((answer := client.get("/readyz")).status_code, answer.json["status"])  # type: ignore[index]
-    doors.missing = ("TRUTHVOUCH_API_KEY: alerts cannot be updated",)
+    bridge.missing = ("TRUTHVOUCH_API_KEY: alerts cannot be updated",)
     clock.advance(2)
     assert (503, "red") == ((answer := client.get("/readyz")).status_code, answer.json["status"])  # type: ignore[index]
 
@@ -53,7 +54,7 @@ def test_readyz_is_503_only_when_red(client: FlaskClient, doors: Doors, clock: F
 def test_metrics_are_prometheus_text(client: FlaskClient):
     answer = client.get("/metrics")
     assert "text/plain; version=0.0.4; charset=utf-8" == answer.headers["Content-Type"]
-    assert "bridge_waiting 0" in answer.text
+    assert "truthvouch_bridge_waiting 0" in answer.text
 
 
 # -------------------------------------------------------------------------------------------------------- request ids
@@ -84,7 +85,7 @@ def test_each_request_has_one_access_line(client: FlaskClient):
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-def test_health_checks_are_heard_only_by_who_listens(client: FlaskClient, path: str):
+def test_health_checks_are_received_only_by_who_listens(client: FlaskClient, path: str):
     assert ["debug"] == [line["log_level"] for line in lines_of(client, path)]
 
 
@@ -96,16 +97,17 @@ def test_a_very_long_path_is_cut(client: FlaskClient):
 # --------------------------------------------------------------------------------------------------------- errors
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", "/truthvouch/alerts/x", "/%00", "/..%2f..%2fetc/passwd"])
+@pytest.mark.parametrize("path", ["/nowhere", "/truthvouch/alerts/x", "/%00", "/..%2f..%2fetc/passwd"])
 def test_an_unknown_path_is_a_json_404(client: FlaskClient, path: str):
     answer = client.get(path)
     assert (404, "not_found") == (answer.status_code, answer.json["error"]["code"])  # type: ignore[index]
 
 
-def test_a_fault_elsewhere_is_a_500_without_detail(doors: Doors):
-    app = doors.app()
+def test_a_fault_elsewhere_is_a_500_without_detail(bridge: FakeBridge):
+    app = bridge.app()
 
     @app.get("/broken")
+    @needs(Access.OPEN)
     def broken() -> str:
         raise RuntimeError("secret detail")
 
@@ -175,15 +177,15 @@ def test_a_forwarded_address_that_is_none_is_ignored(said: str):
     assert "10.0.0.1" == client_of({"X-Forwarded-For": said}, "10.0.0.1", "10.0.0.0/8")[0]
 
 
-def test_nobody_is_believed_by_default(doors: Doors):
-    app = doors.app()
+def test_nobody_is_believed_by_default(bridge: FakeBridge):
+    app = bridge.app()
     with capture_logs() as lines:
         app.test_client().get("/nowhere", headers=FORWARDED)
     assert ["127.0.0.1"] == [line["client"] for line in lines]
 
 
-def test_the_proxies_of_the_settings_are_believed(doors: Doors):
-    app = doors.app(BRIDGE_TRUSTED_PROXIES="127.0.0.1")
+def test_the_proxies_of_the_settings_are_believed(bridge: FakeBridge):
+    app = bridge.app(BRIDGE_TRUSTED_PROXIES="127.0.0.1")
     with capture_logs() as lines:
         app.test_client().get("/nowhere", headers={"X-Forwarded-For": "203.0.113.9"})
     assert ["203.0.113.9"] == [line["client"] for line in lines]

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import requests
 
-from tests.doors import sign
 from tests.serving import Server, everything, statuses
 from tests.system.processes import kill
 from tests.system.waiting import until
 from tests.web.test_two_parsers import RandomRequests
+from tests.web_fakes import sign
 
 HEAD = b"POST /truthvouch/alerts HTTP/1.1\r\nHost: x\r\n"
 
@@ -40,8 +40,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("impatient"), worker_class="Impatient", BRIDGE_ROLE="web")
+def short_timeouts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("short-timeouts"), worker_class="ShortTimeouts", BRIDGE_ROLE="web")
     try:
         yield server.wait_up()
     finally:
@@ -143,12 +143,12 @@ def test_whole_requests_that_wait_for_a_thread_are_counted(server: Server):
 
 
 @pytest.mark.parametrize("beginning", [SLOW["in its headers"], SLOW["in its body"], SLOW["in its chunks"]])
-def test_a_slow_request_is_cut_counted_and_said(impatient: Server, beginning: bytes):
-    before = len(impatient.events("connection.cut"))
-    with impatient.connect() as connection:
+def test_a_slow_request_is_cut_counted_and_said(short_timeouts: Server, beginning: bytes):
+    before = len(short_timeouts.events("connection.cut"))
+    with short_timeouts.connect() as connection:
         connection.sendall(beginning)
         assert b"" == everything(connection)
-    (line,) = until(lambda: impatient.events("connection.cut")[before:], "a line")
+    (line,) = until(lambda: short_timeouts.events("connection.cut")[before:], "a line")
     assert ("too_slow", len(beginning), "127.0.0.1") == (line["reason"], line["bytes"], line["client"])
 
 
@@ -193,17 +193,17 @@ def test_who_goes_on_sending_behind_a_refusal_is_cut(server: Server):
     assert time.monotonic() - began < 3
 
 
-def test_a_silent_connection_is_closed_in_silence(impatient: Server):
-    before = len(impatient.events("connection.cut"))
-    with impatient.connect() as connection:
+def test_a_silent_connection_is_closed_in_silence(short_timeouts: Server):
+    before = len(short_timeouts.events("connection.cut"))
+    with short_timeouts.connect() as connection:
         assert b"" == everything(connection)
-    assert before == len(impatient.events("connection.cut"))
+    assert before == len(short_timeouts.events("connection.cut"))
 
 
-def test_an_empty_line_behind_an_answer_leaves_a_connection_idle(impatient: Server):
+def test_an_empty_line_behind_an_answer_leaves_a_connection_idle(short_timeouts: Server):
     """It takes longer than a request may, and is answered all the same."""
-    before, ask = len(impatient.events("connection.cut")), b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
-    with impatient.connect() as connection, impatient.connect() as silent:
+    before, ask = len(short_timeouts.events("connection.cut")), b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+    with short_timeouts.connect() as connection, short_timeouts.connect() as silent:
         connection.sendall(ask + b"\r\n")
         assert [200] == statuses(connection.recv(65_536))
         connection.sendall(b"\r\n")
@@ -211,7 +211,7 @@ def test_an_empty_line_behind_an_answer_leaves_a_connection_idle(impatient: Serv
         assert b"" == everything(silent)
         connection.sendall(ask + b"Connection: close\r\n\r\n")
         assert [200] == statuses(everything(connection))
-    assert before == len(impatient.events("connection.cut"))
+    assert before == len(short_timeouts.events("connection.cut"))
 
 
 def test_who_does_not_read_the_answer_keeps_no_thread(server: Server):
@@ -222,10 +222,10 @@ def test_who_does_not_read_the_answer_keeps_no_thread(server: Server):
     assert before == len(cuts(server, "stalled"))
 
 
-def test_who_does_not_read_the_answer_is_cut(impatient: Server):
-    with impatient.crowd(16, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"):
-        until(lambda: len(cuts(impatient, "stalled")) >= 16, "all were cut", 30, impatient.tree.output)
-        assert impatient.answers()
+def test_who_does_not_read_the_answer_is_cut(short_timeouts: Server):
+    with short_timeouts.crowd(16, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"):
+        until(lambda: len(cuts(short_timeouts, "stalled")) >= 16, "all were cut", 30, short_timeouts.tree.output)
+        assert short_timeouts.answers()
 
 
 def cuts(server: Server, reason: str) -> list[dict[str, Any]]:
@@ -321,7 +321,7 @@ def test_a_body_without_length_is_an_empty_body(server: Server):
     assert [401] == statuses(server.say(HEAD + b"\r\n"))
 
 
-def test_a_client_that_waits_for_continue_is_told_to_go_on_once(server: Server):
+def test_a_client_that_waits_for_continue_is_reported_to_go_on_once(server: Server):
     whole = signed(b"evt-continue", b"Expect: 100-continue\r\nConnection: close\r\n")
     with server.connect() as connection:
         connection.sendall(whole.removesuffix(b"evt-continue"))
@@ -330,7 +330,7 @@ def test_a_client_that_waits_for_continue_is_told_to_go_on_once(server: Server):
         assert [202] == statuses(everything(connection))
 
 
-def test_who_waits_for_continue_behind_another_request_is_told_too(server: Server):
+def test_who_waits_for_continue_behind_another_request_is_reported_too(server: Server):
     second = signed(b"evt-continue-2", b"Expect: 100-continue\r\nConnection: close\r\n")
     with server.connect() as connection:
         connection.sendall(signed(b"evt-continue-1") + second.removesuffix(b"evt-continue-2"))

@@ -2,9 +2,11 @@
 
 import errno
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from selectors import DefaultSelector
 from typing import Any
@@ -164,3 +166,22 @@ def test_an_error_of_one_new_connection_costs_no_other(worker: Worker, connect: 
     worker.accept(refusing)
     worker.murder_pending()
     assert ({other: None}, True) == (worker.receiving, accepts(worker))
+
+
+def test_a_quick_stop_that_comes_while_a_request_is_handed_to_the_pool_waits_for_nothing(worker: Worker) -> None:
+    """A signal is handled in the thread that may hold the pool's lock at that moment."""
+    ended: list[BaseException] = []
+
+    def handed_over_and_stopped() -> None:
+        with worker.tpool._shutdown_lock:
+            try:
+                worker.handle_quit(signal.SIGQUIT, None)
+            except SystemExit as fault:
+                ended.append(fault)
+
+    worker.tpool = ThreadPoolExecutor(1)
+    interrupted = threading.Thread(target=handed_over_and_stopped, daemon=True)
+    interrupted.start()
+    interrupted.join(5)
+    assert ["0"] == [str(one) for one in ended]
+    assert not worker.alive

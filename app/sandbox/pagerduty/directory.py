@@ -45,12 +45,6 @@ class Standing:
     acknowledgement_timeout: int | None = None
     auto_resolve_timeout: int | None = None
 
-    @property
-    def drops_events(self) -> bool:
-        """Events are accepted and nothing is done about them.
-        https://support.pagerduty.com/main/docs/maintenance-windows"""
-        return self.status in ("maintenance", "disabled")
-
 
 USERS = {
     user.user_id: user
@@ -91,23 +85,12 @@ def find_user(word: str) -> User:
 
 
 class References:
-    """References as PagerDuty writes them; ``base_url`` makes their links lead somewhere. Read-only dictionaries."""
+    """References as PagerDuty writes them; ``base_url`` (no slash at its end) makes their links lead somewhere."""
 
     def __init__(self, base_url: str) -> None:
-        self.lead_to(base_url)
+        self.base_url = base_url
 
-    def lead_to(self, base_url: str) -> None:
-        """From now on links begin with ``base_url``."""
-        self.base_url = base_url.rstrip("/")
-        self._kept: dict[tuple[str, str], Ref] = {}
-
-    def _fixed(self, kind: str, ident: str, collection: str, summary: str) -> Ref:
-        """The reference to a thing that never changes, made once."""
-        if (kind, ident) not in self._kept:
-            self._kept[kind, ident] = self.ref(kind, ident, collection, summary)
-        return self._kept[kind, ident]
-
-    def ref(self, kind: str, ident: str, collection: str, summary: str | None) -> Ref:
+    def ref(self, kind: str, ident: str, collection: str, summary: str) -> Ref:
         """One reference object; ``kind`` without its ``_reference``."""
         return {
             "id": ident,
@@ -118,29 +101,25 @@ class References:
         }
 
     def user(self, user: User) -> Ref:
-        if user.user_id not in USERS:
-            return self.ref("user", user.user_id, "users", user.name)
-        return self._fixed("user", user.user_id, "users", user.name)
+        return self.ref("user", user.user_id, "users", user.name)
 
     def policy(self, policy_id: str) -> Ref:
-        return self._fixed("escalation_policy", policy_id, "escalation_policies", POLICIES[policy_id].name)
+        return self.ref("escalation_policy", policy_id, "escalation_policies", POLICIES[policy_id].name)
 
     def service(self, service_id: str) -> Ref:
-        return self._fixed("service", service_id, "services", SERVICES[service_id].name)
+        return self.ref("service", service_id, "services", SERVICES[service_id].name)
 
     def priority(self, priority_id: str) -> Ref:
-        return self._fixed("priority", priority_id, "priorities", PRIORITIES[priority_id])
+        return self.ref("priority", priority_id, "priorities", PRIORITIES[priority_id])
 
     def integration(self, service: Service) -> Ref:
         """The agent of whatever came through the Events API."""
         collection = f"services/{service.service_id}/integrations"
         return self.ref("inbound_integration", service.integration_id, collection, "Events API V2")
 
-    # ------------------------------------------------------------ whole resources
-
     def user_in_full(self, user: User) -> Ref:
-        return {**self.user(user), "type": "user", "name": user.name, "email": user.email, "role": "user",
-                "time_zone": "Etc/UTC"}  # fmt: skip
+        more = {"type": "user", "name": user.name, "email": user.email, "role": "user", "time_zone": "Etc/UTC"}
+        return self.user(user) | more
 
     def policy_in_full(self, policy: Policy) -> Ref:
         rules = [

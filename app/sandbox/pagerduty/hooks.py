@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.sandbox.outbox import Outbox
-from app.sandbox.parcel import Parcel
-from app.sandbox.signing import pagerduty_headers
-from app.sandbox.stamps import Names, PartnerClock, iso
+from app.sandbox.kit.support import Ids, PartnerClock, iso
+from app.sandbox.kit.webhook_sender import WebhookQueue, WebhookRequest, pagerduty_headers
+from app.sandbox.pagerduty.directory import Ref
 
 TIMEOUT_SECONDS = 5.0
 GIVES_UP_AFTER_SECONDS = 48 * 3600.0
 MAX_CONSECUTIVE_DROPS = 3
 MAX_SUBSCRIPTIONS = 10
 SEEDED_ID = "PSBXWH1"
+PING = {"type": "ping", "message": "Hello from your friend Pagey!"}
 EVENTS = (
     "incident.acknowledged", "incident.annotated", "incident.custom_field_values.updated", "incident.delegated",
     "incident.escalated", "incident.priority_updated", "incident.reassigned", "incident.reopened",
@@ -37,7 +37,7 @@ class Subscription:
     description: str = ""
     active: bool = True
     temporarily_disabled: bool = False
-    """True after three webhooks in a row were dropped: nothing more is queued until it is enabled."""
+    """True after ``MAX_CONSECUTIVE_DROPS``: nothing more is queued until it is enabled."""
     custom_headers: list[dict[str, str]] = field(default_factory=list)
     drops: int = 0
 
@@ -70,9 +70,9 @@ class Hooks:
     """The subscriptions of the account. One exists from the start and follows the bridge's address."""
 
     def __init__(
-        self, outbox: Outbox, clock: PartnerClock, names: Names, secret: str, bridge_url: Callable[[], str]
+        self, webhook_queue: WebhookQueue, clock: PartnerClock, ids: Ids, secret: str, bridge_url: Callable[[], str]
     ) -> None:
-        self._outbox, self._clock, self._names = outbox, clock, names
+        self._webhook_queue, self._clock, self._ids = webhook_queue, clock, ids
         self._secret, self._bridge_url = secret, bridge_url
         self.reset()
 
@@ -86,49 +86,47 @@ class Hooks:
 
     def create(self, url: str, events: list[str], scope: dict[str, Any], **rest: Any) -> Subscription:
         """A new subscription with a secret of its own."""
-        made = Subscription(self._names.next("P", 7), lambda: url, secrets.token_urlsafe(32), events, scope, **rest)
+        made = Subscription(self._ids.next("P", 7), lambda: url, secrets.token_urlsafe(32), events, scope, **rest)
         self.subscriptions[made.subscription_id] = made
         return made
 
     def delete(self, subscription: Subscription) -> None:
         """No more deliveries; what waits is thrown away."""
         del self.subscriptions[subscription.subscription_id]
-        self._outbox.discard(f"{subscription.subscription_id}/")
-
-    def enable(self, subscription: Subscription) -> None:
-        """End a temporary disabling."""
-        subscription.temporarily_disabled, subscription.drops = False, 0
+        self._webhook_queue.discard(f"{subscription.subscription_id}/")
 
     def disable(self, subscription: Subscription) -> None:
         """What PagerDuty does after too many drops: nothing more is queued, what waits is thrown away."""
         subscription.temporarily_disabled = True
-        self._outbox.discard(f"{subscription.subscription_id}/")
+        self._webhook_queue.discard(f"{subscription.subscription_id}/")
 
     def ping(self, subscription: Subscription) -> None:
         """The test event of the ping call and of the "Send test event" button."""
-        body = self._envelope("pagey.ping", "pagey", None, None, PING, self._clock())
+        body = self._body("pagey.ping", PING, None, None, self._clock())
         if subscription.wants("pagey.ping", subscription.filter.get("id")):
-            self._outbox.put(self._parcel(subscription, "pagey.ping", "ping", body))
+            self._send(subscription, "pagey.ping", "ping", body)
 
     def emit(
-        self, event_type: str, subject: str, service_id: str, data: dict[str, Any],
-        agent: dict[str, Any] | None, client: dict[str, Any] | None, at: float,
-    ) -> None:  # fmt: skip
+        self,
+        event_type: str,
+        subject: str,
+        service_id: str,
+        data: Ref,
+        agent: Ref | None,
+        client: Ref | None,
+        at: float,
+    ) -> None:
         """One event to every subscription that wants it: the same ``event.id``, each its own ``X-Webhook-Id``."""
-        wanting = [s for s in self.subscriptions.values() if s.wants(event_type, service_id)]
-        if wanting:
-            body = self._envelope(event_type, "incident", agent, client, data, at)
-            for subscription in wanting:
-                self._outbox.put(self._parcel(subscription, event_type, subject, body))
+        if matching := [s for s in self.subscriptions.values() if s.wants(event_type, service_id)]:
+            body = self._body(event_type, data, agent, client, at)
+            for subscription in matching:
+                self._send(subscription, event_type, subject, body)
 
-    def _envelope(
-        self, event_type: str, resource_type: str, agent: dict[str, Any] | None,
-        client: dict[str, Any] | None, data: dict[str, Any], at: float,
-    ) -> bytes:  # fmt: skip
+    def _body(self, event_type: str, data: Ref, agent: Ref | None, client: Ref | None, at: float) -> bytes:
         event = {
-            "id": self._names.ulid(self._clock()),
+            "id": self._ids.ulid(self._clock()),
             "event_type": event_type,
-            "resource_type": resource_type,
+            "resource_type": event_type.partition(".")[0],
             "occurred_at": iso(at, milliseconds=True),
             "agent": agent,
             "client": client,
@@ -136,29 +134,25 @@ class Hooks:
         }
         return json.dumps({"event": event}, ensure_ascii=False).encode()
 
-    def _parcel(self, subscription: Subscription, event_type: str, subject: str, body: bytes) -> Parcel:
+    def _send(self, subscription: Subscription, event_type: str, subject: str, body: bytes) -> None:
         headers = {
             **{header["name"]: header["value"] for header in subscription.custom_headers},
             "Content-Type": "application/json",
             "Accept": "application/json",
             "User-Agent": "PagerDuty-Webhook/V3.0",
-            "X-Webhook-Id": self._names.next("W", 26),
+            "X-Webhook-Id": self._ids.next("W", 26),
             "X-Webhook-Subscription": subscription.subscription_id,
             "X-Sandbox": "simulation",
             **pagerduty_headers(subscription.secret, body),
         }
-        return Parcel(
+        self._webhook_queue.put(WebhookRequest(
             "pagerduty", event_type, subject, subscription.url, headers, body,
-            lane=f"{subscription.subscription_id}/{subject}", created_at=self._clock.real(), timeout=TIMEOUT_SECONDS,
+            queue=f"{subscription.subscription_id}/{subject}", created_at=self._clock.real(), timeout=TIMEOUT_SECONDS,
             lives_for=GIVES_UP_AFTER_SECONDS, ordered=True, final_4xx=True,
-            on_settled=lambda delivered: self._count_drops(subscription, delivered),
-        )  # fmt: skip
+            on_finished=lambda delivered: self._count_drops(subscription, delivered),
+        ))  # fmt: skip
 
     def _count_drops(self, subscription: Subscription, delivered: bool) -> None:
-        """Three dropped in a row disable the subscription and empty its queue."""
         subscription.drops = 0 if delivered else subscription.drops + 1
         if subscription.drops >= MAX_CONSECUTIVE_DROPS:
             self.disable(subscription)
-
-
-PING = {"type": "ping", "message": "Hello from your friend Pagey!"}

@@ -1,111 +1,191 @@
-"""Reading the account: services, users, policies, who is on call, abilities, priorities, every log entry."""
+"""Reading the account: services, users, policies, who is on call, abilities, priorities, every log entry.
+
+And ``/webhook_subscriptions``: create, read, change, delete, enable, ping.
+"""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 
-from app.sandbox.answers import answer
-from app.sandbox.pagerduty.account import Account
-from app.sandbox.pagerduty.directory import ABILITIES, POLICIES, PRIORITIES, SERVICES, USERS, Ref, Service
-from app.sandbox.pagerduty.refusal import Refusal, not_found
-from app.sandbox.pagerduty.rest import guarded
-from app.sandbox.pagerduty.search import page
+from app.sandbox.kit.support import answer, read_json, route
+from app.sandbox.pagerduty import directory
+from app.sandbox.pagerduty import requests as read
+from app.sandbox.pagerduty.directory import POLICIES, SERVICES, USERS, Ref, Service
+from app.sandbox.pagerduty.hooks import MAX_SUBSCRIPTIONS, Subscription
+from app.sandbox.pagerduty.refusals import invalid, refuse_if
+from app.sandbox.pagerduty.rest_api import RestCalls
 
 T = TypeVar("T")
+SCOPES = ("account_reference", "service_reference", "team_reference")
 
 
-def lookup_routes(account: Account) -> Blueprint:
+class Lookups(RestCalls):
     """Everything that only reads."""
-    calls = Lookups(account)
-    return guarded("pagerduty_lookups", account, [
-        ("GET", "/services", calls.list_services),
-        ("GET", "/services/<ident>", calls.get_service),
-        ("GET", "/users", calls.list_users),
-        ("GET", "/users/me", calls.get_me),
-        ("GET", "/users/<ident>", calls.get_user),
-        ("GET", "/escalation_policies", calls.list_policies),
-        ("GET", "/escalation_policies/<ident>", calls.get_policy),
-        ("GET", "/oncalls", calls.list_oncalls),
-        ("GET", "/priorities", calls.list_priorities),
-        ("GET", "/log_entries", calls.list_all_log),
-        ("GET", "/abilities", list_abilities),
-        ("GET", "/abilities/<name>", test_ability),
-    ])  # fmt: skip
 
-
-class Lookups:
-    """One method for one route of ``lookup_routes``."""
-
-    def __init__(self, account: Account) -> None:
-        self.lock, self.desk, self.refs = account.lock, account.desk, account.refs
-
+    @route("GET", "/services")
     def list_services(self) -> Response:
-        return _listing("services", [self._service(service, False) for service in SERVICES.values()])
+        return answer(read.page("services", [*SERVICES.values()], request.args, self._service))
 
+    @route("GET", "/services/<ident>")
     def get_service(self, ident: str) -> Response:
         with_key = "integrations" in request.args.getlist("include[]")
         return answer({"service": self._service(_known(SERVICES, ident), with_key)})
 
-    def _service(self, service: Service, with_key: bool) -> Ref:
-        return self.refs.service_in_full(service, with_key, self.desk.standings[service.service_id])
+    def _service(self, service: Service, with_key: bool = False) -> Ref:
+        return self.refs.service_in_full(service, with_key, self.incidents.standings[service.service_id])
 
+    @route("GET", "/users")
     def list_users(self) -> Response:
         query = request.args.get("query", "").casefold()
         found = [user for user in USERS.values() if query in user.email or query in user.name.casefold()]
-        return _listing("users", [self.refs.user_in_full(user) for user in found])
+        return answer(read.page("users", found, request.args, self.refs.user_in_full))
 
+    @route("GET", "/users/me")
     def get_me(self) -> Response:
-        return answer({"user": self.refs.user_in_full(USERS["PSBXUS1"])})
+        return self.get_user("PSBXUS1")
 
+    @route("GET", "/users/<ident>")
     def get_user(self, ident: str) -> Response:
         return answer({"user": self.refs.user_in_full(_known(USERS, ident))})
 
+    @route("GET", "/escalation_policies")
     def list_policies(self) -> Response:
-        return _listing("escalation_policies", [self.refs.policy_in_full(policy) for policy in POLICIES.values()])
+        found = [*POLICIES.values()]
+        return answer(read.page("escalation_policies", found, request.args, self.refs.policy_in_full))
 
+    @route("GET", "/escalation_policies/<ident>")
     def get_policy(self, ident: str) -> Response:
         return answer({"escalation_policy": self.refs.policy_in_full(_known(POLICIES, ident))})
 
+    @route("GET", "/oncalls")
     def list_oncalls(self) -> Response:
         wanted = request.args.getlist("escalation_policy_ids[]") or list(POLICIES)
-        chosen = [POLICIES[ident] for ident in wanted if ident in POLICIES]
-        return _listing("oncalls", [
-            {"escalation_policy": self.refs.policy(policy.policy_id), "escalation_level": level,
+        found = [
+            {"escalation_policy": self.refs.policy(policy_id), "escalation_level": level,
              "user": self.refs.user(USERS[user_id]), "schedule": None, "start": None, "end": None}
-            for policy in chosen for level, user_id in enumerate(policy.user_ids, 1)
-            if level not in self.desk.empty_levels.get(policy.policy_id, ())
-        ])  # fmt: skip
+            for policy_id in wanted if policy_id in POLICIES
+            for level, user_id in enumerate(POLICIES[policy_id].user_ids, 1)
+            if level not in self.incidents.empty_levels[policy_id]
+        ]  # fmt: skip
+        return answer(read.page("oncalls", found, request.args))
 
+    @route("GET", "/priorities")
     def list_priorities(self) -> Response:
-        return _listing("priorities", [
-            {**self.refs.priority(ident), "type": "priority", "name": name} for ident, name in PRIORITIES.items()
-        ])  # fmt: skip
+        found = [
+            {**self.refs.priority(ident), "type": "priority", "name": name}
+            for ident, name in directory.PRIORITIES.items()
+        ]
+        return answer(read.page("priorities", found, request.args))
 
+    @route("GET", "/log_entries")
     def list_all_log(self) -> Response:
-        with self.lock:
-            entries = [entry for incident in self.desk.by_id.values() for entry in incident.log]
-            return _listing("log_entries", sorted(entries, key=lambda e: str(e["created_at"]), reverse=True))
+        entries = [entry for incident in self.incidents.by_id.values() for entry in incident.log]
+        found = sorted(entries, key=lambda entry: str(entry["created_at"]), reverse=True)
+        return answer(read.page("log_entries", found, request.args))
+
+    @route("GET", "/abilities")
+    def list_abilities(self) -> Response:
+        return answer({"abilities": list(directory.ABILITIES)})
+
+    @route("GET", "/abilities/<name>")
+    def test_ability(self, name: str) -> Response:
+        """204 for what the plan includes, 402 for the rest."""
+        refuse_if(name not in directory.ABILITIES, 2014, status=402)
+        return Response(status=204)
 
 
-def list_abilities() -> Response:
-    """What this account's plan includes."""
-    return answer({"abilities": list(ABILITIES)})
+def _known(things: Mapping[str, T], ident: str) -> T:
+    refuse_if(ident not in things, 2100, status=404)
+    return things[ident]
 
 
-def test_ability(name: str) -> Response:
-    """204 for what the plan includes, 402 for the rest."""
-    if name not in ABILITIES:
-        raise Refusal(2014, status=402)
-    return Response(status=204)
+class Subscriptions(RestCalls):
+    """The calls on webhook subscriptions. The secret is in the answer to the creation and nowhere else."""
+
+    @route("GET", "/webhook_subscriptions")
+    def list_subscriptions(self) -> Response:
+        found = [one for one in self.account.hooks.subscriptions.values() if _in_scope(one)]
+        return answer(read.page("webhook_subscriptions", found, request.args, Subscription.as_json))
+
+    @route("POST", "/webhook_subscriptions")
+    def create_subscription(self) -> Response:
+        sent = read.section(read_json(), "webhook_subscription")
+        events, scope, method = _events(sent), _scope(sent), _http_method(sent)
+        refuse_if(len(self.account.hooks.subscriptions) >= MAX_SUBSCRIPTIONS, 2019)
+        made = self.account.hooks.create(
+            method["url"], events, scope, description=str(sent.get("description") or ""),
+            active=sent.get("active", True) is not False, custom_headers=_custom_headers(method),
+        )  # fmt: skip
+        return answer({"webhook_subscription": made.as_json(show_secret=True)}, 201)
+
+    @route("GET", "/webhook_subscriptions/<ident>")
+    def get_subscription(self, ident: str) -> Response:
+        return answer({"webhook_subscription": self._known(ident).as_json()})
+
+    @route("PUT", "/webhook_subscriptions/<ident>")
+    def update_subscription(self, ident: str) -> Response:
+        subscription, sent = self._known(ident), read.section(read_json(), "webhook_subscription")
+        refuse_if("delivery_method" in sent, 2001, "delivery_method cannot be changed")
+        subscription.events = _events(sent) if "events" in sent else subscription.events
+        subscription.filter = _scope(sent) if "filter" in sent else subscription.filter
+        subscription.active = bool(sent.get("active", subscription.active))
+        subscription.description = str(sent.get("description", subscription.description))
+        return answer({"webhook_subscription": subscription.as_json()})
+
+    @route("DELETE", "/webhook_subscriptions/<ident>")
+    def delete_subscription(self, ident: str) -> Response:
+        self.account.hooks.delete(self._known(ident))
+        return Response(status=204)
+
+    @route("POST", "/webhook_subscriptions/<ident>/enable")
+    def enable_subscription(self, ident: str) -> Response:
+        subscription = self._known(ident)
+        subscription.temporarily_disabled, subscription.drops = False, 0
+        return answer({"webhook_subscription": subscription.as_json()})
+
+    @route("POST", "/webhook_subscriptions/<ident>/ping")
+    def ping_subscription(self, ident: str) -> Response:
+        self.account.hooks.ping(self._known(ident))
+        return answer({}, 202)
+
+    def _known(self, ident: str) -> Subscription:
+        return _known(self.account.hooks.subscriptions, ident)
 
 
-def _listing(name: str, entries: list[Any]) -> Response:
-    chosen, around = page(entries, request.args)
-    return answer({name: chosen, **around})
+def _in_scope(subscription: Subscription) -> bool:
+    kind, ident = request.args.get("filter_type"), request.args.get("filter_id")
+    scope = subscription.filter
+    return (not kind or scope["type"] == f"{kind}_reference") and (not ident or scope.get("id") == ident)
 
 
-def _known(directory: Mapping[str, T], ident: str) -> T:
-    if ident not in directory:
-        raise not_found()
-    return directory[ident]
+def _http_method(sent: dict[str, Any]) -> dict[str, Any]:
+    method = sent.get("delivery_method")
+    if not isinstance(method, dict) or method.get("type") != "http_delivery_method":
+        raise invalid("delivery_method must have type http_delivery_method")
+    if not str(method.get("url", "")).startswith(("http://", "https://")):
+        raise invalid("delivery_method.url must be an http or https address")
+    return method
+
+
+def _events(sent: dict[str, Any]) -> list[str]:
+    events = sent.get("events")
+    if not isinstance(events, list) or not events or not all(isinstance(event, str) for event in events):
+        raise invalid("events must be a list with at least one entry")
+    refuse_if(len(set(events)) != len(events), 2001, "events must be unique")
+    return events
+
+
+def _scope(sent: dict[str, Any]) -> dict[str, Any]:
+    scope = sent.get("filter")
+    if not isinstance(scope, dict) or scope.get("type") not in SCOPES:
+        raise invalid(f"filter.type must be one of {', '.join(SCOPES)}")
+    refuse_if(scope["type"] != "account_reference" and not scope.get("id"), 2001, "filter.id is required")
+    return scope
+
+
+def _custom_headers(method: dict[str, Any]) -> list[dict[str, str]]:
+    entries = method.get("custom_headers") or []
+    if not isinstance(entries, list) or not all(isinstance(e, dict) and e.get("name") for e in entries):
+        raise invalid("custom_headers must be a list of {name, value}")
+    return [{"name": str(entry["name"]), "value": str(entry.get("value", ""))} for entry in entries]

@@ -5,9 +5,8 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from app.sandbox.answers import answer, read_json
-from app.sandbox.truthvouch.alert import Alert
-from app.sandbox.truthvouch.organization import Conflict, Organization
+from app.sandbox.kit.support import add_routes, answer, read_json, route
+from app.sandbox.truthvouch.alerts import Alert, Conflict, Organization
 
 DEFAULT_PAGE_SIZE = 25
 MAX_PAGE_SIZE = 100
@@ -22,91 +21,79 @@ class Refusal(Exception):
         self.status, self.code, self.message, self.field = status, code, message, field
 
 
-def alert_routes(organization: Organization) -> Blueprint:
+class Alerts:
     """``GET /alerts``, ``GET /alerts/{id}`` (undocumented, by analogy) and ``PATCH /alerts/{id}``."""
-    routes = Blueprint("truthvouch", __name__, url_prefix="/api/v1")
-    _guard(routes, organization)
 
-    def known(alert_id: str) -> Alert:
-        if alert_id not in organization.alerts:
-            raise Refusal(404, "RESOURCE_NOT_FOUND", "No such alert")
-        return organization.alerts[alert_id]
+    def __init__(self, organization: Organization) -> None:
+        self.organization = organization
 
-    @routes.get("/alerts")
-    def list_alerts() -> Response:
+    def routes(self) -> Blueprint:
+        """They ask for a key, count against the limit and speak TruthVouch's errors."""
+        blueprint = Blueprint("truthvouch", __name__, url_prefix="/api/v1")
+        blueprint.before_request(self._admit)
+        blueprint.register_error_handler(Refusal, self._refuse)
+        blueprint.register_error_handler(
+            Conflict, lambda fault: self._refuse(Refusal(409, "INVALID_STATE", str(fault)))
+        )
+        return add_routes(blueprint, self, self.organization.lock)
+
+    @route("GET", "/alerts")
+    def list_alerts(self) -> Response:
         number, size = _page()
-        with organization.lock:
-            found = _in_order([a for a in organization.alerts.values() if _passes(a)], organization.list_order)
-            chosen = [alert.in_api() for alert in found[(number - 1) * size : number * size]]
+        found = [alert for alert in self.organization.alerts.values() if _passes(alert)]
+        # Of two made in the same instant, the one made later counts as newer.
+        found.sort(key=lambda alert: alert.created_at)
+        if self.organization.list_order != "oldest_first":
+            found.reverse()
         meta = {"page": number, "pageSize": size, "total": len(found), "totalPages": ceil(len(found) / size)}
-        return answer({"data": chosen, "meta": meta})
+        return answer({"data": [alert.in_api() for alert in found[(number - 1) * size : number * size]], "meta": meta})
 
-    @routes.get("/alerts/<path:alert_id>")
-    def get_alert(alert_id: str) -> Response:
-        with organization.lock:
-            return answer({"data": known(alert_id).in_api()})
+    @route("GET", "/alerts/<path:alert_id>")
+    def get_alert(self, alert_id: str) -> Response:
+        return answer({"data": self._known(alert_id).in_api()})
 
-    @routes.patch("/alerts/<path:alert_id>")
-    def patch_alert(alert_id: str) -> Response:
-        wish = read_json()
-        if not isinstance(wish, dict):
+    @route("PATCH", "/alerts/<path:alert_id>")
+    def patch_alert(self, alert_id: str) -> Response:
+        sent = read_json()
+        if not isinstance(sent, dict):
             raise Refusal(400, "INVALID_REQUEST", "The body must be a JSON object")
-        if wish.get("status") not in PATCHABLE:
+        if sent.get("status") not in PATCHABLE:
             raise Refusal(422, "VALIDATION_ERROR", f"status must be one of {', '.join(PATCHABLE)}", "status")
-        resolution = wish.get("resolution")
-        with organization.lock:
-            alert = known(alert_id)
-            organization.patch(alert, wish["status"], None if resolution is None else str(resolution))
-            return answer({"data": alert.in_api()})
+        alert, resolution = self._known(alert_id), sent.get("resolution")
+        self.organization.patch(alert, sent["status"], None if resolution is None else str(resolution))
+        return answer({"data": alert.in_api()})
 
-    return routes
+    def _known(self, alert_id: str) -> Alert:
+        if alert_id not in self.organization.alerts:
+            raise Refusal(404, "RESOURCE_NOT_FOUND", "No such alert")
+        return self.organization.alerts[alert_id]
 
-
-def _guard(routes: Blueprint, organization: Organization) -> None:
-    """A key, the limit, and TruthVouch's error envelope."""
-
-    @routes.before_request
-    def admit() -> None:
+    def _admit(self) -> None:
         scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
         key = bearer.strip() if scheme == "Bearer" else request.headers.get("X-API-Key", "")
         if key in ("", "wrong"):
             raise Refusal(401, "INVALID_API_KEY", "The API key is missing or not valid")
-        request.environ["sandbox.allowance"] = allowance = organization.limit.take()
-        if allowance.exceeded:
+        request.environ["sandbox.rate_limit"] = rate_limit = self.organization.limit.take()
+        if rate_limit.exceeded:
             raise Refusal(429, "RATE_LIMIT_EXCEEDED", "Too many requests")
 
-    @routes.errorhandler(Refusal)
-    def refuse(refusal: Refusal) -> Response:
-        return _error(organization, refusal)
-
-    @routes.errorhandler(Conflict)
-    def conflict(fault: Conflict) -> Response:
-        return _error(organization, Refusal(409, "INVALID_STATE", str(fault)))
-
-
-def _error(organization: Organization, refusal: Refusal) -> Response:
-    error: dict[str, Any] = {
-        "code": refusal.code,
-        "message": refusal.message,
-        "statusCode": refusal.status,
-        "requestId": organization.names.next("req_", 20),
-    }
-    if refusal.field:
-        error["details"] = [{"field": refusal.field, "message": refusal.message}]
-    allowance = request.environ.get("sandbox.allowance")
-    retry = {"Retry-After": str(allowance.reset_seconds)} if allowance and refusal.status == 429 else {}
-    return answer({"error": error}, refusal.status, retry)
+    def _refuse(self, refusal: Refusal) -> Response:
+        error: dict[str, Any] = {
+            "code": refusal.code,
+            "message": refusal.message,
+            "statusCode": refusal.status,
+            "requestId": self.organization.ids.next("req_", 20),
+        }
+        if refusal.field:
+            error["details"] = [{"field": refusal.field, "message": refusal.message}]
+        rate_limit = request.environ.get("sandbox.rate_limit")
+        retry = {"Retry-After": str(rate_limit.reset_seconds)} if rate_limit and refusal.status == 429 else {}
+        return answer({"error": error}, refusal.status, retry)
 
 
 def _passes(alert: Alert) -> bool:
     severity, status = request.args.get("severity"), request.args.get("status")
     return severity in (None, "", alert.facts.get("severity")) and status in (None, "", alert.status)
-
-
-def _in_order(alerts: list[Alert], order: str) -> list[Alert]:
-    """By creation; of two made in the same instant, the one made later counts as newer."""
-    oldest_first = sorted(alerts, key=lambda alert: alert.created_at)
-    return oldest_first if order == "oldest_first" else oldest_first[::-1]
 
 
 def _page() -> tuple[int, int]:

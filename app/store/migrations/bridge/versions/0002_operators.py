@@ -30,11 +30,7 @@ links = sa.table(
 
 def upgrade() -> None:
     """Add columns, filled from what the links say, and one table."""
-    for name, kind in (
-        ("alert_status", sa.Text()),
-        ("incident_status", sa.Text()),
-        ("frozen_at", sa.BigInteger()),
-    ):
+    for name, kind in (("alert_status", sa.Text()), ("incident_status", sa.Text()), ("frozen_at", sa.BigInteger())):
         op.add_column("links", sa.Column(name, kind))
     _fill()
     op.create_index("links_status", "links", ["status", "id"])

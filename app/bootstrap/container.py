@@ -1,0 +1,400 @@
+"""What processes and commands are made of: one ``Container``, whose parts are made when they are first asked for.
+
+What only some of them need is imported there and then, so that a web process carries neither the partners' clients nor
+the engine.
+"""
+
+import getpass
+import hashlib
+import uuid
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from app.config import bridge_yaml
+from app.config.settings import PagerDutySettings, Settings
+from app.domain.model.events import Command, CommandType, Event, Way
+from app.domain.model.types import Source
+from app.domain.rules.rulebook import Rulebook
+from app.errors import ConfigFault
+from app.pagerduty import inbound as pagerduty_inbound
+from app.ports import BudgetLeft, CommandHandler, Delivery, Read, StoreUnavailable, Wakeup, utc_now
+from app.ports.console import LinkSearch, SubjectKind
+from app.services.access.sessions import Sessions
+from app.services.access.tokens import Tokens
+from app.services.jobs.commands import JobCommands, JobOverview
+from app.services.operator.audit import AuditLog
+from app.services.operator.operator import Operate
+from app.services.operator.overview import Overview
+from app.services.rules.rulebook import Backtests, LiveRulebook, LiveStoredPart, StoredAlerts
+from app.services.rules.stored import RuleCommands, StoredRulesOverview
+from app.store import inbox as internal_events
+from app.store.access import StoredAccess
+from app.store.database import KEY_VALUES, Database, check_made, open_bridge, open_inbox
+from app.store.inbox import ClosableInbox, StoredCommandStatus, inbox_for
+from app.store.jobs import StoredAudit, StoredJobs, encode_job
+from app.store.link_search import StoredLinkSearch
+from app.store.operator_records import StoredRecords
+from app.store.rate_limits import REST_BUDGET, StoredHourlyQuota, budgets_left, events_budget
+from app.store.stored_rules import RulesInStore
+from app.truthvouch import wire as truthvouch_wire
+
+if TYPE_CHECKING:
+    from app.bootstrap.partners import BudgetOf, Partners
+    from app.domain.model.subscription import Wanted
+    from app.pagerduty.directory import AccountApi
+    from app.pagerduty.rest_api import RestApi
+    from app.ports.jobs import JobWanted
+    from app.remote.transport import Transport
+    from app.services.diagnostics.health import WatchSubscriptions
+    from app.services.reconciliation.run import Reconcile
+    from app.services.reports.report import Compare, Reports
+    from app.store.links import StoredLinks
+
+T = TypeVar("T")
+
+READERS: Mapping[Source, Read] = {
+    Source.TRUTHVOUCH: truthvouch_wire.read,
+    Source.PAGERDUTY: pagerduty_inbound.read,
+    Source.BRIDGE: internal_events.read,
+}
+COMMAND_TIMEOUT_SECONDS = 5.0
+"""How long a command waits for the worker."""
+TRUTHVOUCH_QUOTA = "reconcile.truthvouch"
+"""Key: the calls to TruthVouch that reconciliations made, of every process."""
+TRUTHVOUCH_READS = "truthvouch-reads"
+"""What the same quota is called among the budgets."""
+JOB_COMMANDS = (CommandType.START_JOB, CommandType.CANCEL_JOB)
+RULE_COMMANDS = (
+    CommandType.SILENCE,
+    CommandType.END_SILENCE,
+    CommandType.SAVE_DRAFT,
+    CommandType.DELETE_DRAFT,
+    CommandType.SHADOW_DRAFT,
+)
+LEFT_TO_DELIVERIES = 0.5
+"""The share of each budget's burst that reconciliations leave to pages: they are in no hurry."""
+
+
+class Container:
+    """One installation, as its settings describe it. On leaving, what was opened is closed."""
+
+    def __init__(self, settings: Settings, rulebook: LiveRulebook | None = None) -> None:
+        """Opens nothing. ``rulebook``: in the place of ``bridge.yaml``, which is read when it is first asked for and
+        raises ``ConfigFault`` when it is broken then."""
+        self.settings = settings
+        self._opened = ExitStack()
+        if rulebook is not None:
+            self.rulebook = rulebook
+
+    @classmethod
+    def existing(cls, settings: Settings) -> Self:
+        """Raises ``StoreUnavailable`` where no bridge was ever started: looking must not make a store."""
+        check_made(settings.data_dir, settings.database_url)
+        return cls(settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    @cached_property
+    def rulebook(self) -> LiveRulebook:
+        """``bridge.yaml``, hot-reloaded, and what the store adds to it."""
+        path = self.settings.config_path
+        load, stored = lambda: self.settings.over(bridge_yaml.load(path)), LiveStoredPart(self.stored_rules)
+        return LiveRulebook(load, partial(fingerprint, path), ConfigFault, with_stored=stored)
+
+    @cached_property
+    def stored_rules(self) -> RulesInStore:
+        """Silences and drafts in the store."""
+        return RulesInStore(lambda: self.database, self.settings.data_dir, self.settings.database_url)
+
+    @property
+    def stored_rules_overview(self) -> StoredRulesOverview:
+        return StoredRulesOverview(self.database, self.stored_rules)
+
+    def text_of_draft(self, name: str) -> str | None:
+        """Of a draft in the store. Raises ``StoreUnavailable``."""
+        draft = self.stored_rules_overview.draft(name)
+        return draft.text if draft else None
+
+    @property
+    def jobs_overview(self) -> JobOverview:
+        return JobOverview(self.database, StoredJobs())
+
+    @staticmethod
+    def job_detail(wanted: "JobWanted") -> str:
+        """What ``Operate.start_job`` takes."""
+        return encode_job(wanted)
+
+    @property
+    def audit_log(self) -> AuditLog:
+        return AuditLog(self.database, StoredAudit())
+
+    @property
+    def pagerduty(self) -> PagerDutySettings:
+        """How PagerDuty is reached, by the environment and the rulebook in force."""
+        return self.settings.with_rulebook(self.rulebook.current()).pagerduty
+
+    @property
+    def service_ids(self) -> tuple[str, ...]:
+        """Every service that incidents are opened on, the usual one first."""
+        chosen = (self.pagerduty.service_id, *(rule.service_id for rule in self.rulebook.current().rules))
+        return tuple(dict.fromkeys(filter(None, chosen)))
+
+    @cached_property
+    def database(self) -> Database:
+        return Database(self._open(open_bridge))
+
+    @cached_property
+    def inbox_engine(self) -> Any:
+        """Over the inbox: a file of its own on SQLite; on PostgreSQL the same database, and one pool for both: who asks
+        both at once holds two of its connections."""
+        return self.database.engine if self.settings.database_url else self._open(open_inbox)
+
+    def _open(self, opens: Callable[[Path, str | None], Any]) -> Any:
+        engine = opens(self.settings.data_dir, self.settings.database_url)
+        self._opened.callback(engine.dispose)
+        return engine
+
+    @cached_property
+    def inbox(self) -> ClosableInbox:
+        return self._opened.enter_context(closing(inbox_for(self.settings)))
+
+    @cached_property
+    def command_status(self) -> StoredCommandStatus:
+        return StoredCommandStatus(self.database, self.inbox_engine)
+
+    @cached_property
+    def wakeup(self) -> Wakeup:
+        """What wakes the intake."""
+        from app.store.wakeup import open_wakeup
+
+        return open_wakeup(self.settings.data_dir, self.settings.database_url)
+
+    @cached_property
+    def links(self) -> "StoredLinks":
+        """Links as whoever changes them reads and writes them."""
+        from app.store.links import StoredLinks
+
+        return StoredLinks(self.rulebook.redaction)
+
+    @cached_property
+    def overview(self) -> Overview:
+        has_api_key = partial(bool, self.settings.pagerduty.api_key)
+        return Overview(self.database, StoredRecords(), has_api_key, self.link_search)
+
+    @property
+    def link_search(self) -> LinkSearch:
+        """What finds links for people."""
+        return StoredLinkSearch()
+
+    @cached_property
+    def operate(self) -> Operate:
+        """In the name of whoever is logged in here."""
+        return self.operate_as(user(), COMMAND_TIMEOUT_SECONDS, Way.CLI)
+
+    def operate_as(self, by: str, timeout_seconds: float, way: Way | None) -> Operate:
+        """In the name of ``by``, each waiting so long for the worker. ``way``: as the audit log has it."""
+        encode, stored = internal_events.encode_command, (self.command_status, self.database, StoredRecords())
+        return Operate(self.inbox, self.wakeup, *stored, encode, timeout_seconds, by, way, self.command_handlers())
+
+    def command_handlers(self, wake_jobs: Callable[[], None] = lambda: None) -> Mapping[CommandType, CommandHandler]:
+        """Of the commands that are no matter of links. ``wake_jobs``: says that there is something to run."""
+        jobs, rules = JobCommands(StoredJobs(), wake_jobs), RuleCommands(self.stored_rules, utc_now)
+        return {**dict.fromkeys(JOB_COMMANDS, jobs), **dict.fromkeys(RULE_COMMANDS, rules)}
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """Who may come in by a token."""
+        return Tokens(StoredAccess(), lambda: self.database, self.settings.admin_token)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """Who is logged in to the console."""
+        return Sessions(StoredAccess(), lambda: self.database, self.tokens, self.settings.secret_keys)
+
+    @property
+    def stored_alerts(self) -> StoredAlerts:
+        return StoredAlerts(self.database, StoredRecords())
+
+    @property
+    def backtests(self) -> Backtests:
+        from app.store.history import StoredPast
+
+        return Backtests(self.database, StoredPast())
+
+    @cached_property
+    def transport(self) -> "Transport":
+        from app.remote.transport import Transport
+
+        return self._opened.enter_context(closing(Transport()))
+
+    def partners(self, budget_of: "BudgetOf | None" = None, reserve: float = 0.0) -> "Partners":
+        """Everybody's clients; ``budget_of`` and ``reserve`` as in ``bootstrap.partners``."""
+        from app.bootstrap.partners import partners
+
+        return partners(self.settings, self.rulebook, self.transport, budget_of, reserve)
+
+    @property
+    def rest(self) -> "RestApi":
+        """The REST API for what is asked a few times a day: no budget of calls is kept for it."""
+        from app.bootstrap.partners import rest_api
+
+        return rest_api(self.pagerduty, self.transport)
+
+    @property
+    def incidents(self) -> "RestApi | None":
+        """The same; None without an API key."""
+        return self.rest if self.pagerduty.api_key else None
+
+    @property
+    def account(self) -> "AccountApi | None":
+        """What can be asked of the PagerDuty account; None without an API key."""
+        from app.pagerduty.directory import AccountApi
+
+        return AccountApi(self.rest.ask) if self.pagerduty.api_key else None
+
+    @property
+    def wanted(self) -> "Wanted":
+        """What PagerDuty should tell us: where, which events, of which services."""
+        from app.domain.model.subscription import Wanted
+        from app.pagerduty.subscriptions import NEEDED_EVENTS
+
+        return Wanted(self.settings.public_url, NEEDED_EVENTS, self.service_ids)
+
+    @property
+    def watch_subscriptions(self) -> "WatchSubscriptions":
+        """Over PagerDuty's webhook subscriptions, as the rulebook in force wants them."""
+        from app.pagerduty.subscriptions import SubscriptionsApi
+        from app.services.diagnostics.health import WatchSubscriptions
+
+        api, reconcile = SubscriptionsApi(self.rest.ask), self.ask_for_reconciliation
+        return WatchSubscriptions(api, lambda: self.wanted, self.database, KEY_VALUES, reconcile)
+
+    def ask_for_reconciliation(self) -> None:
+        """Put the command into our own inbox, as any operator would. Raises ``StoreUnavailable``."""
+        body = internal_events.encode_command(Command(CommandType.RECONCILE, by="subscriptions"))
+        self.inbox.add(Delivery(Source.BRIDGE, uuid.uuid4().hex, datetime.now(UTC), body))
+        self.wakeup.notify()
+
+    @cached_property
+    def budgets(self) -> "BudgetOf":
+        """What the keys may call beside a worker."""
+        from app.bootstrap.partners import command_budgets
+
+        return command_budgets(self.database.engine)
+
+    @cached_property
+    def reconcile(self) -> "Reconcile":
+        """Reads both sides back."""
+        from app import metrics
+        from app.services.reconciliation.run import Reconcile
+        from app.store.links import StoredOpenLinks
+
+        far = self.partners(self.budgets, LEFT_TO_DELIVERIES)
+        stored = (StoredOpenLinks(), self.database, KEY_VALUES)
+        services, quota = self._named_services, self.hourly_quota
+        return Reconcile(*stored, far.incidents, far.alerts, services, quota, self._post, metrics.meter())
+
+    def _named_services(self) -> set[str]:
+        return {*self.service_ids, *self.settings.pagerduty.service_keys}
+
+    @property
+    def hourly_quota(self) -> StoredHourlyQuota:
+        """The reads that TruthVouch may be asked for, whoever asks."""
+        return StoredHourlyQuota(TRUTHVOUCH_QUOTA, lambda: self.rulebook.current().reconcile_calls_per_hour)
+
+    def budgets_left(self) -> tuple[BudgetLeft, ...]:
+        """What may be called now with each key that is set. Raises ``StoreUnavailable``."""
+        pagerduty, now = self.settings.pagerduty, datetime.now(UTC)
+        keys = dict.fromkeys(filter(None, (pagerduty.integration_key, *pagerduty.service_keys.values())))
+        per_minute = {events_budget(key): pagerduty.events_per_minute for key in keys}
+        if pagerduty.api_key:
+            per_minute = {REST_BUDGET: pagerduty.rest_per_minute, **per_minute}
+        left = budgets_left(self.database, per_minute, now)
+        if not self.settings.truthvouch.api_key:
+            return left
+        with self.database.read() as tx:
+            return (*left, BudgetLeft(TRUTHVOUCH_READS, self.hourly_quota.left(tx, now)))
+
+    def _post(self, events: Sequence[Event], now: datetime) -> str:
+        """Put events into the inbox as an internal event. The same events of the same read are the same event."""
+        body = internal_events.encode_observed_events(*events)
+        delivery_id = hashlib.sha256(body).hexdigest()
+        if self.inbox.add(Delivery(Source.BRIDGE, delivery_id, now, body)):
+            self.wakeup.notify()
+        return delivery_id
+
+    @property
+    def reports(self) -> "Reports":
+        """On this store's own record."""
+        from app.services.reports.report import Reports
+        from app.store.history import StoredHistory
+
+        return Reports(self.database, StoredHistory(), self.rulebook, self.pagerduty.service_id)
+
+    @property
+    def compare(self) -> "Compare":
+        """What lays the numbers beside PagerDuty's own. Without an API key it says so."""
+        from app.pagerduty.directory import AnalyticsApi
+        from app.services.reports.report import Compare
+
+        return Compare(AnalyticsApi(self.incidents.ask) if self.incidents else None, self.service_ids)
+
+
+def if_stored(settings: Settings, ask: Callable[[Container], T]) -> T | None:
+    """What is asked of the store; None where there is none, or it cannot be read."""
+    try:
+        with Container.existing(settings) as made:
+            return ask(made)
+    except StoreUnavailable:
+        return None
+
+
+def leave_in_audit(settings: Settings, way: Way, action: str, kind: SubjectKind, subject: str, outcome: str) -> None:
+    """Write down what somebody here did at once; nowhere where there is no store."""
+    if_stored(settings, lambda made: made.audit_log.record(user(), way, action, kind, subject, outcome))
+
+
+def fixed(rulebook: Rulebook) -> LiveRulebook:
+    """A rulebook that stays as it is, for a single look."""
+    return LiveRulebook(lambda: rulebook, lambda: None, ConfigFault)
+
+
+def fingerprint(path: Path) -> Hashable:
+    """Changes when the file does; None while it is not there or empty."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_mtime_ns, status.st_size, status.st_ino) if status.st_size else None
+
+
+def migrate_stores(settings: Settings) -> None:
+    """Bring both stores to this version's shape. Safe when several processes start at once."""
+    from app.store.migrate import migrate
+
+    with Container(settings) as made:
+        migrate(made.database.engine, made.inbox_engine, settings.data_dir, lambda: made.rulebook.redaction())
+
+
+def confirm_secrets(settings: Settings) -> None:
+    """The web processes start with these webhook secrets. Raises ``StoreUnavailable``."""
+    from app.store.health import confirm
+
+    with Container(settings) as made:
+        confirm(made.database, settings.pagerduty.webhook_secrets)
+
+
+def user() -> str:
+    """The name of whoever is logged in here, for the time line and the audit log."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in many containers
+        return "command line"

@@ -1,0 +1,117 @@
+"""What operators look for among the links, as one narrow row each; and what people did, as one line each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from app.domain.model.events import Way
+from app.ports import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFilter:
+    """Which links; what is None or empty asks nothing. Newest first, so many."""
+
+    text: str = ""
+    """An alert id, an incident's id or number (``#12``), or a part of the alert's title in any case."""
+    is_open: bool | None = None
+    paged: bool | None = None
+    frozen: bool | None = None
+    severity: str = ""
+    since: datetime | None = None
+    before: int | None = None
+    """Only rows with a smaller number: the next page after the row of that number."""
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLink:
+    """One link in a line."""
+
+    number: int
+    """Ascending with age; what ``LinkFilter.before`` takes."""
+    alert_id: str
+    title: str
+    """What the alert is called, never its claim; empty where nobody knows or it was erased."""
+    severity: str
+    kind: str
+    model: str
+    category: str
+    alert_status: str
+    incident_status: str
+    """Empty where there is no incident."""
+    incident_id: str
+    incident_number: int | None
+    urgency: str
+    paged: bool
+    rule: str
+    """The rule, silence or map entry that decided."""
+    rulebook_version: str
+    verdict: str
+    frozen: bool
+    first_seen_at: datetime
+
+
+class LinkSearch(Protocol):
+    """Finds links."""
+
+    def find(self, tx: Tx, wanted: LinkFilter) -> Sequence[FoundLink]:
+        """At most ``wanted.limit`` of them, newest first."""
+        ...
+
+
+class SubjectKind(StrEnum):
+    """What an action was about."""
+
+    ALERT = "alert"
+    INCIDENT = "incident"
+    DEAD_LETTER = "dead_letter"
+    TARGET = "target"
+    TOKEN = "token"
+    SILENCE = "silence"
+    DRAFT = "draft"
+    JOB = "job"
+    CONFIGURATION = "configuration"
+    RECONCILIATION = "reconciliation"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One human action: names, ids and words of our own, never a text."""
+
+    at: datetime
+    actor: str
+    """Whoever did it, as far as it is known: a login, a token's name, *somebody with the link of #12*."""
+    way: Way
+    action: str
+    """One snake_case word or a few: ``replay``, ``end_silence``."""
+    subject_kind: SubjectKind
+    subject: str
+    """An id, a number or a name; empty where the action has none."""
+    outcome: str
+    """One snake_case word or a few: ``replayed``, ``no_such_link``, ``refused``."""
+    number: int = 0
+    """Of the line, ascending with age; 0 before it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which lines; what is None or empty asks nothing. Newest first, so many."""
+
+    since: datetime | None = None
+    actor: str = ""
+    subject: str = ""
+    before: int | None = None
+    """Only lines with a smaller number."""
+    limit: int = 50
+
+
+class Audit(Protocol):
+    """The log of human actions. What is longer than a line should be is cut short."""
+
+    def write(self, tx: Tx, entry: AuditEntry) -> None: ...
+
+    def find(self, tx: Tx, wanted: AuditFilter) -> Sequence[AuditEntry]:
+        """At most ``wanted.limit`` lines, newest first."""

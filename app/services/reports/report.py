@@ -1,0 +1,242 @@
+"""Use cases: statistics of a period, the report that lists its incidents, and its numbers beside PagerDuty's own.
+
+Both come from the bridge's own record, from what it has counted with every link: no link is read. What is kept is
+numbers, and a line for each incident listed.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Any, TypeVar, cast
+from zoneinfo import ZoneInfo
+
+from app.domain.model.outcome import Done
+from app.domain.reports import figures
+from app.domain.reports.compare import LAGGING, WHY, ServiceMetrics, compared
+from app.domain.reports.figures import Comparison, IncidentLine, Numbers, Report, Stats
+from app.domain.reports.period import MONTHLY, BadPeriod, between, day_of, named
+from app.domain.reports.record import UNKNOWN, ListedIncident, figures_of, state_at
+from app.domain.reports.totals import LAST_MOMENT, Frame, Tally, frame
+from app.ports import Clock, RulebookSource, Transactions, Tx, utc_now
+from app.ports.history import Analytics, History, Scope, Span
+
+T = TypeVar("T")
+LAST_30_DAYS = "30d"
+LAG = timedelta(hours=24)
+LONGEST = timedelta(days=365)
+"""What one question to the analytics may span."""
+
+Day = date | str | None
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Looks into the record; changes nothing. Everything raises ``BadPeriod`` and ``StoreUnavailable``.
+
+    ``service_id`` None: every service. ``start`` and ``end`` are whole days in the time zone, both included, and make
+    ``period`` unused; without ``end`` the last is today. ``previous``: the period before the one the word means.
+    """
+
+    transactions: Transactions
+    history: History
+    rulebook: RulebookSource
+    default_service: str | None = None
+    """Where incidents go whose decision names no service."""
+    clock: Clock = utc_now
+
+    def stats(
+        self,
+        service_id: str | None = None,
+        start: Day = None,
+        end: Day = None,
+        period: str = LAST_30_DAYS,
+        previous: bool = False,
+        time_zone: str = "UTC",
+    ) -> Stats:
+        """The numbers of a period, ready for JSON; minutes are rounded to hundredths."""
+        asked = self._asked(start, end, period, previous, time_zone)
+        with self.transactions.read() as tx:
+            return _shown(self._numbers(tx, asked, service_id), asked, service_id)
+
+    def report(
+        self,
+        service_id: str | None = None,
+        period: str = MONTHLY,
+        start: Day = None,
+        end: Day = None,
+        previous: bool = False,
+        time_zone: str = "UTC",
+    ) -> Report:
+        """The numbers, and a line for each incident triggered in the period, the oldest first."""
+        asked = self._asked(start, end, period, previous, time_zone)
+        with self.transactions.read() as tx:
+            stats = _shown(self._numbers(tx, asked, service_id), asked, service_id)
+            lines = list(self._lines(tx, asked, service_id))
+        about = {"service_id": service_id, "period": stats["period"], "time_zone": time_zone}
+        return cast(Report, about | {"stats": stats, "incidents": lines})
+
+    def _asked(self, start: Day, end: Day, period: str, previous: bool, time_zone: str) -> Frame:
+        now, zone = self.clock(), zone_of(time_zone)
+        here = now.astimezone(zone).date()
+        if start is not None:
+            meant = between(start, max(here, day_of(start)) if end is None else end, zone, time_zone)
+        elif end is None:
+            meant = named(period, here, zone, time_zone, previous)
+        else:
+            raise BadPeriod("A period that ends must begin: say from which day on.")
+        if meant.since > now:
+            raise BadPeriod(f"{meant.name} has not begun yet.")
+        with self.transactions.read() as tx:
+            began_at = self.history.began_at(tx)
+        return frame(meant, now, self.rulebook.current().sla, began_at)
+
+    def _scope(self, asked: Frame, service_id: str | None) -> Scope:
+        return Scope(asked.as_of, self.default_service or UNKNOWN, service_id)
+
+    def _numbers(self, tx: Tx, asked: Frame, service_id: str | None) -> Numbers:
+        """As ``totals.fold`` makes them of every record, from what the store counts. Only what has changed since
+        ``asked.as_of`` is looked at moment by moment."""
+        scope, tally, history = self._scope(asked, service_id), Tally(asked), self.history
+        period, triggered = Span(asked.period.since, asked.period.until), Span(*asked.triggered)
+        for alerts in history.alerts(tx, period, scope):
+            tally.take_alerts(alerts)
+        for names, counts in history.counts(tx, period, scope):
+            tally.take_counts(names, counts)
+        for names, times in history.times(tx, triggered, scope):
+            tally.take_times(names, times)
+        for incident in history.incidents(tx, triggered, scope, changed_only=True):
+            if state := state_at(incident.record, asked.as_of):
+                tally.take_state(incident.record, state)
+        for raised_at, triggered_at in history.incomplete(tx, scope):
+            tally.take_incomplete(raised_at, triggered_at)
+        return tally.numbers()
+
+    def _lines(self, tx: Tx, asked: Frame, service_id: str | None) -> Iterator[IncidentLine]:
+        found = self.history.incidents(tx, Span(asked.period.since, asked.period.until), self._scope(asked, service_id))
+        listed = (_as_of(one, asked.as_of) for one in found)
+        for incident in sorted(listed, key=lambda one: (one.figures.triggered_at, one.link_id)):
+            yield line_of(incident, asked.as_of)
+
+
+def _as_of(incident: ListedIncident, as_of: datetime) -> ListedIncident:
+    """The incident as it stood then."""
+    state = state_at(incident.record, as_of) if incident.record.entries else None
+    return replace(incident, figures=figures_of(state)) if state else incident
+
+
+def zone_of(name: str) -> tzinfo:
+    """The time zone of that name. Raises ``BadPeriod``. https://www.iana.org/time-zones"""
+    if name.upper() == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        said = f"{name[:60]!r} is no time zone this machine knows: write a name of the IANA list such as Europe/Berlin."
+        raise BadPeriod(said) from None
+
+
+# ------------------------------------------------------------------------------------------------ what is shown
+
+
+def _shown(numbers: Numbers, asked: Frame, service_id: str | None) -> Stats:
+    about = {"service_id": service_id, "period": days_of(asked), "time_zone": asked.period.time_zone}
+    return cast(Stats, {**about, **rounded(numbers)})
+
+
+def days_of(asked: Frame) -> figures.Period:
+    """The period as reports show it."""
+    period = asked.period
+    return {
+        "name": period.name,
+        "from": period.first.isoformat(),
+        "to": period.last.isoformat(),
+        "since": period.since.isoformat(),
+        "until": period.until.isoformat(),
+        "as_of": asked.as_of.isoformat(timespec="seconds"),
+        "record_since": asked.began_at.isoformat(timespec="seconds") if asked.began_at else None,
+        "complete": asked.as_of == period.until - LAST_MOMENT,
+    }
+
+
+def line_of(incident: ListedIncident, as_of: datetime) -> IncidentLine:
+    """An incident as it stood at ``as_of``."""
+    record, stood = incident.record, incident.figures
+    took, lasted = stood.minutes_to_acknowledge, stood.minutes_to_resolve
+    return {
+        "incident_number": incident.incident_number,
+        "incident_id": incident.incident_id,
+        "title": incident.title,
+        "status": stood.status,
+        "urgency": record.urgency or UNKNOWN,
+        "service_id": record.service_id,
+        "triggered_at": stood.triggered_at.isoformat(),
+        "acknowledged_at": _instant(stood.acknowledged_at),
+        "acknowledged_by": stood.acknowledged_by,
+        "acknowledged_after_minutes": rounded(took),
+        "resolved_at": _instant(stood.resolved_at),
+        "duration_minutes": rounded(stood.minutes_until(as_of) if lasted is None else lasted),
+        "escalated": stood.escalated > 0,
+        "reopened": stood.reopened,
+        "merged": stood.merged,
+        "history_incomplete": record.incomplete,
+        "rule": record.rule,
+        "severity": record.severity,
+        "alert_id": record.alert_id,
+        "verdict": record.verdict,
+        "url": incident.url,
+    }
+
+
+def _instant(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None
+
+
+def rounded(value: T, name: str = "") -> T:
+    """To hundredths, a rate to ten-thousandths, all the way down. A target's minutes stay as they were configured."""
+    shown: Any = value
+    if isinstance(value, float) and name != "minutes":
+        shown = round(value, 4 if name == "rate" else 2)
+    elif isinstance(value, dict):
+        shown = {key: rounded(inner, key) for key, inner in value.items()}
+    elif isinstance(value, list):
+        shown = [rounded(inner) for inner in value]
+    return cast(T, shown)
+
+
+# ------------------------------------------------------------------------------------------------ beside PagerDuty's
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Asks PagerDuty once and changes nothing."""
+
+    analytics: Analytics | None
+    """None: there is no API key."""
+    services: Sequence[str]
+    """Those that the configuration names."""
+    clock: Clock = utc_now
+
+    def __call__(self, stats: Stats) -> Comparison:
+        """``stats`` as ``Reports.stats`` gave them, number by number beside PagerDuty's; or why there is nothing."""
+        since, until = (datetime.fromisoformat(at) for at in (stats["period"]["since"], stats["period"]["until"]))
+        wanted = [stats["service_id"]] if stats["service_id"] else list(dict.fromkeys(self.services))
+        if self.analytics is None:
+            return _nothing("no_api_key", "Set PAGERDUTY_API_KEY: the analytics are asked with it.")
+        if not wanted:
+            return _nothing("no_service", "Name a service with --service, or set PAGERDUTY_SERVICE_ID.")
+        if until - since > LONGEST:
+            return _nothing("too_long", "PagerDuty answers for one year at most: ask for a shorter period.")
+        reply = self.analytics.of_services(wanted, since, until)
+        if not isinstance(reply, Done):
+            return _nothing(reply.reason, "PagerDuty did not answer with numbers; `truthvouch doctor` checks the key.")
+        ours = {one["name"]: one for one in stats["by_service"]}
+        theirs = {one.service_id: one for one in reply.value}
+        metrics = [theirs.get(service_id, ServiceMetrics(service_id)) for service_id in wanted]
+        rows = [row for one in metrics for row in compared(ours.get(one.service_id), one)]
+        differing = dict.fromkeys(row["number"] for row in rows if row["bridge"] != row["pagerduty"])
+        notes = [LAGGING] if until > self.clock() - LAG else []
+        return {"reason": None, "rows": rows, "notes": notes + [f"{number}: {WHY[number]}" for number in differing]}
+
+
+def _nothing(reason: str, remedy: str) -> Comparison:
+    return {"reason": reason, "rows": [], "notes": [remedy]}

@@ -1,0 +1,117 @@
+"""Intake's place in the inbox.
+
+SQLite: rows become visible in the order of their ids, because one writer writes at a time, so a cursor in the bridge's
+own file, moved in the transaction that holds the rows' effects, takes each row exactly once and never writes the inbox.
+PostgreSQL: ids may become visible out of order, so each row carries a flag, set in that same transaction.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from app.domain.model.types import Source
+from app.ports import Delivery, InboxRow, Tx
+from app.store.database import KEY_VALUES, connection
+from app.store.schema import dead_letters, inbox, kept_bodies, unmatched_events
+
+log = structlog.get_logger()
+
+CURSOR = "intake.cursor"
+LAST_TAKEN = "intake.last_taken"
+"""What the row under the cursor looked like: another one there means another inbox."""
+_rows = sa.select(
+    *inbox.c["id", "source", "delivery_id", "received_at", "body", "request_id"],
+    *inbox.c["content_encoding", "secret_index", "trace"],
+).order_by(inbox.c.id)
+_SOURCES = frozenset(Source)
+
+
+@dataclass(eq=False)
+class CursorInboxReader:
+    """For the SQLite inbox in its own file."""
+
+    inbox_engine: sa.Engine
+
+    def next_rows(self, tx: Tx, limit: int) -> tuple[InboxRow, ...]:
+        """The rows after the cursor; all rows where the cursor was moved over another inbox than this one.
+
+        A file restored from a copy, or a new one, has other rows under the numbers that were taken already: passed
+        over by number they would be lost, taken once more they are duplicates to the links.
+        """
+        cursor = int(KEY_VALUES.read(tx, CURSOR) or 0)
+        expected = KEY_VALUES.read(tx, LAST_TAKEN) if cursor else None
+        rows = self._from(cursor if expected else cursor + 1, limit + 1)
+        if expected and not (rows and rows[0].inbox_id == cursor and _looks(rows[0]) == expected):
+            log.critical("inbox.replaced", cursor=cursor, because="the row last taken is not in it any more")
+            self._start_over(tx)
+            rows, expected = self._from(0, limit), None
+        return rows[1:] if expected else rows[:limit]
+
+    def _from(self, inbox_id: int, limit: int) -> tuple[InboxRow, ...]:
+        with self.inbox_engine.connect() as reader:
+            return tuple(_row(row) for row in reader.execute(_rows.where(inbox.c.id >= inbox_id).limit(limit)))
+
+    def _start_over(self, tx: Tx) -> None:
+        """What was kept under the numbers of the other inbox lets go of them: a row here may have the same."""
+        KEY_VALUES.put(tx, CURSOR, "0")
+        KEY_VALUES.clear(tx, LAST_TAKEN)
+        letting_go = sa.update(dead_letters).where(dead_letters.c.inbox_id.is_not(None)).values(inbox_id=None)
+        connection(tx).execute(letting_go)
+        numbered = sa.update(unmatched_events).where(unmatched_events.c.inbox_id > 0)
+        connection(tx).execute(numbered.values(inbox_id=-unmatched_events.c.id))
+        connection(tx).execute(sa.delete(kept_bodies).where(kept_bodies.c.inbox_id > 0))
+
+    def row(self, tx: Tx, inbox_id: int) -> InboxRow | None:
+        with self.inbox_engine.connect() as reader:
+            return _one(reader, inbox_id)
+
+    def mark_taken(self, tx: Tx, rows: Sequence[InboxRow], at: datetime) -> None:
+        last = max(rows, key=lambda row: row.inbox_id)
+        KEY_VALUES.put(tx, CURSOR, str(last.inbox_id))
+        KEY_VALUES.put(tx, LAST_TAKEN, _looks(last))
+
+
+class FlagInboxReader:
+    """For the PostgreSQL inbox in the bridge's own database."""
+
+    def next_rows(self, tx: Tx, limit: int) -> tuple[InboxRow, ...]:
+        query = _rows.where(inbox.c.taken_at.is_(None)).limit(limit).with_for_update(skip_locked=True)
+        return tuple(_row(row) for row in connection(tx).execute(query))
+
+    def row(self, tx: Tx, inbox_id: int) -> InboxRow | None:
+        return _one(connection(tx), inbox_id)
+
+    def mark_taken(self, tx: Tx, rows: Sequence[InboxRow], at: datetime) -> None:
+        ids = [row.inbox_id for row in rows]
+        connection(tx).execute(sa.update(inbox).where(inbox.c.id.in_(ids)).values(taken_at=at))
+
+
+def _looks(row: InboxRow) -> str:
+    delivery = row.delivery
+    seen_at = f"{delivery.received_at.isoformat()} {delivery.delivery_id}"
+    return hashlib.sha256(seen_at.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _one(reader: sa.Connection, inbox_id: int) -> InboxRow | None:
+    row = reader.execute(_rows.where(inbox.c.id == inbox_id, inbox.c.erased_sha256.is_(None))).one_or_none()
+    return None if row is None else _row(row)
+
+
+def _row(row: sa.Row[Any]) -> InboxRow:
+    delivery = Delivery(
+        # That of a newer version beside us is an internal event that we cannot read: it is parked, and stops nobody.
+        source=Source(row.source) if row.source in _SOURCES else Source.BRIDGE,
+        delivery_id=row.delivery_id,
+        received_at=row.received_at,
+        body=bytes(row.body),
+        request_id=row.request_id,
+        content_encoding=row.content_encoding,
+        secret_index=row.secret_index,
+        trace=row.trace,
+    )
+    return InboxRow(row.id, delivery)

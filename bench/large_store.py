@@ -1,0 +1,167 @@
+"""``python -m bench.large_store``: what people wait for with 100,000 links in the store.
+
+Fills a store of its own with a year of alerts and ten time line entries for each, then measures a year's statistics and
+report, and searches of every kind. No stranger to the bridge: it fills the tables as the bridge does, and calls what
+the commands call.
+"""
+
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+import sqlalchemy as sa
+
+from app.domain.model.types import Alert, AlertId, IncidentId, LinkId, Side, Status, Urgency, incident_key
+from app.domain.rules.rulebook import Decision, Redaction, Rulebook, Sla
+from app.domain.sync.link import HistoryEntry, Link
+from app.domain.sync.side_state import SideState
+from app.ports import TimelineEntry
+from app.ports.console import LinkFilter
+from app.services.reports.report import Reports
+from app.store.database import Database, open_bridge, open_inbox
+from app.store.figures import Change, write_figures
+from app.store.history import StoredHistory
+from app.store.link_search import StoredLinkSearch
+from app.store.links import StoredLinks, _names, _standing
+from app.store.migrate import migrate
+from app.store.schema import links
+from bench.figures import Figure, Report, percentile
+from bench.processes import fresh_database
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+LINES_EACH = 10
+ROWS_AT_ONCE = 1_000
+ROUNDS = 5
+SEARCHES = 100
+YEAR_SECONDS = 2.0
+SEARCH_MS = 200.0
+SEVERITIES, KINDS = ("low", "medium", "high", "critical"), ("hallucination", "pii", "toxicity", "injection")
+WORDS = ("claim", "earth", "flat", "refund", "policy", "invoice", "patient", "dose", "flight", "visa", "loan", "moon")
+
+
+@click.command()
+@click.option("--links", "count", default=100_000, show_default=True, help="How many, over a year.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--postgres", default="", metavar="URL", help="A server to measure on instead of SQLite.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the table of docs/performance.md.")
+def main(count: int, seed: int, postgres: str, as_markdown: bool) -> None:
+    """Measure statistics, reports and searches over a large store."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bridge-bench-")))
+        url = stack.enter_context(fresh_database(postgres)) or None
+        bridge, inbox = open_bridge(folder, url), open_inbox(folder, url)
+        stack.callback(bridge.dispose)
+        stack.callback(inbox.dispose)
+        migrate(bridge, inbox, folder)
+        store = Database(bridge)
+        began = time.monotonic()
+        _fill(store, count, random.Random(seed))
+        click.echo(f"{count:,} links, {count * LINES_EACH:,} lines in {time.monotonic() - began:.0f} s", err=True)
+        report = Report({"store": bridge.dialect.name, "links": f"{count:,}", "lines": f"{count * LINES_EACH:,}"})
+        report.figures += [*_reports(store), *_searches(store, count, random.Random(seed))]
+    click.echo(report.as_markdown() if as_markdown else report.as_text())
+
+
+def _fill(store: Database, count: int, dice: random.Random) -> None:
+    every = timedelta(days=364) / count
+    begin = NOW - timedelta(days=364)
+    for first in range(0, count, ROWS_AT_ONCE):
+        some = [
+            _link(number, begin + number * every, dice) for number in range(first, min(first + ROWS_AT_ONCE, count))
+        ]
+        with store.begin() as tx:
+            assert isinstance(tx, sa.Connection)
+            tx.execute(sa.insert(links), [_names(link) | _standing(link) | {"id": link.link_id} for link in some])
+            write_figures(tx, (Change(None, link, is_new=True) for link in some), Redaction)
+            StoredLinks().write_timeline(tx, [line for link in some for line in _lines(link)])
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if store.engine.dialect.name == "postgresql":
+            connection.execute(sa.text("ANALYZE"))
+
+
+def _link(number: int, at: datetime, dice: random.Random) -> Link:
+    alert_id = AlertId(f"alert_{number:07d}")
+    claim = " ".join(dice.choices(WORDS, k=8))
+    alert = Alert(
+        alert_id, dice.choice(SEVERITIES), dice.choice(KINDS), "category", message=None, claim=claim, truth=claim,
+        query="q" * 400, response="r" * 600, model=f"model-{number % 7}", created_at=at,
+    )  # fmt: skip
+    pages = alert.severity in ("high", "critical") or dice.random() < 0.5
+    rule = f"rule {dice.randrange(20)}"
+    decision = Decision(Urgency.HIGH if pages else None, rule, "v1", "rule" if pages else "suppressed")
+    link = Link(alert, incident_key(alert_id), at, LinkId(number + 1), decision=decision)
+    if not pages:
+        return replace(link, alert_side=SideState(Status.RESOLVED if dice.random() < 0.8 else Status.OPEN, at, at))
+    minutes = [at + timedelta(minutes=dice.expovariate(1 / 20)) for _ in range(2)]
+    whats = ("triggered", "acknowledged", "resolved")
+    moments = zip((at, *sorted(minutes)), whats, strict=True)
+    history = tuple(HistoryEntry(when, what, Side.PAGERDUTY, f"P{number % 9}", when) for when, what in moments)
+    over = SideState(Status.RESOLVED, minutes[-1], minutes[-1])
+    return replace(
+        link, history=history, incident_id=IncidentId(f"Q{number}"), incident_number=number,
+        incident_url=f"https://example.pagerduty.com/incidents/Q{number}", alert_side=over, incident_side=over,
+    )  # fmt: skip
+
+
+def _lines(link: Link) -> Iterator[TimelineEntry]:
+    for number in range(LINES_EACH):
+        at = link.first_seen_at + timedelta(minutes=number)
+        facts = {"outcome": "moved", "status": "acknowledged", "attempt": number}
+        yield TimelineEntry(at, "alert.acknowledged", link.link_id, link.alert.alert_id, link.incident_id, None, facts)
+
+
+class _Rules:
+    def current(self) -> Rulebook:
+        return Rulebook(sla={"critical": Sla(15, 60), "high": Sla(60, None)})
+
+
+def _reports(store: Database) -> Iterator[Figure]:
+    reports = Reports(store, StoredHistory(), _Rules(), "PMAIN", lambda: NOW)
+    year: dict[str, str] = {"period": "365d", "time_zone": "Europe/Berlin"}
+    month: dict[str, str] = {"period": "2026-03", "time_zone": "Europe/Berlin"}
+    asked: dict[str, Callable[[], object]] = {
+        "statistics of a year": lambda: reports.stats(**year),
+        "report of a year, every incident listed": lambda: reports.report(**year),
+        "statistics of a month that is over": lambda: reports.stats(**month),
+    }
+    for name, ask in asked.items():
+        bound = YEAR_SECONDS if name.startswith("statistics") else None
+        yield Figure(name, "s", tuple(_seconds(ask) for _ in range(ROUNDS)), bound)
+
+
+def _searches(store: Database, count: int, dice: random.Random) -> Iterator[Figure]:
+    search, middle = StoredLinkSearch(), count // 2
+    wanted: dict[str, Callable[[], LinkFilter]] = {
+        "the newest links": LinkFilter,
+        "a page in the middle": lambda: LinkFilter(before=middle),
+        "open ones of a severity": lambda: LinkFilter(is_open=True, severity=dice.choice(SEVERITIES)),
+        "closed ones without an incident": lambda: LinkFilter(is_open=False, paged=False),
+        "an alert's id": lambda: LinkFilter(f"alert_{dice.randrange(count):07d}"),
+        "the beginning of every id": lambda: LinkFilter("alert_"),
+        "an incident's number": lambda: LinkFilter(f"#{dice.randrange(count)}"),
+        "two words of titles": lambda: LinkFilter(" ".join(dice.sample(WORDS, 2))),
+        "words of no title": lambda: LinkFilter("nowhere to be found"),
+    }
+    for name, made in wanted.items():
+        took = []
+        for _ in range(SEARCHES):
+            one = made()
+            with store.read() as tx:
+                took.append(_seconds(lambda tx=tx, one=one: search.find(tx, one)) * 1000)  # type: ignore[misc]
+        yield Figure(f"search p95: {name}", "ms", (percentile(took, 95),), SEARCH_MS)
+
+
+def _seconds(ask: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    ask()
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What a worker leaves in the store for everybody's metrics: what its budgets have left, and its last successes."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from app.bootstrap import migrate_stores
+from app.bootstrap.web import WebBridge
+from app.bootstrap.worker import WorkerBridge
+from app.config.settings import Settings
+from app.services.reconciliation.context import Findings
+from app.store.health import StoredHealth
+
+
+def settings_of(folder: Path, **more: str) -> Settings:
+    return Settings.from_env(
+        {
+            "BRIDGE_DATA_DIR": str(folder),
+            "BRIDGE_CONFIG": str(folder / "bridge.yaml"),
+            "PAGERDUTY_API_KEY": "key",
+            "PAGERDUTY_INTEGRATION_KEY": "integration key",
+            "TRUTHVOUCH_API_KEY": "key",
+            **more,
+        }
+    )
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[WorkerBridge]:
+    settings = settings_of(tmp_path)
+    migrate_stores(settings)
+    with WorkerBridge(settings) as made:
+        yield made
+
+
+def test_what_the_worker_has_left_shows_in_the_web(worker: WorkerBridge) -> None:
+    with WebBridge(worker.settings) as web:
+        before = {one.key: one.calls for one in web.budgets_left()}
+        for _ in range(3):
+            worker.budgets("pagerduty-rest", worker.settings.pagerduty.rest_per_minute).take()
+        worker.beat(datetime.now(UTC))
+        after = {one.key: one.calls for one in web.budgets_left()}
+    assert (16, 150) == (before["pagerduty-rest"], before["truthvouch-reads"])
+    assert (after["pagerduty-rest"] or 0) < 16
+    assert before.keys() == after.keys()
+    assert 1 == len([key for key in after if key.startswith("pagerduty-events:") and "integration" not in key])
+
+
+@pytest.mark.parametrize(("failed", "seconds", "is_known"), [(False, 300, True), (True, 300, False), (False, 0, False)])
+def test_a_reconciliation_that_went_well_is_remembered_unless_it_is_switched_off(
+    tmp_path: Path, failed: bool, seconds: int, is_known: bool
+) -> None:
+    settings = settings_of(tmp_path, BRIDGE_RECONCILE_SECONDS=str(seconds))
+    migrate_stores(settings)
+    with WorkerBridge(settings) as worker:
+        worker.__dict__["reconcile"] = lambda: Findings(failed=failed)
+        worker._reconcile_unless_behind()
+        known = StoredHealth(worker.database, worker.inbox_engine).read().reconciled_at
+    assert is_known is (known is not None)
+
+
+def test_a_worker_tells_its_own_metrics(worker: WorkerBridge) -> None:
+    worker.beat(datetime.now(UTC))
+    text = worker.metrics_text().decode()
+    for name in ("accept_to_page_seconds_bucket", "worker_heartbeat_age_seconds", "budget_calls_left", "build_info"):
+        assert f"truthvouch_bridge_{name}" in text

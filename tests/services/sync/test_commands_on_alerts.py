@@ -1,0 +1,125 @@
+"""What an operator says of an alert at the bridge reaches both sides, goes only forward, and is done once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain.model.events import AlertEventType, CommandType, IncidentEventType
+from app.domain.model.types import FALSE_ALERT, Status
+from app.domain.rules.rulebook import Rule, RuleAction, Rulebook
+from tests.rig import Rig
+from tests.services.rigs import DatedRig
+from tests.services.sync.test_commands import events, frozen, opened
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return DatedRig(tmp_path)
+
+
+def stands(rig: Rig) -> tuple[Any, Any, Status]:
+    """The alert, its incident, and what both should be."""
+    return rig.truthvouch.status["a1"], rig.pagerduty.incidents["Q1"].status, rig.link().status
+
+
+def test_an_acknowledge_at_the_bridge_acknowledges_both_sides(rig: Rig) -> None:
+    opened(rig)
+    rig.command(CommandType.ACKNOWLEDGE, "a1")
+    rig.run()
+    assert (Status.ACKNOWLEDGED,) * 3 == stands(rig)
+    assert Status.ACKNOWLEDGED is rig.link().agreed
+    assert [] == rig.run()
+
+
+def test_a_resolve_at_the_bridge_carries_its_note_to_both_sides(rig: Rig) -> None:
+    opened(rig)
+    rig.command(CommandType.RESOLVE, "a1", "the fact was outdated")
+    rig.run()
+    assert (Status.RESOLVED,) * 3 == stands(rig)
+    assert ("a1", Status.RESOLVED, "the fact was outdated") == rig.truthvouch.calls[-1]
+    (note,) = rig.pagerduty.notes_on["Q1"]
+    assert note.content.startswith("[TruthVouch] resolved by somebody: the fact was outdated")
+    assert [] == rig.run()
+
+
+def test_a_resolve_without_a_note_names_who_resolved(rig: Rig) -> None:
+    opened(rig)
+    rig.command(CommandType.RESOLVE, "a1")
+    rig.run()
+    assert ("a1", Status.RESOLVED, "Resolved at the bridge by somebody.") == rig.truthvouch.calls[-1]
+
+
+def test_what_is_further_along_stays_there(rig: Rig) -> None:
+    opened(rig)
+    rig.command(CommandType.RESOLVE, "a1")
+    rig.run()
+    before = rig.link()
+    rig.command(CommandType.ACKNOWLEDGE, "a1")
+    rig.command(CommandType.RESOLVE, "a1")
+    assert [] == rig.run()
+    assert before == rig.link()
+    assert 1 == events(rig).count("link.resolved")
+    assert "link.acknowledged" not in events(rig)
+
+
+def test_an_alert_without_an_incident_is_resolved_where_it_is(rig: Rig) -> None:
+    rig.rulebook.rulebook = Rulebook((Rule("quiet", 'severity == "low"', RuleAction.SUPPRESS),))
+    rig.alert(AlertEventType.CREATED, severity="low")
+    rig.command(CommandType.RESOLVE, "a1", "nothing to it")
+    rig.run()
+    assert Status.RESOLVED is rig.truthvouch.status["a1"]
+    assert {} == rig.pagerduty.incidents
+
+
+def test_a_frozen_link_is_resolved_all_the_same(rig: Rig) -> None:
+    frozen(rig)
+    rig.command(CommandType.RESOLVE, "a1")
+    rig.run()
+    assert (Status.RESOLVED,) * 3 == stands(rig)
+
+
+def test_a_resolve_that_a_person_asks_for_is_not_held_back(rig: Rig) -> None:
+    held = Rule("held", 'severity == "critical"', RuleAction.CREATE_INCIDENT, hold_resolve_minutes=10)
+    rig.rulebook.rulebook = Rulebook((held,))
+    opened(rig)
+    rig.command(CommandType.RESOLVE, "a1")
+    rig.run()
+    assert (Status.RESOLVED,) * 3 == stands(rig)
+
+
+def test_the_webhooks_about_it_bring_no_news(rig: Rig) -> None:
+    opened(rig)
+    rig.command(CommandType.ACKNOWLEDGE, "a1")
+    rig.run()
+    rig.pagerduty.calls.clear()
+    rig.alert(AlertEventType.ACKNOWLEDGED)
+    rig.incident(IncidentEventType.ACKNOWLEDGED)
+    rig.run()
+    assert (Status.ACKNOWLEDGED,) * 3 == stands(rig)
+    assert not [call for call in rig.pagerduty.calls if call.startswith("put")]
+
+
+def test_what_the_sides_say_afterwards_counts_again(rig: Rig) -> None:
+    opened(rig)
+    rig.command(CommandType.RESOLVE, "a1")
+    rig.run()
+    rig.clock.move(60)
+    rig.incident(IncidentEventType.REOPENED)
+    rig.run()
+    assert Status.OPEN is rig.link().status
+
+
+def test_a_false_alert_is_recorded_and_changes_neither_side(rig: Rig) -> None:
+    opened(rig)
+    rig.command(CommandType.FALSE_ALERT, "a1")
+    rig.command(CommandType.FALSE_ALERT, "a1")
+    assert [] == rig.run()
+    assert (FALSE_ALERT, Status.OPEN) == (rig.link().verdict, rig.link().status)
+    assert 1 == events(rig).count("link.judged")
+
+
+def test_an_alert_that_nobody_knows_changes_nothing(rig: Rig) -> None:
+    for command in (CommandType.ACKNOWLEDGE, CommandType.RESOLVE, CommandType.FALSE_ALERT):
+        rig.command(command, "nobody")
+    assert [] == rig.run()
