@@ -262,7 +262,7 @@ RULES: Sequence[Row] = (
     ("store.history.PAGE", 1_000, "rules", "read 1,000 at a time"),
     ("store.history.PAGE", 1_000, "configuration", "A field that one of the newest thousand alerts had is known"),
     ("cli.rules.COUNTED", 30 * DAY, "rules", "how many alerts of the last 30 days the rule decided"),
-    ("cli.silences.LOOKBACK", 7 * DAY, "rules", "alerts of the last 7 days"),
+    ("services.rules.stored.LOOKBACK", 7 * DAY, "rules", "alerts of the last 7 days"),
 )
 
 ESCALATION_AND_RECONCILIATION: Sequence[Row] = (

@@ -6,15 +6,17 @@ from functools import cached_property, partial
 
 from app import metrics
 from app.bootstrap.container import Container
-from app.bootstrap.rules import Spelling, alert_in, notes, shadow_of
+from app.bootstrap.rules import Spelling, alert_in, notes, parsed_draft, shadow_of
 from app.config.settings import Settings
 from app.domain.model.events import Way
 from app.domain.model.types import Side
+from app.errors import ConfigFault
 from app.pagerduty import inbound as pagerduty_inbound
 from app.services.diagnostics.health import Health
 from app.services.operator.console import Console, ConsoleParts, Setting
 from app.services.operator.once import Once
 from app.services.operator.operator import Operate
+from app.services.operator.workbench import Workbench
 from app.services.rules.rulebook import InFile
 from app.services.sync.receive import Receive, RefusedTally
 from app.store.answers import StoredAnswers
@@ -69,8 +71,21 @@ class WebBridge(Container):
         reads = Console(self.database, StoredRecords(), StoredLinkSearch(), health_source, secrets, has_api_key)
         return ConsoleParts(
             reads, self.rulebook, self.stored_alerts, alert_in, lambda: self.reports, self._shown_settings,
-            self.settings.public_url,
+            self.settings.public_url, self._workbench(),
         )  # fmt: skip
+
+    def _workbench(self) -> Workbench:
+        return Workbench(
+            self.jobs_overview, self.job_detail, self.stored_rules_overview, self.rulebook, self._shadow,
+            lambda: self.backtests, self._faults_of_draft, self.audit_log,
+        )  # fmt: skip
+
+    def _faults_of_draft(self, text: str, name: str) -> Sequence[str]:
+        try:
+            parsed_draft(self.settings, text, name, self.rulebook.current())
+        except ConfigFault as fault:
+            return [str(one) for one in fault.faults]
+        return ()
 
     def _shown_settings(self) -> tuple[Setting, ...]:
         """What this process was started with, for people. No secret is among it."""

@@ -16,6 +16,7 @@ from app.ports import Clock, HealthSource, Page, Records, Row, Transactions, Tx,
 from app.ports.console import FoundLink, LinkFilter, LinkSearch
 from app.remote.payload import RefusedDeliveries
 from app.services.diagnostics.health import Check, deliveries
+from app.services.operator.workbench import Workbench
 from app.services.reports.report import Reports
 from app.services.rules.rulebook import described
 
@@ -162,3 +163,4 @@ class ConsoleParts:
     reports: Callable[[], Reports]
     settings: Callable[[], Sequence[Setting]]
     public_url: str | None
+    work: Workbench
