@@ -164,7 +164,7 @@ class FakeBridge:
         self.health = Health(self.inbox, self.health_source, lambda: self.missing, lambda: self.notes, self.clock)
         nothing: Any = None
         reads = Console(nothing, nothing, nothing, self.health_source, {}, lambda: True, self.clock)
-        self.console = ConsoleParts(reads, nothing, nothing, nothing, nothing, tuple, None, nothing)
+        self.console = ConsoleParts(reads, nothing, nothing, nothing, nothing, nothing, None, nothing)
 
     @cached_property
     def database(self) -> Any:

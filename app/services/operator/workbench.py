@@ -9,7 +9,9 @@ from typing import Any
 
 from app.domain.rules.rulebook import Origin, Silence
 from app.ports import Clock, RulebookSource, utc_now
+from app.ports.console import WorkerConfiguration, WorkerConfigurations
 from app.ports.jobs import BacktestWanted, JobWanted
+from app.services.diagnostics.configuration import DEAD_AFTER
 from app.services.jobs.commands import JobOverview
 from app.services.operator.audit import AuditLog
 from app.services.rules.rulebook import Backtests, Shadow, shadowed
@@ -33,6 +35,7 @@ class Workbench:
     faults_of: Callable[[str, str], Sequence[str]]
     """Everything wrong with a draft, by its text and its name: a sentence each."""
     audit: AuditLog
+    configurations: WorkerConfigurations
     clock: Clock = utc_now
 
     def silences(self) -> Sequence[Silence]:
@@ -50,6 +53,11 @@ class Workbench:
         if wanted.draft and self.stored.draft(wanted.draft) is None:
             return (f"The store has no draft {wanted.draft!r}.",)
         return self.faults_of(wanted.text, UNTITLED) if wanted.text else ()
+
+    def workers(self) -> Sequence[WorkerConfiguration]:
+        """What each worker that lives runs with."""
+        with self.stored.transactions.read() as tx:
+            return self.configurations.all(tx, self.clock() - DEAD_AFTER)
 
     def shadow_results(self, since: datetime) -> Mapping[str, Any]:
         """What a draft beside the rules said otherwise since then."""

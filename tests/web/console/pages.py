@@ -17,16 +17,16 @@ from app.domain.rules.rulebook import Rulebook
 from app.domain.sync.link import Link
 from app.errors import ConfigFault
 from app.ports import CommandHandler, Page, Tx
-from app.ports.console import FoundLink, LinkFilter
+from app.ports.console import FoundLink, LinkFilter, RunsWith, Setting
 from app.services.diagnostics.health import Health
 from app.services.jobs.commands import JobCommands, JobOverview
 from app.services.operator.audit import AuditLog
-from app.services.operator.console import Console, ConsoleParts, Setting
+from app.services.operator.console import Console, ConsoleParts
 from app.services.operator.workbench import Workbench
 from app.services.reports.report import Reports
 from app.services.rules.rulebook import Backtests, Shadow, StoredAlerts
 from app.services.rules.stored import RuleCommands, StoredRulesOverview
-from app.store.health import StoredHealth, StoredRefusals
+from app.store.health import StoredConfigurations, StoredHealth, StoredRefusals
 from app.store.history import StoredHistory, StoredPast
 from app.store.jobs import StoredAudit, StoredJobs, encode_job
 from app.store.operator_records import StoredRecords
@@ -104,7 +104,7 @@ class ConsoleRig:
         reads = Console(database, records, ReadSearch(), source, secrets, lambda: True, self.rig.clock)
         reports = Reports(database, StoredHistory(), self.rules, "PMAIN", self.rig.clock)
         parts = ConsoleParts(
-            reads, self.rules, StoredAlerts(database, records), alert_in, lambda: reports, lambda: self.settings,
+            reads, self.rules, StoredAlerts(database, records), alert_in, lambda: reports, self.runs_with,
             self.public_url, self.work,
         )  # fmt: skip
         self.app = Flask("console under test", static_folder=None)
@@ -131,8 +131,11 @@ class ConsoleRig:
         return Workbench(
             JobOverview(database, StoredJobs()), encode_job, StoredRulesOverview(database, self.stored_rules),
             self.rules, shadow, lambda: Backtests(database, StoredPast()), self.faults_of,
-            AuditLog(database, StoredAudit(), clock), clock,
+            AuditLog(database, StoredAudit(), clock), StoredConfigurations(), clock,
         )  # fmt: skip
+
+    def runs_with(self) -> RunsWith:
+        return RunsWith("3f2a91c07d1e", "1.0", tuple(self.settings), ())
 
     def faults_of(self, text: str, name: str) -> Sequence[str]:
         """As bootstrap has it."""

@@ -1,14 +1,17 @@
 """Jobs, drafts and their backtests, silences, and the log of what people did, as pages."""
 
 import re
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from app.domain.model.events import CommandType
 from app.ports import Page
-from app.ports.console import AuditFilter
+from app.ports.console import AuditFilter, Setting, WorkerConfiguration
 from app.ports.jobs import JobState
 from app.services.operator.operator import MESSAGES, NOBODY
+from app.store.health import StoredConfigurations
 from app.web.access import Role
 from app.web.console import audit as audit_page
 from app.web.console.drafts import PASTED
@@ -262,3 +265,24 @@ def test_the_log_is_read_page_by_page(full: ConsoleRig, monkeypatch: pytest.Monk
         path = older[0].removeprefix("/console") if older else ""
     assert ["start job", "start job", "silence", "shadow draft", "save draft"] == seen[:5]
     assert len(seen) == len(set(enumerate(seen)))
+
+
+# ------------------------------------------------------------------------------------------------ configuration
+
+
+def test_what_each_worker_runs_with_stands_side_by_side(console: ConsoleRig) -> None:
+    assert "No worker has said what it runs with" in console.get("/configuration").text
+    console.rig.clock.move(2)
+    same = console.runs_with()
+    other = replace(same, rules="another", settings=(Setting("TRUTHVOUCH_API_KEY", ""),), faults=("A key is missing.",))
+    since = console.now() - timedelta(minutes=2)
+    with console.rig.database.begin() as tx:
+        for name, runs_with in (("worker-1", same), ("worker-2", other)):
+            one = WorkerConfiguration(name, "a-host", since, console.now(), runs_with)
+            StoredConfigurations().publish(tx, one, since)
+    page = console.get("/configuration")
+    assert "Workers decide by different rules" in page.text
+    assert "another ▲ not as here" in page.text
+    assert "A key is missing." in page.text
+    assert "TRUTHVOUCH_API_KEY ▲ differs" in page.text
+    assert "Workers' rules" in console.get("/").text.replace("’", "'")
