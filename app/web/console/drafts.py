@@ -77,8 +77,8 @@ def _page(
     """``faults``: what is wrong with what was to be kept, or with what was to be ``tried``."""
     found, shadow = work.stored.drafts()
     return frame.page(
-        "drafts.html", "drafts", "Drafts and backtests", HTTPStatus.BAD_REQUEST if faults else HTTPStatus.OK,
-        rows=found, shadow=shadow, name=name, text=text, faults=faults, tried=tried, given=request.form, spans=SPANS,
+        "drafts.html", "drafts", "Drafts and backtests", rows=found, shadow=shadow, name=name, text=text, faults=faults,
+        tried=tried, given=request.form, spans=SPANS,
         in_file=work.rules.current().shadow, max_name=MAX_NAME_CHARS, pasted=PASTED,
     )  # fmt: skip
 

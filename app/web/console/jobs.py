@@ -58,7 +58,8 @@ def started(operate: Operate, detail: str) -> Response:
     result = as_actor(operate).start_job(detail, key_of_form())
     if result.outcome and result.outcome != CommandOutcome.QUEUED:
         return see_other(address("jobs", done=result.outcome))
-    return see_other(address("job", key=result.key, done=outcome_of(result)))
+    waits = "" if result.outcome else outcome_of(result)  # a job that is queued shows how it stands by itself
+    return see_other(address("job", key=result.key, done=waits))
 
 
 def install(blueprint: Blueprint, frame: Frame, work: Workbench, operate: Operate) -> None:

@@ -30,11 +30,11 @@ FIELDS = ("match", "for", "owner", "reason", "name")
 def install(blueprint: Blueprint, frame: Frame, work: Workbench, operate: Operate) -> None:
     """The routes of these pages."""
 
-    def page(asked: dict[str, str], preview: Preview | None = None, status: int = HTTPStatus.OK) -> Response:
+    def page(asked: dict[str, str], preview: Preview | None = None) -> Response:
         now = frame.clock()
         standing = [(silence, silence.standing(now)) for silence in work.silences()]
         return frame.page(
-            "silences.html", "silences", "Silences", status,
+            "silences.html", "silences", "Silences",
             in_store=[one for one in standing if one[0].origin is Origin.STORE],
             in_file=[one for one in standing if one[0].origin is Origin.FILE],
             version=work.rules.current().version, wanted=asked, preview=preview, spans=SPANS,
@@ -61,9 +61,8 @@ def install(blueprint: Blueprint, frame: Frame, work: Workbench, operate: Operat
         asked = {name: request.form.get(name, "").strip() for name in FIELDS}
         silence = _silence(asked, frame.clock())
         preview = work.preview(silence)
-        if preview.problem:
-            return page(asked, preview, HTTPStatus.BAD_REQUEST)
-        if action == "preview" or (preview.is_for_all and request.form.get("all") != "yes"):
+        is_agreed = not preview.is_for_all or request.form.get("all") == "yes"
+        if preview.problem or action == "preview" or not is_agreed:
             return page(asked, preview)
         done = did(operate, CommandType.SILENCE, silence.name, silence_as_text(silence), key_of_form())
         return see_other(address("silences", done=done))
