@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from app.domain.model.events import CommandType
-from app.ports import Page
+from app.ports import SHADOW_DIFFERS, Page, TimelineEntry
 from app.ports.console import AuditFilter, Setting, WorkerConfiguration
 from app.ports.jobs import JobState
 from app.services.operator.operator import MESSAGES, NOBODY
@@ -118,8 +118,18 @@ def test_whoever_may_only_read_sees_no_text_of_a_draft(full: ConsoleRig) -> None
 
 
 def test_what_a_draft_beside_the_rules_said_is_shown(full: ConsoleRig) -> None:
-    page = full.get("/shadow")
-    assert "No alert was decided otherwise since" in page.text
+    assert "No alert was decided otherwise since" in full.get("/shadow").text
+    live, draft = {"rule": "Known noise", "urgency": "none"}, {"rule": "severity_map", "urgency": "low"}
+    facts = {"change": "gained", "moved": [], "live": live, "draft": draft | {"rulebook": "d1"}}
+    entry = TimelineEntry(full.now(), SHADOW_DIFFERS, None, "alert-1044", facts=facts)
+    with full.rig.database.begin() as tx:
+        full.rig.links.write_timeline(tx, [entry])
+    full.rig.clock.move(1)
+    page = full.get("/shadow?since=24h")
+    assert "1 alert decided otherwise since" in page.text
+    assert "gained 1 page" in page.text.replace("▲ ", "")
+    assert "Known noise → the severity map" in page.text
+    assert "/console/links?q=alert-1044" in [given["href"] for given in page.all("a")]
 
 
 # ------------------------------------------------------------------------------------------------ jobs
