@@ -87,7 +87,7 @@ def install(blueprint: Blueprint, frame: Frame, work: Workbench, operate: Operat
         if found is None:
             if number is not None or not key:
                 abort(HTTPStatus.NOT_FOUND)
-            return frame.page("job.html", "jobs", "A job that waits for the worker", job=None, waits_for=key)
+            return frame.page("job.html", "jobs", "A job", job=None, waits_for=key)
         return _job_page(frame, work, found)
 
     @blueprint.get(f"{PREFIX}/job/result", **ROUTE)

@@ -173,7 +173,7 @@ def test_a_job_without_a_worker_waits_under_its_key(console: ConsoleRig) -> None
     console.operator.beat(ago=60)
     page = console.post("/jobs", kind="replay", key=KEY)
     assert NOBODY in page.text
-    assert "A job that waits for the worker" in page.text
+    assert "The job is stored and waits for the worker" in page.text
     console.operator.works = True
     console.rig.intake.take()
     assert "Replay of dead letters · job 1" in console.get(f"/job?key={KEY}").text
