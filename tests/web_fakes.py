@@ -146,6 +146,7 @@ class FakeBridge:
     overview: Any = None
     once: Any = None
     reports: Any = None
+    evidence: Any = None
 
     def __post_init__(self) -> None:
         self.health_source = FakeHealthSource(healthy(self.clock()))

@@ -11,12 +11,15 @@ from app.config.settings import Settings
 from app.domain.model.events import Way
 from app.domain.model.types import Side
 from app.pagerduty import inbound as pagerduty_inbound
+from app.services.access.evidence import EvidencePace
 from app.services.diagnostics.health import Health
 from app.services.operator.console import Console, ConsoleParts, Setting
+from app.services.operator.evidence import Evidence
 from app.services.operator.once import Once
 from app.services.operator.operator import Operate
 from app.services.rules.rulebook import InFile
 from app.services.sync.receive import Receive, RefusedTally
+from app.store.access import StoredAccess
 from app.store.answers import StoredAnswers
 from app.store.health import StoredHealth, StoredRefusals
 from app.store.link_search import StoredLinkSearch
@@ -57,6 +60,11 @@ class WebBridge(Container):
     @cached_property
     def operate(self) -> Operate:
         return self.operate_as("web", COMMAND_TIMEOUT_SECONDS, Way.API)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        stored = (self.database, StoredRecords(), StoredAccess())
+        return Evidence(self.evidence_tokens, self.rulebook, self.console.reads, *stored, EvidencePace())
 
     @cached_property
     def console(self) -> ConsoleParts:

@@ -15,13 +15,11 @@ from app.domain.model.types import instant
 from app.domain.rules.decide import understood
 from app.domain.rules.rulebook import LONGEST, Origin, Silence
 from app.ports import Transactions, Tx
-from app.ports.rules import StoredDraft, StoredRules
+from app.ports.rules import MAX_SILENCES, StoredDraft, StoredRules
 
 MAX_NAME_CHARS = 200
 MAX_MATCH_CHARS = 4_000
 MAX_REASON_CHARS = 1_000
-MAX_SILENCES = 200
-"""In the store, those that are over not counted."""
 MAX_DRAFTS = 50
 MAX_DRAFT_BYTES = 256 * 1024
 """As of ``bridge.yaml``."""
@@ -93,6 +91,8 @@ class RuleCommands:
                 return None if there else CommandOutcome.NO_SUCH_SILENCE
             case CommandType.SAVE_DRAFT:
                 return self._about_draft(tx, command)
+            case CommandType.SILENCE_ALIKE:
+                return CommandOutcome.ALREADY_SO if self._is_silent(tx, command.detail) else None
             case CommandType.SHADOW_DRAFT if not command.subject:
                 return None if self.rules.shadow(tx) else CommandOutcome.NOT_SHADOWED
             case _:
@@ -121,6 +121,10 @@ class RuleCommands:
     def became(self, tx: Tx, command: Command) -> CommandOutcome:
         """Whether the store shows what was asked for."""
         match command.type:
+            case CommandType.SILENCE_ALIKE:
+                return (
+                    CommandOutcome.SILENCED if self._is_silent(tx, command.detail) else CommandOutcome.SILENCED_BEFORE
+                )
             case CommandType.SILENCE:
                 asked = silence_from(command.subject, command.detail)
                 is_so = asked in self.rules.silences(tx)
@@ -144,6 +148,10 @@ class RuleCommands:
             CommandType.SAVE_DRAFT: CommandOutcome.SAVED,
             CommandType.DELETE_DRAFT: CommandOutcome.DELETED,
         }.get(command.type, CommandOutcome.SHADOWED)
+
+    def _is_silent(self, tx: Tx, name: str) -> bool:
+        now = self.clock()
+        return any(one.name == name and one.until > now for one in self.rules.silences(tx))
 
     def _about_silence(self, tx: Tx, command: Command) -> CommandOutcome | None:
         silence, now = silence_from(command.subject, command.detail), self.clock()

@@ -206,12 +206,16 @@ def did(operate: Operate, command: CommandType, subject: str = "", detail: str =
 
 def outcome_of(result: CommandResult) -> str:
     """The outcome as a word."""
-    return result.outcome or ("stored" if result.alive else "nobody")
+    return result.word
 
 
 def said() -> Said | None:
     """What became of the button that led here. Only words of ours are shown, whatever the address says."""
-    word = request.args.get("done", "")
+    return said_of(request.args.get("done", ""))
+
+
+def said_of(word: str) -> Said | None:
+    """The same of a word; None where it is none of ours."""
     text = MESSAGES.get(word) or STORED_OUTCOMES.get(word)
     if text is None:
         return None
