@@ -65,6 +65,12 @@ class EvidenceRig:
         self.app: Flask = self.bridge.app(BRIDGE_SECRET_KEY=KEY, BRIDGE_ADMIN_TOKEN=TOKEN)
         self.client = self.app.test_client(use_cookies=False)
 
+    def close(self) -> None:
+        """Let go of the store."""
+        self.operator.inbox.close()
+        self.rig.database.engine.dispose()
+        self.rig._inbox.dispose()
+
     def set(self, console: ConsoleRules, **more: Any) -> None:
         """In place of the file."""
         self.rig.rulebook.rulebook = Rulebook(console=console, **more)

@@ -4,6 +4,7 @@ ever."""
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ SOMEBODY = "somebody with the link of #1"
 def rig(tmp_path: Path) -> Iterator[EvidenceRig]:
     rig = EvidenceRig(tmp_path)
     yield rig
-    rig.operator.inbox.close()
+    rig.close()
 
 
 # ------------------------------------------------------------------------------------------------------------- the page
@@ -57,7 +58,7 @@ def test_it_shows_prompt_and_answer_where_the_file_says_everything_and_people_as
     assert "dana@example.com" not in page
     rig.set(ConsoleRules(True, EvidenceShows.EVERYTHING), redaction=Redaction(send_people=True))
     assert "Dana Smith" in rig.get(rig.opened()).text
-    rig.operator.inbox.close()
+    rig.close()
 
 
 @pytest.mark.parametrize("sees_evidence", [True, False])
@@ -275,7 +276,9 @@ def test_only_a_link_of_ours_opens_anything(rig: EvidenceRig):
 def test_a_new_key_in_front_keeps_links_and_one_that_is_taken_away_ends_them(rig: EvidenceRig):
     old = rig.opened()
     keys = [("new", KEY), ("new",)]
-    assert [True, False] == [EvidenceTokens(lambda keys=keys: keys, rig.clock).read(old) is not None for keys in keys]
+    readers = [EvidenceTokens(partial(tuple, given), rig.clock) for given in keys]
+    assert [True, False] == [reader.read(old) is not None for reader in readers]
+    assert readers[1].read(readers[0].make(LinkId(1), rig.rig.link().incident_key))
 
 
 def test_it_ends_a_day_after_its_incident_is_over(rig: EvidenceRig):
@@ -349,4 +352,4 @@ def test_on_postgresql_too(tmp_path: Path, postgres_url: str):
     rig.revoke("a1", "root", Way.CLI)
     rig.revoke("a1", "root", Way.CLI)
     assert 410 == rig.get(token).status_code
-    rig.operator.inbox.close()
+    rig.close()
