@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from app.domain.escalation.state import Escalation
+from app.domain.model.events import Way
 from app.domain.model.types import Alert, AlertId, Side
 from app.domain.rules.rulebook import Decision, Rulebook
 from app.domain.sync.effects import Circumstances, Effect, desired_effect, next_effect
@@ -149,6 +150,12 @@ class Rules(Protocol):
     def current(self) -> Rulebook: ...
 
 
+class RevokesEvidence(Protocol):
+    """Ends evidence links (``services/operator/evidence.py``)."""
+
+    def __call__(self, wanted: str, by: str, way: Way) -> Sequence[AlertId]: ...
+
+
 @dataclass(frozen=True)
 class ConsoleParts:
     """What the console's pages are made from."""
@@ -162,3 +169,5 @@ class ConsoleParts:
     reports: Callable[[], Reports]
     settings: Callable[[], Sequence[Setting]]
     public_url: str | None
+    revoke_evidence: RevokesEvidence | None = None
+    """Ends the evidence links of an alert."""

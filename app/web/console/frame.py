@@ -50,7 +50,7 @@ REASONS: Mapping[int, str] = {
     HTTPStatus.FORBIDDEN: "Your login may read, and change nothing.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address is for a button of a page.",
 }
-STORED_OUTCOMES: Mapping[str, str] = {"stored": STORED, "nobody": NOBODY}
+STORED_OUTCOMES: Mapping[str, str] = {"stored": STORED, "nobody": NOBODY, "revoked": "Its evidence links work no more."}
 
 
 @dataclass(frozen=True, slots=True)

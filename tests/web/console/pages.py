@@ -10,6 +10,7 @@ from typing import Any
 from flask import Flask, g
 
 from app.bootstrap.rules import alert_in
+from app.domain.model.events import Way
 from app.domain.model.types import AlertId, Side, Status
 from app.domain.sync.link import Link
 from app.ports import Page, Tx
@@ -94,7 +95,7 @@ class ConsoleRig:
         reports = Reports(database, StoredHistory(), self.rules, "PMAIN", self.rig.clock)
         parts = ConsoleParts(
             reads, self.rules, StoredAlerts(database, records), alert_in, lambda: reports, lambda: self.settings,
-            self.public_url,
+            self.public_url, self._revoke,
         )  # fmt: skip
         self.app = Flask("console under test", static_folder=None)
         http.install_errors(self.app)
@@ -103,6 +104,12 @@ class ConsoleRig:
         self.app.jinja_env.globals["csrf_token"] = lambda: "a-token"
         self.app.register_blueprint(console.blueprint(parts, self.operator.operate, self.operator.overview, health))
         self.client = self.app.test_client()
+        self.revoked: list[str] = []
+
+    def _revoke(self, wanted: str, _by: str, _way: Way) -> Sequence[AlertId]:
+        known = [AlertId(wanted)] if wanted.startswith("alert-") else []
+        self.revoked += known
+        return known
 
     def _log_in(self) -> None:
         g.actor = Actor(self.name, self.role)
