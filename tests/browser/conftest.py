@@ -16,6 +16,7 @@ from tests.system.world import World
 
 SCREENS = {"desktop": (1280, 900), "phone": (360, 740)}
 SCHEMES = ("light", "dark")
+CONFIG = "console: {evidence_links: true}\n"
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Operator:
 
 @pytest.fixture(scope="package")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("browser"), "rest") as made:
+    with a_world(tmp_path_factory.mktemp("browser"), "rest", CONFIG, knows_its_address=True) as made:
         yield made
 
 

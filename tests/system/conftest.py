@@ -26,9 +26,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @contextmanager
-def a_world(folder: Path, via: str = "rest", config: str = "", **settings: str) -> Iterator[World]:
+def a_world(
+    folder: Path, via: str = "rest", config: str = "", knows_its_address: bool = False, **settings: str
+) -> Iterator[World]:
     """A running world in this folder, ended in order."""
     port = free_port()
+    settings |= {"BRIDGE_PUBLIC_URL": f"http://127.0.0.1:{port}"} if knows_its_address else {}
     sandbox = Sandbox(folder, f"http://127.0.0.1:{port}")
     bridge = Bridge(folder, sandbox.url, port=port, **settings)
     bridge.config.write_text(f"pagerduty:\n  via: {via}\n{config}", "utf-8")
