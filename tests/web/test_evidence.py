@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from gunicorn import glogging  # type: ignore[import-untyped]
 from itsdangerous import URLSafeSerializer
 from structlog.testing import capture_logs
 
@@ -24,6 +25,7 @@ from app.services.access.evidence import (
     EvidenceTokens,
 )
 from app.web.auth import EVIDENCE_HEADERS
+from app.web.server_log import ServerLog
 from tests.web.console_client import HTTPS, TOKEN, Browser
 from tests.web.evidence_rig import ALERT, KEY, EvidenceRig
 
@@ -121,6 +123,15 @@ def test_no_line_of_the_log_holds_the_address(rig: EvidenceRig):
         rig.get(token[:-1])
     assert "/e/…" in {line.get("path") for line in lines}
     assert [] == [line for line in lines if token[:-1] in str(line)]
+
+
+@pytest.mark.parametrize("address", ["/e/secret?done=x", "//E//secret", "http://bridge.example.com/e/secret"])
+def test_nor_does_a_line_of_gunicorn(monkeypatch: pytest.MonkeyPatch, address: str):
+    written: list[str] = []
+    monkeypatch.setattr(glogging.Logger, "exception", lambda _self, message, *given: written.append(message % given))
+    ServerLog.__new__(ServerLog).exception("Error handling request %s %s", "GET", address)
+    assert written[0].startswith("Error handling request GET ")
+    assert "secret" not in written[0]
 
 
 # ---------------------------------------------------------------------------------------------------------- the buttons

@@ -150,12 +150,6 @@ class Rules(Protocol):
     def current(self) -> Rulebook: ...
 
 
-class RevokesEvidence(Protocol):
-    """Ends evidence links (``services/operator/evidence.py``)."""
-
-    def __call__(self, wanted: str, by: str, way: Way) -> Sequence[AlertId]: ...
-
-
 @dataclass(frozen=True)
 class ConsoleParts:
     """What the console's pages are made from."""
@@ -169,5 +163,5 @@ class ConsoleParts:
     reports: Callable[[], Reports]
     settings: Callable[[], Sequence[Setting]]
     public_url: str | None
-    revoke_evidence: RevokesEvidence | None = None
-    """Ends the evidence links of an alert."""
+    revoke_evidence: Callable[[str, str, Way], Sequence[AlertId]] | None = None
+    """Ends the evidence links of an alert: its id, who asks, by which way; nothing where nobody knows it."""
