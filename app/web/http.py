@@ -75,7 +75,7 @@ def _end(response: Response) -> Response:
 
 def logged_path(path: str) -> str:
     """A path without the secret that some links are."""
-    return logs.without_link(path)[:MAX_PATH_CHARS]
+    return logs.SECRET_PATH.sub(r"\1…", path)[:MAX_PATH_CHARS]
 
 
 def _is_logged_elsewhere(response: Response) -> bool:
