@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from app.domain.model.events import AlertEventType, CommandType, IncidentEventType, Way
 from app.domain.model.types import FALSE_ALERT, AlertId, LinkId, Status, Urgency
 from app.domain.rules.rulebook import ConsoleRules, EvidenceShows, Redaction
+from app.ports import StoreUnavailable
 from app.services.access.evidence import (
     BUTTON_LASTS,
     LASTS_AFTER,
@@ -351,6 +352,28 @@ def test_one_link_is_asked_for_no_oftener_than_a_person_would(rig: EvidenceRig):
     assert 200 == rig.get(other).status_code
     rig.clock.move(WINDOW.total_seconds())
     assert 200 == rig.get(token).status_code
+
+
+def test_over_plain_http_no_login_counts(rig: EvidenceRig):
+    token, browser = rig.opened(), Browser(rig.app)
+    browser.log_in()
+    cookie = "; ".join(f"truthvouch={value}" for value in browser.cookies.values())
+    answer = rig.client.get(f"/e/{token}", base_url="http://bridge.example.com", headers={"Cookie": cookie})
+    assert 200 == answer.status_code
+    assert "How many may I take?" not in answer.text
+
+
+def test_without_the_store_it_says_so(rig: EvidenceRig, monkeypatch: pytest.MonkeyPatch):
+    token = rig.opened()
+
+    def gone(*_: object) -> None:
+        raise StoreUnavailable("the disk is on fire")
+
+    monkeypatch.setattr(type(rig.bridge.evidence.records), "link_of", gone)
+    for answer in (rig.get(token), rig.post(token, "acknowledge", "x")):
+        assert 503 == answer.status_code
+        assert "fire" not in answer.text
+        assert EVIDENCE_HEADERS["Cache-Control"] == answer.headers["Cache-Control"]
 
 
 def test_on_postgresql_too(tmp_path: Path, postgres_url: str):
