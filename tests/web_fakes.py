@@ -147,6 +147,7 @@ class FakeBridge:
     once: Any = None
     reports: Any = None
     evidence: Any = None
+    revoke_evidence: Any = None
 
     def __post_init__(self) -> None:
         self.health_source = FakeHealthSource(healthy(self.clock()))
