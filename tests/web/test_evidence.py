@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 
 from app.domain.model.events import AlertEventType, CommandType, IncidentEventType, Way
 from app.domain.model.types import FALSE_ALERT, AlertId, LinkId, Status, Urgency
-from app.domain.rules.rulebook import ConsoleRules, EvidenceShows, Redaction
+from app.domain.rules.rulebook import ConsoleRules, EvidenceShows, Redaction, Silence
 from app.ports import StoreUnavailable
+from app.ports.rules import MAX_SILENCES
 from app.services.access.evidence import (
     BUTTON_LASTS,
     LASTS_AFTER,
@@ -202,6 +203,15 @@ def test_an_alert_without_a_kind_cannot_be_silenced_by_link(rig: EvidenceRig):
     button = rig.tokens.make_button(token, EvidenceAction.SILENCE)
     assert rig.post(token, "silence", button).headers["Location"].endswith("?done=invalid")
     assert () == stored_silences(rig)
+
+
+def test_a_store_full_of_silences_takes_none_by_link(rig: EvidenceRig):
+    token = rig.opened()
+    with rig.rig.database.begin() as tx:
+        for number in range(MAX_SILENCES):
+            rig.rig.stored_rules.put_silence(tx, Silence(f"s{number}", "false", "dana", "drill", rig.clock() + LONGEST))
+    assert "There are too many of its kind" in rig.press(token, "silence")
+    assert [] == rig.audited()
 
 
 def stored_silences(rig: EvidenceRig):

@@ -92,7 +92,9 @@ class RuleCommands:
             case CommandType.SAVE_DRAFT:
                 return self._about_draft(tx, command)
             case CommandType.SILENCE_ALIKE:
-                return CommandOutcome.ALREADY_SO if self._is_silent(tx, command.detail) else None
+                if self._is_silent(tx, command.detail):
+                    return CommandOutcome.ALREADY_SO
+                return CommandOutcome.TOO_MANY if self._is_full(tx, command.detail) else None
             case CommandType.SHADOW_DRAFT if not command.subject:
                 return None if self.rules.shadow(tx) else CommandOutcome.NOT_SHADOWED
             case _:
@@ -157,8 +159,12 @@ class RuleCommands:
         silence, now = silence_from(command.subject, command.detail), self.clock()
         if silence is None or problem_of(silence, now):
             return CommandOutcome.INVALID
-        others = [one for one in self.rules.silences(tx) if one.until > now and one.name != silence.name]
-        return CommandOutcome.TOO_MANY if len(others) >= MAX_SILENCES else None
+        return CommandOutcome.TOO_MANY if self._is_full(tx, silence.name) else None
+
+    def _is_full(self, tx: Tx, name: str) -> bool:
+        """Whether the store takes no silence of that name, because there are too many others."""
+        now = self.clock()
+        return len([one for one in self.rules.silences(tx) if one.until > now and one.name != name]) >= MAX_SILENCES
 
     def _about_draft(self, tx: Tx, command: Command) -> CommandOutcome | None:
         size = len(command.detail.encode("utf-8", "surrogatepass"))
