@@ -155,6 +155,8 @@ class FakeBridge:
     overview: Any = None
     once: Any = None
     reports: Any = None
+    evidence: Any = None
+    revoke_evidence: Any = None
 
     def __post_init__(self) -> None:
         self.health_source = FakeHealthSource(healthy(self.clock()))

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from app.domain.escalation.state import Escalation
+from app.domain.model.events import Way
 from app.domain.model.types import Alert, AlertId, Side
 from app.domain.rules.rulebook import Decision, Rulebook
 from app.domain.sync.effects import Circumstances, Effect, desired_effect, next_effect
@@ -155,3 +156,5 @@ class ConsoleParts:
     """What the process that answers runs with."""
     public_url: str | None
     work: Workbench
+    revoke_evidence: Callable[[str, str, Way], Sequence[AlertId]] | None = None
+    """Ends the evidence links of an alert: its id, who asks, by which way; nothing where nobody knows it."""

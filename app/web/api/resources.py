@@ -67,6 +67,13 @@ class EscalationsAnswer(TypedDict):
     escalations: list[EscalationRow]
 
 
+class RevokedAnswer(TypedDict):
+    """What was revoked."""
+
+    alerts: list[str]
+    """Whose evidence links work no more; empty where those of every alert do."""
+
+
 class HealthAnswer(TypedDict):
     """What ``/readyz`` says."""
 
@@ -151,6 +158,18 @@ def _of_period(bridge: WebBridge, asked: Asked, name: str) -> Answer:
         raise BadRequest(str(fault)) from fault
 
 
+def revoke_evidence_links(bridge: WebBridge, asked: Asked) -> Answer:
+    revoked = bridge.revoke_evidence(asked.path["alert_or_incident"], asked.by, Way.API)
+    if not revoked:
+        return Answer.nothing(NO_SUCH_ALERT_OR_INCIDENT, "The bridge knows no such alert or incident.")
+    return Answer(RevokedAnswer(alerts=[*revoked]))
+
+
+def revoke_all_evidence_links(bridge: WebBridge, asked: Asked) -> Answer:
+    bridge.revoke_evidence.all(asked.by, Way.API)
+    return Answer(RevokedAnswer(alerts=[]))
+
+
 def show_health(bridge: WebBridge, _asked: Asked) -> Answer:
     return Answer(health.shown(bridge.health()))
 
@@ -189,6 +208,17 @@ def _command(path: str, view: Any, summary: str, tag: str, missing: str = "", **
         statuses=DONE_OR_STORED,
         **more,
     )
+
+
+def _revoke(path: str, view: Any, summary: str, *missing: str) -> Endpoint:
+    """At once: no worker has to do it."""
+    description = (
+        "Evidence links that were made until now work no more. An incident that is opened later has a new one."
+    )
+    return Endpoint(
+        method="POST", path=path, access=Access.ADMIN, view=view, answer=answer_of(RevokedAnswer), summary=summary,
+        tag="evidence links", description=description, missing=missing,
+    )  # fmt: skip
 
 
 def _read(
@@ -287,6 +317,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     _read("/stats", show_stats, answer_of(Stats), "The numbers of a period", REPORTS, query=PeriodQuery),
     _read("/report", show_report, answer_of(Report), "The numbers, and each incident", REPORTS, query=PeriodQuery),
+    _revoke(
+        "/evidence-links/<path:alert_or_incident>/revoke",
+        revoke_evidence_links,
+        "End the evidence links of an alert or an incident",
+        NO_SUCH_ALERT_OR_INCIDENT,
+    ),
+    _revoke("/evidence-links/revoke", revoke_all_evidence_links, "End every evidence link"),
     _command("/reconciliations", reconcile, "Read both sides back soon", "reconciliation"),
     _read("/health", show_health, answer_of(HealthAnswer), "What /readyz says, always with 200", HEALTH),
 )
