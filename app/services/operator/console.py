@@ -13,9 +13,10 @@ from app.domain.rules.rulebook import Decision, Rulebook
 from app.domain.sync.effects import Circumstances, Effect, desired_effect, next_effect
 from app.domain.sync.link import Link
 from app.ports import Clock, HealthSource, Page, Records, Row, Transactions, Tx, utc_now
-from app.ports.console import FoundLink, LinkFilter, LinkSearch
+from app.ports.console import FoundLink, LinkFilter, LinkSearch, RunsWith
 from app.remote.payload import RefusedDeliveries
 from app.services.diagnostics.health import Check, deliveries
+from app.services.operator.workbench import Workbench
 from app.services.reports.report import Reports
 from app.services.rules.rulebook import described
 
@@ -130,16 +131,6 @@ class Console:
         return rows
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting of this process, for people."""
-
-    name: str
-    value: str
-    """A secret is never here: only that it is set, and how many there are."""
-    meaning: str = ""
-
-
 class Rules(Protocol):
     """The rulebook of this process."""
 
@@ -160,5 +151,7 @@ class ConsoleParts:
     alert_in: Callable[[bytes], Alert | str]
     """The alert in a webhook's body, or alone; else in a word why there is none."""
     reports: Callable[[], Reports]
-    settings: Callable[[], Sequence[Setting]]
+    runs_with: Callable[[], RunsWith]
+    """What the process that answers runs with."""
     public_url: str | None
+    work: Workbench
