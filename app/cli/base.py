@@ -31,7 +31,7 @@ MANY = 10
 NOT_DONE = frozenset(
     {"no_such_dead_letter", "no_such_link", "not_frozen", "still_unreadable", "not_armed", "not_taken", "bad_request"}
     | {"not_found", "policy_not_found", "number_only", "invalid", "too_many", "no_such_job", "already_over"}
-    | {"no_such_silence", "no_such_draft", "not_shadowed"}
+    | {"no_such_silence", "no_such_draft", "not_shadowed", "no_incident", "in_hand"}
 )
 """Outcomes with which the thing asked for is not so."""
 NOTHING_KNOWN = (

@@ -274,6 +274,21 @@ def cancel(incident: str, as_json: bool) -> None:
         base.ask(made, CommandType.ESCALATE, [incident_id], as_json, CANCELLING)
 
 
+@escalation.command(short_help="Have the next level now.")
+@incident
+@click.option("--raise-urgency", is_flag=True, help="Raise an incident of low urgency to high first.")
+@base.json_option
+def now(incident: str, raise_urgency: bool, as_json: bool) -> None:
+    """Have the next level now instead of at its time; the levels after it keep theirs. After the last level the
+    incident rises once more on the policy that it is on. Nothing moves after an acknowledge or a resolve."""
+    from app.services.escalation.target import hurrying
+
+    with base.open_store() as made:
+        known = made.overview.escalation(incident) is not None
+        incident_id = incident if known or number_meant(incident) is None else _target(made, incident, None, as_json)
+        base.ask(made, CommandType.ESCALATE, [incident_id], as_json, hurrying(raise_urgency))
+
+
 @escalation.command(short_help="Escalate any incident unless somebody acknowledges it.")
 @incident
 @click.option("--minutes", "minutes", multiple=True, required=True, type=float, help="To wait; once for each level.")

@@ -149,6 +149,8 @@ class CommandType(StrEnum):
     """Resolve an alert on both sides; ``detail`` is the note that goes with it."""
     FALSE_ALERT = "false_alert"
     """Record that an alert was none. It changes nothing on either side."""
+    NOTE = "note"
+    """Write ``detail`` as a note to the incident of an alert."""
 
 
 class CommandOutcome(StrEnum):
@@ -191,6 +193,10 @@ class CommandOutcome(StrEnum):
     CARRIED = "carried"
     ALREADY_SO = "already_so"
     JUDGED = "judged"
+    NOTED = "noted"
+    NO_INCIDENT = "no_incident"
+    HURRIED = "hurried"
+    IN_HAND = "in_hand"
 
 
 class Way(StrEnum):

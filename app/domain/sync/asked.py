@@ -1,4 +1,4 @@
-"""What an operator says of an alert at the bridge itself: acknowledged, resolved, a false alert.
+"""What an operator says of an alert at the bridge itself: acknowledged, resolved, a false alert, a note.
 
 It is neither side's event. Both sides get there, as when people of a side reached it while a write of ours, decided
 without knowing of it, put that side back.
@@ -28,8 +28,18 @@ def asked_for(link: Link, status: Status, by: str, now: datetime, text: str = ""
     if status is not Status.RESOLVED:
         return step
     closed = replace(step.link, last_note=text or f"Resolved at the bridge by {by}.", note_to_read=None)
-    has_incident = closed.paged and (closed.incident_side.status is not None or closed.open_tried)
+    has_incident = has_own_incident(closed)
     return replace(step, link=with_note(closed, "resolved", by, None, text or None) if has_incident else closed)
+
+
+def has_own_incident(link: Link) -> bool:
+    """Whether there is an incident to write to, or may be one after an unclear create."""
+    return link.paged and (link.incident_side.status is not None or link.open_tried)
+
+
+def noted(link: Link, by: str, text: str) -> Link:
+    """The link with a note for its incident; itself where it has that very note of that person's already."""
+    return with_note(link, "note", by, None, text)
 
 
 def judged_false(link: Link) -> Link:

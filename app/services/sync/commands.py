@@ -10,7 +10,7 @@ from typing import Any
 
 from app.domain.model.events import Command, CommandOutcome, CommandType, Ignored, Unreadable
 from app.domain.model.types import AlertId, Side, Source, Status
-from app.domain.sync.asked import asked_for, judged_false
+from app.domain.sync.asked import asked_for, has_own_incident, judged_false, noted
 from app.domain.sync.effects import desired_effect
 from app.domain.sync.erasure import Evidence, subjects_of
 from app.domain.sync.link import Link, thawed
@@ -50,6 +50,8 @@ NOT_DONE = frozenset(
         CommandOutcome.NO_SUCH_SILENCE,
         CommandOutcome.NO_SUCH_DRAFT,
         CommandOutcome.ALREADY_SO,
+        CommandOutcome.NO_INCIDENT,
+        CommandOutcome.IN_HAND,
     }
 )
 SUBJECTS: Mapping[CommandType, SubjectKind] = {
@@ -69,10 +71,11 @@ SUBJECTS: Mapping[CommandType, SubjectKind] = {
     CommandType.ACKNOWLEDGE: SubjectKind.ALERT,
     CommandType.RESOLVE: SubjectKind.ALERT,
     CommandType.FALSE_ALERT: SubjectKind.ALERT,
+    CommandType.NOTE: SubjectKind.ALERT,
 }
 """What the subject of each command is, for the audit log."""
 MAX_NOTE_CHARS = 10_000
-"""Of a note that goes with a resolve."""
+"""Of a note."""
 MAX_DIGITS = 18
 """A longer number is nobody's: no column could hold it."""
 
@@ -122,6 +125,8 @@ class ExecuteCommand:
                 return self._carry(tx, command, at, gathered)
             case CommandType.FALSE_ALERT:
                 return self._judge(tx, command, at, gathered)
+            case CommandType.NOTE:
+                return self._note(tx, command, at, gathered)
             case _:
                 handler = self.handlers.get(command.type)
                 return handler.execute(tx, command, at) if handler else CommandOutcome.BAD_REQUEST
@@ -243,6 +248,23 @@ class ExecuteCommand:
         self.links.save(tx, judged)
         gathered.entries.append(self._line(judged, "link.judged", command, at, {"verdict": "false alert"}))
         return CommandOutcome.JUDGED
+
+    def _note(self, tx: Tx, command: Command, at: datetime, gathered: Gathered) -> CommandOutcome:
+        """Write a note to the incident. The same words of the same person are the same note."""
+        link = self.links.by_alert(tx, AlertId(command.subject))
+        if link is None:
+            return CommandOutcome.NO_SUCH_LINK
+        if not command.detail.strip():
+            return CommandOutcome.INVALID
+        if not (has_own_incident(link) and self.writer.has_api_key()):
+            return CommandOutcome.NO_INCIDENT
+        with_it = noted(link, command.by or "somebody", command.detail[:MAX_NOTE_CHARS])
+        if with_it == link:
+            return CommandOutcome.ALREADY_SO
+        saved, orders = self.writer.write(tx, with_it, at)
+        gathered.orders += orders
+        gathered.entries.append(self._line(saved, "link.noted", command, at, {}))
+        return CommandOutcome.NOTED
 
     def _line(self, link: Link, event: str, command: Command, at: datetime, facts: Mapping[str, Any]) -> TimelineEntry:
         return line(link, event, at, facts, command.by or None)
