@@ -164,5 +164,16 @@ def escalating(escalation: Escalation, now: datetime, zone: tzinfo = UTC) -> lis
             return []
 
 
+def next_level(escalation: Escalation | None, now: datetime, zone: tzinfo = UTC) -> str:
+    """What an escalation at once does, in a sentence."""
+    due = level_at(escalation) if escalation is not None else None
+    if escalation is None or escalation.next_level is None:
+        return "The incident rises one level on the escalation policy that it is on."
+    level = f"Level {escalation.next_level} of {len(escalation.plan.levels)}"
+    if escalation.state is not State.RUNNING or due is None:
+        return f"{level} comes now."
+    return f"{level} comes now, instead of {ago(due, now)} ({written(due, zone)}); those after it keep their time."
+
+
 def _because(escalation: Escalation) -> str:
     return escalation.reason.replace("_", " ") or "somebody has the incident in hand"

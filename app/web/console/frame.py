@@ -1,5 +1,7 @@
 """What all pages share: the frame with its navigation, the zone of their times, what became of a button, and errors."""
 
+import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
@@ -10,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, available_timezones
 
-from flask import Response, current_app, g, request
+from flask import Response, current_app, g, redirect, request
 from jinja2 import Environment
 from werkzeug.exceptions import HTTPException
 
@@ -50,6 +52,14 @@ REASONS: Mapping[int, str] = {
     HTTPStatus.FORBIDDEN: "Your login may read, and change nothing.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address is for a button of a page.",
 }
+_KEY = re.compile("[0-9a-f]{16}")
+FAILED = frozenset(
+    {
+        *UNKNOWN, CommandOutcome.NOT_TAKEN, CommandOutcome.TOO_MANY, CommandOutcome.NO_INCIDENT, CommandOutcome.IN_HAND,
+        CommandOutcome.NOT_ARMED, "nobody",
+    }
+)  # fmt: skip
+"""The outcomes that are no good news."""
 STORED_OUTCOMES: Mapping[str, str] = {"stored": STORED, "nobody": NOBODY}
 
 
@@ -87,7 +97,7 @@ class Frame:
             "at": lambda instant: clock(instant, chosen), "zone_name": zone_name(), "zones": _zones(),
             "asked": asked_without("tz", "done"), "navigation": list(self._navigation()),
             "who": actor().name.removeprefix("console:"),
-            "may_change": may_change(), "logout": _logout(), "said": said(),
+            "may_change": may_change(), "once": lambda: secrets.token_hex(8), "logout": _logout(), "said": said(),
             "csrf_token": current_app.jinja_env.globals.get("csrf_token", _no_token),
         }  # fmt: skip
 
@@ -199,9 +209,23 @@ def as_actor(operate: Operate) -> Operate:
     return operate.as_actor(actor().name, Way.CONSOLE)
 
 
-def did(operate: Operate, command: CommandType, subject: str = "", detail: str = "") -> str:
-    """Do one thing; the answer is the word that ``said`` reads from the next page's address."""
-    return outcome_of(as_actor(operate)(command, subject, detail=detail))
+def did(operate: Operate, command: CommandType, subject: str = "", detail: str = "", key: str = "") -> str:
+    """Do one thing; the answer is the word that ``said`` reads from the next page's address. ``key``: as ``form_key``
+    has it, for what must not be done twice."""
+    return outcome_of(as_actor(operate)(command, subject, key, detail))
+
+
+def form_key() -> str:
+    """What tells this form, as it was shown, from every other: sent twice it asks once. Empty where it has none."""
+    given = request.form.get("once", "")
+    return given if _KEY.fullmatch(given) else ""
+
+
+def see_other(path: str) -> Response:
+    """After a button: the page that says what became of it."""
+    response = redirect(path, HTTPStatus.SEE_OTHER)
+    assert isinstance(response, Response)
+    return response
 
 
 def outcome_of(result: CommandResult) -> str:
@@ -215,5 +239,6 @@ def said() -> Said | None:
     text = MESSAGES.get(word) or STORED_OUTCOMES.get(word)
     if text is None:
         return None
-    failed = word in UNKNOWN or word in (CommandOutcome.NOT_TAKEN, "nobody")
-    return Said(text, "bad" if failed else "warn" if word in ("stored", CommandOutcome.STILL_UNREADABLE) else "good")
+    return Said(
+        text, "bad" if word in FAILED else "warn" if word in ("stored", CommandOutcome.STILL_UNREADABLE) else "good"
+    )

@@ -3,17 +3,19 @@
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from flask import Blueprint, Response, abort, redirect, request
+from flask import Blueprint, Response, abort, request
 
-from app.domain.model.events import CommandType
+from app.domain.model.events import CommandOutcome, CommandType
 from app.domain.model.text import one_line, shortened
-from app.domain.model.types import FALSE_ALERT
+from app.domain.model.types import FALSE_ALERT, Status, Urgency
+from app.domain.sync.asked import has_own_incident
 from app.ports.console import LinkFilter
+from app.services.escalation.target import hurrying
 from app.services.operator.console import MAX_LINES, AlertPage, ConsoleParts
 from app.services.operator.operator import Operate
 from app.ui import standing, story
 from app.web.access import Access, needs
-from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, number_of, text_of, zone
+from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, form_key, number_of, see_other, text_of, zone
 from app.web.console.overview import shown
 
 PAGE = 50
@@ -28,8 +30,11 @@ ACTIONS = {
     "resolve": CommandType.RESOLVE,
     "false_alert": CommandType.FALSE_ALERT,
     "thaw": CommandType.THAW,
+    "note": CommandType.NOTE,
+    "escalate": CommandType.ESCALATE,
 }
 """What a button of an alert's page asks for."""
+WITH_A_NOTE = (CommandType.RESOLVE, CommandType.NOTE)
 
 
 def yes_or_no(name: str, yes: str = "yes", no: str = "no") -> bool | None:
@@ -82,13 +87,22 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
         alert_id, action = request.form.get("alert", ""), ACTIONS.get(request.form.get("action", ""))
         if action is None or not alert_id:
             abort(HTTPStatus.BAD_REQUEST)
-        note = request.form.get("note", "").strip() if action is CommandType.RESOLVE else ""
-        done = did(operate, action, alert_id, note)
+        if action is CommandType.ESCALATE:
+            done = _escalate(operate, _known(parts, alert_id))
+        else:
+            note = request.form.get("note", "").strip() if action in WITH_A_NOTE else ""
+            done = did(operate, action, alert_id, note)
         if action is CommandType.FALSE_ALERT and request.form.get("resolve") == "yes":
             done = did(operate, CommandType.RESOLVE, alert_id, "#false-alert")
-        response = redirect(address("alert", alert=alert_id, done=done), HTTPStatus.SEE_OTHER)
-        assert isinstance(response, Response)
-        return response
+        return see_other(address("alert", alert=alert_id, done=done))
+
+
+def _escalate(operate: Operate, found: AlertPage) -> str:
+    """The next level now, once however often the button is pressed."""
+    if found.link.incident_id is None:
+        return CommandOutcome.NO_INCIDENT
+    detail = hurrying(request.form.get("raise") == "yes")
+    return did(operate, CommandType.ESCALATE, found.link.incident_id, detail, form_key())
 
 
 def _known(parts: ConsoleParts, alert_id: str) -> AlertPage:
@@ -99,7 +113,7 @@ def _known(parts: ConsoleParts, alert_id: str) -> AlertPage:
 
 
 def _alert_page(frame: Frame, parts: ConsoleParts, found: AlertPage) -> Response:
-    link, now, here = found.link, frame.clock(), zone()
+    link, now, here, has_api_key = found.link, frame.clock(), zone(), parts.reads.has_api_key()
     called = shortened(one_line(link.alert.message or ""), MAX_TITLE_CHARS)
     shows_all = text_of("all") == "yes"
     moments = story.moments(found.lines, here)
@@ -116,7 +130,11 @@ def _alert_page(frame: Frame, parts: ConsoleParts, found: AlertPage) -> Response
             "resolve": link.status.rank < 2,
             "false_alert": link.verdict != FALSE_ALERT,
             "thaw": link.frozen_at is not None,
+            "note": has_own_incident(link) and has_api_key,
+            "escalate": link.incident_id is not None and link.status is Status.OPEN and has_api_key,
         },
+        is_low=link.decision is not None and link.decision.urgency is Urgency.LOW,
+        next_level=standing.next_level(found.escalation, now, here),
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from app.store.operator_records import StoredRecords
 from app.web import auth, console, http
 from app.web.access import Actor, Role
 from tests.rig import FixedRulebook
-from tests.services.operator.test_operate import OperatorRig
+from tests.services.operator.test_operate import OperatorRig, with_handlers
 from tests.services.rigs import DatedRig
 
 
@@ -83,7 +83,7 @@ class ConsoleRig:
 
     def __post_init__(self) -> None:
         self.rig = DatedRig(self.data_dir)
-        self.operator = OperatorRig(self.rig, self.data_dir)
+        self.operator = with_handlers(OperatorRig(self.rig, self.data_dir))
         self.rules = RulesOfRig(self.rig.rulebook.rulebook)
         database, records = self.rig.database, StoredRecords()
         source = StoredHealth(database, self.rig._inbox)

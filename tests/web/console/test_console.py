@@ -10,6 +10,7 @@ from app.domain.model.events import AlertEventType
 from app.domain.model.types import Alert, AlertId, Status
 from app.ports import StoreUnavailable
 from app.services.operator.operator import MESSAGES
+from app.store.stored_rules import RulesInStore
 from app.web.access import Role
 from app.web.console.links import PAGE
 from tests.services.sync.test_commands import frozen, healed, refusing, with_a_dead_acknowledge
@@ -188,6 +189,63 @@ def test_only_words_of_ours_are_said_about_a_button(full: ConsoleRig) -> None:
     assert "locked" not in page.text
 
 
+def test_a_note_reaches_the_incident_in_the_name_of_whoever_wrote_it(full: ConsoleRig) -> None:
+    page = full.post("/alert", alert="alert-1041", action="note", note="The dose was corrected.")
+    assert MESSAGES["noted"] in page.text
+    (note,) = full.rig.pagerduty.notes_on["Q1"]
+    assert note.content.startswith("[TruthVouch] note by Ada: The dose was corrected.")
+    assert MESSAGES["invalid"] in full.post("/alert", alert="alert-1041", action="note", note=" ").text
+    assert MESSAGES["no_incident"] in full.post("/alert", alert="alert-1044", action="note", note="x").text
+    assert "Write it to the incident" not in full.get("/alert?alert=alert-1044").text
+
+
+def test_an_escalation_at_once_is_asked_for_once_however_often_the_button_is_pressed(full: ConsoleRig) -> None:
+    page = full.get("/alert?alert=alert-1041")
+    (once,) = [given["value"] for given in page.all("input") if given.get("name") == "once"]
+    assert "Level 1 of 2 comes now" in page.text
+    full.post("/alert", alert="alert-1041", action="escalate", once=once)
+    pressed = full.post("/alert", alert="alert-1041", action="escalate", once=once)
+    assert MESSAGES["hurried"] in pressed.text
+    assert 1 == pressed.text.count("is asked for now. (Ada)")
+    assert MESSAGES["in_hand"] in full.post("/alert", alert="alert-1042", action="escalate").text
+    assert "Escalate now" not in full.get("/alert?alert=alert-1042").text, "somebody has it in hand"
+
+
+# ------------------------------------------------------------------------------------- silence what looks like this
+
+
+def test_a_silence_shows_what_it_would_have_kept_quiet_before_anybody_makes_it(full: ConsoleRig) -> None:
+    page = full.get("/silence?alert=alert-1041")
+    assert 'kind == "hallucination" and model == "support-assistant-2" and category == "Medicine"' in page.text
+    assert "1 of the 6 alerts of the last 7 days; 1 of them has an incident" in page.text
+    wider = full.get("/silence?alert=alert-1041&for=8h&same=kind")
+    assert "3 of the 6 alerts of the last 7 days; 2 of them have an incident" in wider.text
+    assert "Tick at least one" in full.get("/silence?alert=alert-1041&for=8h").text
+
+
+def test_a_silence_of_what_looks_like_this_is_kept_once_in_the_store(full: ConsoleRig) -> None:
+    page = full.get("/silence?alert=alert-1041&for=8h&same=kind&same=model")
+    form = {given["name"]: given["value"] for given in page.all("input") if given.get("type") == "hidden"}
+    asked = {"alert": "alert-1041", "same": ["kind", "model"], "until": form["until"]}
+    assert "Say why" in full.post("/silence", **asked, reason=" ").text
+    for _ in range(2):
+        assert MESSAGES["silenced"] in full.post("/silence", **asked, reason="A test of the new model").text
+    rules = RulesInStore(lambda: full.rig.database, full.data_dir, None)
+    with full.rig.database.read() as tx:
+        (silence,) = rules.silences(tx)
+    assert ("Ada", "A test of the new model") == (silence.owner, silence.reason)
+    assert 'kind == "hallucination" and model == "support-assistant-2"' == silence.match
+    assert timedelta(hours=8) - timedelta(seconds=1) <= silence.until - full.now() <= timedelta(hours=8)
+
+
+@pytest.mark.parametrize("form", [{"until": "never", "same": "kind"}, {"until": "2027-01-01", "same": "message"}, {}])
+def test_a_silence_of_everything_or_without_an_end_is_refused(full: ConsoleRig, form: dict[str, str]) -> None:
+    assert 400 == full.post("/silence", alert="alert-1041", reason="x", **form).status
+    assert 404 == full.get("/silence?alert=nobody").status
+    late = full.post("/silence", alert="alert-1041", reason="x", same="kind", until="2020-01-01")
+    assert "It would be over already." in late.text
+
+
 # ---------------------------------------------------------------------------------------------- dead letters
 
 
@@ -285,6 +343,7 @@ def test_hostile_text_is_text_on_every_page(console: ConsoleRig) -> None:
         "/",
         "/links",
         quoted,
+        quoted.replace("/alert?", "/silence?"),
         "/dead-letters",
         "/escalations?every=yes",
         "/reports",

@@ -19,7 +19,8 @@ FILLED = (
     *EMPTY, "/links?q=ruling&state=closed", "/links?q=%232", "/alert?alert=alert-1041", "/alert?alert=alert-1043",
     "/alert?alert=alert-1046&all=yes", "/rules?alert=alert-1044", "/rules?alert=nobody", "/reports?period=nonsense",
     "/reports?period=weekly&previous=yes", "/alert?alert=alert-1041&tz=Europe/Berlin&done=carried",
-    "/alert?alert=nobody", "/nowhere",
+    "/alert?alert=nobody", "/nowhere", "/silence?alert=alert-1041", "/silence?alert=alert-1041&for=8h",
+    "/silence?alert=alert-1041&for=3d&same=severity", "/silence?alert=alert-1046",
 )  # fmt: skip
 
 
@@ -101,7 +102,7 @@ def test_whoever_may_only_read_sees_no_button_that_changes_anything(read_only: C
 
 def test_whoever_may_only_read_changes_nothing_by_a_form_of_their_own(read_only: ConsoleRig) -> None:
     before = read_only.operator.stored()
-    for path in ("/alert", "/dead-letters", "/reconcile"):
+    for path in ("/alert", "/dead-letters", "/reconcile", "/silence"):
         assert 403 == read_only.post(path, alert="alert-1041", action="acknowledge", id="1", only="1:replay").status
     assert before == read_only.operator.stored()
 
@@ -124,7 +125,7 @@ def test_every_view_says_what_it_asks_of_its_caller(console: ConsoleRig) -> None
     }
     assert not [endpoint for endpoint, (access, _) in asked.items() if access is None]
     changes = {endpoint for endpoint, (_, methods) in asked.items() if "POST" in methods} - {"console.explain"}
-    assert {"console.act", "console.decide", "console.reconcile"} == changes
+    assert {"console.act", "console.decide", "console.reconcile", "console.keep_quiet"} == changes
     assert {Access.ADMIN} == {asked[endpoint][0] for endpoint in changes}
     open_to_all = {endpoint for endpoint, (access, _) in asked.items() if access is Access.OPEN}
     assert {"console.root", "console.without_slash", "console.static"} == open_to_all
