@@ -216,7 +216,9 @@ HTTP: Sequence[Row] = (
 JOBS: Sequence[Row] = (
     ("process.job_child.NICENESS", 10, "operating", "a lower priority (nice 10)"),
     ("process.job_child.MEMORY_BYTES", 1024**3, "operating", "at most 1 GiB of memory"),
-    ("bootstrap.jobs.REPLAYED_AT_ONCE", 20, "operating", "replays dead letters, twenty at a time"),
+    ("bootstrap.jobs.ASKED_AT_ONCE", 20, "operating", "replays dead letters, twenty at a time"),
+    ("bootstrap.jobs.ASKED_AT_ONCE", 20, "operating", "erases many alerts, twenty at a time"),
+    ("services.operator.console.MAX_OF_A_PREVIEW", 2_000, "console", "of more than 2,000, the newest"),
     ("services.jobs.commands.MAX_WAITING", 20, "operating", "At most 20 jobs wait"),
     ("services.jobs.run.BEAT_SECONDS", 1.0, "operating", "cancelled it, once a second"),
     ("services.jobs.run.CANCEL_WITHIN", 2 * SECOND, "operating", "react within two seconds is killed"),

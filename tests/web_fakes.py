@@ -155,7 +155,7 @@ class FakeBridge:
         self.health = Health(self.inbox, self.health_source, lambda: self.missing, lambda: self.notes, self.clock)
         nothing: Any = None
         reads = Console(nothing, nothing, nothing, self.health_source, {}, lambda: True, self.clock)
-        self.console = ConsoleParts(reads, nothing, nothing, nothing, nothing, tuple, None)
+        self.console = ConsoleParts(reads, nothing, nothing, nothing, nothing, tuple, None, nothing, nothing, tuple)
 
     @cached_property
     def database(self) -> Any:

@@ -69,7 +69,7 @@ class WebBridge(Container):
         reads = Console(self.database, StoredRecords(), StoredLinkSearch(), health_source, secrets, has_api_key)
         return ConsoleParts(
             reads, self.rulebook, self.stored_alerts, alert_in, lambda: self.reports, self._shown_settings,
-            self.settings.public_url,
+            self.settings.public_url, self.jobs_overview, self.job_detail, self.budgets_left,
         )  # fmt: skip
 
     def _shown_settings(self) -> tuple[Setting, ...]:

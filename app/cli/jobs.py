@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 HEAD = ("job", "kind", "state", "done", "asked", "by", "why it failed")
 
 
-@click.group(short_help="Backtests, reports and replays that take long.")
+@click.group(short_help="Backtests, reports, replays and erasing that take long.")
 def jobs() -> None:
-    """Long work: backtests, large reports, replays of many dead letters. The worker runs one at a time."""
+    """Long work: backtests, large reports, replays of many dead letters, erasing of many alerts. The worker runs one at
+    a time."""
 
 
 @jobs.command(name="list", short_help="List the jobs, newest first.")
@@ -134,6 +135,20 @@ def replay(numbers: tuple[int, ...], reason: str, side: str | None, everything: 
     if not (numbers or reason or side or everything):
         base.refuse("Say which: numbers, --reason, --side or --all.")
     _start(ReplayWanted(numbers, reason, Side(side) if side else None), as_json)
+
+
+@start.command(short_help="Many alerts, erased.")
+@click.argument("alerts", metavar="ALERT...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@base.json_option
+def erase(alerts: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Erase the texts and people of many alerts, as `truthvouch links erase` does, twenty at a time."""
+    from app.ports.jobs import EraseWanted
+
+    wanted = tuple(dict.fromkeys(alerts))
+    if not yes:
+        base.confirm(f"Erase {len(wanted)}? Nobody can bring it back.", as_json, "--json asks nothing: say --yes.")
+    _start(EraseWanted(wanted), as_json)
 
 
 def _start(wanted: "JobWanted", as_json: bool) -> None:

@@ -71,6 +71,14 @@ def why(rule: str, urgency: str, has_incident: bool) -> str:
     )
 
 
+def key_name(key: str, part: str = "") -> str:
+    """What the budget of a key is called, as ``truthvouch_bridge_budget_left`` names it; ``part``: some calls alone."""
+    api, _, digest = key.partition(":")
+    name = {"pagerduty-rest": "PagerDuty, REST", "pagerduty-events": "PagerDuty, events"}.get(api)
+    name = name or {"truthvouch-reads": "TruthVouch, reads this hour"}.get(api, api)
+    return " ".join(filter(None, (name, f"(key {digest[:6]})" if digest else "", f"· {part}" if part else "")))
+
+
 def named(effect: Effect) -> str:
     """What an effect does, after *will* or *to*."""
     match effect:

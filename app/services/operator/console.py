@@ -2,10 +2,11 @@
 the newest day, and what last came in from each partner.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.domain.escalation.state import Escalation
 from app.domain.model.types import Alert, AlertId, Side
@@ -13,10 +14,12 @@ from app.domain.rules.decide import fields, matches
 from app.domain.rules.rulebook import Decision, Rulebook
 from app.domain.sync.effects import Circumstances, Effect, desired_effect, next_effect
 from app.domain.sync.link import Link
-from app.ports import Clock, HealthSource, Page, Records, Row, Transactions, Tx, utc_now
+from app.ports import BudgetLeft, Clock, HealthSource, Page, Records, Row, Transactions, Tx, utc_now
 from app.ports.console import FoundLink, LinkFilter, LinkSearch
+from app.ports.jobs import JSON_TYPE, Job, JobWanted
 from app.remote.payload import RefusedDeliveries
 from app.services.diagnostics.health import Check, deliveries
+from app.services.jobs.commands import JobOverview
 from app.services.reports.report import Reports
 from app.services.rules.rulebook import described
 
@@ -164,6 +167,15 @@ def _labelled(one: FoundLink) -> Alert:
 
 
 @dataclass(frozen=True, slots=True)
+class JobPage:
+    """One job and what it made."""
+
+    job: Job
+    result: Mapping[str, Any] | None
+    """None where it made nothing, nothing yet, or nothing that is JSON."""
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """One setting of this process, for people."""
 
@@ -195,3 +207,16 @@ class ConsoleParts:
     reports: Callable[[], Reports]
     settings: Callable[[], Sequence[Setting]]
     public_url: str | None
+    jobs: JobOverview
+    job_detail: Callable[[JobWanted], str]
+    """What ``Operate.start_job`` takes."""
+    budgets: Callable[[], Sequence[BudgetLeft]]
+    """What may be called now with each key."""
+
+    def job(self, key: str) -> JobPage | None:
+        """The job that was asked for under this key, with what it made; None while no worker has taken it in."""
+        found = self.jobs.of_key(key)
+        if found is None:
+            return None
+        result = self.jobs.result(found.job_id) if found.result_type == JSON_TYPE else None
+        return JobPage(found, json.loads(result.body) if result else None)

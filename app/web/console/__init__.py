@@ -17,7 +17,7 @@ from app.services.operator.overview import Overview
 from app.ui import pages
 from app.web.access import Access, Actor, Role, needs
 from app.web.bridge import HealthReport
-from app.web.console import dead_letters, links, overview, reports, rules, silence
+from app.web.console import dead_letters, erase, links, overview, reports, rules, silence
 from app.web.console.frame import PREFIX, ROUTE, Frame
 
 KEPT_FOR_EVER = "public, max-age=31536000, immutable"
@@ -35,6 +35,7 @@ def blueprint(parts: ConsoleParts, operate: Operate, look: Overview, report: Hea
     dead_letters.install(blueprint, frame, operate, look)
     rules.install(blueprint, frame, parts, look)
     reports.install(blueprint, frame, parts)
+    erase.install(blueprint, frame, parts, operate, look)
     silence.install(blueprint, frame, parts, operate)
 
     @blueprint.get("/", **ROUTE)

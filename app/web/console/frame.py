@@ -197,7 +197,11 @@ def text_of(name: str, limit: int = 600) -> str:
 
 def number_of(name: str) -> int | None:
     """One whole number of the query; None where it is none that a row could have."""
-    text = request.args.get(name, "")
+    return number_in(request.args.get(name, ""))
+
+
+def number_in(text: str) -> int | None:
+    """The same in a text."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
 
 

@@ -1,5 +1,7 @@
 """Alerts and their incidents: the search, and one alert's whole story with its buttons."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
@@ -21,6 +23,7 @@ from app.web.console.overview import shown
 PAGE = 50
 SPANS = {"1h": "the last hour", "24h": "the last 24 hours", "7d": "the last 7 days", "30d": "the last 30 days"}
 LENGTHS = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+FILTERS = ("q", "state", "paged", "frozen", "severity", "since")
 SEVERITIES = tuple((name, name) for name in ("critical", "high", "medium", "low"))
 MAX_TITLE_CHARS = 300
 NEWEST_LINES = 120
@@ -37,22 +40,16 @@ ACTIONS = {
 WITH_A_NOTE = (CommandType.RESOLVE, CommandType.NOTE)
 
 
-def yes_or_no(name: str, yes: str = "yes", no: str = "no") -> bool | None:
-    """A choice of three: yes, no, either."""
-    return {yes: True, no: False}.get(text_of(name))
-
-
-def filter_of_request(now: datetime) -> LinkFilter:
-    """What is looked for."""
-    since = LENGTHS.get(text_of("since"))
+def filter_of(chosen: Mapping[str, str], now: datetime) -> LinkFilter:
+    """What is looked for, by the ``FILTERS`` of a page."""
+    since, either = LENGTHS.get(chosen["since"]), {"yes": True, "no": False}
     return LinkFilter(
-        text=text_of("q"),
-        is_open=yes_or_no("state", "open", "closed"),
-        paged=yes_or_no("paged"),
-        frozen=yes_or_no("frozen"),
-        severity=text_of("severity"),
+        text=chosen["q"],
+        is_open={"open": True, "closed": False}.get(chosen["state"]),
+        paged=either.get(chosen["paged"]),
+        frozen=either.get(chosen["frozen"]),
+        severity=chosen["severity"],
         since=now - since if since else None,
-        before=number_of("before"),
         limit=PAGE,
     )
 
@@ -64,14 +61,14 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
     @needs(Access.READ)
     def links() -> Response:
         """The search."""
-        wanted = filter_of_request(frame.clock())
+        chosen = {name: text_of(name) for name in FILTERS}
+        wanted = replace(filter_of(chosen, frame.clock()), before=number_of("before"))
         found = parts.reads.find(wanted)
-        chosen = {name: text_of(name) for name in ("q", "state", "paged", "frozen", "severity", "since")}
         older = address("links", **chosen, before=found[-1].number) if len(found) == PAGE else ""
         return frame.page(
             "links.html", "links", "Alerts and incidents", links=shown(found), chosen=chosen, older=older,
             newest=address("links", **chosen) if wanted.before else "", spans=SPANS, severities=SEVERITIES,
-            filtered=any(chosen.values()),
+            filtered=any(chosen.values()), erase=address("erase", **chosen),
         )  # fmt: skip
 
     @blueprint.get(f"{PREFIX}/alert", **ROUTE)

@@ -2,22 +2,35 @@
 settings of this process.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from flask import Blueprint, Response, redirect
+from flask import Blueprint, Response, abort, request
 
 from app.domain.model.events import CommandType
 from app.domain.model.types import Status, Urgency
 from app.ports.console import FoundLink, LinkFilter
+from app.ports.jobs import ConnectionTestWanted, JobWanted, RepairWanted
 from app.services.diagnostics.health import Check, Report, State
 from app.services.operator.console import ConsoleParts
 from app.services.operator.operator import Operate
 from app.ui import day_chart
-from app.ui.standing import why
+from app.ui.standing import key_name, why
 from app.web.access import Access, needs
-from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, zone
+from app.web.console.frame import (
+    PREFIX,
+    ROUTE,
+    Frame,
+    address,
+    as_actor,
+    did,
+    form_key,
+    outcome_of,
+    see_other,
+    text_of,
+    zone,
+)
 
 MOST_OPEN = 12
 READ_OPEN = 200
@@ -41,6 +54,7 @@ HEADLINES = {
     State.RED: "The bridge does not do its work.",
 }
 TONES = {State.OK: "good", State.DEGRADED: "warn", State.RED: "bad"}
+MENDING: Mapping[str, JobWanted] = {"repair": RepairWanted(), "test": ConnectionTestWanted()}
 PATHS = {"truthvouch": "/truthvouch/alerts", "pagerduty": "/pagerduty/webhook"}
 
 
@@ -98,22 +112,20 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
         report = frame.report()
         open_links = parts.reads.find(LinkFilter(is_open=True, limit=READ_OPEN))
         day = day_chart.hours([(one.first_seen_at, one.paged) for one in parts.reads.newest_day()], frame.clock())
+        budgets = [(key_name(one.key, one.part), one.calls, one.pause_seconds) for one in parts.budgets()]
         return frame.page(
             "overview.html", "overview", "Overview", report=report, headline=HEADLINES[report.state],
             tone=TONES[report.state], checks=list(checks(report)), links=shown(most_urgent(open_links)),
             open_count=len(open_links), more_open=len(open_links) == READ_OPEN, most=MOST_OPEN,
             day=day_chart.drawn(day, zone()), day_total=sum(hour.alerts for hour in day),
-            day_paged=sum(hour.paged for hour in day),
+            day_paged=sum(hour.paged for hour in day), budgets=budgets,
         )  # fmt: skip
 
     @blueprint.post(f"{PREFIX}/reconcile", **ROUTE)
     @needs(Access.ADMIN)
     def reconcile() -> Response:
         """Read both sides back now."""
-        done = did(operate, CommandType.RECONCILE)
-        response = redirect(address("", done=done), HTTPStatus.SEE_OTHER)
-        assert isinstance(response, Response)
-        return response
+        return see_other(address("", done=did(operate, CommandType.RECONCILE)))
 
     @blueprint.get(f"{PREFIX}/setup", **ROUTE)
     @needs(Access.READ)
@@ -123,10 +135,22 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
         addresses = {side: f"{parts.public_url or ''}{path}" for side, path in PATHS.items()}
         return frame.page(
             "setup.html", "setup", "Setup", addresses=addresses, public_url=parts.public_url,
-            incoming=parts.reads.incoming(), missing=configuration.facts.get("missing", ()),
+            page=parts.job(key) if (key := text_of("job")) else None, job_key=key,
+            has_api_key=parts.reads.has_api_key(), incoming=parts.reads.incoming(),
+            missing=configuration.facts.get("missing", ()),
             notes=configuration.facts.get("notes", ()),
             subscription=frame.report().checks.get("webhook_subscription"),
         )  # fmt: skip
+
+    @blueprint.post(f"{PREFIX}/setup", **ROUTE)
+    @needs(Access.ADMIN)
+    def mend() -> Response:
+        """Have the worker mend what it can, or test the connection: both call PagerDuty, and take seconds."""
+        wanted = MENDING.get(request.form.get("action", ""))
+        if wanted is None:
+            abort(HTTPStatus.BAD_REQUEST)
+        result = as_actor(operate).start_job(parts.job_detail(wanted), form_key())
+        return see_other(address("setup", job=result.key, done=outcome_of(result)))
 
     @blueprint.get(f"{PREFIX}/configuration", **ROUTE)
     @needs(Access.READ)

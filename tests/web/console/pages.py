@@ -12,14 +12,16 @@ from flask import Flask, g
 from app.bootstrap.rules import alert_in
 from app.domain.model.types import AlertId, Side, Status
 from app.domain.sync.link import Link
-from app.ports import Page, Tx
+from app.ports import BudgetLeft, Page, Tx
 from app.ports.console import FoundLink, LinkFilter
 from app.services.diagnostics.health import Health
+from app.services.jobs.commands import JobOverview
 from app.services.operator.console import Console, ConsoleParts, Setting
 from app.services.reports.report import Reports
 from app.services.rules.rulebook import StoredAlerts
 from app.store.health import StoredHealth, StoredRefusals
 from app.store.history import StoredHistory
+from app.store.jobs import StoredJobs, encode_job
 from app.store.operator_records import StoredRecords
 from app.web import auth, console, http
 from app.web.access import Actor, Role
@@ -79,6 +81,7 @@ class ConsoleRig:
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     public_url: str | None = "https://bridge.example.com"
+    budgets: tuple[BudgetLeft, ...] = ()
     settings: list[Setting] = field(default_factory=lambda: [Setting("TRUTHVOUCH_API_KEY", "set", "")])
 
     def __post_init__(self) -> None:
@@ -94,7 +97,7 @@ class ConsoleRig:
         reports = Reports(database, StoredHistory(), self.rules, "PMAIN", self.rig.clock)
         parts = ConsoleParts(
             reads, self.rules, StoredAlerts(database, records), alert_in, lambda: reports, lambda: self.settings,
-            self.public_url,
+            self.public_url, JobOverview(database, StoredJobs()), encode_job, lambda: self.budgets,
         )  # fmt: skip
         self.app = Flask("console under test", static_folder=None)
         http.install_errors(self.app)
