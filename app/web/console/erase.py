@@ -22,9 +22,9 @@ from app.web.console.frame import (
     did,
     form_key,
     number_in,
-    outcome_of,
     see_other,
     text_of,
+    to_job,
 )  # fmt: skip
 from app.web.console.links import FILTERS, filter_of
 
@@ -62,8 +62,7 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
         wanted = EraseWanted(tuple(alerts)) if alerts else _by_filter(frame, parts)
         if wanted is None or not confirmed:
             abort(HTTPStatus.BAD_REQUEST)
-        result = as_actor(operate).start_job(parts.job_detail(wanted), form_key())
-        return see_other(address("erase", job=result.key, done=outcome_of(result)))
+        return to_job("erase", as_actor(operate).start_job(parts.job_detail(wanted), form_key()))
 
 
 def _ask(frame: Frame, look: Overview, alerts: Sequence[str]) -> Response:

@@ -237,6 +237,12 @@ def outcome_of(result: CommandResult) -> str:
     return result.outcome or ("stored" if result.alive else "nobody")
 
 
+def to_job(page: str, result: CommandResult) -> Response:
+    """To the page that shows how the job is that was just asked for, or why there is none."""
+    word = outcome_of(result)
+    return see_other(address(page, job=result.key, done="" if word == CommandOutcome.QUEUED else word))
+
+
 def said() -> Said | None:
     """What became of the button that led here. Only words of ours are shown, whatever the address says."""
     word = request.args.get("done", "")

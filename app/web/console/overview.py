@@ -26,9 +26,9 @@ from app.web.console.frame import (
     as_actor,
     did,
     form_key,
-    outcome_of,
     see_other,
     text_of,
+    to_job,
     zone,
 )
 
@@ -149,8 +149,7 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
         wanted = MENDING.get(request.form.get("action", ""))
         if wanted is None:
             abort(HTTPStatus.BAD_REQUEST)
-        result = as_actor(operate).start_job(parts.job_detail(wanted), form_key())
-        return see_other(address("setup", job=result.key, done=outcome_of(result)))
+        return to_job("setup", as_actor(operate).start_job(parts.job_detail(wanted), form_key()))
 
     @blueprint.get(f"{PREFIX}/configuration", **ROUTE)
     @needs(Access.READ)

@@ -284,7 +284,7 @@ def test_several_that_are_ticked_are_erased_by_one_job(full: ConsoleRig) -> None
     form = hidden(asked, "once", "confirmed") | {"alert": ["alert-1041", "alert-1042"]}
     full.post("/erase", **form)
     page = full.post("/erase", **form)
-    assert MESSAGES["queued"] in page.text
+    assert "○ waiting Job 1" in page.text
     assert "Job 1, asked for 0 s ago by Ada" in page.text
     job = job_of(full)
     assert job is not None
@@ -306,7 +306,7 @@ def test_what_a_filter_finds_is_erased_by_a_job_and_nothing_that_comes_later(ful
     form = hidden(asked, "once", "confirmed", "severity", "upto")
     created(full, Alert(AlertId("alert-1047"), "critical"))
     full.operator.beat()
-    assert MESSAGES["queued"] in full.post("/erase", **form).text
+    assert "waiting Job 1" in full.post("/erase", **form).text
     job = job_of(full)
     assert job is not None
     assert isinstance(job.wanted, EraseWanted)
@@ -340,7 +340,7 @@ def test_the_worker_mends_and_tests_and_the_set_up_shows_what_it_found(
     full: ConsoleRig, action: str, wanted: JobWanted
 ) -> None:
     page = full.post("/setup", action=action, **hidden(full.get("/setup"), "once"))
-    assert MESSAGES["queued"] in page.text
+    assert "○ waiting Job 1" in page.text
     job = job_of(full)
     assert job is not None
     assert wanted == job.wanted
