@@ -15,6 +15,7 @@ from app.services.diagnostics.health import Health
 from app.services.operator.console import Console, ConsoleParts, Setting
 from app.services.operator.once import Once
 from app.services.operator.operator import Operate
+from app.services.rules.overview import RulesOverview
 from app.services.rules.rulebook import InFile
 from app.services.sync.receive import Receive, RefusedTally
 from app.store.answers import StoredAnswers
@@ -71,6 +72,11 @@ class WebBridge(Container):
             reads, self.rulebook, self.stored_alerts, alert_in, lambda: self.reports, self._shown_settings,
             self.settings.public_url,
         )  # fmt: skip
+
+    @property
+    def rules_overview(self) -> RulesOverview:
+        kept = self.stored_rules_overview.silences
+        return RulesOverview(self.rulebook, self.stored_alerts, alert_in, self.backtests, kept)
 
     def _shown_settings(self) -> tuple[Setting, ...]:
         """What this process was started with, for people. No secret is among it."""
