@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from app import metrics
 from app.bootstrap.container import Container
 from app.bootstrap.rules import Spelling, alert_in, notes, shadow_of
+from app.bootstrap.spans import export_spans
 from app.config.settings import Settings
 from app.domain.model.events import Way
 from app.domain.model.types import Side
@@ -35,6 +36,7 @@ class WebBridge(Container):
         """Opens nothing before the first request, so a fork is safe. Raises ``ConfigFault`` when ``bridge.yaml`` is
         broken."""
         super().__init__(settings)
+        export_spans(settings)
         self._shadow = shadow_of(settings, self.rulebook, stored=self.text_of_draft)
         self._spelling = Spelling(self.rulebook, self.database)
         meter = metrics.meter()
