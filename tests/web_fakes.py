@@ -146,6 +146,9 @@ class FakeBridge:
     overview: Any = None
     once: Any = None
     reports: Any = None
+    rules_overview: Any = None
+    jobs_overview: Any = None
+    audit_log: Any = None
 
     def __post_init__(self) -> None:
         self.health_source = FakeHealthSource(healthy(self.clock()))
@@ -171,6 +174,9 @@ class FakeBridge:
 
     def metrics_text(self) -> bytes:
         return b"truthvouch_bridge_waiting 0\n"
+
+    def job_detail(self, wanted: Any) -> str:
+        return str(wanted)
 
     def close(self) -> None:
         """Nothing is open."""

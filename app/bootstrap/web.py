@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from app import metrics
 from app.bootstrap.container import Container
 from app.bootstrap.rules import Spelling, alert_in, notes, shadow_of
+from app.bootstrap.spans import export_spans
 from app.config.settings import Settings
 from app.domain.model.events import Way
 from app.domain.model.types import Side
@@ -15,6 +16,7 @@ from app.services.diagnostics.health import Health
 from app.services.operator.console import Console, ConsoleParts, Setting
 from app.services.operator.once import Once
 from app.services.operator.operator import Operate
+from app.services.rules.overview import RulesOverview
 from app.services.rules.rulebook import InFile
 from app.services.sync.receive import Receive, RefusedTally
 from app.store.answers import StoredAnswers
@@ -34,6 +36,7 @@ class WebBridge(Container):
         """Opens nothing before the first request, so a fork is safe. Raises ``ConfigFault`` when ``bridge.yaml`` is
         broken."""
         super().__init__(settings)
+        export_spans(settings)
         self._shadow = shadow_of(settings, self.rulebook, stored=self.text_of_draft)
         self._spelling = Spelling(self.rulebook, self.database)
         meter = metrics.meter()
@@ -71,6 +74,11 @@ class WebBridge(Container):
             reads, self.rulebook, self.stored_alerts, alert_in, lambda: self.reports, self._shown_settings,
             self.settings.public_url, self.jobs_overview, self.job_detail, self.budgets_left,
         )  # fmt: skip
+
+    @property
+    def rules_overview(self) -> RulesOverview:
+        kept = self.stored_rules_overview.silences
+        return RulesOverview(self.rulebook, self.stored_alerts, alert_in, self.backtests, kept)
 
     def _shown_settings(self) -> tuple[Setting, ...]:
         """What this process was started with, for people. No secret is among it."""

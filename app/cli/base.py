@@ -124,12 +124,15 @@ def is_elsewhere() -> bool:
 @contextmanager
 def open_bridge(settings: Settings | None = None) -> Iterator[Opened]:
     """The bridge that ``--url`` names, or else this installation as ``open_store`` opens it."""
+    with elsewhere() if is_elsewhere() else open_store(settings) as made:
+        yield made
+
+
+@contextmanager
+def elsewhere() -> "Iterator[Elsewhere]":
+    """The bridge that ``--url`` names; exit code 2 when it does not answer, or refuses."""
     root = click.get_current_context().find_root().params
-    url, token_file = root.get("url"), root.get("token_file")
-    if not url:
-        with open_store(settings) as made:
-            yield made
-        return
+    url, token_file = root.get("url") or "", root.get("token_file")
     from app import logs
     from app.bootstrap.elsewhere import Elsewhere
     from app.ports import StoreUnavailable

@@ -34,15 +34,16 @@ PLAN = ("level", "when", "what happens", "on call there now", "description")
 @click.argument("target", metavar="ALERT_OR_INCIDENT|ALERT.json")
 @base.json_option
 def plan(target: str, as_json: bool) -> None:
-    """Show which level comes when, and who is on call there now.
+    """Show which level comes when, and who is on call there now, by the rules and silences in force.
 
     Of an incident under way by its own clock, of anything else by a clock that starts when PagerDuty confirms it.
     """
-    settings, rulebook = base.read_config()
+    settings = base.read_config()[0]
     base.log_only(base.QUIET, settings)
     from app.bootstrap.container import Container
 
     with Container(settings) as made:
+        rulebook = made.rulebook.current()
         is_file = target == "-" or target.endswith(".json")
         outlook = _of_file(rulebook, target) if is_file else _of_store(rulebook, target)
         on_call = {policy: _on_call(made, policy) for policy in {step.policy_id for step in outlook.steps}}

@@ -34,11 +34,15 @@ def silences() -> None:
 @base.json_option
 def list_silences(everything: bool, as_json: bool) -> None:
     """List the silences in force and those that are planned."""
-    from app.cli import rules
+    from app.services.rules.overview import silence_rows
 
-    (settings, rulebook), now = base.read_config(), datetime.now(UTC)
-    there = [rules.silence(one, now) for one in (*rulebook.silences, *base.stored_silences(settings))]
-    shown = [one for one in there if everything or one["standing"] != "over"]
+    if base.is_elsewhere():
+        with base.elsewhere() as there:
+            shown = there.rules_overview.silences(everything)
+    else:
+        settings, rulebook = base.read_config()
+        kept = (*rulebook.silences, *base.stored_silences(settings))
+        shown = silence_rows(kept, datetime.now(UTC), everything)
     head = ("name", "match", "owner", "reason", "from", "until", "standing", "origin")
     output.listing(shown, as_json, "No silences.", head, itemgetter(*head))
 
@@ -66,21 +70,23 @@ def add(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Silence the alerts that match, and tell how many of the last 7 days it would have silenced."""
+    """Silence the alerts that match, and tell how many of the last 7 days it would have silenced.
+
+    With --url it is kept in the store of that bridge.
+    """
     if (lasting is None) == (until is None):
         raise click.UsageError("Say how long: either --for or --until.")
-    (settings, rulebook), now = base.read_config(), datetime.now(UTC).replace(microsecond=0)
+    now = datetime.now(UTC).replace(microsecond=0)
     end = until or (starts or now) + (lasting or timedelta())
     if end <= now:
         base.refuse(
             "It would be over already: --until has to lie ahead. A length of time is --for, for example --for 2h."
         )
+    in_store = in_store or base.is_elsewhere()
     origin = Origin.STORE if in_store else Origin.FILE
     silence = Silence(name or f"silence {now:%Y-%m-%d %H:%M:%S}", match, owner or _user(), reason, end, starts, origin)
-    trigger, count = _understood(match), _count(settings, silence)
-    _confirm_spelling(settings, rulebook, trigger, match, yes, as_json)
-    _confirm(trigger, count, yes, as_json)
-    changed = _add_to_store(settings, silence) if in_store else _add_to_file(settings, silence)
+    add = _add_elsewhere if base.is_elsewhere() else _add_here
+    changed, count = add(silence, yes, as_json)
     if as_json:
         output.as_json(_plain(silence) | {"changed": list(changed), "would_have_silenced": count and count[0]})
         return
@@ -88,6 +94,26 @@ def add(
         click.echo(message)
     click.echo(_count_text(count))
     click.echo(f"It ends at {output.text(silence.until)}; what it silenced and is still open is then decided anew.")
+
+
+def _add_here(silence: Silence, yes: bool, as_json: bool) -> tuple[Sequence[str], "tuple[int, int] | None"]:
+    """What was changed, and the count of ``_count``."""
+    settings, rulebook = base.read_config()
+    trigger, count = _understood(silence.match), _count(settings, silence)
+    _confirm_spelling(_slips(settings, rulebook, trigger, silence.match), yes, as_json)
+    _confirm(trigger, count, yes, as_json)
+    add = _add_to_store if silence.origin is Origin.STORE else _add_to_file
+    return add(settings, silence), count
+
+
+def _add_elsewhere(silence: Silence, yes: bool, as_json: bool) -> tuple[Sequence[str], "tuple[int, int] | None"]:
+    trigger = _understood(silence.match)
+    with base.elsewhere() as there:
+        tried = there.rules_overview.preview(silence.match)
+        count = tried["would_have_silenced"], tried["alerts"]
+        _confirm_spelling([(one["word"], one["meant"]) for one in tried["misspelt"]], yes, as_json)
+        _confirm(trigger, count, yes, as_json)
+        return _stored(there, silence), count
 
 
 def _add_to_file(settings: Settings, silence: Silence) -> Sequence[str]:
@@ -100,12 +126,16 @@ def _add_to_file(settings: Settings, silence: Silence) -> Sequence[str]:
 
 
 def _add_to_store(settings: Settings, silence: Silence) -> Sequence[str]:
+    with base.open_store(settings) as made:
+        return _stored(made, silence)
+
+
+def _stored(made: base.Opened, silence: Silence) -> Sequence[str]:
     from app.services.rules.stored import problem_of, silence_as_text
 
     if problem := problem_of(silence, datetime.now(UTC)):
         base.refuse(problem)
-    with base.open_store(settings) as made:
-        result = made.operate(CommandType.SILENCE, silence.name, detail=silence_as_text(silence))
+    (result,) = made.operate.all(CommandType.SILENCE, [silence.name], detail=silence_as_text(silence))
     if result.outcome in base.NOT_DONE:
         base.not_so(result.message)
     return (f"store: {silence.name!r}: {result.message}",)
@@ -117,6 +147,10 @@ def _add_to_store(settings: Settings, silence: Silence) -> Sequence[str]:
 def end(name: str, as_json: bool) -> None:
     """End a silence now, of bridge.yaml or of the store: what it silenced and is still open is decided anew, and pages
     if a rule wants it."""
+    if base.is_elsewhere():
+        with base.elsewhere() as there:
+            base.ask(there, CommandType.END_SILENCE, [name], as_json)
+        return
     settings, rulebook = base.read_config()
     stored = base.stored_silences(settings)
     was_in_force = name in {one.name for one in in_force((*rulebook.silences, *stored), datetime.now(UTC))}
@@ -176,15 +210,17 @@ def _count_text(count: tuple[int, int] | None) -> str:
     return f"It would have silenced {count[0]} of the {count[1]} alerts of the last {LOOKBACK.days} days."
 
 
-def _confirm_spelling(
-    settings: Settings, rulebook: Rulebook, trigger: "Trigger", match: str, yes: bool, as_json: bool
-) -> None:
-    """Name what is misspelt; it is silenced all the same if somebody says so."""
+def _slips(settings: Settings, rulebook: Rulebook, trigger: "Trigger", match: str) -> Sequence[tuple[str, str]]:
+    """The misspelt words, each with the one that was meant."""
     from app.bootstrap.rules import stored_fields
     from app.domain.rules.decide import own_severities, slips
 
     known = stored_fields(settings) if trigger.foreign_fields else None  # nearly never, and else no alert is read
-    found = list(slips(match, known or frozenset(), own_severities(rulebook)))
+    return list(slips(match, known or frozenset(), own_severities(rulebook)))
+
+
+def _confirm_spelling(found: Sequence[tuple[str, str]], yes: bool, as_json: bool) -> None:
+    """Name what is misspelt; it is silenced all the same if somebody says so."""
     for word, meant in found:
         click.echo(f"--match names {word}, which no alert is known to have; did you mean {meant}?", err=True)
     if found and not yes:

@@ -53,7 +53,7 @@ class Operator:
 
 @pytest.fixture(scope="package")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("browser"), "rest") as made:
+    with a_world(tmp_path_factory.mktemp("browser"), "rest", BRIDGE_TRUSTED_PROXIES="127.0.0.1") as made:
         yield made
 
 
