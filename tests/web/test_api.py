@@ -29,9 +29,11 @@ from app.ports import StoreUnavailable
 from app.ports.jobs import JobResult, JobState, ReplayWanted
 from app.services.access.tokens import LOCKED, LONGEST_DELAY, MANY, delay
 from app.services.escalation.target import arming
+from app.services.operator.retention import EraseBodies
 from app.services.rules.stored import silence_as_text
 from app.store import inbox as internal_events
 from app.store.database import StoredKeyValues
+from app.store.evidence import StoredBodies
 from app.store.health import WORKER_SEEN
 from app.store.jobs import StoredAudit, StoredJobs, encode_job
 from app.web.api.parameters import DEFAULT_LIMIT, KEY, MAX_LIMIT, MAX_NUMBER
@@ -94,8 +96,14 @@ def an_api(data_dir: Path) -> Iterator[Api]:
     object.__setattr__(rig.intake.execute_command, "handlers", bridge.command_handlers())
     object.__setattr__(rig.intake.execute_command, "audit", StoredAudit())
 
+    erase = EraseBodies(StoredBodies(rig.database, rig._inbox, data_dir), lambda _seconds: None)
+    rig.intake.erase_bodies = erase.soon
+
     def work(_seconds: float) -> None:
         rig.intake.take()
+        if erase.asked.now:
+            erase.asked.now = False
+            erase()
 
     bridge.operate = replace(bridge.operate, pause=work)
     yield Api(create_app(settings, bridge), rig)
@@ -156,10 +164,16 @@ ENDPOINTS = [
     ("GET", "/links"),
     ("GET", "/links/a1"),
     ("POST", "/links/a1/thaw"),
+    ("POST", "/links/a1/acknowledge"),
+    ("POST", "/links/a1/resolve"),
+    ("POST", "/links/a1/false-alert"),
+    ("POST", "/links/a1/note"),
+    ("POST", "/links/a1/erase"),
     ("GET", "/timeline/a1"),
     ("GET", "/escalations"),
     ("GET", "/escalations/Q1"),
     ("POST", "/escalations/Q1/cancel"),
+    ("POST", "/escalations/Q1/now"),
     ("GET", "/stats"),
     ("GET", "/report"),
     ("POST", "/reconciliations"),
@@ -177,6 +191,9 @@ ENDPOINTS = [
     ("POST", "/jobs/backtest"),
     ("POST", "/jobs/report"),
     ("POST", "/jobs/replay"),
+    ("POST", "/jobs/erase"),
+    ("POST", "/jobs/repair"),
+    ("POST", "/jobs/connection-test"),
     ("GET", "/audit"),
     ("GET", "/openapi.json"),
 ]

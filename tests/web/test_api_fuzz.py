@@ -50,6 +50,10 @@ BODIES: dict[str, Any] = {
     "/silences/preview": {"match": "severity == critical"},
     "/jobs/backtest": {"since": "2026-05-04T09:00:00Z", "until": "2026-05-05T09:00:00Z"},
     "/jobs/replay": {"all": True},
+    "/jobs/erase": {"alerts": ["a1", "nobody"]},
+    "/links/{alert_id}/resolve": {"note": "rolled back"},
+    "/links/{alert_id}/note": {"note": "rolled back"},
+    "/escalations/{incident_id}/now": {"raise_urgency": False},
 }
 """What means something: hardly any generated body does."""
 NEVER_WRONG = {"/links/{alert_id}", "/escalations/{incident_id}", "/health", "/rules", "/openapi.json"}

@@ -12,6 +12,9 @@ from app.domain.sync.link import HistoryEntry, Link, remembering
 from app.domain.sync.side_state import Attribution
 from app.domain.sync.transitions import Outcome, Step, concluded, with_note
 
+MAX_WORDS_CHARS = 10_000
+"""Of what a person writes with a resolve, or as a note; the rest is cut off."""
+
 
 def asked_for(link: Link, status: Status, by: str, now: datetime, text: str = "") -> Step:
     """The link after somebody asked for this status, which is further along than the one both sides should have.
@@ -19,6 +22,7 @@ def asked_for(link: Link, status: Status, by: str, now: datetime, text: str = ""
     ``ALREADY_SO`` otherwise: nothing goes back by asking. ``text`` goes to both sides with a resolve. A resolve that a
     person asks for is never held back.
     """
+    text = text[:MAX_WORDS_CHARS]
     if status.rank <= link.status.rank:
         return Step(link, Outcome.ALREADY_SO)
     side = Side.TRUTHVOUCH if link.alert_side.status is not None else Side.PAGERDUTY
@@ -39,7 +43,7 @@ def has_own_incident(link: Link) -> bool:
 
 def noted(link: Link, by: str, text: str) -> Link:
     """The link with a note for its incident; itself where it has that very note of that person's already."""
-    return with_note(link, "note", by, None, text)
+    return with_note(link, "note", by, None, text[:MAX_WORDS_CHARS])
 
 
 def judged_false(link: Link) -> Link:

@@ -74,8 +74,6 @@ SUBJECTS: Mapping[CommandType, SubjectKind] = {
     CommandType.NOTE: SubjectKind.ALERT,
 }
 """What the subject of each command is, for the audit log."""
-MAX_NOTE_CHARS = 10_000
-"""Of a note."""
 MAX_DIGITS = 18
 """A longer number is nobody's: no column could hold it."""
 
@@ -226,7 +224,7 @@ class ExecuteCommand:
         if link is None:
             return CommandOutcome.NO_SUCH_LINK
         status = Status.ACKNOWLEDGED if command.type is CommandType.ACKNOWLEDGE else Status.RESOLVED
-        step = asked_for(link, status, command.by or "somebody", at, command.detail[:MAX_NOTE_CHARS])
+        step = asked_for(link, status, command.by or "somebody", at, command.detail)
         if step.link == link:
             return CommandOutcome.ALREADY_SO
         saved, orders = self.writer.write(tx, step.link, at)
@@ -258,7 +256,7 @@ class ExecuteCommand:
             return CommandOutcome.INVALID
         if not (has_own_incident(link) and self.writer.has_api_key()):
             return CommandOutcome.NO_INCIDENT
-        with_it = noted(link, command.by or "somebody", command.detail[:MAX_NOTE_CHARS])
+        with_it = noted(link, command.by or "somebody", command.detail)
         if with_it == link:
             return CommandOutcome.ALREADY_SO
         saved, orders = self.writer.write(tx, with_it, at)

@@ -141,7 +141,9 @@ def cancel_job(bridge: WebBridge, asked: Asked) -> Answer:
 
 def start_backtest(bridge: WebBridge, asked: Asked) -> Answer:
     given = asked.body
-    return _start(bridge, asked, BacktestWanted(given["since"], given["until"], given["draft"], clean(given["text"])))
+    return start_job(
+        bridge, asked, BacktestWanted(given["since"], given["until"], given["draft"], clean(given["text"]))
+    )
 
 
 def start_report(bridge: WebBridge, asked: Asked) -> Answer:
@@ -149,13 +151,13 @@ def start_report(bridge: WebBridge, asked: Asked) -> Answer:
     first, last = (str(given[name]) if name in given else None for name in ("start", "end"))
     form, zone, service_id = ReportFormat(given["format"]), clean(given["time_zone"]), given.get("service_id")
     period, service_id = clean(given["period"]), clean(service_id) if service_id else None
-    return _start(bridge, asked, ReportWanted(form, service_id, period, first, last, given["previous"], zone))
+    return start_job(bridge, asked, ReportWanted(form, service_id, period, first, last, given["previous"], zone))
 
 
 def start_replay(bridge: WebBridge, asked: Asked) -> Answer:
     given = asked.body
     side = Side(given["side"]) if given.get("side") else None
-    return _start(bridge, asked, ReplayWanted(tuple(given["dead_letters"]), clean(given["reason"]), side))
+    return start_job(bridge, asked, ReplayWanted(tuple(given["dead_letters"]), clean(given["reason"]), side))
 
 
 def list_audit(bridge: WebBridge, asked: Asked) -> Answer:
@@ -165,7 +167,7 @@ def list_audit(bridge: WebBridge, asked: Asked) -> Answer:
     return piece("audit", found, page, "number")
 
 
-def _start(bridge: WebBridge, asked: Asked, wanted: JobWanted) -> Answer:
+def start_job(bridge: WebBridge, asked: Asked, wanted: JobWanted) -> Answer:
     """A job is found by its key, so the same key of another caller or route is another job's."""
     key = asked.key or uuid.uuid4().hex
     own = hashlib.sha256(f"{asked.by}\0{type(wanted).__name__}\0{key}".encode()).hexdigest()[:32]
