@@ -261,6 +261,9 @@ class Life:
             self.get(path, 404)
         self.post("/reconciliations")
         self.post("/links/new-1/thaw")
+        self.post("/links/new-1/note", {"note": "rolled back"})
+        self.post("/links/new-1/false-alert")
+        self.post(f"/escalations/{incidents[0]}/now", {})
         with Container.existing(self.settings) as operator:
             for wanted in ("new-1", incidents[1], "#10003", "nobody"):
                 operator.overview.link_of(wanted)

@@ -104,6 +104,16 @@ def test_any_incident_is_armed_and_cancelled(shell: Shell) -> None:
     assert "cancelled" == shell.json("list", "--all")[0]["because"]
 
 
+@pytest.mark.usefixtures("worker")
+def test_the_next_level_comes_now(shell: Shell) -> None:
+    shell.rig.page()
+    assert "hurried" == shell.json("now", "Q1")[0]["outcome"]
+    escalation = shell.rig.escalation("Q1")
+    assert escalation.due_at is not None
+    assert escalation.due_at <= datetime.now(UTC)
+    assert "not_armed" == shell.json("now", "QHAND", code=1)[0]["outcome"]
+
+
 def test_without_a_worker_it_is_stored_and_said(shell: Shell) -> None:
     result = shell.run("arm", "QHAND", "--minutes", "30")
     assert 0 == result.exit_code
