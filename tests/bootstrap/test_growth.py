@@ -264,6 +264,7 @@ class Life:
         self.post("/links/new-1/note", {"note": "rolled back"})
         self.post("/links/new-1/false-alert")
         self.post(f"/escalations/{incidents[0]}/now", {})
+        self.post("/links/new-2/erase")
         with Container.existing(self.settings) as operator:
             for wanted in ("new-1", incidents[1], "#10003", "nobody"):
                 operator.overview.link_of(wanted)
@@ -317,7 +318,9 @@ def a_life(folder: Path, url: str | None) -> Iterator[tuple[Life, History]]:
         take = worker.launch(executor_id)
         assert worker.lease.leads()
         history.grow_deliveries()
-        app = create_app(settings, WebBridge(settings))
+        web = WebBridge(settings)
+        web.operate = replace(web.operate, timeout_seconds=0.1)  # the worker of this test works between requests
+        app = create_app(settings, web)
         server = make_server("127.0.0.1", port, app, threaded=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         ending.callback(server.shutdown)
