@@ -39,6 +39,7 @@ from app.services.sync.intake import Intake, ProcessEvent
 from app.services.sync.link_writer import CHANGES, LinkWriter
 from app.services.sync.recovery import OrphanedDeliveries, RecoverDeadWorkers, recovery_task
 from app.services.sync.silence_watch import WatchSilences, silences_task
+from app.store import codec
 from app.store.database import KEY_VALUES, Database, check
 from app.store.escalations import StoredEscalations
 from app.store.evidence import StoredBodies, StoredEvidence
@@ -103,6 +104,7 @@ class WorkerBridge(Container):
             born_at(tx, KEY_VALUES, datetime.now(UTC))
             if not self.settings.reconcile_seconds:  # an old success would look like one that is overdue
                 KEY_VALUES.clear(tx, RECONCILED)
+        codec.prepare()
         engine.launch(deliver, DeadLetterFailedDelivery(self.database, self.links, intake.meter))
         leases = PostgresLeases(self.database.engine) if self.settings.database_url else None
         self.tasks = (
