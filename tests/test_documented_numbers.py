@@ -231,6 +231,14 @@ JOBS: Sequence[Row] = (
     ("services.rules.stored.MAX_SILENCES", 200, "rules", "At most 200 are in force or planned"),
     ("services.rules.stored.MAX_DRAFTS", 50, "rules", "At most 50 drafts are kept"),
     ("services.rules.stored.MAX_DRAFT_BYTES", 256 * 1024, "rules", "each of at most 256 KiB"),
+    ("services.diagnostics.health.DIFFER_FOR", 30 * SECOND, "operating", "for more than half a minute: give every"),
+    ("services.diagnostics.configuration.DEAD_AFTER", 30 * SECOND, "console", "disappears within half a minute"),
+    (
+        "services.diagnostics.configuration.REPEATED",
+        10 * SECOND,
+        "decisions/0035-workers-say-what-they-run-with",
+        "every ten seconds as a sign of life",
+    ),
     ("store.jobs.MAX_AUDIT_CHARS", 300, "decisions/0028-jobs-and-stored-rules", "at most 300 characters each"),
 )
 
@@ -266,7 +274,7 @@ RULES: Sequence[Row] = (
     ("store.history.PAGE", 1_000, "rules", "read 1,000 at a time"),
     ("store.history.PAGE", 1_000, "configuration", "A field that one of the newest thousand alerts had is known"),
     ("services.rules.overview.COUNTED", 30 * DAY, "rules", "how many alerts of the last 30 days the rule decided"),
-    ("cli.silences.LOOKBACK", 7 * DAY, "rules", "alerts of the last 7 days"),
+    ("services.rules.stored.LOOKBACK", 7 * DAY, "rules", "alerts of the last 7 days"),
 )
 
 ESCALATION_AND_RECONCILIATION: Sequence[Row] = (

@@ -219,7 +219,7 @@ class Container:
     @cached_property
     def tokens(self) -> Tokens:
         """Who may come in by a token."""
-        return Tokens(StoredAccess(), lambda: self.database, self.settings.admin_token)
+        return Tokens(StoredAccess(), lambda: self.database, self.settings.admin_token, audit=StoredAudit())
 
     @cached_property
     def sessions(self) -> Sessions:

@@ -16,7 +16,6 @@ from app.errors import ConfigFault
 from app.ports import Page
 from app.ports.console import LinkFilter, SubjectKind
 from app.ports.jobs import (
-    JSON_TYPE,
     BacktestWanted,
     EraseWanted,
     Job,
@@ -40,6 +39,7 @@ ASKED_AT_ONCE = 20
 ASKED_TIMEOUT_SECONDS = 60.0
 """How long each of them may wait for the worker."""
 LISTED_AT_ONCE = 500
+JSON_TYPE = "application/json"
 
 Report = Callable[[Container, ReportWanted, Progress], JobResult]
 """Makes a report. Raises ``JobRefused``. It comes from the command, which alone knows how reports look."""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from app import metrics
+from app.bootstrap.configuration import publisher
 from app.bootstrap.container import LEFT_TO_DELIVERIES, READERS, Container
 from app.bootstrap.rules import shadow_of
 from app.bootstrap.self_page import heartbeat
@@ -16,6 +17,7 @@ from app.engine.durable import DurableEngine
 from app.pagerduty.directory import AccountApi, RespondersApi
 from app.ports import Asked, Meter, PeriodicTask
 from app.ports.jobs import Job
+from app.services.diagnostics.configuration import PublishConfiguration
 from app.services.diagnostics.heartbeat import heartbeat_task
 from app.services.escalation.advance import Escalate, EscalationTask, PagerDutyPorts, escalation_task
 from app.services.escalation.on_event import Escalations
@@ -71,6 +73,7 @@ class WorkerBridge(Container):
         on_postgres = settings.database_url is not None
         self.lease: FileLease | PostgresLease = PostgresLease(sql) if on_postgres else FileLease(settings.data_dir)
         """The right to work, which only one process can hold."""
+        self._publish: PublishConfiguration | None = None
         self.tasks: Sequence[PeriodicTask] = ()
         """What it does again and again besides; there are none before it is launched."""
 
@@ -83,16 +86,19 @@ class WorkerBridge(Container):
         return metrics.text(StoredHealth(self.database, self.inbox_engine), self.budgets_left)
 
     def beat(self, now: datetime) -> None:
-        """Write the worker's sign of life."""
+        """Write the worker's sign of life, and what it runs with."""
         with self.database.begin() as tx:
             KEY_VALUES.put(tx, WORKER_SEEN, now.isoformat())
             self.budgets.publish(tx)
+            if self._publish is not None:
+                self._publish(tx, now)
 
     def launch(self, executor_id: str) -> Callable[[], int]:
         """Start the engine as this executor; the answer takes in one inbox batch and says how many rows."""
         _ = self.inbox, self.wakeup, self.command_status  # made by this thread, before others ask for them
         engine = DurableEngine(self.database.engine, executor_id, queue_budgets(self.settings))
         self._engine, intake = engine, self._intake(engine)
+        self._publish = publisher(self, executor_id)
         far, may_read = self.partners(self.budgets), CallQuota(self.database, self.hourly_quota).take
         perform = Perform(far.incidents, far.events, far.alerts, self.rulebook, may_read)
         target_health = TargetHealth(KEY_VALUES, executor_id)

@@ -9,6 +9,7 @@ import click
 
 from app.cli import base, output
 from app.config.settings import Settings
+from app.domain.model.events import Way
 from app.ports.access import Role
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def console_link(minutes: int, as_json: bool) -> None:
 
     with base.open_store(settings) as made:
         expires_at = datetime.now(UTC) + timedelta(minutes=minutes)
-        url = f"{address}/console/link/{made.sessions.make_link(user(), timedelta(minutes=minutes))}"
+        url = f"{address}/console/link/{made.sessions.make_link(user(), timedelta(minutes=minutes), Way.CLI)}"
     if as_json:
         output.as_json({"url": url, "expires_at": expires_at})
     else:
@@ -112,8 +113,10 @@ def _session(one: "ConsoleSession") -> dict[str, Any]:
 @base.json_option
 def add(name: str, role: str, evidence: bool, as_json: bool) -> None:
     """Make a token and print it. It is shown once: the store keeps a digest of it."""
+    from app.bootstrap.container import user
+
     with base.open_store() as made, base.refusing(ValueError):
-        token = made.tokens.add(name, Role(role), evidence)
+        token = made.tokens.add(name, Role(role), evidence, user(), Way.CLI)
     if token is None:
         base.not_so(f"A token {output.text(name)} is in use: `truthvouch tokens revoke {output.text(name)}` ends it.")
     if as_json:
@@ -131,8 +134,10 @@ def revoke(name: str, as_json: bool) -> None:
 
     NAME may also be one that `truthvouch tokens list` shows as logged in: admin, or link: and a user.
     """
+    from app.bootstrap.container import user
+
     with base.open_store() as made:
-        revoked, ended = made.tokens.revoke(name)
+        revoked, ended = made.tokens.revoke(name, user(), Way.CLI)
     if as_json:
         output.as_json({"name": name, "revoked": revoked, "sessions_ended": ended})
     elif revoked or ended:

@@ -3,7 +3,7 @@
 import getpass
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,7 @@ from app.domain.rules.rulebook import Origin, Rulebook, Silence, in_force
 from app.errors import ConfigFault
 
 if TYPE_CHECKING:
-    from app.domain.rules.trigger import Trigger
-
-LOOKBACK = timedelta(days=7)
+    from app.services.rules.stored import Preview
 
 
 @click.group()
@@ -97,22 +95,25 @@ def add(
 
 
 def _add_here(silence: Silence, yes: bool, as_json: bool) -> tuple[Sequence[str], "tuple[int, int] | None"]:
-    """What was changed, and the count of ``_count``."""
+    """What was changed, and the count of the preview."""
     settings, rulebook = base.read_config()
-    trigger, count = _understood(silence.match), _count(settings, silence)
-    _confirm_spelling(_slips(settings, rulebook, trigger, silence.match), yes, as_json)
-    _confirm(trigger, count, yes, as_json)
+    found = _preview(settings, rulebook, silence.match)
+    _confirm_spelling(found, yes, as_json)
+    _confirm(found, yes, as_json)
     add = _add_to_store if silence.origin is Origin.STORE else _add_to_file
-    return add(settings, silence), count
+    return add(settings, silence), found.count
 
 
 def _add_elsewhere(silence: Silence, yes: bool, as_json: bool) -> tuple[Sequence[str], "tuple[int, int] | None"]:
-    trigger = _understood(silence.match)
+    found = _understood(Rulebook(), silence.match)
     with base.elsewhere() as there:
         tried = there.rules_overview.preview(silence.match)
         count = tried["would_have_silenced"], tried["alerts"]
-        _confirm_spelling([(one["word"], one["meant"]) for one in tried["misspelt"]], yes, as_json)
-        _confirm(trigger, count, yes, as_json)
+        misspelt = tuple((one["word"], one["meant"]) for one in tried["misspelt"])
+        is_for_all = found.is_for_all or count[0] == count[1] > 0
+        found = replace(found, count=count, misspelt=misspelt, is_for_all=is_for_all)
+        _confirm_spelling(found, yes, as_json)
+        _confirm(found, yes, as_json)
         return _stored(there, silence), count
 
 
@@ -186,57 +187,45 @@ def _end_in_store(settings: Settings, name: str) -> tuple[str, ...]:
     return () if result.outcome in base.NOT_DONE else (f"store: {name!r}: {result.message}",)
 
 
-def _understood(match: str) -> "Trigger":
-    """Exit code 2 for what the file would refuse, before anything is counted."""
-    from app.domain.rules.trigger import BadTrigger, compile_trigger
-
-    try:
-        return compile_trigger(match)
-    except BadTrigger as fault:
-        base.refuse(f"--match: the trigger {fault}; see the trigger language in docs/configuration.md.")
-
-
-def _count(settings: Settings, silence: Silence) -> tuple[int, int] | None:
-    """How many alerts of the last days it matches, and how many there were; None without a store."""
+def _preview(settings: Settings, rulebook: Rulebook, match: str) -> "Preview":
+    """What it would do; exit code 2 for what the file would refuse, before anything is counted."""
     from app.bootstrap.container import if_stored
+    from app.services.rules.stored import previewed
 
-    now = datetime.now(UTC)
-    return if_stored(settings, lambda made: made.backtests.silenced_by(silence.match, now - LOOKBACK, now))
+    understood, now = _understood(rulebook, match), datetime.now(UTC)
+    return if_stored(settings, lambda made: previewed(match, rulebook, made.backtests, now)) or understood
+
+
+def _understood(rulebook: Rulebook, match: str) -> "Preview":
+    """The preview without a store; exit code 2 for what the file would refuse."""
+    from app.services.rules.stored import previewed
+
+    found = previewed(match, rulebook, None, datetime.now(UTC))
+    if found.problem:
+        base.refuse(f"--match: {found.problem[0].lower()}{found.problem[1:]}")
+    return found
 
 
 def _count_text(count: tuple[int, int] | None) -> str:
     if count is None:
         return "There is no store yet, so its effect on stored alerts is not known."
-    return f"It would have silenced {count[0]} of the {count[1]} alerts of the last {LOOKBACK.days} days."
+    return f"It would have silenced {count[0]} of the {count[1]} alerts of the last 7 days."
 
 
-def _slips(settings: Settings, rulebook: Rulebook, trigger: "Trigger", match: str) -> Sequence[tuple[str, str]]:
-    """The misspelt words, each with the one that was meant."""
-    from app.bootstrap.rules import stored_fields
-    from app.domain.rules.decide import own_severities, slips
-
-    known = stored_fields(settings) if trigger.foreign_fields else None  # nearly never, and else no alert is read
-    return list(slips(match, known or frozenset(), own_severities(rulebook)))
-
-
-def _confirm_spelling(found: Sequence[tuple[str, str]], yes: bool, as_json: bool) -> None:
+def _confirm_spelling(found: "Preview", yes: bool, as_json: bool) -> None:
     """Name what is misspelt; it is silenced all the same if somebody says so."""
-    for word, meant in found:
+    for word, meant in found.misspelt:
         click.echo(f"--match names {word}, which no alert is known to have; did you mean {meant}?", err=True)
-    if found and not yes:
+    if found.misspelt and not yes:
         unasked = "It may match nothing, and --json asks nothing: correct it, or add --yes."
         base.confirm("It may match nothing. Keep it as it is?", as_json, unasked)
 
 
-def _confirm(trigger: "Trigger", count: tuple[int, int] | None, yes: bool, as_json: bool) -> None:
-    from app.domain.rules.condition import Constant
-
-    asks_for_all = trigger.expression == Constant(True)
-    matched_all = count is not None and count[0] == count[1] > 0
-    if yes or not (asks_for_all or matched_all):
+def _confirm(found: "Preview", yes: bool, as_json: bool) -> None:
+    if yes or not found.is_for_all:
         return
     if not as_json:
-        click.echo(_count_text(count), err=True)
+        click.echo(_count_text(found.count), err=True)
     question = "It matches every alert: nobody would be paged at all. Silence them?"
     base.confirm(question, as_json, "It matches every alert, and --json asks nothing: add --yes.")
 

@@ -10,9 +10,6 @@ from app.domain.model.types import Side
 from app.ports.console import LinkFilter
 from app.ports.store import Page, Tx
 
-JSON_TYPE = "application/json"
-"""The content type of a result that pages show."""
-
 
 class JobKind(StrEnum):
     """What kinds of long work there are."""

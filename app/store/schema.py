@@ -408,6 +408,17 @@ rule_drafts = sa.Table(
     sa.Column("saved_at", Instant, nullable=False),
 )
 
+worker_configurations = sa.Table(
+    "worker_configurations",
+    bridge,
+    sa.Column("worker", sa.Text, primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("rules", sa.Text, nullable=False, comment="the version of bridge.yaml"),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("seen_at", Instant, nullable=False),
+    sa.Column("content", sa.Text, nullable=False, comment="JSON; no secret"),
+)
+
 OLD_SECRET = sa.text("secret_index > 0")
 """Rows that a secret other than the newest proved. A text: SQLite uses a partial index only for its very words."""
 

@@ -91,6 +91,20 @@ def test_a_revoked_token_ends_its_sessions(shell: Shell, store: Container):
     assert 1 == shell.run("tokens", "revoke", "ci").exit_code
 
 
+def test_who_made_and_revoked_a_token_is_in_the_audit_log(shell: Shell):
+    shell.run("tokens", "add", "ci", "--role", "admin")
+    shell.run("tokens", "add", "ci", "--role", "admin")
+    shell.run("console-link")
+    shell.run("tokens", "revoke", "ci")
+    shell.run("tokens", "revoke", "ci")
+    lines = shell.json("audit", "list")
+    assert [("add_token", "added"), ("add_token", "name_in_use"), ("make_console_link", "made")] == [
+        (one["action"], one["outcome"]) for one in reversed(lines)
+    ][:3]
+    assert ["no_such_token", "revoked"] == [one["outcome"] for one in lines[:2]]
+    assert {("cli", user())} == {(one["way"], one["actor"]) for one in lines}
+
+
 def test_whoever_came_by_a_link_is_logged_out_by_name(shell: Shell, store: Container):
     session_id = store.sessions.spend_link(store.sessions.make_link("root", timedelta(minutes=1))) or ""
     assert "sessions ended: 1" in shell.run("tokens", "revoke", "link:root").stdout

@@ -593,6 +593,14 @@ def test_a_draft_is_read_before_it_is_saved(shell: Shell):
     assert 2 == shell.run("rules", "drafts", "save", "calm", str(shell.folder / "broken.yaml")).exit_code
 
 
+def test_a_backtest_may_be_left_to_the_worker(shell: Shell):
+    shell.with_alerts()
+    answer = shell.json("rules", "backtest", str(shell.folder / "draft.yaml"), "--job")
+    assert ("stored", None) == (answer["status"], answer["job_id"])
+    (shell.folder / "broken.yaml").write_text("rules: 7\n")
+    assert 2 == shell.run("rules", "backtest", str(shell.folder / "broken.yaml"), "--job").exit_code
+
+
 def test_a_job_is_asked_of_the_worker(shell: Shell):
     shell.with_alerts()
     answer = shell.json("jobs", "start", "backtest", "--config", str(shell.folder / "draft.yaml"))

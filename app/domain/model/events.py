@@ -204,7 +204,7 @@ class Way(StrEnum):
 
     CONSOLE = "console"
     LINK = "link"
-    """A signed link, without a login."""
+    """A link: one that logs in once, or a signed one that needs no login."""
     API = "api"
     CLI = "cli"
     HANDLER = "handler"

@@ -2,11 +2,10 @@
 the newest day, and what last came in from each partner.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from app.domain.escalation.state import Escalation
 from app.domain.model.types import Alert, AlertId, Side
@@ -15,11 +14,10 @@ from app.domain.rules.rulebook import Decision, Rulebook
 from app.domain.sync.effects import Circumstances, Effect, desired_effect, next_effect
 from app.domain.sync.link import Link
 from app.ports import BudgetLeft, Clock, HealthSource, Page, Records, Row, Transactions, Tx, utc_now
-from app.ports.console import FoundLink, LinkFilter, LinkSearch
-from app.ports.jobs import JSON_TYPE, Job, JobWanted
+from app.ports.console import FoundLink, LinkFilter, LinkSearch, RunsWith
 from app.remote.payload import RefusedDeliveries
 from app.services.diagnostics.health import Check, deliveries
-from app.services.jobs.commands import JobOverview
+from app.services.operator.workbench import Workbench
 from app.services.reports.report import Reports
 from app.services.rules.rulebook import described
 
@@ -166,25 +164,6 @@ def _labelled(one: FoundLink) -> Alert:
     return Alert(AlertId(one.alert_id), one.severity or None, kind, category, model=model)
 
 
-@dataclass(frozen=True, slots=True)
-class JobPage:
-    """One job and what it made."""
-
-    job: Job
-    result: Mapping[str, Any] | None
-    """None where it made nothing, nothing yet, or nothing that is JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting of this process, for people."""
-
-    name: str
-    value: str
-    """A secret is never here: only that it is set, and how many there are."""
-    meaning: str = ""
-
-
 class Rules(Protocol):
     """The rulebook of this process."""
 
@@ -205,18 +184,9 @@ class ConsoleParts:
     alert_in: Callable[[bytes], Alert | str]
     """The alert in a webhook's body, or alone; else in a word why there is none."""
     reports: Callable[[], Reports]
-    settings: Callable[[], Sequence[Setting]]
+    runs_with: Callable[[], RunsWith]
+    """What the process that answers runs with."""
     public_url: str | None
-    jobs: JobOverview
-    job_detail: Callable[[JobWanted], str]
-    """What ``Operate.start_job`` takes."""
+    work: Workbench
     budgets: Callable[[], Sequence[BudgetLeft]]
     """What may be called now with each key."""
-
-    def job(self, key: str) -> JobPage | None:
-        """The job that was asked for under this key, with what it made; None while no worker has taken it in."""
-        found = self.jobs.of_key(key)
-        if found is None:
-            return None
-        result = self.jobs.result(found.job_id) if found.result_type == JSON_TYPE else None
-        return JobPage(found, json.loads(result.body) if result else None)

@@ -7,15 +7,17 @@ or two, and when it ends, what it silenced and is still open is decided anew.
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from app.domain.model.events import Command, CommandOutcome, CommandType
 from app.domain.model.text import clean
 from app.domain.model.types import instant
-from app.domain.rules.decide import understood
-from app.domain.rules.rulebook import LONGEST, Origin, Silence
+from app.domain.rules.condition import Constant
+from app.domain.rules.decide import own_severities, slips, understood
+from app.domain.rules.rulebook import LONGEST, Origin, Rulebook, Silence
 from app.ports import Transactions, Tx
 from app.ports.rules import StoredDraft, StoredRules
+from app.services.rules.rulebook import Backtests
 
 MAX_NAME_CHARS = 200
 MAX_MATCH_CHARS = 4_000
@@ -25,6 +27,8 @@ MAX_SILENCES = 200
 MAX_DRAFTS = 50
 MAX_DRAFT_BYTES = 256 * 1024
 """As of ``bridge.yaml``."""
+LOOKBACK = timedelta(days=7)
+"""Of so many days the alerts are counted that a silence would have silenced."""
 
 
 # ------------------------------------------------------------------------------------------------------- commands
@@ -74,6 +78,36 @@ def problem_of(silence: Silence, now: datetime) -> str:
 def is_name(text: str) -> bool:
     """Whether a silence or a draft may be called so."""
     return 0 < len(text) <= MAX_NAME_CHARS and text.isprintable() and text == text.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a silence with some trigger would do, judged by the alerts of the last days."""
+
+    problem: str = ""
+    """Why no silence can have that trigger, as a sentence; empty when it can."""
+    count: tuple[int, int] | None = None
+    """How many alerts it would have silenced, and how many came; None where there is no store to read."""
+    misspelt: tuple[tuple[str, str], ...] = ()
+    """Words that no alert is known to have, each with the one that was meant."""
+    is_for_all: bool = False
+    """It matches every alert: nobody would be paged at all."""
+
+
+def previewed(match: str, live: Rulebook, backtests: Backtests | None, now: datetime) -> Preview:
+    """The preview of a silence with this trigger. It reads the alerts of ``LOOKBACK`` and changes nothing. Raises
+    ``StoreUnavailable``."""
+    compiled = understood(match)
+    if isinstance(compiled, str):
+        return Preview(f"The trigger {compiled}; see the trigger language in docs/configuration.md.")
+    fields, count = None, None
+    if backtests is not None:
+        if compiled.foreign_fields:  # nearly never, and else no alert is read for it
+            fields = backtests.field_names(newest_only=True)
+        count = backtests.silenced_by(match, now - LOOKBACK, now)
+    misspelt = tuple(slips(match, fields or frozenset(), own_severities(live)))
+    matched_all = count is not None and count[0] == count[1] > 0
+    return Preview("", count, misspelt, matched_all or compiled.expression == Constant(True))
 
 
 @dataclass(frozen=True)

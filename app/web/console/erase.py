@@ -13,19 +13,8 @@ from app.services.operator.console import ConsoleParts
 from app.services.operator.operator import Operate
 from app.services.operator.overview import Overview
 from app.web.access import Access, needs
-from app.web.console.frame import (
-    PREFIX,
-    ROUTE,
-    Frame,
-    address,
-    as_actor,
-    did,
-    form_key,
-    number_in,
-    see_other,
-    text_of,
-    to_job,
-)  # fmt: skip
+from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, number_in, see_other, text_of
+from app.web.console.jobs import started
 from app.web.console.links import FILTERS, filter_of
 
 MAX_TICKED = 200
@@ -39,9 +28,7 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
     @blueprint.get(f"{PREFIX}/erase", **ROUTE)
     @needs(Access.ADMIN)
     def erase() -> Response:
-        """What would go and what would stay: of one alert, or of all that a filter finds. Or how far a job is."""
-        if key := text_of("job"):
-            return frame.page("erasing.html", "links", "Erasing", page=parts.job(key))
+        """What would go and what would stay: of one alert, or of all that a filter finds."""
         if alert_id := text_of("alert", 2_000):
             return _ask(frame, look, [alert_id])
         chosen = {name: text_of(name) for name in FILTERS}
@@ -62,7 +49,7 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
         wanted = EraseWanted(tuple(alerts)) if alerts else _by_filter(frame, parts)
         if wanted is None or not confirmed:
             abort(HTTPStatus.BAD_REQUEST)
-        return to_job("erase", as_actor(operate).start_job(parts.job_detail(wanted), form_key()))
+        return started(operate, parts.work.encode_job(wanted))
 
 
 def _ask(frame: Frame, look: Overview, alerts: Sequence[str]) -> Response:

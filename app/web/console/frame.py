@@ -1,7 +1,7 @@
 """What all pages share: the frame with its navigation, the zone of their times, what became of a button, and errors."""
 
 import re
-import secrets
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
@@ -40,10 +40,13 @@ NAVIGATION = (
     ("dead_letters", "Dead letters", "dead-letters"),
     ("escalations", "Escalations", "escalations"),
     ("rules", "Rules", "rules"),
+    ("drafts", "Drafts and backtests", "drafts"),
     ("silences", "Silences", "silences"),
     ("reports", "Reports", "reports"),
+    ("jobs", "Jobs", "jobs"),
     ("setup", "Setup", "setup"),
     ("configuration", "Configuration", "configuration"),
+    ("audit", "Audit log", "audit"),
 )
 """Key, name and path of each page."""
 REASONS: Mapping[int, str] = {
@@ -52,15 +55,21 @@ REASONS: Mapping[int, str] = {
     HTTPStatus.FORBIDDEN: "Your login may read, and change nothing.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address is for a button of a page.",
 }
-_KEY = re.compile("[0-9a-f]{16}")
-FAILED = frozenset(
-    {
-        *UNKNOWN, CommandOutcome.NOT_TAKEN, CommandOutcome.TOO_MANY, CommandOutcome.NO_INCIDENT, CommandOutcome.IN_HAND,
-        CommandOutcome.NOT_ARMED, "nobody",
-    }
-)  # fmt: skip
-"""The outcomes that are no good news."""
 STORED_OUTCOMES: Mapping[str, str] = {"stored": STORED, "nobody": NOBODY}
+FAILED = UNKNOWN | {
+    CommandOutcome.NOT_TAKEN,
+    CommandOutcome.TOO_MANY,
+    CommandOutcome.ALREADY_OVER,
+    CommandOutcome.NO_SUCH_SILENCE,
+    CommandOutcome.NO_SUCH_DRAFT,
+    CommandOutcome.NOT_SHADOWED,
+    CommandOutcome.NO_INCIDENT,
+    CommandOutcome.IN_HAND,
+    CommandOutcome.NOT_ARMED,
+    "nobody",
+}
+"""Words that say that a button did not do what it is for."""
+KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +106,7 @@ class Frame:
             "at": lambda instant: clock(instant, chosen), "zone_name": zone_name(), "zones": _zones(),
             "asked": asked_without("tz", "done"), "navigation": list(self._navigation()),
             "who": actor().name.removeprefix("console:"),
-            "may_change": may_change(), "once": lambda: secrets.token_hex(8), "logout": _logout(), "said": said(),
+            "may_change": may_change(), "logout": _logout(), "said": said(), "form_key": uuid.uuid4().hex,
             "csrf_token": current_app.jinja_env.globals.get("csrf_token", _no_token),
         }  # fmt: skip
 
@@ -214,19 +223,19 @@ def as_actor(operate: Operate) -> Operate:
 
 
 def did(operate: Operate, command: CommandType, subject: str = "", detail: str = "", key: str = "") -> str:
-    """Do one thing; the answer is the word that ``said`` reads from the next page's address. ``key``: as ``form_key``
-    has it, for what must not be done twice."""
+    """Do one thing; the answer is the word that ``said`` reads from the next page's address. ``key``: as
+    ``key_of_form`` has it, where a button that is pressed twice should ask once."""
     return outcome_of(as_actor(operate)(command, subject, key, detail))
 
 
-def form_key() -> str:
-    """What tells this form, as it was shown, from every other: sent twice it asks once. Empty where it has none."""
-    given = request.form.get("once", "")
-    return given if _KEY.fullmatch(given) else ""
+def key_of_form() -> str:
+    """What the form carries since its page was made, so that sending it twice is one command."""
+    given = request.form.get("key", "")
+    return given if KEY.fullmatch(given) else uuid.uuid4().hex
 
 
 def see_other(path: str) -> Response:
-    """After a button: the page that says what became of it."""
+    """Lead the browser there, by GET."""
     response = redirect(path, HTTPStatus.SEE_OTHER)
     assert isinstance(response, Response)
     return response
@@ -237,18 +246,11 @@ def outcome_of(result: CommandResult) -> str:
     return result.outcome or ("stored" if result.alive else "nobody")
 
 
-def to_job(page: str, result: CommandResult) -> Response:
-    """To the page that shows how the job is that was just asked for, or why there is none."""
-    word = outcome_of(result)
-    return see_other(address(page, job=result.key, done="" if word == CommandOutcome.QUEUED else word))
-
-
 def said() -> Said | None:
     """What became of the button that led here. Only words of ours are shown, whatever the address says."""
     word = request.args.get("done", "")
     text = MESSAGES.get(word) or STORED_OUTCOMES.get(word)
     if text is None:
         return None
-    return Said(
-        text, "bad" if word in FAILED else "warn" if word in ("stored", CommandOutcome.STILL_UNREADABLE) else "good"
-    )
+    waits = word in ("stored", CommandOutcome.STILL_UNREADABLE)
+    return Said(text, "bad" if word in FAILED else "warn" if waits else "good")

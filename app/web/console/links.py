@@ -17,7 +17,7 @@ from app.services.operator.console import MAX_LINES, AlertPage, ConsoleParts
 from app.services.operator.operator import Operate
 from app.ui import standing, story
 from app.web.access import Access, needs
-from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, form_key, number_of, see_other, text_of, zone
+from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, key_of_form, number_of, see_other, text_of, zone
 from app.web.console.overview import shown
 
 PAGE = 50
@@ -99,7 +99,7 @@ def _escalate(operate: Operate, found: AlertPage) -> str:
     if found.link.incident_id is None:
         return CommandOutcome.NO_INCIDENT
     detail = hurrying(request.form.get("raise") == "yes")
-    return did(operate, CommandType.ESCALATE, found.link.incident_id, detail, form_key())
+    return did(operate, CommandType.ESCALATE, found.link.incident_id, detail, key_of_form())
 
 
 def _known(parts: ConsoleParts, alert_id: str) -> AlertPage:

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, abort, request
 
 from app.domain.model.events import CommandType
 from app.domain.model.types import Status, Urgency
-from app.ports.console import FoundLink, LinkFilter
+from app.ports.console import FoundLink, LinkFilter, RunsWith, Setting
 from app.ports.jobs import ConnectionTestWanted, JobWanted, RepairWanted
 from app.services.diagnostics.health import Check, Report, State
 from app.services.operator.console import ConsoleParts
@@ -18,19 +18,8 @@ from app.services.operator.operator import Operate
 from app.ui import day_chart
 from app.ui.standing import key_name, why
 from app.web.access import Access, needs
-from app.web.console.frame import (
-    PREFIX,
-    ROUTE,
-    Frame,
-    address,
-    as_actor,
-    did,
-    form_key,
-    see_other,
-    text_of,
-    to_job,
-    zone,
-)
+from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, key_of_form, see_other, zone
+from app.web.console.jobs import started
 
 MOST_OPEN = 12
 READ_OPEN = 200
@@ -39,6 +28,7 @@ CHECKS = {
     "store": ("Store", "configuration"),
     "configuration": ("Configuration", "configuration"),
     "worker": ("Worker", "configuration"),
+    "worker_rules": ("Workers' rules", "configuration"),
     "oldest_waiting": ("Deliveries", "links?state=open"),
     "dead_letters": ("Dead letters", "dead-letters"),
     "frozen_links": ("Frozen alerts", "links?frozen=yes"),
@@ -102,6 +92,16 @@ def most_urgent(found: Sequence[FoundLink]) -> list[FoundLink]:
     return sorted(found, key=rank)[:MOST_OPEN]
 
 
+def side_by_side(here: RunsWith, workers: Sequence[RunsWith]) -> list[tuple[Setting, list[str], bool]]:
+    """Each setting of this process, its value in each worker, and whether any is another one. What a worker of another
+    version does not know is empty."""
+    rows = []
+    for setting in here.settings:
+        values = [next((one.value for one in other.settings if one.name == setting.name), "") for other in workers]
+        rows.append((setting, values, any(value != setting.value for value in values)))
+    return rows
+
+
 def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Operate) -> None:
     """The routes of these pages."""
 
@@ -135,7 +135,6 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
         addresses = {side: f"{parts.public_url or ''}{path}" for side, path in PATHS.items()}
         return frame.page(
             "setup.html", "setup", "Setup", addresses=addresses, public_url=parts.public_url,
-            page=parts.job(key) if (key := text_of("job")) else None, job_key=key,
             has_api_key=parts.reads.has_api_key(), incoming=parts.reads.incoming(),
             missing=configuration.facts.get("missing", ()),
             notes=configuration.facts.get("notes", ()),
@@ -146,18 +145,21 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
     @needs(Access.ADMIN)
     def mend() -> Response:
         """Have the worker mend what it can, or test the connection: both call PagerDuty, and take seconds."""
-        wanted = MENDING.get(request.form.get("action", ""))
+        action = request.form.get("action", "")
+        wanted = MENDING.get(action)
         if wanted is None:
             abort(HTTPStatus.BAD_REQUEST)
-        return to_job("setup", as_actor(operate).start_job(parts.job_detail(wanted), form_key()))
+        return started(operate, parts.work.encode_job(wanted), f"{action}-{key_of_form()}")
 
     @blueprint.get(f"{PREFIX}/configuration", **ROUTE)
     @needs(Access.READ)
     def configuration() -> Response:
-        """The settings of this process."""
-        found = frame.report().checks["configuration"]
+        """What this process and each worker run with, side by side."""
+        checks, here, workers = frame.report().checks, parts.runs_with(), parts.work.workers()
+        found = checks["configuration"]
         return frame.page(
-            "configuration.html", "configuration", "Configuration", settings=parts.settings(), check=found,
+            "configuration.html", "configuration", "Configuration", check=found, own=here, workers=workers,
             missing=found.facts.get("missing", ()), notes=found.facts.get("notes", ()),
-            version=parts.rules.current().version, fault=parts.rules.fault,
+            version=parts.rules.current().version, fault=parts.rules.fault, rules_check=checks.get("worker_rules"),
+            rows=side_by_side(here, [one.runs_with for one in workers]),
         )  # fmt: skip

@@ -405,9 +405,10 @@ def test_a_note_and_an_escalation_at_once_tell_what_became_of_them(operator: Ope
 # ------------------------------------------------------------------------------------- jobs, silences, drafts
 
 
-def with_handlers(operator: OperatorRig) -> OperatorRig:
+@pytest.fixture
+def handling(operator: OperatorRig, tmp_path: Path) -> OperatorRig:
     """The same with the commands of other capabilities, at both ends."""
-    rules = RulesInStore(lambda: operator.rig.database, operator.data_dir, None)
+    rules = RulesInStore(lambda: operator.rig.database, tmp_path, None)
     jobs, silences = JobCommands(StoredJobs()), RuleCommands(rules, operator.rig.clock)
     handlers: dict[CommandType, CommandHandler] = {
         CommandType.START_JOB: jobs, CommandType.CANCEL_JOB: jobs,
@@ -417,11 +418,6 @@ def with_handlers(operator: OperatorRig) -> OperatorRig:
     object.__setattr__(operator.rig.intake.execute_command, "handlers", handlers)
     operator.operate = replace(operator.operate, handlers=handlers)
     return operator
-
-
-@pytest.fixture
-def handling(operator: OperatorRig) -> OperatorRig:
-    return with_handlers(operator)
 
 
 def test_a_job_is_started_once_for_a_key_and_cancelled(handling: OperatorRig):

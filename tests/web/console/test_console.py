@@ -204,10 +204,10 @@ def test_a_note_reaches_the_incident_in_the_name_of_whoever_wrote_it(full: Conso
 
 def test_an_escalation_at_once_is_asked_for_once_however_often_the_button_is_pressed(full: ConsoleRig) -> None:
     page = full.get("/alert?alert=alert-1041")
-    (once,) = [given["value"] for given in page.all("input") if given.get("name") == "once"]
+    (key, *_) = [given["value"] for given in page.all("input") if given.get("name") == "key"]
     assert "Level 1 of 2 comes now" in page.text
-    full.post("/alert", alert="alert-1041", action="escalate", once=once)
-    pressed = full.post("/alert", alert="alert-1041", action="escalate", once=once)
+    full.post("/alert", alert="alert-1041", action="escalate", key=key)
+    pressed = full.post("/alert", alert="alert-1041", action="escalate", key=key)
     assert MESSAGES["hurried"] in pressed.text
     assert 1 == pressed.text.count("is asked for now. (Ada)")
     assert MESSAGES["in_hand"] in full.post("/alert", alert="alert-1042", action="escalate").text
@@ -265,7 +265,7 @@ def test_one_alert_is_erased_after_it_was_asked_once_more(full: ConsoleRig) -> N
     asked = full.post("/erase", alert="alert-1041")
     assert "What goes and what stays" in asked.text
     assert "daily dose" in full.get("/alert?alert=alert-1041").text, "nothing goes unconfirmed"
-    form = hidden(asked, "alert", "once", "confirmed")
+    form = hidden(asked, "alert", "key", "confirmed")
     assert MESSAGES["erasing"] in full.post("/erase", **form).text, "the rig erases no raw bodies"
     page = full.get("/alert?alert=alert-1041")
     assert "daily dose" not in page.text
@@ -281,11 +281,11 @@ def job_of(full: ConsoleRig, number: int = 1) -> Job | None:
 def test_several_that_are_ticked_are_erased_by_one_job(full: ConsoleRig) -> None:
     assert 6 == len([one for one in full.get("/links").all("input") if one.get("type") == "checkbox"])
     asked = full.post("/erase", alert=["alert-1041", "alert-1042", "nobody", "alert-1041"])
-    form = hidden(asked, "once", "confirmed") | {"alert": ["alert-1041", "alert-1042"]}
+    form = hidden(asked, "key", "confirmed") | {"alert": ["alert-1041", "alert-1042"]}
     full.post("/erase", **form)
     page = full.post("/erase", **form)
-    assert "○ waiting Job 1" in page.text
-    assert "Job 1, asked for 0 s ago by Ada" in page.text
+    assert "Erasing · job 1" in page.text
+    assert "2 alerts" in page.text
     job = job_of(full)
     assert job is not None
     assert EraseWanted(("alert-1041", "alert-1042")) == job.wanted
@@ -295,18 +295,18 @@ def test_several_that_are_ticked_are_erased_by_one_job(full: ConsoleRig) -> None
         shown = {"alerts": 2, "outcomes": {"erased": 1, "stored": 1}, "not_erased": {"alert-1042": "stored"}}
         result = JobResult("x.json", "application/json", json.dumps(shown).encode())
         StoredJobs().finish(tx, 1, "r1", JobState.DONE, full.now(), result=result)
-    page = full.get(f"/erase?job={job.key}")
-    assert "1 erased, 1 stored" in page.text
-    assert "alert-1042: stored" in page.text.replace(" :", ":")
+    page = full.get("/job?job=1")
+    assert "erased: 1 stored: 1" in page.text
+    assert "alert-1042: stored" in page.text
 
 
 def test_what_a_filter_finds_is_erased_by_a_job_and_nothing_that_comes_later(full: ConsoleRig) -> None:
     asked = full.get("/erase?severity=critical")
     assert "3 alerts, by the search" in asked.text
-    form = hidden(asked, "once", "confirmed", "severity", "upto")
+    form = hidden(asked, "key", "confirmed", "severity", "upto")
     created(full, Alert(AlertId("alert-1047"), "critical"))
     full.operator.beat()
-    assert "waiting Job 1" in full.post("/erase", **form).text
+    assert "what a search found" in full.post("/erase", **form).text
     job = job_of(full)
     assert job is not None
     assert isinstance(job.wanted, EraseWanted)
@@ -316,7 +316,7 @@ def test_what_a_filter_finds_is_erased_by_a_job_and_nothing_that_comes_later(ful
 
 
 def test_words_of_a_search_are_kept_in_no_job(full: ConsoleRig) -> None:
-    form = hidden(full.get("/erase?q=ruling"), "once", "confirmed", "q", "upto")
+    form = hidden(full.get("/erase?q=ruling"), "key", "confirmed", "q", "upto")
     full.post("/erase", **form)
     job = job_of(full)
     assert job is not None
@@ -339,8 +339,8 @@ def test_nobody_erases_everything_by_saying_nothing(full: ConsoleRig, form: dict
 def test_the_worker_mends_and_tests_and_the_set_up_shows_what_it_found(
     full: ConsoleRig, action: str, wanted: JobWanted
 ) -> None:
-    page = full.post("/setup", action=action, **hidden(full.get("/setup"), "once"))
-    assert "○ waiting Job 1" in page.text
+    page = full.post("/setup", action=action, **hidden(full.get("/setup"), "key"))
+    assert "job 1" in page.text
     job = job_of(full)
     assert job is not None
     assert wanted == job.wanted
@@ -351,10 +351,10 @@ def test_the_worker_mends_and_tests_and_the_set_up_shows_what_it_found(
         shown = {"well": False, "checks": [wrong, fine], "mended": ["disabled"]}
         result = JobResult("x.json", "application/json", json.dumps(shown).encode())
         StoredJobs().finish(tx, 1, "r1", JobState.DONE, full.now(), result=result)
-    page = full.get(f"/setup?job={job.key}")
+    page = full.get("/job?job=1")
     assert "subscription: It is off. What to do: Say on ." in page.text
     assert "pagerduty key: It is taken." in page.text
-    assert "Mended: disabled." in page.text
+    assert "mended disabled. Both sides are read" in page.text
     assert 400 == full.post("/setup", action="explode").status
 
 
