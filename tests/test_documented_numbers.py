@@ -206,6 +206,8 @@ HTTP: Sequence[Row] = (
     ("services.access.sessions.LONGEST", 12 * HOUR, "access", "after 12 hours in any case"),
     ("cli.access.DEFAULT_MINUTES", 15, "access", "works for 15 minutes unless"),
     ("cli.access.MAX_MINUTES", 24 * 60, "access", "a day at most"),
+    ("web.api.rules.MAX_ALERT_BYTES", 1024 * 1024, "api", "over 1 MiB for an explanation"),
+    ("services.rules.overview.LOOKBACK", 7 * DAY, "api", "how many alerts of the last 7 days"),
     ("web.api.endpoint.MAX_BODY_BYTES", 4 * 1024, "api", "one over 4 KiB is refused"),
     ("web.api.parameters.DEFAULT_LIMIT", 50, "api", "`limit` (50, at most 500)"),
     ("web.api.parameters.MAX_LIMIT", 500, "api", "`limit` (50, at most 500)"),
@@ -216,7 +218,9 @@ HTTP: Sequence[Row] = (
 JOBS: Sequence[Row] = (
     ("process.job_child.NICENESS", 10, "operating", "a lower priority (nice 10)"),
     ("process.job_child.MEMORY_BYTES", 1024**3, "operating", "at most 1 GiB of memory"),
-    ("bootstrap.jobs.REPLAYED_AT_ONCE", 20, "operating", "replays dead letters, twenty at a time"),
+    ("bootstrap.jobs.ASKED_AT_ONCE", 20, "operating", "replays dead letters, twenty at a time"),
+    ("bootstrap.jobs.ASKED_AT_ONCE", 20, "operating", "erases many alerts, twenty at a time"),
+    ("services.operator.console.MAX_OF_A_PREVIEW", 2_000, "console", "of more than 2,000, the newest"),
     ("services.jobs.commands.MAX_WAITING", 20, "operating", "At most 20 jobs wait"),
     ("services.jobs.run.BEAT_SECONDS", 1.0, "operating", "cancelled it, once a second"),
     ("services.jobs.run.CANCEL_WITHIN", 2 * SECOND, "operating", "react within two seconds is killed"),
@@ -269,7 +273,7 @@ RULES: Sequence[Row] = (
     ("services.sync.silence_watch.EVERY_SECONDS", 5.0, "rules", "checks the file every five seconds"),
     ("store.history.PAGE", 1_000, "rules", "read 1,000 at a time"),
     ("store.history.PAGE", 1_000, "configuration", "A field that one of the newest thousand alerts had is known"),
-    ("cli.rules.COUNTED", 30 * DAY, "rules", "how many alerts of the last 30 days the rule decided"),
+    ("services.rules.overview.COUNTED", 30 * DAY, "rules", "how many alerts of the last 30 days the rule decided"),
     ("services.rules.stored.LOOKBACK", 7 * DAY, "rules", "alerts of the last 7 days"),
 )
 

@@ -157,6 +157,9 @@ class FakeBridge:
     reports: Any = None
     evidence: Any = None
     revoke_evidence: Any = None
+    rules_overview: Any = None
+    jobs_overview: Any = None
+    audit_log: Any = None
 
     def __post_init__(self) -> None:
         self.health_source = FakeHealthSource(healthy(self.clock()))
@@ -166,7 +169,7 @@ class FakeBridge:
         self.health = Health(self.inbox, self.health_source, lambda: self.missing, lambda: self.notes, self.clock)
         nothing: Any = None
         reads = Console(nothing, nothing, nothing, self.health_source, {}, lambda: True, self.clock)
-        self.console = ConsoleParts(reads, nothing, nothing, nothing, nothing, nothing, None, nothing)
+        self.console = ConsoleParts(reads, nothing, nothing, nothing, nothing, nothing, None, nothing, tuple)
 
     @cached_property
     def database(self) -> Any:
@@ -182,6 +185,9 @@ class FakeBridge:
 
     def metrics_text(self) -> bytes:
         return b"truthvouch_bridge_waiting 0\n"
+
+    def job_detail(self, wanted: Any) -> str:
+        return str(wanted)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from app.services.access.evidence import EvidenceTokens
     from app.services.diagnostics.health import WatchSubscriptions
     from app.services.operator.evidence import RevokeEvidence
+    from app.services.operator.operator import CommandResult
     from app.services.reconciliation.run import Reconcile
     from app.services.reports.report import Compare, Reports
     from app.store.links import StoredLinks
@@ -139,6 +140,12 @@ class Container:
     def job_detail(wanted: "JobWanted") -> str:
         """What ``Operate.start_job`` takes."""
         return encode_job(wanted)
+
+    def start_job(self, wanted: "JobWanted") -> tuple["CommandResult", int | None]:
+        """Ask for long work, and its number where the worker has taken it in."""
+        result = self.operate.start_job(self.job_detail(wanted))
+        job = self.jobs_overview.of_key(result.key) if result.key else None
+        return result, job.job_id if job else None
 
     @property
     def audit_log(self) -> AuditLog:

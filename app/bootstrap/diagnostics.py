@@ -4,11 +4,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 
+from app import logs
 from app.bootstrap.container import Container, fixed
 from app.bootstrap.rules import misspelt_faults, shadow_of
+from app.config import bridge_yaml
 from app.config.environment import SERVICE_KEY
 from app.config.schema import exposed
 from app.config.settings import Settings
@@ -16,6 +19,7 @@ from app.domain.model.outcome import Done, Reply
 from app.domain.model.subscription import Mend, Subscription, Verdict, from_text, is_ours, scope_for
 from app.domain.model.types import Side
 from app.domain.rules.rulebook import Rulebook, expiring
+from app.errors import ConfigFault
 from app.pagerduty.events_api import EventsApi
 from app.pagerduty.subscriptions import CREATED_EVENTS
 from app.ports import Created, StoreUnavailable
@@ -26,6 +30,29 @@ from app.services.diagnostics.self_page import trial_draft
 from app.services.rules.rulebook import LiveStoredPart
 from app.store.database import Database
 from app.store.store_check import StoreCheck
+
+MIN_HIDDEN_CHARS = 6
+"""A shorter secret is part of too many words, and none worth the name."""
+
+
+def rulebook_or_fault(settings: Settings) -> tuple[Rulebook, str]:
+    """``bridge.yaml``, or the defaults and why it was refused."""
+    try:
+        return settings.over(bridge_yaml.load(settings.config_path)), ""
+    except ConfigFault as fault:
+        return settings.over(Rulebook()), str(fault)
+
+
+def concealed(findings: Sequence[Finding], settings: Settings) -> tuple[Finding, ...]:
+    """The findings without any secret that a partner or a driver may have quoted."""
+    hidden = [secret for secret in logs.hidden_in(settings) if len(secret) >= MIN_HIDDEN_CHARS]
+
+    def conceal(text: str) -> str:
+        for secret in hidden:
+            text = text.replace(secret, "***")
+        return text
+
+    return tuple(replace(found, message=conceal(found.message), remedy=conceal(found.remedy)) for found in findings)
 
 
 class Doctor(Container):
@@ -89,10 +116,13 @@ class Doctor(Container):
                 self._stores.add_pending_secret(reply.value.subscription.subscription_id, reply.value.secret)
         return reply
 
-    def test(self, begin: Callable[[str], None]) -> Iterator[Finding]:
-        """The connection test, one finding after the other; ``begin`` is called with the name of each check first."""
+    def test(
+        self, begin: Callable[[str], None], pause: connection_test.Pause = time.sleep, nonce: str = ""
+    ) -> Iterator[Finding]:
+        """The connection test, one finding after the other; ``begin`` is called with the name of each check first.
+        ``nonce``: a test that is begun again is the same incident."""
         pagerduty = self.settings.pagerduty
-        draft = connection_test.draft(uuid.uuid4().hex, pagerduty.service_id)
+        draft = connection_test.draft(nonce or uuid.uuid4().hex, pagerduty.service_id)
         key = pagerduty.integration_key
         events = EventsApi(self.transport, pagerduty.events_url, key) if key else None
         places = self._place("pagerduty.integration_key"), self._place("pagerduty.api_key")
@@ -104,7 +134,7 @@ class Doctor(Container):
             ),
             # Before the test's own incident: its webhooks may be those that make PagerDuty switch the subscription off.
             connection_test.PING_CHECK: self._ping,
-            connection_test.CHECK: connection_test.TestEvent(draft, events, self.incidents, time.sleep, *places),
+            connection_test.CHECK: connection_test.TestEvent(draft, events, self.incidents, pause, *places),
             "truthvouch_key": self._truthvouch_key,
             "deliveries": self._deliveries,
         }

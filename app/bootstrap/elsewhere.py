@@ -4,7 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from functools import cached_property
 from http import HTTPStatus
@@ -17,16 +17,23 @@ from app.domain.model.events import CommandType
 from app.domain.reports.figures import Report, Stats
 from app.domain.reports.period import BadPeriod
 from app.ports import DeadLetterRow, LinkSummary, Page, StoreUnavailable, TimelineRow
+from app.ports.console import AuditFilter
+from app.ports.jobs import KINDS, JobResult, JobWanted, ReportWanted
 from app.remote.replies import Answer
 from app.remote.transport import Transport
 from app.services.escalation.target import CANCELLING
+from app.services.jobs.commands import JobRow
+from app.services.operator.audit import AuditRow
 from app.services.operator.operator import CommandAnswer, CommandResult
 from app.services.operator.overview import DeadLetterInFull, EscalationRow, LinkRow
-from app.shapes import schema_of
+from app.services.rules.overview import ExplanationShown, RulesShown, SilencePreview, SilenceRow
+from app.shapes import plain, schema_of
 
 T = TypeVar("T")
 MOST_ROWS = 500
 """In one answer."""
+MOST_BYTES = 256 * 1024 * 1024
+"""Of one answer: the report of a year is large."""
 TIMEOUT_SECONDS, POLL_SECONDS = 5.0, 0.25
 """How long a command waits for the worker, and how often it asks."""
 PATHS: Mapping[CommandType, str] = {
@@ -35,6 +42,9 @@ PATHS: Mapping[CommandType, str] = {
     CommandType.THAW: "links/{}/thaw",
     CommandType.RECONCILE: "reconciliations",
     CommandType.ESCALATE: "escalations/{}/cancel",
+    CommandType.CANCEL_JOB: "jobs/{}/cancel",
+    CommandType.SILENCE: "silences",
+    CommandType.END_SILENCE: "silences/{}/end",
 }
 STATUSES: Mapping[int, str] = {
     HTTPStatus.UNAUTHORIZED: "the token is not one of that bridge's: see `truthvouch tokens list` there",
@@ -44,13 +54,18 @@ STATUSES: Mapping[int, str] = {
 }
 
 
+class Refused(ValueError):
+    """The other bridge does not take the question as it is; the message says why."""
+
+
 class Unreachable(StoreUnavailable):
     """The other bridge does not answer, or refuses; the message says why."""
 
 
 @dataclass(frozen=True)
 class Api:
-    """The calls, with the token. Raises ``Unreachable`` for whatever is no answer to the question."""
+    """The calls, with the token. Raises ``Refused`` for a question that is none, ``Unreachable`` for whatever is no
+    answer to it."""
 
     url: str
     token: str
@@ -62,16 +77,21 @@ class Api:
         status, answer = self._call("GET", path, given)
         return None if status == HTTPStatus.NOT_FOUND else answer
 
-    def post(self, path: str, key: str) -> tuple[int, Mapping[str, Any]]:
+    def post(self, path: str, key: str, body: Mapping[str, Any] | None = None) -> tuple[int, Mapping[str, Any]]:
         """The status (200, 202 or 404) and the answer."""
-        return self._call("POST", path, {}, {"Idempotency-Key": key})
+        return self._call("POST", path, {}, {"Idempotency-Key": key} if key else None, body)
 
     def _call(
-        self, method: str, path: str, query: Mapping[str, str], headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
     ) -> tuple[int, Mapping[str, Any]]:
         url = f"{self.url.rstrip('/')}/api/v1/{path}"
         login = {"Authorization": f"Bearer {self.token}", **(headers or {})}
-        came = self.transport.call(method, url, headers=login, params=query, target="bridge")
+        came = self.transport.call(method, url, headers=login, params=query, json=body, target="bridge")
         if not isinstance(came, Answer):
             raise Unreachable(f"{self.url} does not answer ({came.reason})")
         try:
@@ -81,7 +101,7 @@ class Api:
         if not isinstance(answer, dict):
             raise Unreachable(f"{self.url} is no bridge, or has a proxy in front of it (HTTP {came.status})")
         if came.status == HTTPStatus.BAD_REQUEST:
-            raise BadPeriod(str(answer.get("detail", "")))
+            raise Refused(str(answer.get("detail", "")))
         known = came.status == HTTPStatus.NOT_FOUND and answer.get("code") not in (None, "not_found")
         if not known and came.status not in (HTTPStatus.OK, HTTPStatus.ACCEPTED):
             why = STATUSES.get(came.status) or answer.get("detail") or f"HTTP {came.status}"
@@ -97,7 +117,7 @@ class RemoteOverview:
 
     def dead_letters(self, page: Page, closed: bool = False) -> Sequence[DeadLetterRow]:
         """The dead letters that wait for a decision, or those that had one."""
-        return self._rows("dead-letters", "dead_letters", DeadLetterRow, page, closed=_flag(closed))
+        return rows_of(self.api, "dead-letters", "dead_letters", DeadLetterRow, page, closed=_flag(closed))
 
     def dead_letter(self, dead_letter_id: int) -> DeadLetterInFull | None:
         """One dead letter, and what waits behind it."""
@@ -108,7 +128,7 @@ class RemoteOverview:
     ) -> Sequence[LinkSummary]:
         """Links in short, newest first."""
         asked = {"open": _flag(is_open), "frozen": _flag(frozen), "since": since.isoformat() if since else None}
-        return self._rows("links", "links", LinkSummary, page, **asked)
+        return rows_of(self.api, "links", "links", LinkSummary, page, **asked)
 
     def link(self, alert_id: str) -> LinkRow | None:
         """One link."""
@@ -116,7 +136,7 @@ class RemoteOverview:
 
     def timeline(self, wanted: str, page: Page) -> Sequence[TimelineRow]:
         """What happened to an alert or an incident."""
-        return self._rows(f"timeline/{_id(wanted)}", "timeline", TimelineRow, page)
+        return rows_of(self.api, f"timeline/{_id(wanted)}", "timeline", TimelineRow, page)
 
     def incident_of_that_number(self, wanted: str) -> None:
         """Not told over the API."""
@@ -125,21 +145,6 @@ class RemoteOverview:
         """Escalations, the next due first; at most ``MOST_ROWS``."""
         found = self.api.get("escalations", limit=min(limit, MOST_ROWS), all=_flag(every)) or {}
         return [row for one in found.get("escalations", ()) if (row := _read(EscalationRow, one))]
-
-    def _rows(
-        self, path: str, name: str, shape: Callable[..., T], page: Page, **query: str | int | None
-    ) -> Sequence[T]:
-        """As many as were asked for, however many an answer holds."""
-        rows: list[T] = []
-        after: int | None = page.after
-        while after is not None and len(rows) < page.limit:
-            limit = min(page.limit - len(rows), MOST_ROWS)
-            found = self.api.get(path, limit=limit, after=after, **query)
-            if found is None:
-                break
-            rows += [row for one in found.get(name, ()) if (row := _read(shape, one)) is not None]
-            after = found.get("next_after")
-        return rows
 
 
 @dataclass(frozen=True)
@@ -154,21 +159,26 @@ class RemoteOperate:
         self, command_type: CommandType, subjects: Sequence[str], key: str = "", detail: str = ""
     ) -> Iterator[CommandResult]:
         """Ask the same of many, one after the other. Raises ``Unreachable`` for a command that its API has not."""
-        if command_type not in PATHS or (detail and detail != CANCELLING):
+        has_body = command_type is CommandType.SILENCE
+        if command_type not in PATHS or (detail and detail != CANCELLING and not has_body):
             raise Unreachable("this cannot be asked over the API: run it where the bridge runs")
         for subject in subjects:
-            yield self._ask(PATHS[command_type].format(_id(subject)), subject, key or uuid.uuid4().hex)
+            body = {"name": subject, **json.loads(detail)} if has_body else None
+            yield self.ask(PATHS[command_type].format(_id(subject)), subject, key, body)[0]
 
-    def _ask(self, path: str, subject: str, key: str) -> CommandResult:
-        until = self.monotonic() + TIMEOUT_SECONDS
+    def ask(
+        self, path: str, subject: str, key: str = "", body: Mapping[str, Any] | None = None
+    ) -> tuple[CommandResult, Mapping[str, Any]]:
+        """Ask for one thing until it is done, or nobody does it. Besides what became of it: the whole answer."""
+        key, until = key or uuid.uuid4().hex, self.monotonic() + TIMEOUT_SECONDS
         while True:
-            status, answer = self.api.post(path, key)
+            status, answer = self.api.post(path, key, body)
             if status == HTTPStatus.NOT_FOUND:
-                return CommandResult(subject, "", str(answer.get("code", "")))
+                return CommandResult(subject, "", str(answer.get("code", ""))), answer
             said = _read(CommandAnswer, answer)
             outcome = (said["outcome"] if said else None) or ""
             if outcome or self.monotonic() >= until:
-                return CommandResult(subject, key, outcome)
+                return CommandResult(subject, key, outcome), answer
             self.pause(POLL_SECONDS)
 
 
@@ -191,10 +201,79 @@ class RemoteReports:
         query = {name: value for name, value in asked.items() if name not in ("start", "end", "progress") and value}
         if "previous" in query:
             query["previous"] = "true"
-        found = _read(shape, self.api.get(path, **query))
-        if found is None:
-            raise Unreachable(f"{self.api.url} has no {path}: it is of another version")
-        return found
+        try:
+            return _there(shape, path, self.api.get(path, **query))
+        except Refused as fault:
+            raise BadPeriod(str(fault)) from fault
+
+
+@dataclass(frozen=True)
+class RemoteRules:
+    """What ``RulesOverview`` shows, of that bridge."""
+
+    api: Api
+
+    def listed(self) -> RulesShown:
+        """The rulebook in force there."""
+        return _there(RulesShown, "rules", self.api.get("rules"))
+
+    def explained(self, alert_id: str) -> ExplanationShown | None:
+        """What its rules do with an alert that it knows; None when it knows none of that id."""
+        return self._explained({"alert_id": alert_id})
+
+    def explained_body(self, body: bytes) -> ExplanationShown | None:
+        """The same of an alert that comes along. Raises ``Refused`` where there is none in it."""
+        try:
+            alert = json.loads(body)
+        except (ValueError, RecursionError) as fault:
+            raise Refused("This is no JSON.") from fault
+        return self._explained({"alert": alert})
+
+    def silences(self, everything: bool = False) -> Sequence[SilenceRow]:
+        """Those of its file, then those of its store."""
+        found = self.api.get("silences", all=_flag(everything)) or {}
+        return [row for one in found.get("silences", ()) if (row := _read(SilenceRow, one))]
+
+    def preview(self, match: str) -> SilencePreview:
+        """What a silence would have done there. Raises ``Refused`` for a trigger that is none."""
+        return _there(SilencePreview, "silences/preview", self.api.post("silences/preview", "", {"match": match})[1])
+
+    def _explained(self, body: Mapping[str, Any]) -> ExplanationShown | None:
+        status, answer = self.api.post("rules/explain", "", body)
+        return None if status == HTTPStatus.NOT_FOUND else _read(ExplanationShown, answer)
+
+
+@dataclass(frozen=True)
+class RemoteJobs:
+    """What ``JobOverview`` shows, of that bridge."""
+
+    api: Api
+
+    def rows(self, page: Page) -> Sequence[JobRow]:
+        """Newest first."""
+        return rows_of(self.api, "jobs", "jobs", JobRow, page)
+
+    def row(self, job_id: int) -> JobRow | None:
+        """One, without its result."""
+        return _read(JobRow, self.api.get(f"jobs/{job_id}"))
+
+    def result(self, job_id: int) -> JobResult | None:
+        """What it made."""
+        found = self.api.get(f"jobs/{job_id}/result")
+        return JobResult(found["name"], found["content_type"], found["text"].encode("utf-8")) if found else None
+
+
+@dataclass(frozen=True)
+class RemoteAudit:
+    """What ``AuditLog`` shows, of that bridge."""
+
+    api: Api
+
+    def rows(self, wanted: AuditFilter) -> Sequence[AuditRow]:
+        """Newest first."""
+        since = wanted.since.isoformat() if wanted.since else None
+        about = {"since": since, "actor": wanted.actor or None, "subject": wanted.subject or None}
+        return rows_of(self.api, "audit", "audit", AuditRow, Page(wanted.limit, wanted.before or 0), **about)
 
 
 class Elsewhere:
@@ -204,7 +283,7 @@ class Elsewhere:
         """Raises ``ValueError`` for an address that is none."""
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
             raise ValueError(f"{url!r} is no address of a bridge: write https://bridge.example.com")
-        self._api = Api(url, token, Transport())
+        self._api = Api(url, token, Transport(max_answer_bytes=MOST_BYTES))
 
     def __enter__(self) -> "Elsewhere":
         return self
@@ -223,6 +302,52 @@ class Elsewhere:
     @cached_property
     def reports(self) -> RemoteReports:
         return RemoteReports(self._api)
+
+    @cached_property
+    def rules_overview(self) -> RemoteRules:
+        return RemoteRules(self._api)
+
+    @cached_property
+    def jobs_overview(self) -> RemoteJobs:
+        return RemoteJobs(self._api)
+
+    @cached_property
+    def audit_log(self) -> RemoteAudit:
+        return RemoteAudit(self._api)
+
+    def start_job(self, wanted: JobWanted) -> tuple[CommandResult, int | None]:
+        """Ask for long work, and its number where the worker there has taken it in."""
+        given = asdict(wanted)
+        if isinstance(wanted, ReportWanted):
+            given |= {"format": given.pop("form"), "from": given.pop("start"), "to": given.pop("end")}
+        elif not any(given.values()):
+            given = {"all": True}
+        body = {name: value for name, value in plain(given).items() if value not in (None, "", [])}
+        result, answer = self.operate.ask(f"jobs/{KINDS[type(wanted)]}", "", body=body)
+        return result, answer.get("job_id")
+
+
+def rows_of(
+    api: Api, path: str, name: str, shape: Callable[..., T], page: Page, **query: str | int | None
+) -> Sequence[T]:
+    """As many as were asked for, however many an answer holds."""
+    rows: list[T] = []
+    after: int | None = page.after
+    while after is not None and len(rows) < page.limit:
+        limit = min(page.limit - len(rows), MOST_ROWS)
+        found = api.get(path, limit=limit, after=after, **query)
+        if found is None:
+            break
+        rows += [row for one in found.get(name, ()) if (row := _read(shape, one)) is not None]
+        after = found.get("next_after")
+    return rows
+
+
+def _there(shape: Callable[..., T], path: str, answer: Mapping[str, Any] | None) -> T:
+    found = _read(shape, answer)
+    if found is None:
+        raise Unreachable(f"that bridge has no {path}: it is of another version")
+    return found
 
 
 def _read(shape: Callable[..., T], answer: Mapping[str, Any] | None) -> T | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from app.bootstrap.container import COMMAND_TIMEOUT_SECONDS, Container, fixed, leave_in_audit, user
+from app.bootstrap.rules import stored_fields
 from app.config import bridge_yaml, edit
 from app.config.environment import Arguments
 from app.config.settings import REGIONS, Settings
@@ -186,6 +187,9 @@ class PagerDutyActions:
         if check_spelling:
             own = own_severities(bridge_yaml.load(path))
             found = [f"names {word}; did you mean {meant}?" for word, meant in slips(trigger, severities=own)]
+            if found:  # nearly never, and else no alert is read: a field that alerts had is none
+                known = stored_fields(self.given) or frozenset()
+                found = [f"names {word}; did you mean {meant}?" for word, meant in slips(trigger, known, own)]
             if found:
                 remedy = "if TruthVouch does send it, say check_spelling=False"
                 raise ConfigFault(str(path), [Fault("trigger", problem, remedy) for problem in found])

@@ -8,6 +8,7 @@ from app import metrics
 from app.bootstrap.configuration import runs_with
 from app.bootstrap.container import Container
 from app.bootstrap.rules import Spelling, alert_in, notes, parsed_draft, shadow_of
+from app.bootstrap.spans import export_spans
 from app.config.settings import Settings
 from app.domain.model.events import Way
 from app.domain.model.types import Side
@@ -21,6 +22,7 @@ from app.services.operator.evidence import Evidence
 from app.services.operator.once import Once
 from app.services.operator.operator import Operate
 from app.services.operator.workbench import Workbench
+from app.services.rules.overview import RulesOverview
 from app.services.rules.rulebook import InFile
 from app.services.sync.receive import Receive, RefusedTally
 from app.store.access import StoredAccess
@@ -41,6 +43,7 @@ class WebBridge(Container):
         """Opens nothing before the first request, so a fork is safe. Raises ``ConfigFault`` when ``bridge.yaml`` is
         broken."""
         super().__init__(settings)
+        export_spans(settings)
         self._shadow = shadow_of(settings, self.rulebook, stored=self.text_of_draft)
         self._spelling = Spelling(self.rulebook, self.database)
         meter = metrics.meter()
@@ -81,8 +84,13 @@ class WebBridge(Container):
         reads = Console(self.database, StoredRecords(), StoredLinkSearch(), health_source, secrets, has_api_key)
         return ConsoleParts(
             reads, self.rulebook, self.stored_alerts, alert_in, lambda: self.reports, self._runs_with,
-            self.settings.public_url, self._workbench(), self.revoke_evidence,
+            self.settings.public_url, self._workbench(), self.budgets_left, self.revoke_evidence,
         )  # fmt: skip
+
+    @property
+    def rules_overview(self) -> RulesOverview:
+        kept = self.stored_rules_overview.silences
+        return RulesOverview(self.rulebook, self.stored_alerts, alert_in, self.backtests, kept)
 
     def _runs_with(self) -> RunsWith:
         return runs_with(self)

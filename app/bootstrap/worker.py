@@ -10,6 +10,7 @@ from app.bootstrap.configuration import publisher
 from app.bootstrap.container import LEFT_TO_DELIVERIES, READERS, Container
 from app.bootstrap.rules import shadow_of
 from app.bootstrap.self_page import heartbeat
+from app.bootstrap.spans import export_spans
 from app.config.settings import Settings
 from app.domain.sync.effects import TARGETS
 from app.engine.durable import DurableEngine
@@ -65,6 +66,7 @@ class WorkerBridge(Container):
     def __init__(self, settings: Settings) -> None:
         """Raises ``ConfigFault`` when ``bridge.yaml`` is broken."""
         super().__init__(settings)
+        export_spans(settings)
         self.rulebook.current()
         sql, self._asked, self._jobs_asked = self.database.engine, Asked(), Asked()
         self._engine: DurableEngine | None = None

@@ -1,6 +1,5 @@
 """``truthvouch audit``: who did what, by which way."""
 
-from dataclasses import asdict
 from datetime import datetime
 from operator import itemgetter
 
@@ -27,7 +26,7 @@ def list_audit(since: datetime | None, subject: str, actor: str, limit: int, as_
     """List what people did, newest first. It is kept `retention.audit_days`, a year by default."""
     from app.ports.console import AuditFilter
 
-    with base.open_store() as made:
-        found = made.audit_log.find(AuditFilter(since, actor, subject, None, limit))
+    with base.open_bridge() as made:
+        found = made.audit_log.rows(AuditFilter(since, actor, subject, None, limit))
     names = ("at", "actor", "way", "action", "subject_kind", "subject", "outcome")
-    output.listing([asdict(entry) for entry in found], as_json, "Nobody did anything.", HEAD, itemgetter(*names))
+    output.listing(found, as_json, "Nobody did anything.", HEAD, itemgetter(*names))

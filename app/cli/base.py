@@ -31,7 +31,7 @@ MANY = 10
 NOT_DONE = frozenset(
     {"no_such_dead_letter", "no_such_link", "not_frozen", "still_unreadable", "not_armed", "not_taken", "bad_request"}
     | {"not_found", "policy_not_found", "number_only", "invalid", "too_many", "no_such_job", "already_over"}
-    | {"no_such_silence", "no_such_draft", "not_shadowed"}
+    | {"no_such_silence", "no_such_draft", "not_shadowed", "no_incident", "in_hand"}
 )
 """Outcomes with which the thing asked for is not so."""
 NOTHING_KNOWN = (
@@ -124,12 +124,15 @@ def is_elsewhere() -> bool:
 @contextmanager
 def open_bridge(settings: Settings | None = None) -> Iterator[Opened]:
     """The bridge that ``--url`` names, or else this installation as ``open_store`` opens it."""
+    with elsewhere() if is_elsewhere() else open_store(settings) as made:
+        yield made
+
+
+@contextmanager
+def elsewhere() -> "Iterator[Elsewhere]":
+    """The bridge that ``--url`` names; exit code 2 when it does not answer, or refuses."""
     root = click.get_current_context().find_root().params
-    url, token_file = root.get("url"), root.get("token_file")
-    if not url:
-        with open_store(settings) as made:
-            yield made
-        return
+    url, token_file = root.get("url") or "", root.get("token_file")
     from app import logs
     from app.bootstrap.elsewhere import Elsewhere
     from app.ports import StoreUnavailable

@@ -125,8 +125,8 @@ def _show_changes(result: Mapping[str, Any]) -> None:
 
 def _test(result: dict[str, Any], as_json: bool) -> None:
     settings, rulebook = base.read_config()
-    from app.bootstrap.diagnostics import Doctor
-    from app.cli.doctor import concealed, line
+    from app.bootstrap.diagnostics import Doctor, concealed
+    from app.cli.doctor import line
     from app.services.diagnostics.doctor import is_well
 
     base.log_only(base.SILENT, settings)  # what went wrong is in the list

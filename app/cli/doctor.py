@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ import click
 
 from app.cli import base, output
 from app.config.settings import Settings
-from app.domain.rules.rulebook import Rulebook
 from app.errors import ConfigFault
 
 if TYPE_CHECKING:
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from app.services.diagnostics.doctor import Finding
 
 SIGNS = {"fine": ("✔", "green"), "warning": ("!", "yellow"), "wrong": ("✘", "red"), "unknown": ("?", "red")}
-MIN_HIDDEN_CHARS = 6
-"""A shorter secret is part of too many words, and none worth the name."""
 WEBHOOK_SECRETS = "pagerduty.webhook_secrets"
 NOT_IN_FORCE = "not in force until the bridge is restarted"
 
@@ -53,11 +50,11 @@ def doctor(
     settings = base.read_settings()
     if self_test and not settings.self_integration_key:
         base.refuse("BRIDGE_SELF_INTEGRATION_KEY is not set: there is nothing to test.")
-    from app.bootstrap.diagnostics import Doctor
+    from app.bootstrap.diagnostics import Doctor, concealed, rulebook_or_fault
     from app.services.diagnostics.doctor import not_in_force
 
     base.log_only(base.SILENT, settings)  # what went wrong is in the list
-    rulebook, broken = _rulebook(settings)
+    rulebook, broken = rulebook_or_fault(settings)
     with Doctor(settings, rulebook, broken) as examiner:
         extra: dict[str, Any] = {}
         if create_subscription:
@@ -80,30 +77,6 @@ def doctor(
             pending = not_in_force(made["subscription_id"], _next_step(made, settings))
             findings = (*(found for found in findings if found.message != pending.message), pending)
     _show(concealed(findings, settings), extra, as_json)
-
-
-def concealed(findings: "tuple[Finding, ...]", settings: Settings) -> "tuple[Finding, ...]":
-    """The findings without any secret that a partner or a driver may have quoted."""
-    from app import logs
-
-    hidden = [secret for secret in logs.hidden_in(settings) if len(secret) >= MIN_HIDDEN_CHARS]
-
-    def conceal(text: str) -> str:
-        for secret in hidden:
-            text = text.replace(secret, "***")
-        return text
-
-    return tuple(replace(found, message=conceal(found.message), remedy=conceal(found.remedy)) for found in findings)
-
-
-def _rulebook(settings: Settings) -> tuple[Rulebook, str]:
-    """``bridge.yaml``, or the defaults and why it was refused."""
-    from app.config import bridge_yaml
-
-    try:
-        return settings.over(bridge_yaml.load(settings.config_path)), ""
-    except ConfigFault as fault:
-        return settings.over(Rulebook()), str(fault)
 
 
 def _repair(examiner: "Doctor", settings: Settings) -> dict[str, Any]:

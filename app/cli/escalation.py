@@ -30,19 +30,20 @@ if TYPE_CHECKING:
 PLAN = ("level", "when", "what happens", "on call there now", "description")
 
 
-@click.command()
+@click.command(short_help="Show which level comes when, and who is on call then.")
 @click.argument("target", metavar="ALERT_OR_INCIDENT|ALERT.json")
 @base.json_option
 def plan(target: str, as_json: bool) -> None:
-    """Show which level comes when, and who is on call there now.
+    """Show which level comes when, and who is on call there now, by the rules and silences in force.
 
     Of an incident under way by its own clock, of anything else by a clock that starts when PagerDuty confirms it.
     """
-    settings, rulebook = base.read_config()
+    settings = base.read_config()[0]
     base.log_only(base.QUIET, settings)
     from app.bootstrap.container import Container
 
     with Container(settings) as made:
+        rulebook = made.rulebook.current()
         is_file = target == "-" or target.endswith(".json")
         outlook = _of_file(rulebook, target) if is_file else _of_store(rulebook, target)
         on_call = {policy: _on_call(made, policy) for policy in {step.policy_id for step in outlook.steps}}
@@ -272,6 +273,21 @@ def cancel(incident: str, as_json: bool) -> None:
         known = made.overview.escalation(incident) is not None
         incident_id = incident if known or number_meant(incident) is None else _target(made, incident, None, as_json)
         base.ask(made, CommandType.ESCALATE, [incident_id], as_json, CANCELLING)
+
+
+@escalation.command(short_help="Have the next level now.")
+@incident
+@click.option("--raise-urgency", is_flag=True, help="Raise an incident of low urgency to high first.")
+@base.json_option
+def now(incident: str, raise_urgency: bool, as_json: bool) -> None:
+    """Have the next level now instead of at its time; the levels after it keep theirs. After the last level the
+    incident rises once more on the policy that it is on. Nothing moves after an acknowledge or a resolve."""
+    from app.services.escalation.target import hurrying
+
+    with base.open_store() as made:
+        known = made.overview.escalation(incident) is not None
+        incident_id = incident if known or number_meant(incident) is None else _target(made, incident, None, as_json)
+        base.ask(made, CommandType.ESCALATE, [incident_id], as_json, hurrying(raise_urgency))
 
 
 @escalation.command(short_help="Escalate any incident unless somebody acknowledges it.")

@@ -14,14 +14,16 @@ from app.domain.model.events import CommandType
 
 if TYPE_CHECKING:
     from app.bootstrap.container import Container
-    from app.ports.jobs import Job, JobResult, JobWanted, Progress, ReportWanted
+    from app.ports.jobs import JobResult, JobWanted, Progress, ReportWanted
+    from app.services.jobs.commands import JobRow
 
 HEAD = ("job", "kind", "state", "done", "asked", "by", "why it failed")
 
 
-@click.group(short_help="Backtests, reports and replays that take long.")
+@click.group(short_help="Backtests, reports, replays and erasing that take long.")
 def jobs() -> None:
-    """Long work: backtests, large reports, replays of many dead letters. The worker runs one at a time."""
+    """Long work: backtests, large reports, replays of many dead letters, erasing of many alerts. The worker runs one at
+    a time."""
 
 
 @jobs.command(name="list", short_help="List the jobs, newest first.")
@@ -31,8 +33,8 @@ def list_jobs(limit: int, as_json: bool) -> None:
     """List the jobs, newest first."""
     from app.ports import Page
 
-    with base.open_store() as made:
-        found = [as_values(job) for job in made.jobs_overview.listed(Page(limit))]
+    with base.open_bridge() as made:
+        found = made.jobs_overview.rows(Page(limit))
     output.listing(found, as_json, "No jobs.", HEAD, _cells)
 
 
@@ -42,20 +44,21 @@ def list_jobs(limit: int, as_json: bool) -> None:
 @base.json_option
 def show(job_id: int, path: str | None, as_json: bool) -> None:
     """Show a job: how far it is, or what came of it."""
-    with base.open_store() as made:
-        job = made.jobs_overview.job(job_id)
+    with base.open_bridge() as made:
+        job = made.jobs_overview.row(job_id)
         result = made.jobs_overview.result(job_id) if path else None
     if job is None:
         base.not_so(f"There is no job {job_id}: `truthvouch jobs list` names them.")
     if path is not None:
         if result is None:
-            base.not_so(f"Job {job_id} has no result: it is {job.state}. {output.text(job.failure)}".rstrip())
+            why = output.text(job["failure"])
+            base.not_so(f"Job {job_id} has no result: it is {job['state']}. {why}".rstrip())
         _write(result, path)
         return
     if as_json:
-        output.as_json(as_values(job))
+        output.as_json(job)
     else:
-        output.facts({name: value for name, value in as_values(job).items() if value not in (None, "")})
+        output.facts({name: value for name, value in job.items() if value not in (None, "")})
 
 
 @jobs.command(short_help="End jobs, whether they wait or run.")
@@ -63,7 +66,7 @@ def show(job_id: int, path: str | None, as_json: bool) -> None:
 @base.json_option
 def cancel(job_ids: tuple[int, ...], as_json: bool) -> None:
     """End jobs, whether they wait or run. What a replay has replayed stays so."""
-    with base.open_store() as made:
+    with base.open_bridge() as made:
         base.ask(made, CommandType.CANCEL_JOB, [str(number) for number in job_ids], as_json)
 
 
@@ -89,8 +92,9 @@ def backtest(since: datetime, until: datetime | None, draft: str, path: Path | N
         base.refuse("Name one draft: --draft or --config.")
     text = ""
     if path:
-        settings, live = base.read_config()
-        base.read_draft(settings, path, live)  # what is wrong with it is said here and now
+        if not base.is_elsewhere():  # there it is said when the job has begun
+            settings, live = base.read_config()
+            base.read_draft(settings, path, live)
         text = path.read_text("utf-8-sig")
     start_wanted(BacktestWanted(since, until, draft, text), as_json)
 
@@ -136,38 +140,32 @@ def replay(numbers: tuple[int, ...], reason: str, side: str | None, everything: 
     start_wanted(ReplayWanted(numbers, reason, Side(side) if side else None), as_json)
 
 
+@start.command(short_help="Many alerts, erased.")
+@click.argument("alerts", metavar="ALERT...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@base.json_option
+def erase(alerts: tuple[str, ...], yes: bool, as_json: bool) -> None:
+    """Erase the texts and people of many alerts, as `truthvouch links erase` does, twenty at a time."""
+    from app.ports.jobs import EraseWanted
+
+    wanted = tuple(dict.fromkeys(alerts))
+    if not yes:
+        base.confirm(f"Erase {len(wanted)}? Nobody can bring it back.", as_json, "--json asks nothing: say --yes.")
+    start_wanted(EraseWanted(wanted), as_json)
+
+
 def start_wanted(wanted: "JobWanted", as_json: bool) -> None:
     """Ask the worker for it, and tell its number."""
-    with base.open_store() as made:
-        result = made.operate.start_job(made.job_detail(wanted))
-        job = made.jobs_overview.of_key(result.key) if result.key else None
+    with base.open_bridge() as made:
+        result, job_id = made.start_job(wanted)
     if as_json:
-        output.as_json({**result.answer, "job_id": job.job_id if job else None})
+        output.as_json({**result.answer, "job_id": job_id})
     else:
-        click.echo(f"Job {job.job_id}: {result.message}" if job else result.message)
+        click.echo(f"Job {job_id}: {result.message}" if job_id else result.message)
     sys.exit(base.NOT_SO if result.outcome in base.NOT_DONE else 0)
 
 
-def as_values(job: "Job") -> dict[str, Any]:
-    """A job for machines; never its parameters, which may hold a whole draft."""
-    return {
-        "job_id": job.job_id,
-        "kind": job.kind.value,
-        "state": job.state.value,
-        "done": job.done,
-        "total": job.total,
-        "asked_at": job.asked_at,
-        "asked_by": job.asked_by,
-        "asked_way": job.asked_way,
-        "started_at": job.started_at,
-        "finished_at": job.finished_at,
-        "cancel_asked_at": job.cancel_asked_at,
-        "failure": job.failure,
-        "result": job.result_name,
-    }
-
-
-def _cells(job: dict[str, Any]) -> list[object]:
+def _cells(job: "JobRow") -> list[object]:
     far = f"{job['done']} of {job['total']}" if job["total"] else None
     return [job["job_id"], job["kind"], job["state"], far, job["asked_at"], job["asked_by"], job["failure"]]
 

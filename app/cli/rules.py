@@ -4,9 +4,8 @@ What is printed is made as plain values first, which ``--json`` shows as they ar
 """
 
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +15,15 @@ from app.cli import base, output
 from app.cli.backtest import backtest, shadow
 from app.cli.drafts import drafts
 from app.config.settings import Settings
-from app.domain.reports.backtest import Hit, Hits
 from app.domain.rules.decide import SEVERITY_MAP
-from app.domain.rules.rulebook import Decision, Rulebook, Silence
+from app.domain.rules.rulebook import Decision
 from app.errors import ConfigFault
 
 if TYPE_CHECKING:
     from app.domain.model.types import Alert
-    from app.services.rules.rulebook import Explanation
+    from app.services.rules.overview import ExplanationShown, RulesShown
 
 
-COUNTED = timedelta(days=30)
 MAX_BODY_BYTES = 1024 * 1024
 NOTHING_STORED = "There are no stored alerts, so the names of fields were not checked."
 WHY_NOT = {
@@ -56,13 +53,20 @@ rules.add_command(drafts)
 @base.json_option
 def list_rules(as_json: bool) -> None:
     """List the rules in order, how often each decided in the last 30 days, the silences in force, the severity map."""
+    (output.as_json if as_json else show_list)(_listed())
+
+
+def _listed() -> "RulesShown":
+    if base.is_elsewhere():
+        with base.elsewhere() as there:
+            return there.rules_overview.listed()
     from app.bootstrap.container import if_stored
+    from app.services.rules.overview import COUNTED, listed_rules
 
     settings, now = base.read_config()[0], datetime.now(UTC)
     # The rules are what they are without any store.
     rulebook = base.rulebook_in_force(settings)
-    hits = if_stored(settings, lambda made: made.backtests.hits(now - COUNTED, now))
-    (output.as_json if as_json else show_list)(listed_rules(rulebook, hits, now))
+    return listed_rules(rulebook, if_stored(settings, lambda made: made.backtests.hits(now - COUNTED, now)), now)
 
 
 @rules.command(short_help="Name every fault of a file, each with its line.")
@@ -106,17 +110,29 @@ def explain(alert: str, draft: Path | None, as_json: bool) -> None:
 
     ALERT.json is a TruthVouch webhook's body or an alert alone, - is standard input, ALERT_ID an alert in the store.
     """
+    shown = _explained_elsewhere(alert, draft) if base.is_elsewhere() else _explained(alert, draft)
+    (output.as_json if as_json else show_explanation)(shown)
 
+
+def _explained(alert: str, draft: Path | None) -> "ExplanationShown":
+    from app.services.rules.overview import explanation
     from app.services.rules.rulebook import explained
 
     settings, live = base.read_config()
     rulebook = base.read_draft(settings, draft, live) if draft else base.rulebook_in_force(settings)
     found, recorded = _alert(settings, alert)
-    shown = explained(rulebook, found, datetime.now(UTC))
-    if as_json:
-        output.as_json(shown.as_json() | {"recorded": decision(recorded)})
-    else:
-        show_explanation(shown, recorded)
+    return explanation(explained(rulebook, found, datetime.now(UTC)), recorded)
+
+
+def _explained_elsewhere(alert: str, draft: Path | None) -> "ExplanationShown":
+    if draft:
+        base.refuse("--config does not go with --url: the rules are those of that bridge.")
+    body = _body(alert)
+    with base.elsewhere() as there:
+        shown = there.rules_overview.explained(alert) if body is None else there.rules_overview.explained_body(body)
+    if shown is None:
+        base.not_so(f"That bridge knows no alert {output.text(alert)}, and there is no such file here.")
+    return shown
 
 
 def _is_file(path: Path) -> bool:
@@ -130,17 +146,12 @@ def _is_file(path: Path) -> bool:
 def _alert(settings: Settings, named: str) -> "tuple[Alert, Decision | None]":
     from app.bootstrap.rules import alert_in
 
-    path, called = Path(named), "Standard input" if named == "-" else named
-    if named == "-" or _is_file(path):
-        body = sys.stdin.buffer.read(MAX_BODY_BYTES + 1) if named == "-" else path.read_bytes()[: MAX_BODY_BYTES + 1]
-        if len(body) > MAX_BODY_BYTES:
-            base.refuse(f"{called} is larger than 1 MiB.")
+    body = _body(named)
+    if body is not None:
         found = alert_in(body)
         if isinstance(found, str):
-            base.refuse(f"{called} {WHY_NOT.get(found, f'cannot be read ({found})')}.")
+            base.refuse(f"{_called(named)} {WHY_NOT.get(found, f'cannot be read ({found})')}.")
         return found, None
-    if path.suffix == ".json":
-        base.refuse(f"There is no file {named}.")
     with base.open_store(settings) as made:
         stored = made.stored_alerts(named)
     if stored is None:
@@ -148,39 +159,27 @@ def _alert(settings: Settings, named: str) -> "tuple[Alert, Decision | None]":
     return stored
 
 
-def listed_rules(rulebook: Rulebook, hits: Hits | None, now: datetime) -> dict[str, Any]:
-    """The rulebook in order. Counts are None where there is no store."""
-    done = hits.by_rule if hits else {}
-    names = {rule.name for rule in rulebook.rules} | {silence.name for silence in rulebook.silences} | {SEVERITY_MAP}
-    return {
-        "version": rulebook.version,
-        "rules": [
-            {name: value for name, value in asdict(rule).items() if name != "title"}
-            | _counts(done.get(rule.name), hits)
-            for rule in rulebook.rules
-        ],
-        "silences": [silence(one, now) | _counts(done.get(one.name), hits) for one in rulebook.silences],
-        "severity_map": {name: str(urgency or "none") for name, urgency in rulebook.severity_map.items()},
-        "severity_map_counts": _counts(done.get(SEVERITY_MAP), hits),
-        "not_in_the_file": {name: _counts(hit, hits) for name, hit in sorted(done.items()) if name not in names},
-        "days": 30,
-    }
+def _body(named: str) -> bytes | None:
+    """What the file or standard input holds; None for what is no file, and so an alert's id."""
+    path = Path(named)
+    if named == "-" or _is_file(path):
+        body = sys.stdin.buffer.read(MAX_BODY_BYTES + 1) if named == "-" else path.read_bytes()[: MAX_BODY_BYTES + 1]
+        if len(body) > MAX_BODY_BYTES:
+            base.refuse(f"{_called(named)} is larger than 1 MiB.")
+        return body
+    if path.suffix == ".json":
+        base.refuse(f"There is no file {named}.")
+    return None
 
 
-def _counts(hit: Hit | None, hits: Hits | None) -> dict[str, int | None]:
-    counts = asdict(hit or Hit())
-    return dict.fromkeys(counts) if hits is None else counts
+def _called(named: str) -> str:
+    return "Standard input" if named == "-" else named
 
 
-def silence(one: Silence, now: datetime) -> dict[str, Any]:
-    """One silence as values."""
-    values = asdict(one)
-    starts = values.pop("starts")
-    return {**values, "from": starts, "standing": one.standing(now)}
-
-
-def show_list(shown: Mapping[str, Any]) -> None:
+def show_list(shown: "RulesShown") -> None:
     """Rules, silences in force, severity map."""
+    if shown["fault"]:
+        click.echo(f"The file is not in force as it is now: {output.text(shown['fault'])}\n")
     head = ("#", "rule", "trigger", "action", "urgency", "service", "holds resolve", "30 days", "paged", "flaps")
     rows = [_rule_row(number, rule) for number, rule in enumerate(shown["rules"], start=1)]
     output.table(head, rows) if rows else click.echo("No rules: the severity map decides about every alert.")
@@ -205,34 +204,26 @@ def _rule_row(number: int, rule: Mapping[str, Any]) -> tuple[object, ...]:
     return (number, rule["name"], rule["trigger"], rule["action"], urgency, rule["service_id"], held, *counts)
 
 
-def show_silences(silences: list[dict[str, Any]]) -> None:
+def show_silences(silences: Sequence[Mapping[str, Any]]) -> None:
     """A table of silences."""
     names = ("name", "match", "owner", "reason", "until", "standing", "origin", "matched")
     head = (*names[:-1], "silenced")
     output.table(head, [[one[name] for name in names] for one in silences])
 
 
-def decision(shown: Decision | None) -> dict[str, Any] | None:
-    """A recorded decision as values."""
-    if shown is None:
-        return None
-    urgency = shown.urgency.value if shown.urgency else "none"
-    return {"rule": shown.rule, "reason": shown.reason, "urgency": urgency, "rulebook": shown.version}
-
-
-def show_explanation(shown: "Explanation", recorded: Decision | None) -> None:
+def show_explanation(shown: "ExplanationShown") -> None:
     """What was tried, and the answer."""
-    click.echo(f"Alert {output.text(shown.alert_id)}, rulebook {shown.decision.version}\n")
+    decided, recorded = shown["decision"], shown["recorded"]
+    click.echo(f"Alert {output.text(shown['alert_id'])}, rulebook {decided['rulebook']}\n")
     kinds = {"silence": "silence ", "rule": "rule ", SEVERITY_MAP: ""}
-    for one in shown.tried:
-        name = "the severity map" if one.kind == SEVERITY_MAP else f"{kinds[one.kind]}{output.text(one.rule)}"
-        click.echo(f"{'✔' if one.matched else '·'} {name}: {output.text(one.why)}")
-    click.echo(f"\n{output.text(shown.message)}")
-    if shown.title is not None:
-        click.echo(f"\nPagerDuty would see:\nTitle  {output.text(shown.title)}")
-        output.facts(shown.details)
+    for one in shown["tried"]:
+        name = "the severity map" if one["kind"] == SEVERITY_MAP else f"{kinds[one['kind']]}{output.text(one['name'])}"
+        click.echo(f"{'✔' if one['matched'] else '·'} {name}: {output.text(one['why'])}")
+    click.echo(f"\n{output.text(shown['message'])}")
+    if (incident := shown["incident"]) is not None:
+        click.echo(f"\nPagerDuty would see:\nTitle  {output.text(incident['title'])}")
+        output.facts(incident["details"])
     if recorded is not None:
-        facts = decision(recorded) or {}
-        said = " ".join(f"{name}={output.text(value)}" for name, value in facts.items())
-        same = (recorded.urgency, recorded.rule) == (shown.decision.urgency, shown.decision.rule)
+        said = " ".join(f"{name}={output.text(value)}" for name, value in recorded.items())
+        same = (recorded["urgency"], recorded["rule"]) == (decided["urgency"], decided["rule"])
         click.echo(f"\nDecided when it came: {said}{'' if same else '  (otherwise than now)'}")

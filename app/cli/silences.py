@@ -3,7 +3,7 @@
 import getpass
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -32,11 +32,15 @@ def silences() -> None:
 @base.json_option
 def list_silences(everything: bool, as_json: bool) -> None:
     """List the silences in force and those that are planned."""
-    from app.cli import rules
+    from app.services.rules.overview import silence_rows
 
-    (settings, rulebook), now = base.read_config(), datetime.now(UTC)
-    there = [rules.silence(one, now) for one in (*rulebook.silences, *base.stored_silences(settings))]
-    shown = [one for one in there if everything or one["standing"] != "over"]
+    if base.is_elsewhere():
+        with base.elsewhere() as there:
+            shown = there.rules_overview.silences(everything)
+    else:
+        settings, rulebook = base.read_config()
+        kept = (*rulebook.silences, *base.stored_silences(settings))
+        shown = silence_rows(kept, datetime.now(UTC), everything)
     head = ("name", "match", "owner", "reason", "from", "until", "standing", "origin")
     output.listing(shown, as_json, "No silences.", head, itemgetter(*head))
 
@@ -64,22 +68,23 @@ def add(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Silence the alerts that match, and tell how many of the last 7 days it would have silenced."""
+    """Silence the alerts that match, and tell how many of the last 7 days it would have silenced.
+
+    With --url it is kept in the store of that bridge.
+    """
     if (lasting is None) == (until is None):
         raise click.UsageError("Say how long: either --for or --until.")
-    (settings, rulebook), now = base.read_config(), datetime.now(UTC).replace(microsecond=0)
+    now = datetime.now(UTC).replace(microsecond=0)
     end = until or (starts or now) + (lasting or timedelta())
     if end <= now:
         base.refuse(
             "It would be over already: --until has to lie ahead. A length of time is --for, for example --for 2h."
         )
+    in_store = in_store or base.is_elsewhere()
     origin = Origin.STORE if in_store else Origin.FILE
     silence = Silence(name or f"silence {now:%Y-%m-%d %H:%M:%S}", match, owner or _user(), reason, end, starts, origin)
-    found = _preview(settings, rulebook, match)
-    count = found.count
-    _confirm_spelling(found, yes, as_json)
-    _confirm(found, yes, as_json)
-    changed = _add_to_store(settings, silence) if in_store else _add_to_file(settings, silence)
+    add = _add_elsewhere if base.is_elsewhere() else _add_here
+    changed, count = add(silence, yes, as_json)
     if as_json:
         output.as_json(_plain(silence) | {"changed": list(changed), "would_have_silenced": count and count[0]})
         return
@@ -87,6 +92,29 @@ def add(
         click.echo(message)
     click.echo(_count_text(count))
     click.echo(f"It ends at {output.text(silence.until)}; what it silenced and is still open is then decided anew.")
+
+
+def _add_here(silence: Silence, yes: bool, as_json: bool) -> tuple[Sequence[str], "tuple[int, int] | None"]:
+    """What was changed, and the count of the preview."""
+    settings, rulebook = base.read_config()
+    found = _preview(settings, rulebook, silence.match)
+    _confirm_spelling(found, yes, as_json)
+    _confirm(found, yes, as_json)
+    add = _add_to_store if silence.origin is Origin.STORE else _add_to_file
+    return add(settings, silence), found.count
+
+
+def _add_elsewhere(silence: Silence, yes: bool, as_json: bool) -> tuple[Sequence[str], "tuple[int, int] | None"]:
+    found = _understood(Rulebook(), silence.match)
+    with base.elsewhere() as there:
+        tried = there.rules_overview.preview(silence.match)
+        count = tried["would_have_silenced"], tried["alerts"]
+        misspelt = tuple((one["word"], one["meant"]) for one in tried["misspelt"])
+        is_for_all = found.is_for_all or count[0] == count[1] > 0
+        found = replace(found, count=count, misspelt=misspelt, is_for_all=is_for_all)
+        _confirm_spelling(found, yes, as_json)
+        _confirm(found, yes, as_json)
+        return _stored(there, silence), count
 
 
 def _add_to_file(settings: Settings, silence: Silence) -> Sequence[str]:
@@ -99,12 +127,16 @@ def _add_to_file(settings: Settings, silence: Silence) -> Sequence[str]:
 
 
 def _add_to_store(settings: Settings, silence: Silence) -> Sequence[str]:
+    with base.open_store(settings) as made:
+        return _stored(made, silence)
+
+
+def _stored(made: base.Opened, silence: Silence) -> Sequence[str]:
     from app.services.rules.stored import problem_of, silence_as_text
 
     if problem := problem_of(silence, datetime.now(UTC)):
         base.refuse(problem)
-    with base.open_store(settings) as made:
-        result = made.operate(CommandType.SILENCE, silence.name, detail=silence_as_text(silence))
+    (result,) = made.operate.all(CommandType.SILENCE, [silence.name], detail=silence_as_text(silence))
     if result.outcome in base.NOT_DONE:
         base.not_so(result.message)
     return (f"store: {silence.name!r}: {result.message}",)
@@ -116,6 +148,10 @@ def _add_to_store(settings: Settings, silence: Silence) -> Sequence[str]:
 def end(name: str, as_json: bool) -> None:
     """End a silence now, of bridge.yaml or of the store: what it silenced and is still open is decided anew, and pages
     if a rule wants it."""
+    if base.is_elsewhere():
+        with base.elsewhere() as there:
+            base.ask(there, CommandType.END_SILENCE, [name], as_json)
+        return
     settings, rulebook = base.read_config()
     stored = base.stored_silences(settings)
     was_in_force = name in {one.name for one in in_force((*rulebook.silences, *stored), datetime.now(UTC))}
@@ -156,9 +192,15 @@ def _preview(settings: Settings, rulebook: Rulebook, match: str) -> "Preview":
     from app.bootstrap.container import if_stored
     from app.services.rules.stored import previewed
 
-    now = datetime.now(UTC)
-    found = if_stored(settings, lambda made: previewed(match, rulebook, made.backtests, now))
-    found = found or previewed(match, rulebook, None, now)
+    understood, now = _understood(rulebook, match), datetime.now(UTC)
+    return if_stored(settings, lambda made: previewed(match, rulebook, made.backtests, now)) or understood
+
+
+def _understood(rulebook: Rulebook, match: str) -> "Preview":
+    """The preview without a store; exit code 2 for what the file would refuse."""
+    from app.services.rules.stored import previewed
+
+    found = previewed(match, rulebook, None, datetime.now(UTC))
     if found.problem:
         base.refuse(f"--match: {found.problem[0].lower()}{found.problem[1:]}")
     return found

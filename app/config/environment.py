@@ -77,6 +77,18 @@ WATCH_MEMORY = "BRIDGE_WATCH_MEMORY"
 _NOT_SETTINGS = frozenset({PARENT_FD, WATCH_FD, WATCH_MEMORY})
 
 
+def exports_spans(variables: Mapping[str, str]) -> bool:
+    """Whether OpenTelemetry's own variables ask for spans. Its SDK reads them; with none of them set it is not loaded.
+    https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/"""
+    given = {name: variables.get(f"OTEL_{name}", "").strip().lower() for name in _OTEL}
+    if given["SDK_DISABLED"] == "true" or given["TRACES_EXPORTER"] not in ("", "otlp"):
+        return False
+    return any(given[name] for name in _OTEL if name != "SDK_DISABLED")
+
+
+_OTEL = ("SDK_DISABLED", "TRACES_EXPORTER", "EXPORTER_OTLP_ENDPOINT", "EXPORTER_OTLP_TRACES_ENDPOINT")
+
+
 class Environment:
     """The variables as typed values. A malformed one reads as its default and is a fault."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from app.config.environment import Environment
+from app.config.environment import Environment, exports_spans
 from app.config.schema import Credentials, given_by_file, held_in
 from app.domain.model.types import Via
 from app.domain.rules.rulebook import Rulebook
@@ -80,6 +80,8 @@ class Settings:
     """Events API v2 key by which the bridge pages about itself."""
     heartbeat_url: str | None = field(repr=False)
     """Called by the worker while it proves to work; commonly holds a token."""
+    exports_spans: bool
+    """Whether the standard variables of OpenTelemetry ask for it."""
     reconcile_seconds: float
     """0 = never."""
     public_url: str | None
@@ -115,6 +117,7 @@ class Settings:
             metrics_listener=env.listener("BRIDGE_METRICS_PORT"),
             self_integration_key=env.secret("BRIDGE_SELF_INTEGRATION_KEY"),
             heartbeat_url=env.secret_url("BRIDGE_HEARTBEAT_URL"),
+            exports_spans=exports_spans(environ),
             reconcile_seconds=env.seconds("BRIDGE_RECONCILE_SECONDS", 300),
             public_url=env.url("BRIDGE_PUBLIC_URL"),
             trusted_proxies=env.networks("BRIDGE_TRUSTED_PROXIES"),

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from app.domain.model.types import Side
+from app.ports.console import LinkFilter
 from app.ports.store import Page, Tx
 
 
@@ -16,6 +17,9 @@ class JobKind(StrEnum):
     BACKTEST = "backtest"
     REPORT = "report"
     REPLAY = "replay"
+    ERASE = "erase"
+    REPAIR = "repair"
+    CONNECTION_TEST = "connection_test"
 
 
 class JobState(StrEnum):
@@ -77,12 +81,35 @@ class ReplayWanted:
     side: Side | None = None
 
 
-JobWanted = BacktestWanted | ReportWanted | ReplayWanted
+@dataclass(frozen=True, slots=True)
+class EraseWanted:
+    """Alerts whose evidence is erased; the result is JSON: how many came to which outcome."""
+
+    alerts: tuple[str, ...] = ()
+    """By id; empty: all that ``chosen`` finds."""
+    chosen: LinkFilter | None = None
+    """Its ``limit`` counts for nothing, and its ``text`` is empty: words of an alert are kept nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairWanted:
+    """What ``truthvouch doctor --repair`` does; the result is JSON, the findings."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionTestWanted:
+    """What ``truthvouch config pagerduty --test`` does; the result is JSON, the findings."""
+
+
+JobWanted = BacktestWanted | ReportWanted | ReplayWanted | EraseWanted | RepairWanted | ConnectionTestWanted
 
 KINDS: Mapping[type[JobWanted], JobKind] = {
     BacktestWanted: JobKind.BACKTEST,
     ReportWanted: JobKind.REPORT,
     ReplayWanted: JobKind.REPLAY,
+    EraseWanted: JobKind.ERASE,
+    RepairWanted: JobKind.REPAIR,
+    ConnectionTestWanted: JobKind.CONNECTION_TEST,
 }
 """The kind of job that parameters of a type belong to."""
 

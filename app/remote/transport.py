@@ -25,9 +25,10 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationValueError, ReadTimeoutError
 
 from app.domain.model.outcome import UNSENDABLE
+from app.remote import spans
 from app.remote.payload import encode
 from app.remote.replies import SUCCESS, Answer, Failure
-from app.remote.trace import call_headers
+from app.remote.trace import call_headers, headers_of
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -96,10 +97,14 @@ class Transport:
         started = time.monotonic()
         method = method.upper()
         writes = method not in READING_METHODS
+        span = spans.of_call(method, url, target, self._hides_paths) if spans.tracer else None
+        carried = headers_of(span.context, span.context.span) if span else call_headers()
         try:
-            outcome = self._attempt(method, url, {**call_headers(), **(headers or {})}, params, json)
+            outcome = self._attempt(method, url, {**carried, **(headers or {})}, params, json)
         except (OSError, ValueError, HTTPError) as error:  # requests' own errors are OSErrors
             outcome = _failure(error, writes)
+        if span is not None:
+            _end(span, outcome)
         if isinstance(outcome, Answer) and outcome.status in SUCCESS:
             self.successes += 1
         log.debug(
@@ -228,6 +233,13 @@ def _session(pool_size: int, total_seconds: float) -> requests.Session:
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
+
+
+def _end(span: spans.Span, outcome: Answer | Failure) -> None:
+    if isinstance(outcome, Answer):
+        spans.answered(span, outcome.status, fails_from=400)
+    else:
+        span.end({}, outcome.reason)
 
 
 def _failure(error: Exception, writes: bool) -> Failure:

@@ -14,11 +14,14 @@ from app.ports.console import AuditEntry, AuditFilter, SubjectKind
 from app.ports.jobs import (
     KINDS,
     BacktestWanted,
+    ConnectionTestWanted,
+    EraseWanted,
     Job,
     JobKind,
     JobResult,
     JobState,
     JobWanted,
+    RepairWanted,
     ReplayWanted,
     ReportWanted,
 )
@@ -30,6 +33,9 @@ _WANTED: dict[JobKind, Codec[Any]] = {
     JobKind.BACKTEST: Codec[BacktestWanted](BacktestWanted),
     JobKind.REPORT: Codec[ReportWanted](ReportWanted),
     JobKind.REPLAY: Codec[ReplayWanted](ReplayWanted),
+    JobKind.ERASE: Codec[EraseWanted](EraseWanted),
+    JobKind.REPAIR: Codec[RepairWanted](RepairWanted),
+    JobKind.CONNECTION_TEST: Codec[ConnectionTestWanted](ConnectionTestWanted),
 }
 
 

@@ -67,6 +67,8 @@ def plain(value: object) -> object:
     match value:
         case None | "" | [] | ():
             return Markup('<span class="none">–</span>')
+        case dict() if not value:
+            return Markup('<span class="none">–</span>')
         case bool():
             return "yes" if value else "no"
         case list() | tuple():

@@ -71,6 +71,14 @@ def why(rule: str, urgency: str, has_incident: bool) -> str:
     )
 
 
+def key_name(key: str, part: str = "") -> str:
+    """What the budget of a key is called, as ``truthvouch_bridge_budget_left`` names it; ``part``: some calls alone."""
+    api, _, digest = key.partition(":")
+    name = {"pagerduty-rest": "PagerDuty, REST", "pagerduty-events": "PagerDuty, events"}.get(api)
+    name = name or {"truthvouch-reads": "TruthVouch, reads this hour"}.get(api, api)
+    return " ".join(filter(None, (name, f"(key {digest[:6]})" if digest else "", f"· {part}" if part else "")))
+
+
 def named(effect: Effect) -> str:
     """What an effect does, after *will* or *to*."""
     match effect:
@@ -162,6 +170,17 @@ def escalating(escalation: Escalation, now: datetime, zone: tzinfo = UTC) -> lis
             return [Remark(f"Escalation rests after {escalation.levels_done} of {of} levels: {_because(escalation)}.")]
         case _:
             return []
+
+
+def next_level(escalation: Escalation | None, now: datetime, zone: tzinfo = UTC) -> str:
+    """What an escalation at once does, in a sentence."""
+    due = level_at(escalation) if escalation is not None else None
+    if escalation is None or escalation.next_level is None:
+        return "The incident rises one level on the escalation policy that it is on."
+    level = f"Level {escalation.next_level} of {len(escalation.plan.levels)}"
+    if escalation.state is not State.RUNNING or due is None:
+        return f"{level} comes now."
+    return f"{level} comes now, instead of {ago(due, now)} ({written(due, zone)}); those after it keep their time."
 
 
 def _because(escalation: Escalation) -> str:

@@ -70,6 +70,8 @@ _OTHERS: Mapping[str, str] = {
     "link.acknowledged": "Acknowledged at the bridge: both sides are to be acknowledged.",
     "link.resolved": "Resolved at the bridge: both sides are to be resolved.",
     "link.silenced": "What looks like it is silenced until {until}.",
+    "link.noted": "A note is to be written to the incident.",
+    "escalation.hurried": "Level {level} of {of} is asked for now.",
     "link.judged": "Marked as a {verdict}.",
     "link.history_full": "The history is full: the oldest entries are dropped from now on.",
     "link.note_dropped": "Notes were dropped: {notes}.",
@@ -137,10 +139,16 @@ def _moment(line: Mapping[str, Any], zone: tzinfo) -> Moment:
         more.append(f"{partner} says: {one_line(said)}")
     if isinstance(tries := facts.get("attempt"), int) and tries > 1:
         more.append(f"After {tries} failed tries.")
+    if isinstance(took := facts.get("took_ms"), int) and took > 0:
+        more.append(f"It took {_lasting_ms(took)}.")
     if late := facts.get("late_seconds"):
         more.append(f"{one_line(late)} s after it was due.")
     shown = dict(flat(facts)) | {name: line[name] for name in ("incident_id", "author") if line.get(name)}
     return Moment(line["at"], text, tuple(more), _TONES.get(line["event"], ""), line["event"], shown)
+
+
+def _lasting_ms(milliseconds: int) -> str:
+    return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
 
 
 def has_sentence(event: str) -> bool:

@@ -3,14 +3,18 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from app.ports.jobs import JobWanted
 from app.services.access.sessions import Sessions
 from app.services.access.tokens import Tokens
 from app.services.diagnostics.health import Report
+from app.services.jobs.commands import JobOverview
+from app.services.operator.audit import AuditLog
 from app.services.operator.console import ConsoleParts
 from app.services.operator.evidence import Evidence, RevokeEvidence
 from app.services.operator.once import Once
 from app.services.operator.operator import Operate
 from app.services.operator.overview import Overview
+from app.services.rules.overview import RulesOverview
 from app.services.sync.receive import ReceiveResult, WebhookRequest
 
 if TYPE_CHECKING:
@@ -81,6 +85,25 @@ class WebBridge(Protocol):
     @property
     def console(self) -> ConsoleParts:
         """What the console's pages are made from."""
+        ...
+
+    @property
+    def rules_overview(self) -> RulesOverview:
+        """What operators see of rules and silences."""
+        ...
+
+    @property
+    def jobs_overview(self) -> JobOverview:
+        """What operators see of long work."""
+        ...
+
+    def job_detail(self, wanted: JobWanted) -> str:
+        """What ``Operate.start_job`` takes."""
+        ...
+
+    @property
+    def audit_log(self) -> AuditLog:
+        """Who did what."""
         ...
 
     def close(self) -> None:

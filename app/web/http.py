@@ -20,7 +20,7 @@ from flask import Flask, Request, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
 from app import logs
-from app.remote import trace
+from app.remote import spans, trace
 from app.services.sync.receive import Outcome, ReceiveResult, WebhookRequest
 from app.web.incoming import MAX_BODY_BYTES
 
@@ -50,8 +50,15 @@ def _begin() -> None:
     g.began = perf_counter()
     g.request_id = _request_id(request.headers.get(HEADER, ""))
     structlog.contextvars.clear_contextvars()
-    g.trace = trace.of_request(request.headers.get(trace.HEADER))
+    given, state = request.headers.get(trace.HEADER, ""), request.headers.get(trace.STATE_HEADER, "")
+    g.span = _span(given, state) if spans.tracer and request.blueprint != QUIET_ROOM else None
+    g.trace = str(g.span.context) if g.span else trace.of_request(given, state)
     structlog.contextvars.bind_contextvars(request_id=g.request_id, trace_id=trace.trace_id(g.trace))
+
+
+def _span(given: str, state: str) -> spans.Span | None:
+    route = request.url_rule.rule if request.url_rule else ""
+    return spans.of_request(request.method, logged_path(request.path), route, request.scheme, given, state)
 
 
 def _request_id(given: str) -> str:
@@ -61,6 +68,8 @@ def _request_id(given: str) -> str:
 
 def _end(response: Response) -> Response:
     response.headers[HEADER] = g.request_id
+    if g.span:
+        spans.answered(g.span, response.status_code, fails_from=500)
     say = log.debug if _is_logged_elsewhere(response) else log.info
     say(
         "request.answered",

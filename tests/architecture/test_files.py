@@ -89,6 +89,8 @@ def test_every_folder_of_tests_is_a_package():
 
 def distribution(module: str) -> str:
     """The distribution an import comes from, where the two names differ."""
+    if module == "opentelemetry":  # one name of many distributions
+        return "opentelemetry-sdk"
     return {"ruamel": "ruamel-yaml", "importlinter": "import-linter"}.get(module, module.replace("_", "-"))
 
 
@@ -114,7 +116,8 @@ def test_every_import_of_the_application_is_declared():
     # Flask brings Werkzeug, Jinja and MarkupSafe, requests brings urllib3: asking for them by name would let the pairs
     # drift apart.
     brought = {"werkzeug", "jinja2", "markupsafe", "urllib3"}
-    assert set() == imported_by([*SOURCES, *top]) - names(PROJECT["dependencies"]) - brought
+    declared = names(PROJECT["dependencies"]) | names(PROJECT["optional-dependencies"]["otel"])
+    assert set() == imported_by([*SOURCES, *top]) - declared - brought
 
 
 def test_every_import_of_the_tests_is_declared():
@@ -130,6 +133,7 @@ def test_no_declared_dependency_is_idle():
 
 def test_no_declared_dependency_of_the_tests_is_idle():
     commands = {"import-linter", "mypy", "pip-tools", "pytest-xdist", "ruff"}
+    commands |= names(PROJECT["optional-dependencies"]["otel"])  # what the tests of spans export by
     declared = {name for name in names(PROJECT["optional-dependencies"]["dev"]) if not name.startswith("types-")}
     assert set() == declared - imported_by(sorted((ROOT / "tests").rglob("*.py"))) - commands
 

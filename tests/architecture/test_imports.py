@@ -30,6 +30,7 @@ VIOLATIONS = {
     "Only transport imports requests": ("app/pagerduty/rest_api.py", "import requests"),
     "Only the store speaks SQL": ("app/engine/__init__.py", "import sqlalchemy"),
     "Only the engine knows DBOS": ("app/process/worker.py", "import dbos"),
+    "Only bootstrap's spans know OpenTelemetry": ("app/remote/spans.py", "import opentelemetry"),
     "Nothing of ours goes by the importable name": ("app/process/worker.py", "import truthvouch_pagerduty"),
     "The ui makes markup of values": ("app/ui/pages.py", "import app.ports"),
     "Pages are made for people who look at them": ("app/process/worker.py", "import app.ui"),

@@ -54,10 +54,11 @@ def test_every_route_asks_for_a_login_or_goes_without_one_on_purpose(app: Flask)
 
 
 def test_whatever_changes_something_asks_for_an_admin(app: Flask):
-    """But for logging in and out, and a question about an alert that is pasted."""
+    """But for logging in and out, and questions that carry an alert or a trigger."""
     changing = {rule.endpoint for rule in app.url_map.iter_rules() if set(rule.methods or ()) - READS}
     read_only = {one for one in changing - set(WITHOUT_A_LOGIN) if access_of(app, one) is not Access.ADMIN}
-    assert {"login.log_out", "console.explain"} == read_only
+    asking = {"api.POST /rules/explain", "api.POST /silences/preview"}
+    assert {"login.log_out", "console.explain", *asking} == read_only
 
 
 def test_a_route_that_says_nothing_lets_nobody_in(app: Flask):

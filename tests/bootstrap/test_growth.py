@@ -272,10 +272,27 @@ class Life:
         named = ("new-1", incidents[0], "%2310003", "10003")
         for path in ("/health", *lists, *dead_letters_of, "/links/new-1", *(f"/timeline/{one}" for one in named)):
             self.get(path)
-        for path in ("/links/nobody", "/timeline/nobody", "/timeline/999999", "/dead-letters/999999"):
+        for path in ("/rules", "/silences", "/jobs", "/jobs?after=9", "/audit", "/audit?after=9"):
+            self.get(path)
+        self.post("/jobs/replay", {"dead_letters": [1]})
+        self.post("/silences/preview", {"match": "severity == low"})
+        until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        self.post("/silences", {"name": "drill", "match": "false", "reason": "drill", "until": until})
+        self.work()
+        self.post("/silences/drill/end")
+        self.work()
+        self.post("/jobs/1/cancel")
+        self.work()
+        for path in ("/jobs/1", "/audit?actor=nobody&subject=drill"):
+            self.get(path)
+        for path in ("/jobs/1/result", "/links/nobody", "/timeline/nobody", "/timeline/999999", "/dead-letters/999999"):
             self.get(path, 404)
         self.post("/reconciliations")
         self.post("/links/new-1/thaw")
+        self.post("/links/new-1/note", {"note": "rolled back"})
+        self.post("/links/new-1/false-alert")
+        self.post(f"/escalations/{incidents[0]}/now", {})
+        self.post("/links/new-2/erase")
         with Container.existing(self.settings) as operator:
             for wanted in ("new-1", incidents[1], "#10003", "nobody"):
                 operator.overview.link_of(wanted)
@@ -314,8 +331,8 @@ class Life:
         assert status == answer.status_code, answer.text
         return answer.json
 
-    def post(self, path: str) -> None:
-        answer = self.web.post(f"/api/v1{path}", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
+    def post(self, path: str, body: Any = None) -> None:
+        answer = self.web.post(f"/api/v1{path}", json=body, headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
         assert answer.status_code in (200, 202), answer.text
 
 
@@ -355,7 +372,9 @@ def a_life(folder: Path, url: str | None) -> Iterator[tuple[Life, History]]:
         take = worker.launch(executor_id)
         assert worker.lease.leads()
         history.grow_deliveries()
-        app = create_app(settings, WebBridge(settings))
+        web = WebBridge(settings)
+        web.operate = replace(web.operate, timeout_seconds=0.1)  # the worker of this test works between requests
+        app = create_app(settings, web)
         server = make_server("127.0.0.1", port, app, threaded=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         ending.callback(server.shutdown)

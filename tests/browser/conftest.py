@@ -56,8 +56,9 @@ class Operator:
 @pytest.fixture(scope="package")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with a_world(
-        tmp_path_factory.mktemp("browser"), "rest", CONFIG, BRIDGE_PUBLIC_URL="http://127.0.0.1:{port}"
-    ) as made:
+        tmp_path_factory.mktemp("browser"), "rest", CONFIG,
+        BRIDGE_PUBLIC_URL="http://127.0.0.1:{port}", BRIDGE_TRUSTED_PROXIES="127.0.0.1",
+    ) as made:  # fmt: skip
         yield made
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ import sqlalchemy as sa
 from click.testing import CliRunner, Result
 
 from app.cli import main
-from app.domain.rules.rulebook import Rulebook
+from app.domain.rules.rulebook import Origin, Rulebook, Silence
 from app.store.database import StoredKeyValues
 from app.store.health import WORKER_SEEN
 from app.store.schema import inbox
+from app.store.stored_rules import RulesInStore
 from tests.escalation_rig import EscalationRig
 from tests.far_side import FarSide, far_side
 from tests.test_logs import configured
@@ -101,6 +102,16 @@ def test_any_incident_is_armed_and_cancelled(shell: Shell) -> None:
     assert "cancelled" == shell.json("cancel", "QHAND")[0]["outcome"]
     assert "not_armed" == shell.json("cancel", "QHAND", code=1)[0]["outcome"]
     assert "cancelled" == shell.json("list", "--all")[0]["because"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_next_level_comes_now(shell: Shell) -> None:
+    shell.rig.page()
+    assert "hurried" == shell.json("now", "Q1")[0]["outcome"]
+    escalation = shell.rig.escalation("Q1")
+    assert escalation.due_at is not None
+    assert escalation.due_at <= datetime.now(UTC)
+    assert "not_armed" == shell.json("now", "QHAND", code=1)[0]["outcome"]
 
 
 def test_without_a_worker_it_is_stored_and_said(shell: Shell) -> None:
@@ -217,6 +228,15 @@ def test_the_plan_of_an_alert_to_come_runs_on_a_virtual_clock(shell: Shell, tmp_
 def test_why_an_alert_would_not_be_escalated(shell: Shell, tmp_path: Path, alert: dict[str, str], because: str) -> None:
     (tmp_path / "alert.json").write_text(json.dumps(alert), "utf-8")
     assert because == shell.json("plan", str(tmp_path / "alert.json"), code=1)["because"]
+
+
+def test_a_silence_in_the_store_is_part_of_the_plan(shell: Shell, tmp_path: Path) -> None:
+    alert = tmp_path / "alert.json"
+    alert.write_text(json.dumps({"alertId": "a9", "severity": "critical"}), "utf-8")
+    silence = Silence("drill", "true", "dana", "drill", datetime.now(UTC) + timedelta(hours=1), origin=Origin.STORE)
+    with shell.rig.database.begin() as tx:
+        RulesInStore(lambda: shell.rig.database, shell.data_dir, None).put_silence(tx, silence)
+    assert "No incident: drill gives it urgency none." == shell.run("plan", str(alert)).stdout.strip()
 
 
 def test_without_levels_the_plan_says_so(shell: Shell, tmp_path: Path) -> None:

@@ -609,3 +609,5 @@ def test_a_job_is_asked_of_the_worker(shell: Shell):
     assert 1 == shell.run("jobs", "show", "1").exit_code
     assert ["no_such_job"] == [one["outcome"] for one in shell.json("jobs", "cancel", "1", code=1)]
     assert 2 == shell.run("jobs", "start", "replay").exit_code
+    assert 2 == shell.run("jobs", "start", "erase", "a1", "--json").exit_code, "--json asks nothing"
+    assert "stored" == shell.json("jobs", "start", "erase", "a1", "--yes")["status"]

@@ -64,6 +64,11 @@ def parsed(result: Result, code: int = 0) -> Any:
         ["timeline", "Q2"],
         ["escalation", "list"],
         ["stats", "--from", "2026-01-01", "--to", "2026-01-31"],
+        ["silences", "list"],
+        ["jobs", "list"],
+        ["jobs", "show", "1"],
+        ["audit", "list", "--subject", "deploy/2"],
+        ["rules", "explain", "a1"],
         ["report", "--from", "2026-01-01", "--to", "2026-01-31", "--tz", "Europe/Berlin"],
     ],
 )
@@ -141,3 +146,42 @@ def test_without_a_token_nothing_is_asked(elsewhere: Elsewhere):
 def test_what_needs_the_store_says_so(elsewhere: Elsewhere, words: list[str]):
     refused = elsewhere.run(*words)
     assert (2, True) == (refused.exit_code, "run it where the bridge runs" in refused.output)
+
+
+def test_the_rules_there_are_listed_and_asked(elsewhere: Elsewhere, tmp_path: Path):
+    there, here = parsed(elsewhere.run("rules", "list", "--json")), parsed(elsewhere.here("rules", "list", "--json"))
+    assert (here["version"], here["severity_map"]) == (there["version"], there["severity_map"])
+    assert [None] == [one["matched"] for one in there["silences"]], "nothing is counted over the API"
+    assert "deploy/2" in elsewhere.run("rules", "list").stdout
+    (tmp_path / "alert.json").write_text('{"alertId": "a9", "severity": "critical"}', "utf-8")
+    assert "An incident of high urgency" in elsewhere.run("rules", "explain", str(tmp_path / "alert.json")).stdout
+    assert 1 == elsewhere.run("rules", "explain", "nobody").exit_code
+    (tmp_path / "alert.json").write_text('{"type": "webhook.ping"}', "utf-8")
+    refused = elsewhere.run("rules", "explain", str(tmp_path / "alert.json"))
+    assert (2, True) == (refused.exit_code, "about no alert" in refused.stderr)
+
+
+def test_a_silence_is_made_and_ended_there(elsewhere: Elsewhere):
+    add = ("silences", "add", "--for", "1h", "--reason", "drill", "--name", "drill", "--owner", "dana", "--match")
+    made = parsed(elsewhere.run(*add, 'severity == "high"', "--json"))
+    assert (0, "store") == (made["would_have_silenced"], made["changed"][0].partition(":")[0])
+    assert {"deploy/2", "drill"} == {one["name"] for one in parsed(elsewhere.run("silences", "list", "--json"))}
+    assert 2 == elsewhere.run(*add, "severity <").exit_code
+    assert 2 == elsewhere.run(*add, "true", "--json").exit_code  # every alert, and nobody is asked
+    assert "did you mean model?" in elsewhere.run(*add, 'modle == "x"', "--yes").stderr
+    assert "ended" == parsed(elsewhere.run("silences", "end", "drill", "--json"))[0]["outcome"]
+    assert 1 == elsewhere.run("silences", "end", "drill").exit_code
+
+
+def test_jobs_are_started_and_ended_there(elsewhere: Elsewhere, tmp_path: Path):
+    (tmp_path / "draft.yaml").write_text("rules: []", "utf-8")
+    started = [
+        parsed(elsewhere.run("jobs", "start", *words, "--json"))["job_id"]
+        for words in (["backtest", "--config", str(tmp_path / "draft.yaml")], ["report"], ["replay", "--all"])
+    ]
+    assert [3, 4, 5] == started
+    wanted = [elsewhere.api.app.extensions["bridge"].jobs_overview.job(number).wanted for number in started]
+    assert ("rules: []", "monthly", ()) == (wanted[0].text, wanted[1].period, wanted[2].dead_letters)
+    assert "cancel_asked" == parsed(elsewhere.run("jobs", "cancel", "4", "--json"))[0]["outcome"]
+    assert "ü,1\n" == elsewhere.run("jobs", "show", "1", "-o", "-").stdout
+    assert 1 == elsewhere.run("jobs", "show", "2", "-o", "-").exit_code

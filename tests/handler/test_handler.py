@@ -13,11 +13,14 @@ import pytest
 
 from app.bootstrap.container import migrate_stores
 from app.bootstrap.handler import PagerDutyActions, settings_of
+from app.domain.model.events import AlertEvent, AlertEventType
+from app.domain.model.types import Alert, AlertId, Side
 from app.errors import BridgeError, ConfigFault, NotSetUp, PartnerRefused, PartnerUnavailable, WrongUse
 from app.handler import PagerDutyHandler, PartlyDone
 from app.retrying import RetryPolicy
 from app.services.incidents.draft import Wanted
 from tests.far_side import FarSide, far_side
+from tests.rig import Rig
 from tests.system.sandbox import Sandbox
 from tests.system.waiting import until
 
@@ -593,6 +596,13 @@ def test_words_of_ones_own_that_are_nearly_known_ones_can_be_insisted_on(handler
 
 
 # ------------------------------------------------------------------------------------------------ beside a bridge
+
+
+def test_a_field_that_alerts_of_the_bridge_had_is_not_misspelt(handler: PagerDutyHandler, environment: dict[str, str]):
+    rig = Rig(Path(environment["BRIDGE_DATA_DIR"]))
+    alert = Alert(AlertId("a1"), severity="low", extra={"confidnce": 0.2})
+    rig.say(Side.TRUTHVOUCH, AlertEvent(AlertEventType.CREATED, alert, "alert.created", rig.clock()))
+    assert "confidnce < 0.5" == handler.configure_rule("R", "confidnce < 0.5", RULE)["rule"]["trigger"]
 
 
 def test_an_escalation_needs_a_bridge_and_says_so(handler: PagerDutyHandler):

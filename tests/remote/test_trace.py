@@ -84,3 +84,27 @@ def test_a_call_to_a_partner_carries_it():
     transport.close()
     assert trace.of_request(inside.headers["traceparent"]) == f"{ID}-01"
     assert None is outside.headers["traceparent"]
+
+
+@pytest.mark.parametrize(
+    ("state", "goes_on"),
+    [
+        ("rojo=00f067aa0ba902b7", "rojo=00f067aa0ba902b7"),
+        (" rojo=1 ,\t, congo@0-x*/_=t61rcWkgMzE ", "rojo=1,congo@0-x*/_=t61rcWkgMzE"),
+        (",".join(f"k{number}={'v' * 250}" for number in range(3)), f"k0={'v' * 250},k1={'v' * 250}"),
+        ("", ""), ("rojo", ""), ("rojo=a=b", ""), ("ROJO=1", ""), ("rojo=1,rojo=2", ""), ("rojo=é", ""),
+        (",".join(f"k{number}=v" for number in range(33)), ""), ("rojo=1\r\nX-Evil: 1", ""),
+    ],
+)  # fmt: skip
+def test_the_state_of_a_trace_is_passed_on_as_it_came_or_not_at_all(state: str, goes_on: str):
+    text = trace.of_request(f"00-{ID}-{PARENT}-01", state)
+    assert ID == trace.trace_id(text)
+    with trace.current(text):
+        assert ({"tracestate": goes_on} if goes_on else {}) == {
+            name: value for name, value in trace.call_headers().items() if name != "traceparent"
+        }
+
+
+def test_the_state_of_a_trace_that_is_none_is_not_passed_on():
+    with trace.current(trace.of_request("nonsense", "rojo=1")):
+        assert ["traceparent"] == list(trace.call_headers())

@@ -11,8 +11,20 @@ import sqlalchemy as sa
 from app.domain.model.events import Way
 from app.domain.model.types import Side
 from app.ports import Page, Tx
-from app.ports.console import AuditEntry, AuditFilter, SubjectKind
-from app.ports.jobs import BacktestWanted, Job, JobResult, JobState, JobWanted, ReplayWanted, ReportFormat, ReportWanted
+from app.ports.console import AuditEntry, AuditFilter, LinkFilter, SubjectKind
+from app.ports.jobs import (
+    BacktestWanted,
+    ConnectionTestWanted,
+    EraseWanted,
+    Job,
+    JobResult,
+    JobState,
+    JobWanted,
+    RepairWanted,
+    ReplayWanted,
+    ReportFormat,
+    ReportWanted,
+)
 from app.store.database import connection
 from app.store.jobs import StoredAudit, StoredJobs, decode_job, encode_job
 from app.store.schema import jobs
@@ -24,6 +36,10 @@ WANTED: list[JobWanted] = [
     BacktestWanted(START, START + timedelta(days=1), "calm", "severity_map: {}"),
     ReportWanted(ReportFormat.CSV, "PMAIN", "weekly", "2026-01-01", None, True, "Europe/Berlin"),
     ReplayWanted((1, 2), "refused", Side.TRUTHVOUCH),
+    EraseWanted(("a1", "a2")),
+    EraseWanted(chosen=LinkFilter(is_open=False, severity="low", since=START, before=7)),
+    RepairWanted(),
+    ConnectionTestWanted(),
 ]
 
 

@@ -79,7 +79,7 @@ def test_a_story_goes_by_the_time_each_line_tells_and_keeps_what_was_recorded() 
     lines: list[dict[str, Any]] = [
         {"id": 1, "at": NOW + timedelta(minutes=1), "event": "delivery.dead", "author": None, "incident_id": "Q1",
          "facts": {"side": "pagerduty", "outcome": "dead", "reason": "bad_request", "attempt": 4,
-                   "said": "No such user"}},
+                   "took_ms": 10040, "said": "No such user"}},
         {"id": 2, "at": NOW, "event": "alert.created", "author": "Lin", "incident_id": None,
          "facts": {"outcome": "opened", "status": "open", "rule": "r1", "reason": "rule", "urgency": "high",
                    "rulebook": "v7"}},
@@ -88,7 +88,7 @@ def test_a_story_goes_by_the_time_each_line_tells_and_keeps_what_was_recorded() 
     assert "TruthVouch: alert created by Lin. An incident of high urgency is due, says the rule 'r1'." == first.text
     assert ("Decided by version v7 of the rules.",) == first.more
     assert "A call to PagerDuty was given up (bad_request), and waits among the dead letters." == second.text
-    assert ("PagerDuty says: No such user", "After 4 failed tries.") == second.more
+    assert ("PagerDuty says: No such user", "After 4 failed tries.", "It took 10.0 s.") == second.more
     assert ("bad", "Q1") == (second.tone, second.facts["incident_id"])
 
 

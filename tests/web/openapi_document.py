@@ -13,10 +13,9 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
 from app import shapes
-from app.web.api import DOCUMENT
+from app.web.api import DOCUMENT, ENDPOINTS
 from app.web.api.endpoint import Endpoint
 from app.web.api.parameters import KEY, MAX_NUMBER
-from app.web.api.resources import ENDPOINTS
 from app.web.http import PROBLEM_TYPE
 
 DESCRIPTION = (
@@ -127,7 +126,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "responses": responses,
     }
     if endpoint.body:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": endpoint.body}}}
+        is_needed = any(field.required for field in endpoint.body().fields.values())
+        operation["requestBody"] = {"required": is_needed, "content": {"application/json": {"schema": endpoint.body}}}
     return {name: value for name, value in operation.items() if value}
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,13 +24,19 @@ from app.bootstrap import WebBridge
 from app.config.settings import Settings
 from app.domain.model.events import AlertEvent, AlertEventType, CommandType, Reading, Unreadable
 from app.domain.model.types import Alert, AlertId, Side
+from app.domain.rules.rulebook import Silence
 from app.ports import StoreUnavailable
 from app.ports.console import AuditFilter
+from app.ports.jobs import JobResult, JobState, ReplayWanted
 from app.services.access.tokens import LOCKED, LONGEST_DELAY, MANY, delay
 from app.services.escalation.target import arming
+from app.services.operator.retention import EraseBodies
+from app.services.rules.stored import silence_as_text
 from app.store import inbox as internal_events
 from app.store.database import StoredKeyValues
+from app.store.evidence import StoredBodies
 from app.store.health import WORKER_SEEN
+from app.store.jobs import StoredAudit, StoredJobs, encode_job
 from app.web.api.parameters import DEFAULT_LIMIT, KEY, MAX_LIMIT, MAX_NUMBER
 from app.web.bearer import source_of
 from tests.conftest import FakeClock
@@ -87,9 +93,18 @@ def an_api(data_dir: Path) -> Iterator[Api]:
         {"BRIDGE_DATA_DIR": str(data_dir), "BRIDGE_ADMIN_TOKEN": TOKEN, "BRIDGE_CONFIG": str(data_dir / "none.yaml")}
     )
     bridge = WebBridge(settings)
+    # The worker executes what is no matter of links, too, and writes down who asked.
+    object.__setattr__(rig.intake.execute_command, "handlers", bridge.command_handlers())
+    object.__setattr__(rig.intake.execute_command, "audit", StoredAudit())
+
+    erase = EraseBodies(StoredBodies(rig.database, rig._inbox, data_dir), lambda _seconds: None)
+    rig.intake.erase_bodies = erase.soon
 
     def work(_seconds: float) -> None:
         rig.intake.take()
+        if erase.asked.now:
+            erase.asked.now = False
+            erase()
 
     bridge.operate = replace(bridge.operate, pause=work)
     yield Api(create_app(settings, bridge), rig)
@@ -97,13 +112,23 @@ def an_api(data_dir: Path) -> Iterator[Api]:
 
 
 def people(api: Api) -> Api:
-    """A frozen link, another behind its dead letter, an unreadable event, and a worker that lives."""
+    """A frozen link, another behind its dead letter, an unreadable event, a silence, a job that is done and one that
+    waits; and a worker that lives."""
     frozen(api.rig)
     with_a_delivery_that_waits(api.rig, "alert/2 ü")
     api.rig.say(Side.TRUTHVOUCH, Unreadable("unknown_shape"))
     api.beat()
     operate = api.app.extensions["bridge"].operate
     assert "armed" == operate(CommandType.ESCALATE, "Q1", detail=arming(None, (60.0,))).outcome
+    until = datetime.now(UTC) + timedelta(hours=2)
+    silence = silence_as_text(Silence("deploy/2", 'severity == "low"', "dana", "a release", until))
+    assert "silenced" == operate(CommandType.SILENCE, "deploy/2", detail=silence).outcome
+    for key in ("done", "waits"):
+        assert "queued" == operate.start_job(encode_job(ReplayWanted((99,))), key).outcome
+    jobs, now = StoredJobs(), datetime.now(UTC)
+    with api.rig.database.begin() as tx:
+        jobs.claim(tx, "run", now)
+        jobs.finish(tx, 1, "run", JobState.DONE, now, result=JobResult("made.csv", "text/csv", "ü,1\n".encode()))
     return api
 
 
@@ -140,16 +165,39 @@ ENDPOINTS = [
     ("GET", "/links"),
     ("GET", "/links/a1"),
     ("POST", "/links/a1/thaw"),
+    ("POST", "/links/a1/acknowledge"),
+    ("POST", "/links/a1/resolve"),
+    ("POST", "/links/a1/false-alert"),
+    ("POST", "/links/a1/note"),
+    ("POST", "/links/a1/erase"),
     ("GET", "/timeline/a1"),
     ("GET", "/escalations"),
     ("GET", "/escalations/Q1"),
     ("POST", "/escalations/Q1/cancel"),
+    ("POST", "/escalations/Q1/now"),
     ("GET", "/stats"),
     ("GET", "/report"),
     ("POST", "/reconciliations"),
     ("POST", "/evidence-links/a1/revoke"),
     ("POST", "/evidence-links/revoke"),
     ("GET", "/health"),
+    ("GET", "/rules"),
+    ("POST", "/rules/explain"),
+    ("GET", "/silences"),
+    ("POST", "/silences/preview"),
+    ("POST", "/silences"),
+    ("POST", "/silences/deploy/2/end"),
+    ("GET", "/jobs"),
+    ("GET", "/jobs/1"),
+    ("GET", "/jobs/1/result"),
+    ("POST", "/jobs/1/cancel"),
+    ("POST", "/jobs/backtest"),
+    ("POST", "/jobs/report"),
+    ("POST", "/jobs/replay"),
+    ("POST", "/jobs/erase"),
+    ("POST", "/jobs/repair"),
+    ("POST", "/jobs/connection-test"),
+    ("GET", "/audit"),
     ("GET", "/openapi.json"),
 ]
 ADDRESSES = count()

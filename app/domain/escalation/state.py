@@ -159,8 +159,22 @@ def level_at(escalation: Escalation) -> datetime | None:
 def running(escalation: Escalation) -> Escalation:
     """Waiting for its next level, or done with all of them."""
     if escalation.next_level is None:
-        return finished(escalation, "exhausted")
+        return finished(escalation, EscalationOutcome.EXHAUSTED.value)
     return replace(escalation, state=State.RUNNING, reason="", due_at=level_at(escalation))
+
+
+def hurried(escalation: Escalation, now: datetime, raise_urgency: bool = False) -> Escalation:
+    """The escalation with its next level due now, also of one that ended before it. After the last level the incident
+    rises once more on the policy that it is on."""
+    if escalation.state is State.FINISHED:
+        escalation = replace(escalation, skipped=0, move=None, dead_letter_id=None)
+    if escalation.next_level is None:
+        plan = EscalationPlan(None, (PlanLevel(0.0),), escalation.plan.raise_urgency)
+        escalation = replace(escalation, plan=plan, levels_done=0)
+    if raise_urgency:
+        escalation = replace(escalation, plan=replace(escalation.plan, raise_urgency=True))
+    timeout = timedelta(seconds=escalation.plan.levels[escalation.levels_done].timeout_seconds)
+    return running(untried(replace(escalation, clock_at=now - timeout)))
 
 
 def paused(escalation: Escalation, since: datetime) -> Escalation:

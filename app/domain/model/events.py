@@ -151,6 +151,8 @@ class CommandType(StrEnum):
     """Record that an alert was none. It changes nothing on either side."""
     SILENCE_ALIKE = "silence_alike"
     """Silence for two hours what looks like this alert, unless it is silenced; ``detail`` is the silence's name."""
+    NOTE = "note"
+    """Write ``detail`` as a note to the incident of an alert."""
 
 
 class CommandOutcome(StrEnum):
@@ -194,6 +196,10 @@ class CommandOutcome(StrEnum):
     ALREADY_SO = "already_so"
     JUDGED = "judged"
     SILENCED_BEFORE = "silenced_before"
+    NOTED = "noted"
+    NO_INCIDENT = "no_incident"
+    HURRIED = "hurried"
+    IN_HAND = "in_hand"
 
 
 class Way(StrEnum):

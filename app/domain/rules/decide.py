@@ -18,6 +18,7 @@ from app.domain.rules.condition import (
     Constant,
     Either,
     Expression,
+    Field,
     OneOf,
     folded,
     kind_of,
@@ -56,6 +57,17 @@ def fields(alert: Alert) -> Mapping[str, Scalar]:
     """
     ours = {name: getattr(alert, name) for name in KNOWN_FIELDS - {"type"}}
     return {**alert.people, **alert.extra, **ours, "type": alert.kind}
+
+
+LABELS = ("kind", "model", "category", "severity")
+"""What alerts are told apart by that is no free text."""
+
+
+def same_labels(alert: Alert, labels: Sequence[str]) -> str:
+    """The trigger that means every alert with the same value in each of these ``LABELS``; empty where this alert has
+    none of them."""
+    known = [(name, getattr(alert, name)) for name in LABELS if name in labels]
+    return " and ".join(str(Compare(Field(name), "==", value)) for name, value in known if value)
 
 
 def decide(rulebook: Rulebook, alert: Alert, now: datetime) -> Decision:

@@ -1,4 +1,5 @@
-"""What an operator says of an alert at the bridge itself: acknowledged, resolved, a false alert, silenced for a while.
+"""What an operator says of an alert at the bridge itself: acknowledged, resolved, a false alert, a note, silenced for
+a while.
 
 It is neither side's event. Both sides get there, as when people of a side reached it while a write of ours, decided
 without knowing of it, put that side back.
@@ -16,6 +17,9 @@ from app.domain.sync.link import HistoryEntry, Link, remembering
 from app.domain.sync.side_state import Attribution
 from app.domain.sync.transitions import Outcome, Step, concluded, with_note
 
+MAX_WORDS_CHARS = 10_000
+"""Of what a person writes with a resolve, or as a note; the rest is cut off."""
+
 
 def asked_for(link: Link, status: Status, by: str, now: datetime, text: str = "") -> Step:
     """The link after somebody asked for this status, which is further along than the one both sides should have.
@@ -23,6 +27,7 @@ def asked_for(link: Link, status: Status, by: str, now: datetime, text: str = ""
     ``ALREADY_SO`` otherwise: nothing goes back by asking. ``text`` goes to both sides with a resolve. A resolve that a
     person asks for is never held back.
     """
+    text = text[:MAX_WORDS_CHARS]
     if status.rank <= link.status.rank:
         return Step(link, Outcome.ALREADY_SO)
     side = Side.TRUTHVOUCH if link.alert_side.status is not None else Side.PAGERDUTY
@@ -32,8 +37,18 @@ def asked_for(link: Link, status: Status, by: str, now: datetime, text: str = ""
     if status is not Status.RESOLVED:
         return step
     closed = replace(step.link, last_note=text or f"Resolved at the bridge by {by}.", note_to_read=None)
-    has_incident = closed.paged and (closed.incident_side.status is not None or closed.open_tried)
+    has_incident = has_own_incident(closed)
     return replace(step, link=with_note(closed, "resolved", by, None, text or None) if has_incident else closed)
+
+
+def has_own_incident(link: Link) -> bool:
+    """Whether there is an incident to write to, or may be one after an unclear create."""
+    return link.paged and (link.incident_side.status is not None or link.open_tried)
+
+
+def noted(link: Link, by: str, text: str) -> Link:
+    """The link with a note for its incident; itself where it has that very note of that person's already."""
+    return with_note(link, "note", by, None, text[:MAX_WORDS_CHARS])
 
 
 def judged_false(link: Link) -> Link:

@@ -170,10 +170,11 @@ class Escalate:
             return Turn.OVERTAKEN
         level = None if move.puts and move.to_level == 1 else move.to_level
         put = move.policy_id if move.puts else None
+        began = self.clock()
         reply = self._called(pagerduty.responders.escalate(escalation.incident_id, policy_id=put, level=level))
         match reply:
             case Done():
-                return self.record.moved(escalation.incident_id, move, self.clock())
+                return self.record.moved(escalation.incident_id, move, self.clock(), began=began)
             case Refused(reason) if reason == NOBODY:
                 return self.record.skipped(escalation, escalation, move, self.clock(), NOBODY)
             case Refused():

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from app.domain.escalation import state
-from app.domain.escalation.state import STILL, Escalation, EscalationPlan, State
+from app.domain.escalation.state import STILL, Escalation, EscalationPlan, PlanLevel, State
 from app.domain.escalation.steps import asked_again
 from app.domain.model.events import Command, CommandOutcome, IncidentEvent, IncidentEventType
 from app.domain.model.types import IncidentId, Side, Status
@@ -126,12 +126,14 @@ class Escalations:
         self.links.write_timeline(tx, [line(escalation, "escalation.armed", now, coming(escalation))])
 
     def execute(self, tx: Tx, command: Command, at: datetime) -> CommandOutcome:
-        """``ARMED``, ``CANCELLED``, ``NOT_ARMED`` or ``BAD_REQUEST``."""
+        """``ARMED``, ``CANCELLED``, ``HURRIED``, ``IN_HAND``, ``NOT_ARMED`` or ``BAD_REQUEST``."""
         asked, incident_id = read(command.detail), IncidentId(command.subject)
         if asked is None or not incident_id:
             return CommandOutcome.BAD_REQUEST
         links = self.links.by_incident(tx, incident_id)
         known = self.escalation_store.find(tx, incident_id)
+        if asked.now:
+            return self._hurry(tx, known, links, command, at)
         if asked.plan is None:
             return self._cancel(tx, known, command, at)
         escalation = Escalation(incident_id, asked.plan, at, by=command.by or SOMEBODY, drill=asked.drill)
@@ -144,6 +146,26 @@ class Escalations:
         ended = state.finished(escalation, "cancelled")
         self.links.write_timeline(tx, self._saved(tx, escalation, ended, at, command.by or None))
         return CommandOutcome.CANCELLED
+
+    def _hurry(
+        self, tx: Tx, known: Escalation | None, links: Sequence[Link], command: Command, at: datetime
+    ) -> CommandOutcome:
+        """The next level is due now; nothing moves after an acknowledge or a resolve. An incident that nobody
+        escalates yet is escalated by the rules, or where they have no levels, once, on its own policy."""
+        ours, asked = [link for link in links if wants_escalation(link)], read(command.detail)
+        if known is None:
+            if not ours:
+                return CommandOutcome.IN_HAND if links else CommandOutcome.NOT_ARMED
+            plan = self._current_plan() or EscalationPlan(None, (PlanLevel(0.0),))
+            known = state.armed(_of_links(Escalation(IncidentId(command.subject), plan, at), ours))
+        elif links:
+            known = _of_links(known, links)
+        if known.status is not Status.OPEN:
+            return CommandOutcome.IN_HAND
+        after = state.hurried(known, at, asked is not None and asked.raise_urgency)
+        self.escalation_store.save(tx, after, at)
+        self.links.write_timeline(tx, [line(after, "escalation.hurried", at, coming(after), command.by or None)])
+        return CommandOutcome.HURRIED
 
     def about_dead_letter(
         self, tx: Tx, dead_letter: DeadLetter, command: Command, discards: bool, at: datetime

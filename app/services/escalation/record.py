@@ -22,6 +22,7 @@ from app.domain.model.types import IncidentId, Side
 from app.domain.sync.link import HistoryEntry, remembering
 from app.ports import Clock, DeadLetter, EscalationStore, Links, Meter, PeriodicTask, Transactions, Tx, utc_now
 from app.services.escalation.on_event import Escalations, coming, line, wants_escalation
+from app.services.sync.link_writer import took_ms
 
 log = structlog.get_logger()
 
@@ -84,9 +85,11 @@ class Record:
         after = replace(escalation, move=move)
         return after if self._swap(before, after, now) else None
 
-    def moved(self, incident_id: IncidentId, move: Move, now: datetime, found: bool = False) -> str:
-        """It was moved now, or (``found`` by a read) when it was asked. An event that came meanwhile stays: what was
-        done was done."""
+    def moved(
+        self, incident_id: IncidentId, move: Move, now: datetime, found: bool = False, began: datetime | None = None
+    ) -> str:
+        """It was moved now, by a call that ``began`` then, or (``found`` by a read) when it was asked. An event that
+        came meanwhile stays: what was done was done."""
         at = move.begun_at if found else now
         with self.transactions.begin() as tx:
             links = self.links.by_incident(tx, incident_id)
@@ -101,6 +104,8 @@ class Record:
             due = level_at(before)
             late = round(max(0.0, (at - due).total_seconds()), 3) if due else 0.0
             facts = _where(move) | {"late_seconds": late} | ({"found": True} if found else {})
+            if took := took_ms(began, now):
+                facts["took_ms"] = took
             self.links.write_timeline(tx, [line(after, "incident.escalated", at, facts)])
         self.meter.escalated("moved")
         log.info("incident.escalated", **_about(after), **facts)

@@ -82,10 +82,14 @@ SOMEBODY = "somebody"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What somebody wants done about one incident. ``plan`` None: no more escalation."""
+    """What somebody wants done about one incident. ``plan`` None, and not ``now``: no more escalation."""
 
     plan: EscalationPlan | None
     drill: bool = False
+    now: bool = False
+    """The next level of whatever plan there is, at once."""
+    raise_urgency: bool = False
+    """With ``now``: raise a low urgency to high first."""
 
 
 def arming(
@@ -107,6 +111,11 @@ def arming(
     return detail
 
 
+def hurrying(raise_urgency: bool = False) -> str:
+    """The detail that makes the next level of an incident due now. A version that does not know it refuses it."""
+    return json.dumps({"now": True, "raise_urgency": raise_urgency})
+
+
 CANCELLING = json.dumps({"cancel": True})
 """The detail that ends an incident's escalation."""
 
@@ -121,6 +130,8 @@ def read(detail: str) -> Asked | None:
         return None
     if content.get("cancel") is True:
         return Asked(None)
+    if content.get("now") is True:
+        return Asked(None, now=True, raise_urgency=content.get("raise_urgency") is True)
     levels = content.get("levels") or [{"minutes": content.get("timeout_minutes")}]
     policy = content.get("policy_id")
     if not isinstance(levels, list) or len(levels) > MAX_LEVELS or not (policy is None or fit_for_an_id(policy)):

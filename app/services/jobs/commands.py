@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypedDict
 
 from app.domain.model.events import Command, CommandOutcome, CommandType
 from app.domain.model.text import clean
 from app.ports import Page, Transactions, Tx
-from app.ports.jobs import Job, JobResult, Jobs
+from app.ports.jobs import Job, JobKind, JobResult, Jobs, JobState
 
 MAX_WAITING = 20
 """Jobs that may wait; more are refused. Each keeps a core busy for seconds to minutes."""
@@ -69,6 +70,36 @@ class JobCommands:
         return self.jobs.get(tx, int(command.subject)) if known else None
 
 
+class JobRow(TypedDict):
+    """A job for machines; never its parameters, which may hold a whole draft."""
+
+    job_id: int
+    kind: JobKind
+    state: JobState
+    done: int
+    """Of `total`, which is 0 as long as nobody knows it."""
+    total: int
+    asked_at: datetime
+    asked_by: str
+    asked_way: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_asked_at: datetime | None
+    failure: str
+    """Why it failed; empty when it did not."""
+    result: str | None
+    """The file name of what it made; null where there is none, or none any more."""
+
+
+def job_row(job: Job) -> JobRow:
+    """A job as values."""
+    return JobRow(
+        job_id=job.job_id, kind=job.kind, state=job.state, done=job.done, total=job.total, asked_at=job.asked_at,
+        asked_by=job.asked_by, asked_way=job.asked_way, started_at=job.started_at, finished_at=job.finished_at,
+        cancel_asked_at=job.cancel_asked_at, failure=job.failure, result=job.result_name,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class JobOverview:
     """Looks at jobs; changes nothing. Raises ``StoreUnavailable``."""
@@ -85,6 +116,15 @@ class JobOverview:
         """One, without its result."""
         with self.transactions.read() as tx:
             return self.jobs.get(tx, job_id)
+
+    def rows(self, page: Page) -> Sequence[JobRow]:
+        """As ``listed``, as values."""
+        return [job_row(job) for job in self.listed(page)]
+
+    def row(self, job_id: int) -> JobRow | None:
+        """As ``job``, as values."""
+        job = self.job(job_id)
+        return job_row(job) if job else None
 
     def of_key(self, key: str) -> Job | None:
         """The one that was asked for under this key; None while the worker has not taken it in."""

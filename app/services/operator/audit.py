@@ -3,7 +3,9 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TypedDict, cast
 
 import structlog
 
@@ -12,6 +14,20 @@ from app.ports import Clock, Transactions, utc_now
 from app.ports.console import Audit, AuditEntry, AuditFilter, SubjectKind
 
 log = structlog.get_logger()
+
+
+class AuditRow(TypedDict):
+    """One human action: names, ids and words of ours, never a text."""
+
+    number: int
+    """Ascending with age."""
+    at: datetime
+    actor: str
+    way: Way
+    action: str
+    subject_kind: SubjectKind
+    subject: str
+    outcome: str
 
 
 @dataclass(frozen=True)
@@ -44,3 +60,7 @@ class AuditLog:
         """Newest first. Raises ``StoreUnavailable``."""
         with self.transactions.read() as tx:
             return self.audit.find(tx, wanted)
+
+    def rows(self, wanted: AuditFilter) -> Sequence[AuditRow]:
+        """The same as values."""
+        return [cast("AuditRow", asdict(entry)) for entry in self.find(wanted)]

@@ -10,10 +10,11 @@ from typing import Protocol
 from app.domain.escalation.state import Escalation
 from app.domain.model.events import Way
 from app.domain.model.types import Alert, AlertId, Side
+from app.domain.rules.decide import fields, matches
 from app.domain.rules.rulebook import Decision, Rulebook
 from app.domain.sync.effects import Circumstances, Effect, desired_effect, next_effect
 from app.domain.sync.link import Link
-from app.ports import Clock, HealthSource, Page, Records, Row, Transactions, Tx, utc_now
+from app.ports import BudgetLeft, Clock, HealthSource, Page, Records, Row, Transactions, Tx, utc_now
 from app.ports.console import FoundLink, LinkFilter, LinkSearch, RunsWith
 from app.remote.payload import RefusedDeliveries
 from app.services.diagnostics.health import Check, deliveries
@@ -24,6 +25,10 @@ from app.services.rules.rulebook import described
 DAY = timedelta(days=1)
 MAX_OF_A_DAY = 2_000
 """Links of the newest day that are read to draw it."""
+LOOKBACK = timedelta(days=7)
+MAX_OF_A_PREVIEW = 2_000
+"""Links that are read to tell what a silence would have done."""
+SHOWN_OF_A_PREVIEW = 10
 PAGE = 500
 MAX_LINES = 2_000
 """Of one alert's time line, as much as a page reads."""
@@ -43,6 +48,21 @@ class AlertPage:
     dead_letters: Sequence[Row]
     """The open ones."""
     escalation: Escalation | None
+
+
+@dataclass(frozen=True, slots=True)
+class SilencePreview:
+    """What a silence would have kept quiet lately."""
+
+    found: Sequence[FoundLink]
+    """The newest ones."""
+    count: int
+    paged: int
+    """Of those, how many had an incident."""
+    total: int
+    """How many alerts were looked at."""
+    is_cut: bool
+    """Whether there were more alerts than are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +103,13 @@ class Console:
     def newest_day(self) -> Sequence[FoundLink]:
         """What was first seen within 24 hours, newest first; of more than ``MAX_OF_A_DAY`` the newest."""
         return self.find(LinkFilter(since=self.clock() - DAY, limit=MAX_OF_A_DAY))
+
+    def silenced_by(self, match: str) -> SilencePreview:
+        """What a silence of this trigger, which asks for labels alone, would have kept quiet in the last days."""
+        recent = self.find(LinkFilter(since=self.clock() - LOOKBACK, limit=MAX_OF_A_PREVIEW))
+        hits = [one for one in recent if matches(match, fields(_labelled(one)))]
+        paged = sum(one.paged for one in hits)
+        return SilencePreview(hits[:SHOWN_OF_A_PREVIEW], len(hits), paged, len(recent), len(recent) == MAX_OF_A_PREVIEW)
 
     def alert(self, alert_id: str) -> AlertPage | None:
         """One alert with everything that happened; None when the bridge does not know it."""
@@ -132,6 +159,12 @@ class Console:
         return rows
 
 
+def _labelled(one: FoundLink) -> Alert:
+    """The alert of a link, its labels alone."""
+    kind, category, model = one.kind or None, one.category or None, one.model or None
+    return Alert(AlertId(one.alert_id), one.severity or None, kind, category, model=model)
+
+
 class Rules(Protocol):
     """The rulebook of this process."""
 
@@ -156,5 +189,7 @@ class ConsoleParts:
     """What the process that answers runs with."""
     public_url: str | None
     work: Workbench
+    budgets: Callable[[], Sequence[BudgetLeft]]
+    """What may be called now with each key."""
     revoke_evidence: Callable[[str, str, Way], Sequence[AlertId]] | None = None
     """Ends the evidence links of an alert: its id, who asks, by which way; nothing where nobody knows it."""

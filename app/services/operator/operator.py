@@ -9,13 +9,15 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Literal, TypedDict
 
 import structlog
 
-from app.domain.escalation.state import Escalation, State
+from app.domain.escalation.state import Escalation, EscalationOutcome, State, level_at
 from app.domain.model.events import Command, CommandOutcome, CommandType, Way
 from app.domain.model.types import FALSE_ALERT, AlertId, IncidentId, Source, Status
+from app.domain.sync.asked import has_own_incident, noted
 from app.ports import Clock, CommandHandler, CommandStatus, Delivery, Inbox, Records, Transactions, Wakeup, utc_now
 from app.services.diagnostics.health import HEARTBEAT_LIMIT_SECONDS
 from app.services.escalation.target import SOMEBODY, TARGET_MESSAGES, fit_for_an_id, read
@@ -23,6 +25,8 @@ from app.services.escalation.target import SOMEBODY, TARGET_MESSAGES, fit_for_an
 log = structlog.get_logger()
 
 POLL_SECONDS = 0.05
+JUST_NOW = timedelta(minutes=1)
+"""A level that was moved within this time may be the one that was asked for."""
 UNKNOWN = frozenset(
     {
         CommandOutcome.NO_SUCH_DEAD_LETTER,
@@ -59,6 +63,10 @@ MESSAGES: Mapping[str, str] = {
     CommandOutcome.ALREADY_SO: "It is so already; nothing was changed.",
     CommandOutcome.SILENCED_BEFORE: "It was silenced by link before; the console can silence it again.",
     CommandOutcome.JUDGED: "The verdict is recorded; reports count it.",
+    CommandOutcome.NOTED: "The note goes to the incident.",
+    CommandOutcome.NO_INCIDENT: "There is no incident to write it to, or no PagerDuty API key to write it with.",
+    CommandOutcome.HURRIED: "The next level comes now, unless PagerDuty shows that somebody has it in hand.",
+    CommandOutcome.IN_HAND: "The incident is acknowledged or resolved, so it is not escalated.",
     CommandOutcome.BAD_REQUEST: "That is no incident, policy and time that could be escalated; nothing was stored.",
     CommandOutcome.INVALID: "That is not as it has to be; nothing was stored.",
     CommandOutcome.QUEUED: "It is queued; the worker runs one job at a time.",
@@ -215,12 +223,14 @@ class Operate:
                 )
             case CommandType.RECONCILE:
                 return ""
-            case CommandType.ACKNOWLEDGE | CommandType.RESOLVE | CommandType.FALSE_ALERT:
+            case CommandType.ACKNOWLEDGE | CommandType.RESOLVE | CommandType.FALSE_ALERT | CommandType.NOTE:
                 return self._about_link(command)
             case CommandType.ESCALATE:
                 asked = read(command.detail)
                 if asked is None or not fit_for_an_id(command.subject):
                     return CommandOutcome.BAD_REQUEST
+                if asked.now:
+                    return ""
                 return CommandOutcome.NOT_ARMED if asked.plan is None and _is_over(self._escalation(command)) else ""
             case _:
                 with self.transactions.read() as tx:
@@ -234,6 +244,12 @@ class Operate:
             return CommandOutcome.NO_SUCH_LINK
         if command.type is CommandType.FALSE_ALERT:
             return CommandOutcome.ALREADY_SO if link.verdict == FALSE_ALERT else ""
+        if command.type is CommandType.NOTE:
+            if not command.detail.strip():
+                return CommandOutcome.INVALID
+            if not has_own_incident(link):
+                return CommandOutcome.NO_INCIDENT
+            return CommandOutcome.NOTED if noted(link, command.by or SOMEBODY, command.detail) == link else ""
         wanted = Status.ACKNOWLEDGED if command.type is CommandType.ACKNOWLEDGE else Status.RESOLVED
         return CommandOutcome.ALREADY_SO if link.status.rank >= wanted.rank else ""
 
@@ -277,8 +293,12 @@ class Operate:
                 return CommandOutcome.CARRIED if self._about_link(command) else CommandOutcome.NOT_TAKEN
             case CommandType.FALSE_ALERT:
                 return CommandOutcome.JUDGED if self._about_link(command) else CommandOutcome.NOT_TAKEN
+            case CommandType.NOTE:
+                return self._about_link(command) or CommandOutcome.NO_INCIDENT
             case CommandType.ESCALATE:
                 asked, escalation = read(command.detail), self._escalation(command)
+                if asked is not None and asked.now:
+                    return self._hurried(escalation)
                 if asked is None or asked.plan is None:
                     return CommandOutcome.CANCELLED if _is_over(escalation) else CommandOutcome.NOT_TAKEN
                 ours = escalation is not None and (escalation.plan, escalation.by) == (asked.plan, self.by or SOMEBODY)
@@ -286,6 +306,16 @@ class Operate:
             case _:
                 with self.transactions.read() as tx:
                     return self.handlers[command.type].became(tx, command)
+
+    def _hurried(self, escalation: Escalation | None) -> CommandOutcome:
+        """Whether its next level was asked for a moment ago, or is due."""
+        if escalation is None:
+            return CommandOutcome.NOT_ARMED
+        if escalation.state is not State.RUNNING and escalation.reason != EscalationOutcome.EXHAUSTED:
+            return CommandOutcome.IN_HAND
+        due, now = level_at(escalation), self.clock()
+        is_due = due is None or due <= now or (escalation.due_at is not None and escalation.due_at <= now)
+        return CommandOutcome.HURRIED if is_due or now - escalation.clock_at < JUST_NOW else CommandOutcome.NOT_TAKEN
 
 
 def _is_over(escalation: Escalation | None) -> bool:

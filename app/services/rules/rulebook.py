@@ -164,28 +164,6 @@ class Explanation:
     details: dict[str, str]
     """What PagerDuty would see, with everything left out that may not leave."""
 
-    def as_json(self) -> dict[str, Any]:
-        """For machines."""
-        decided = self.decision
-        incident = {"title": self.title, "details": self.details} if self.title is not None else None
-        return {
-            "alert_id": self.alert_id,
-            "tried": [
-                {"kind": one.kind, "name": one.rule, "matched": one.matched, "why": one.why} for one in self.tried
-            ],
-            "decision": {
-                "rule": decided.rule,
-                "reason": decided.reason,
-                "urgency": decided.urgency.value if decided.urgency else "none",
-                "service_id": decided.service_id,
-                "escalation_policy_id": decided.escalation_policy_id,
-                "hold_resolve_minutes": decided.hold_resolve_minutes,
-                "rulebook": decided.version,
-            },
-            "message": self.message,
-            "incident": incident,
-        }
-
 
 def explained(rulebook: Rulebook, alert: Alert, now: datetime) -> Explanation:
     """What this rulebook does with this alert, were it created now."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.domain.model.events import Command, CommandOutcome, CommandType, Ignored, Unreadable
 from app.domain.model.types import AlertId, Side, Source, Status
-from app.domain.sync.asked import alike, asked_for, judged_false, silenced
+from app.domain.sync.asked import alike, asked_for, has_own_incident, judged_false, noted, silenced
 from app.domain.sync.effects import desired_effect
 from app.domain.sync.erasure import Evidence, subjects_of
 from app.domain.sync.link import Link, thawed
@@ -52,6 +52,8 @@ NOT_DONE = frozenset(
         CommandOutcome.NO_SUCH_DRAFT,
         CommandOutcome.ALREADY_SO,
         CommandOutcome.SILENCED_BEFORE,
+        CommandOutcome.NO_INCIDENT,
+        CommandOutcome.IN_HAND,
     }
 )
 SUBJECTS: Mapping[CommandType, SubjectKind] = {
@@ -72,10 +74,9 @@ SUBJECTS: Mapping[CommandType, SubjectKind] = {
     CommandType.RESOLVE: SubjectKind.ALERT,
     CommandType.FALSE_ALERT: SubjectKind.ALERT,
     CommandType.SILENCE_ALIKE: SubjectKind.ALERT,
+    CommandType.NOTE: SubjectKind.ALERT,
 }
 """What the subject of each command is, for the audit log."""
-MAX_NOTE_CHARS = 10_000
-"""Of a note that goes with a resolve."""
 MAX_DIGITS = 18
 """A longer number is nobody's: no column could hold it."""
 
@@ -129,6 +130,8 @@ class ExecuteCommand:
                 return self._judge(tx, command, at, gathered)
             case CommandType.SILENCE_ALIKE:
                 return self._silence_alike(tx, command, at, gathered)
+            case CommandType.NOTE:
+                return self._note(tx, command, at, gathered)
             case _:
                 handler = self.handlers.get(command.type)
                 return handler.execute(tx, command, at) if handler else CommandOutcome.BAD_REQUEST
@@ -228,7 +231,7 @@ class ExecuteCommand:
         if link is None:
             return CommandOutcome.NO_SUCH_LINK
         status = Status.ACKNOWLEDGED if command.type is CommandType.ACKNOWLEDGE else Status.RESOLVED
-        step = asked_for(link, status, command.by or "somebody", at, command.detail[:MAX_NOTE_CHARS])
+        step = asked_for(link, status, command.by or "somebody", at, command.detail)
         if step.link == link:
             return CommandOutcome.ALREADY_SO
         saved, orders = self.writer.write(tx, step.link, at)
@@ -271,6 +274,23 @@ class ExecuteCommand:
         facts = {"silence": silence.name, "until": f"{silence.until:%Y-%m-%d %H:%M} UTC"}
         gathered.entries.append(self._line(saved, "link.silenced", command, at, facts))
         return CommandOutcome.SILENCED
+
+    def _note(self, tx: Tx, command: Command, at: datetime, gathered: Gathered) -> CommandOutcome:
+        """Write a note to the incident. The same words of the same person are the same note."""
+        link = self.links.by_alert(tx, AlertId(command.subject))
+        if link is None:
+            return CommandOutcome.NO_SUCH_LINK
+        if not command.detail.strip():
+            return CommandOutcome.INVALID
+        if not (has_own_incident(link) and self.writer.has_api_key()):
+            return CommandOutcome.NO_INCIDENT
+        with_it = noted(link, command.by or "somebody", command.detail)
+        if with_it == link:
+            return CommandOutcome.ALREADY_SO
+        saved, orders = self.writer.write(tx, with_it, at)
+        gathered.orders += orders
+        gathered.entries.append(self._line(saved, "link.noted", command, at, {}))
+        return CommandOutcome.NOTED
 
     def _line(self, link: Link, event: str, command: Command, at: datetime, facts: Mapping[str, Any]) -> TimelineEntry:
         return line(link, event, at, facts, command.by or None)

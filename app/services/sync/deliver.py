@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -45,7 +46,7 @@ from app.domain.sync.transitions import REPEATS
 from app.ports import Clock, DeadLetter, Escalator, Links, Meter, StoreUnavailable, Transactions, Tx, utc_now
 from app.remote.trace import current
 from app.services.sync.execute_effect import TargetHealth
-from app.services.sync.link_writer import LinkWriter, line, survivor_of, untried, with_unmatched_events
+from app.services.sync.link_writer import LinkWriter, line, survivor_of, took_ms, untried, with_unmatched_events
 
 # ------------------------------------------------------------------------------------------------------------- deliver
 
@@ -190,7 +191,7 @@ class Deliver:
             before = replace(before, open_tried=before.open_tried or tried)
             result = self._result(before, side, effect, reply, target, now, began, self._survivor(tx, reply))
             since = before.delivery(side).since or now
-            self._write_down(tx, result, side, result.given_up or effect, now)
+            self._write_down(tx, result, side, result.given_up or effect, now, took_ms(began, now))
             link = self._with_consequences(tx, before, result, side, effect, reply, began or now, now)
             step, put_off = self._go_on(tx, link, side, effect, result, since)
         self.writer.wake()
@@ -333,11 +334,13 @@ class Deliver:
         self.writer.wake()
         return EffectOutcome.YIELDED
 
-    def _write_down(self, tx: Tx, result: Result, side: Side, effect: Effect, now: datetime) -> None:
+    def _write_down(self, tx: Tx, result: Result, side: Side, effect: Effect, now: datetime, took: int) -> None:
         if result.reason in NOT_ASKED:
             return
         delivery = result.link.delivery(side)
-        facts = {"side": side.value, "outcome": result.outcome, "attempt": delivery.attempt}
+        facts: dict[str, Any] = {"side": side.value, "outcome": result.outcome, "attempt": delivery.attempt}
+        if took:
+            facts["took_ms"] = took
         if result.reason:
             facts["reason"] = result.reason
         facts |= _said(result)

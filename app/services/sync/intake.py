@@ -114,7 +114,10 @@ class ProcessEvent:
         self._pass_to_those_who_left(tx, event, found, at, gathered)
         self._update_escalations(tx, event, found, [step.link for step in steps], at, gathered)
         recorded = [step for step in steps if not (_is_read(event) and step.outcome in NO_NEWS)]
-        gathered.entries += [line(step.link, event.name, at, _facts(step, event), event.author) for step in recorded]
+        traced = {"trace_id": trace_id(gathered.trace)} if gathered.trace else {}
+        gathered.entries += [
+            line(step.link, event.name, at, _facts(step, event) | traced, event.author) for step in recorded
+        ]
         return _applied(steps[0], event)
 
     def _apply(

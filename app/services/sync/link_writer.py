@@ -221,6 +221,11 @@ def line(link: Link, event: str, at: datetime, facts: Mapping[str, Any], author:
     return TimelineEntry(at, event, link.link_id, link.alert.alert_id, link.incident_id, author, facts)
 
 
+def took_ms(began: datetime | None, answered_at: datetime) -> int:
+    """How long a call took, in milliseconds; 0 where nobody was asked, or the clock was put back meanwhile."""
+    return max(0, round((answered_at - began).total_seconds() * 1000)) if began else 0
+
+
 def _grace(link: Link, effect: Effect) -> float | None:
     incomplete = not link.last_note or link.note_to_read
     waits = isinstance(effect, SetAlert) and effect.status is Status.RESOLVED and incomplete

@@ -11,11 +11,15 @@ from flask import Blueprint, Response
 from app.ports import StoreUnavailable
 from app.web import http
 from app.web.access import Access, needs
-from app.web.api.endpoint import register
+from app.web.api.alerts import ENDPOINTS as OF_ALERTS
+from app.web.api.endpoint import Endpoint, register
+from app.web.api.jobs import ENDPOINTS as OF_JOBS
 from app.web.api.parameters import BadRequest
-from app.web.api.resources import ENDPOINTS
+from app.web.api.resources import ENDPOINTS as OF_LINKS
+from app.web.api.rules import ENDPOINTS as OF_RULES
 from app.web.bridge import WebBridge
 
+ENDPOINTS: tuple[Endpoint, ...] = (*OF_LINKS, *OF_ALERTS, *OF_RULES, *OF_JOBS)
 DOCUMENT = Path(__file__).with_name("openapi.json")
 """Written by ``make openapi`` from ``ENDPOINTS``; a test fails while it is not."""
 

@@ -4,7 +4,7 @@ What goes wrong is answered by RFC 9457 (https://www.rfc-editor.org/rfc/rfc9457)
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -13,13 +13,18 @@ from typing import Any
 from flask import Blueprint, Response, request
 from marshmallow import RAISE, Schema, ValidationError
 
-from app.ports import KeyUse
+from app.domain.model.events import CommandOutcome, Way
+from app.ports import KeyUse, Page
 from app.services.operator.once import Once
+from app.services.operator.operator import MESSAGES, UNKNOWN, CommandAnswer, CommandResult, Operate
+from app.shapes import answer_of
 from app.web import http
 from app.web.access import Access, actor, needs
 from app.web.api.parameters import BadRequest, idempotency_key, load, query
 from app.web.bridge import WebBridge
 
+NOT_THERE = UNKNOWN | {CommandOutcome.NO_SUCH_SILENCE}
+"""Outcomes that are answered by a 404."""
 MAX_BODY_BYTES = 4 * 1024
 """Most calls need no body; a script that sends ``{}`` all the same is no enemy."""
 
@@ -61,6 +66,9 @@ class Nothing(Schema):
         unknown = RAISE
 
 
+View = Callable[[WebBridge, Asked], Answer]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One route below ``/api/v1``."""
@@ -69,7 +77,7 @@ class Endpoint:
     path: str
     """As Flask writes it. An id may hold anything, slashes too: none is redirected to another id."""
     access: Access
-    view: Callable[[WebBridge, Asked], Answer]
+    view: View
     answer: type[Schema]
     summary: str
     tag: str
@@ -92,7 +100,48 @@ class Endpoint:
     @property
     def writes(self) -> bool:
         """Whether it may change something."""
-        return self.method != "GET"
+        return self.access is Access.ADMIN
+
+
+DONE_OR_STORED = (HTTPStatus.OK, HTTPStatus.ACCEPTED)
+
+
+def looks(
+    path: str, view: View, answer: type[Schema], summary: str, tag: str, missing: str = "", **more: Any
+) -> Endpoint:
+    """A route that changes nothing. ``missing``: the code of a 404."""
+    codes = (missing,) if missing else ()
+    given = {"method": "GET", "access": Access.READ, **more}
+    return Endpoint(path=path, view=view, answer=answer, summary=summary, tag=tag, missing=codes, **given)
+
+
+def commands(path: str, view: View, summary: str, tag: str, missing: str = "", **more: Any) -> Endpoint:
+    """A route that puts a command into the inbox."""
+    codes = (missing,) if missing else ()
+    given = {"method": "POST", "access": Access.ADMIN, "answer": answer_of(CommandAnswer), **more}
+    return Endpoint(path=path, view=view, summary=summary, tag=tag, missing=codes, statuses=DONE_OR_STORED, **given)
+
+
+def operate(bridge: WebBridge, asked: Asked) -> Operate:
+    """In the name of whoever asks."""
+    return bridge.operate.as_actor(asked.by, Way.API)
+
+
+def result_of(result: CommandResult) -> Answer:
+    """200 when it is done, 202 when it is stored, 404 when there is nothing to do it to."""
+    if result.outcome in NOT_THERE:
+        return Answer.nothing(result.outcome, result.message)
+    return Answer(result.answer, HTTPStatus.OK if result.outcome else HTTPStatus.ACCEPTED)
+
+
+def piece(name: str, rows: Sequence[Any], page: Page, number: str = "id") -> Answer:
+    """A piece of a list; ``next_after`` is null at its end. ``number``: the key that pages go by."""
+    return Answer({name: rows, "next_after": rows[-1][number] if len(rows) == page.limit else None})
+
+
+def one(row: Any, code: CommandOutcome) -> Answer:
+    """What was found, or that there is no such thing."""
+    return Answer.nothing(code, MESSAGES[code]) if row is None else Answer(row)
 
 
 def register(blueprint: Blueprint, endpoint: Endpoint, bridge: WebBridge) -> None:
@@ -129,7 +178,7 @@ def _read(endpoint: Endpoint, path: Mapping[str, str], raw: bytes) -> Asked:
 
 def _body(schema: Schema, raw: bytes) -> Mapping[str, Any]:
     try:
-        sent = json.loads(raw)
+        sent = json.loads(raw or b"{}")
     except (ValueError, RecursionError):
         sent = None
     if not isinstance(sent, dict):

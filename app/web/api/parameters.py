@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import request
-from marshmallow import Schema, ValidationError, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from app.ports import Page
 
@@ -32,6 +32,15 @@ class Number(fields.Integer):
 def flag(**options: Any) -> fields.Boolean:
     """``true`` or ``false``."""
     return fields.Boolean(truthy={"true"}, falsy={"false"}, **options)
+
+
+class Body(Schema):
+    """What a request carries as JSON."""
+
+    class Meta:
+        """Whatever else comes is refused by name."""
+
+        unknown = RAISE
 
 
 class Paged(Schema):

@@ -1,27 +1,23 @@
 """Every route of the API: what is read from the store, and what is asked of the worker."""
 
-from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Any, TypedDict
 
 from marshmallow import Schema, fields, validate
 
 from app.domain.model.events import CommandOutcome, CommandType, Way
 from app.domain.reports.figures import Report, Stats
-from app.ports import DeadLetterRow, LinkSummary, Page, TimelineRow
+from app.ports import DeadLetterRow, LinkSummary, TimelineRow
 from app.services.diagnostics.health import State
 from app.services.escalation.target import CANCELLING
-from app.services.operator.operator import MESSAGES, UNKNOWN, CommandAnswer, CommandResult, Operate
 from app.services.operator.overview import DeadLetterInFull, EscalationRow, LinkRow, escalation_row
 from app.shapes import Instant, answer_of, page_of_shape
 from app.web import health
 from app.web.access import Access
-from app.web.api.endpoint import Answer, Asked, Endpoint
+from app.web.api.endpoint import Answer, Asked, Endpoint, commands, looks, one, operate, piece, result_of
 from app.web.api.parameters import DEFAULT_LIMIT, MAX_LIMIT, BadRequest, Number, Numbered, Paged, flag, page_of
 from app.web.bridge import WebBridge
 
 NO_SUCH_ALERT_OR_INCIDENT = "no_such_alert_or_incident"
-DONE_OR_STORED = (HTTPStatus.OK, HTTPStatus.ACCEPTED)
 
 
 class DeadLettersQuery(Paged):
@@ -84,34 +80,34 @@ class HealthAnswer(TypedDict):
 
 def list_dead_letters(bridge: WebBridge, asked: Asked) -> Answer:
     page = page_of(asked.query)
-    return _piece("dead_letters", bridge.overview.dead_letters(page, asked.query["closed"]), page)
+    return piece("dead_letters", bridge.overview.dead_letters(page, asked.query["closed"]), page)
 
 
 def show_dead_letter(bridge: WebBridge, asked: Asked) -> Answer:
-    return _one(bridge.overview.dead_letter(asked.path["id"]), CommandOutcome.NO_SUCH_DEAD_LETTER)
+    return one(bridge.overview.dead_letter(asked.path["id"]), CommandOutcome.NO_SUCH_DEAD_LETTER)
 
 
 def replay_dead_letter(bridge: WebBridge, asked: Asked) -> Answer:
-    return _result(_operate(bridge, asked)(CommandType.REPLAY, str(asked.path["id"]), asked.key))
+    return result_of(operate(bridge, asked)(CommandType.REPLAY, str(asked.path["id"]), asked.key))
 
 
 def discard_dead_letter(bridge: WebBridge, asked: Asked) -> Answer:
-    return _result(_operate(bridge, asked)(CommandType.DISCARD, str(asked.path["id"]), asked.key))
+    return result_of(operate(bridge, asked)(CommandType.DISCARD, str(asked.path["id"]), asked.key))
 
 
 def list_links(bridge: WebBridge, asked: Asked) -> Answer:
     page, wanted = page_of(asked.query), asked.query
-    return _piece(
+    return piece(
         "links", bridge.overview.links(page, wanted.get("open"), wanted.get("frozen"), wanted.get("since")), page
     )
 
 
 def show_link(bridge: WebBridge, asked: Asked) -> Answer:
-    return _one(bridge.overview.link(asked.path["alert_id"]), CommandOutcome.NO_SUCH_LINK)
+    return one(bridge.overview.link(asked.path["alert_id"]), CommandOutcome.NO_SUCH_LINK)
 
 
 def thaw_link(bridge: WebBridge, asked: Asked) -> Answer:
-    return _result(_operate(bridge, asked)(CommandType.THAW, asked.path["alert_id"], asked.key))
+    return result_of(operate(bridge, asked)(CommandType.THAW, asked.path["alert_id"], asked.key))
 
 
 def show_timeline(bridge: WebBridge, asked: Asked) -> Answer:
@@ -119,11 +115,11 @@ def show_timeline(bridge: WebBridge, asked: Asked) -> Answer:
     rows = bridge.overview.timeline(asked.path["alert_or_incident"], page)
     if not rows and not page.after:
         return Answer.nothing(NO_SUCH_ALERT_OR_INCIDENT, "The bridge knows no such alert or incident.")
-    return _piece("timeline", rows, page)
+    return piece("timeline", rows, page)
 
 
 def reconcile(bridge: WebBridge, asked: Asked) -> Answer:
-    return _result(_operate(bridge, asked)(CommandType.RECONCILE, "", asked.key))
+    return result_of(operate(bridge, asked)(CommandType.RECONCILE, "", asked.key))
 
 
 def list_escalations(bridge: WebBridge, asked: Asked) -> Answer:
@@ -133,11 +129,11 @@ def list_escalations(bridge: WebBridge, asked: Asked) -> Answer:
 
 def show_escalation(bridge: WebBridge, asked: Asked) -> Answer:
     found = bridge.overview.escalation(asked.path["incident_id"])
-    return _one(None if found is None else escalation_row(found), CommandOutcome.NOT_ARMED)
+    return one(None if found is None else escalation_row(found), CommandOutcome.NOT_ARMED)
 
 
 def cancel_escalation(bridge: WebBridge, asked: Asked) -> Answer:
-    return _result(_operate(bridge, asked)(CommandType.ESCALATE, asked.path["incident_id"], asked.key, CANCELLING))
+    return result_of(operate(bridge, asked)(CommandType.ESCALATE, asked.path["incident_id"], asked.key, CANCELLING))
 
 
 def show_stats(bridge: WebBridge, asked: Asked) -> Answer:
@@ -174,42 +170,6 @@ def show_health(bridge: WebBridge, _asked: Asked) -> Answer:
     return Answer(health.shown(bridge.health()))
 
 
-def _operate(bridge: WebBridge, asked: Asked) -> Operate:
-    """In the name of whoever asks."""
-    return bridge.operate.as_actor(asked.by, Way.API)
-
-
-def _piece(name: str, rows: Sequence[Any], page: Page) -> Answer:
-    """A piece of a list; ``next_after`` is null at its end."""
-    return Answer({name: rows, "next_after": rows[-1]["id"] if len(rows) == page.limit else None})
-
-
-def _one(row: Any, code: CommandOutcome) -> Answer:
-    return Answer.nothing(code, MESSAGES[code]) if row is None else Answer(row)
-
-
-def _result(result: CommandResult) -> Answer:
-    """200 when it is done, 202 when it is stored, 404 when there is nothing to do it to."""
-    if result.outcome in UNKNOWN:
-        return Answer.nothing(result.outcome, result.message)
-    return Answer(result.answer, HTTPStatus.OK if result.outcome else HTTPStatus.ACCEPTED)
-
-
-def _command(path: str, view: Any, summary: str, tag: str, missing: str = "", **more: Any) -> Endpoint:
-    return Endpoint(
-        method="POST",
-        path=path,
-        access=Access.ADMIN,
-        view=view,
-        answer=answer_of(CommandAnswer),
-        summary=summary,
-        tag=tag,
-        missing=(missing,) if missing else (),
-        statuses=DONE_OR_STORED,
-        **more,
-    )
-
-
 def _revoke(path: str, view: Any, summary: str, *missing: str) -> Endpoint:
     """At once: no worker has to do it."""
     description = (
@@ -221,31 +181,14 @@ def _revoke(path: str, view: Any, summary: str, *missing: str) -> Endpoint:
     )  # fmt: skip
 
 
-def _read(
-    path: str, view: Any, answer: type[Schema], summary: str, tag: str, missing: str = "", **more: Any
-) -> Endpoint:
-    codes = (missing,) if missing else ()
-    return Endpoint(
-        method="GET",
-        path=path,
-        access=Access.READ,
-        view=view,
-        answer=answer,
-        summary=summary,
-        tag=tag,
-        missing=codes,
-        **more,
-    )
-
-
 DEAD_LETTERS, LINKS, ESCALATIONS, REPORTS, HEALTH = "dead letters", "links", "escalations", "reports", "health"
 _dead = page_of_shape("dead_letters", DeadLetterRow)
 _closed = "A dead letter that is closed already answers its outcome."
 ENDPOINTS: tuple[Endpoint, ...] = (
-    _read(
+    looks(
         "/dead-letters", list_dead_letters, _dead, "Dead letters, oldest first", DEAD_LETTERS, query=DeadLettersQuery
     ),
-    _read(
+    looks(
         "/dead-letters/<id>",
         show_dead_letter,
         answer_of(DeadLetterInFull),
@@ -254,7 +197,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         CommandOutcome.NO_SUCH_DEAD_LETTER,
         numbers=Numbered,
     ),
-    _command(
+    commands(
         "/dead-letters/<id>/replay",
         replay_dead_letter,
         "Try again",
@@ -263,7 +206,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         numbers=Numbered,
         description=f"The bridge asks what is missing now and does only that. {_closed}",
     ),
-    _command(
+    commands(
         "/dead-letters/<id>/discard",
         discard_dead_letter,
         "Close without trying",
@@ -272,8 +215,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         numbers=Numbered,
         description=f"What waits behind the dead letter goes on. {_closed}",
     ),
-    _read("/links", list_links, page_of_shape("links", LinkSummary), "Links, newest first", LINKS, query=LinksQuery),
-    _read(
+    looks("/links", list_links, page_of_shape("links", LinkSummary), "Links, newest first", LINKS, query=LinksQuery),
+    looks(
         "/links/<path:alert_id>",
         show_link,
         answer_of(LinkRow),
@@ -281,8 +224,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         LINKS,
         CommandOutcome.NO_SUCH_LINK,
     ),
-    _command("/links/<path:alert_id>/thaw", thaw_link, "End a freeze", LINKS, CommandOutcome.NO_SUCH_LINK),
-    _read(
+    commands("/links/<path:alert_id>/thaw", thaw_link, "End a freeze", LINKS, CommandOutcome.NO_SUCH_LINK),
+    looks(
         "/timeline/<path:alert_or_incident>",
         show_timeline,
         page_of_shape("timeline", TimelineRow),
@@ -291,7 +234,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         NO_SUCH_ALERT_OR_INCIDENT,
         query=Paged,
     ),
-    _read(
+    looks(
         "/escalations",
         list_escalations,
         answer_of(EscalationsAnswer),
@@ -299,7 +242,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         ESCALATIONS,
         query=EscalationsQuery,
     ),
-    _read(
+    looks(
         "/escalations/<path:incident_id>",
         show_escalation,
         answer_of(EscalationRow),
@@ -307,7 +250,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         ESCALATIONS,
         CommandOutcome.NOT_ARMED,
     ),
-    _command(
+    commands(
         "/escalations/<path:incident_id>/cancel",
         cancel_escalation,
         "Escalate this incident no more",
@@ -315,8 +258,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         CommandOutcome.BAD_REQUEST,
         description="A reopen begins anew.",
     ),
-    _read("/stats", show_stats, answer_of(Stats), "The numbers of a period", REPORTS, query=PeriodQuery),
-    _read("/report", show_report, answer_of(Report), "The numbers, and each incident", REPORTS, query=PeriodQuery),
+    looks("/stats", show_stats, answer_of(Stats), "The numbers of a period", REPORTS, query=PeriodQuery),
+    looks("/report", show_report, answer_of(Report), "The numbers, and each incident", REPORTS, query=PeriodQuery),
     _revoke(
         "/evidence-links/<path:alert_or_incident>/revoke",
         revoke_evidence_links,
@@ -324,6 +267,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         NO_SUCH_ALERT_OR_INCIDENT,
     ),
     _revoke("/evidence-links/revoke", revoke_all_evidence_links, "End every evidence link"),
-    _command("/reconciliations", reconcile, "Read both sides back soon", "reconciliation"),
-    _read("/health", show_health, answer_of(HealthAnswer), "What /readyz says, always with 200", HEALTH),
+    commands("/reconciliations", reconcile, "Read both sides back soon", "reconciliation"),
+    looks("/health", show_health, answer_of(HealthAnswer), "What /readyz says, always with 200", HEALTH),
 )

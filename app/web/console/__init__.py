@@ -17,7 +17,19 @@ from app.services.operator.overview import Overview
 from app.ui import pages
 from app.web.access import Access, Actor, Role, needs
 from app.web.bridge import HealthReport
-from app.web.console import audit, dead_letters, drafts, jobs, links, overview, reports, rules, silences
+from app.web.console import (
+    audit,
+    dead_letters,
+    drafts,
+    erase,
+    jobs,
+    links,
+    overview,
+    reports,
+    rules,
+    silence,
+    silences,
+)  # fmt: skip
 from app.web.console.frame import PREFIX, ROUTE, Frame, see_other
 
 KEPT_FOR_EVER = "public, max-age=31536000, immutable"
@@ -35,6 +47,8 @@ def blueprint(parts: ConsoleParts, operate: Operate, look: Overview, report: Hea
     dead_letters.install(blueprint, frame, operate, look)
     rules.install(blueprint, frame, parts, look)
     reports.install(blueprint, frame, parts)
+    erase.install(blueprint, frame, parts, operate, look)
+    silence.install(blueprint, frame, parts, operate)
     drafts.install(blueprint, frame, parts.work, operate)
     silences.install(blueprint, frame, parts.work, operate)
     jobs.install(blueprint, frame, parts.work, operate)

@@ -63,6 +63,9 @@ FAILED = UNKNOWN | {
     CommandOutcome.NO_SUCH_SILENCE,
     CommandOutcome.NO_SUCH_DRAFT,
     CommandOutcome.NOT_SHADOWED,
+    CommandOutcome.NO_INCIDENT,
+    CommandOutcome.IN_HAND,
+    CommandOutcome.NOT_ARMED,
     "nobody",
 }
 """Words that say that a button did not do what it is for."""
@@ -203,7 +206,11 @@ def text_of(name: str, limit: int = 600) -> str:
 
 def number_of(name: str) -> int | None:
     """One whole number of the query; None where it is none that a row could have."""
-    text = request.args.get(name, "")
+    return number_in(request.args.get(name, ""))
+
+
+def number_in(text: str) -> int | None:
+    """The same in a text."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
 
 

@@ -10,7 +10,18 @@ from flask import Blueprint, Response, abort, request
 
 from app.domain.model.events import CommandOutcome, CommandType
 from app.ports import Page
-from app.ports.jobs import BacktestWanted, Job, JobKind, JobState, ReplayWanted, ReportFormat, ReportWanted
+from app.ports.jobs import (
+    BacktestWanted,
+    ConnectionTestWanted,
+    EraseWanted,
+    Job,
+    JobKind,
+    JobState,
+    RepairWanted,
+    ReplayWanted,
+    ReportFormat,
+    ReportWanted,
+)
 from app.services.operator.operator import Operate
 from app.services.operator.workbench import Workbench
 from app.web.access import Access, needs
@@ -33,7 +44,14 @@ PAGE = 50
 MAX_SHOWN_BYTES = 4 * 1024 * 1024
 """Of a result that is shown on a page; a larger one is a file."""
 FORMATS = tuple(form.value for form in ReportFormat)
-NAMES = {JobKind.BACKTEST: "Backtest", JobKind.REPORT: "Report", JobKind.REPLAY: "Replay of dead letters"}
+NAMES = {
+    JobKind.BACKTEST: "Backtest",
+    JobKind.REPORT: "Report",
+    JobKind.REPLAY: "Replay of dead letters",
+    JobKind.ERASE: "Erasing",
+    JobKind.REPAIR: "Examination and repair",
+    JobKind.CONNECTION_TEST: "Connection test",
+}
 
 
 def name_of(job: Job) -> str:
@@ -51,11 +69,17 @@ def about(job: Job) -> str:
         case ReplayWanted(dead_letters=numbers, reason=reason, side=side):
             named = " ".join(filter(None, (reason, f"of {side}" if side else "")))
             return f"{len(numbers)} by number" if numbers else f"all open ones {named}".rstrip()
+        case EraseWanted(alerts=alerts):
+            return f"{len(alerts)} alerts" if alerts else "what a search found"
+        case RepairWanted():
+            return "everything, and PagerDuty's webhook subscription"
+        case ConnectionTestWanted():
+            return "an incident that opens and is resolved"
 
 
-def started(operate: Operate, detail: str) -> Response:
-    """Ask for a job, and lead to its page."""
-    result = as_actor(operate).start_job(detail, key_of_form())
+def started(operate: Operate, detail: str, key: str = "") -> Response:
+    """Ask for a job, and lead to its page. ``key``: where the page has several forms for jobs."""
+    result = as_actor(operate).start_job(detail, key or key_of_form())
     if result.outcome and result.outcome != CommandOutcome.QUEUED:
         return see_other(address("jobs", done=result.outcome))
     waits = "" if result.outcome else outcome_of(result)  # a job that is queued shows how it stands by itself

@@ -1,24 +1,29 @@
 """Alerts and their incidents: the search, and one alert's whole story with its buttons."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from flask import Blueprint, Response, abort, redirect, request
+from flask import Blueprint, Response, abort, request
 
-from app.domain.model.events import CommandType, Way
+from app.domain.model.events import CommandOutcome, CommandType, Way
 from app.domain.model.text import one_line, shortened
-from app.domain.model.types import FALSE_ALERT
+from app.domain.model.types import FALSE_ALERT, Status, Urgency
+from app.domain.sync.asked import has_own_incident
 from app.ports.console import LinkFilter
+from app.services.escalation.target import hurrying
 from app.services.operator.console import MAX_LINES, AlertPage, ConsoleParts
 from app.services.operator.operator import Operate
 from app.ui import standing, story
 from app.web.access import Access, actor, needs
-from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, number_of, text_of, zone
+from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, key_of_form, number_of, see_other, text_of, zone
 from app.web.console.overview import shown
 
 PAGE = 50
 SPANS = {"1h": "the last hour", "24h": "the last 24 hours", "7d": "the last 7 days", "30d": "the last 30 days"}
 LENGTHS = {"1h": timedelta(hours=1), "24h": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+FILTERS = ("q", "state", "paged", "frozen", "severity", "since")
 SEVERITIES = tuple((name, name) for name in ("critical", "high", "medium", "low"))
 MAX_TITLE_CHARS = 300
 NEWEST_LINES = 120
@@ -28,27 +33,24 @@ ACTIONS = {
     "resolve": CommandType.RESOLVE,
     "false_alert": CommandType.FALSE_ALERT,
     "thaw": CommandType.THAW,
+    "note": CommandType.NOTE,
+    "escalate": CommandType.ESCALATE,
 }
 """What a button of an alert's page asks for."""
 REVOKE = "revoke_evidence"
+WITH_A_NOTE = (CommandType.RESOLVE, CommandType.NOTE)
 
 
-def yes_or_no(name: str, yes: str = "yes", no: str = "no") -> bool | None:
-    """A choice of three: yes, no, either."""
-    return {yes: True, no: False}.get(text_of(name))
-
-
-def filter_of_request(now: datetime) -> LinkFilter:
-    """What is looked for."""
-    since = LENGTHS.get(text_of("since"))
+def filter_of(chosen: Mapping[str, str], now: datetime) -> LinkFilter:
+    """What is looked for, by the ``FILTERS`` of a page."""
+    since, either = LENGTHS.get(chosen["since"]), {"yes": True, "no": False}
     return LinkFilter(
-        text=text_of("q"),
-        is_open=yes_or_no("state", "open", "closed"),
-        paged=yes_or_no("paged"),
-        frozen=yes_or_no("frozen"),
-        severity=text_of("severity"),
+        text=chosen["q"],
+        is_open={"open": True, "closed": False}.get(chosen["state"]),
+        paged=either.get(chosen["paged"]),
+        frozen=either.get(chosen["frozen"]),
+        severity=chosen["severity"],
         since=now - since if since else None,
-        before=number_of("before"),
         limit=PAGE,
     )
 
@@ -60,14 +62,14 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
     @needs(Access.READ)
     def links() -> Response:
         """The search."""
-        wanted = filter_of_request(frame.clock())
+        chosen = {name: text_of(name) for name in FILTERS}
+        wanted = replace(filter_of(chosen, frame.clock()), before=number_of("before"))
         found = parts.reads.find(wanted)
-        chosen = {name: text_of(name) for name in ("q", "state", "paged", "frozen", "severity", "since")}
         older = address("links", **chosen, before=found[-1].number) if len(found) == PAGE else ""
         return frame.page(
             "links.html", "links", "Alerts and incidents", links=shown(found), chosen=chosen, older=older,
             newest=address("links", **chosen) if wanted.before else "", spans=SPANS, severities=SEVERITIES,
-            filtered=any(chosen.values()),
+            filtered=any(chosen.values()), erase=address("erase", **chosen),
         )  # fmt: skip
 
     @blueprint.get(f"{PREFIX}/alert", **ROUTE)
@@ -85,22 +87,29 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
         alert_id, action = request.form.get("alert", ""), ACTIONS.get(request.form.get("action", ""))
         if action is None or not alert_id:
             abort(HTTPStatus.BAD_REQUEST)
-        note = request.form.get("note", "").strip() if action is CommandType.RESOLVE else ""
-        done = did(operate, action, alert_id, note)
+        if action is CommandType.ESCALATE:
+            done = _escalate(operate, _known(parts, alert_id))
+        else:
+            note = request.form.get("note", "").strip() if action in WITH_A_NOTE else ""
+            done = did(operate, action, alert_id, note)
         if action is CommandType.FALSE_ALERT and request.form.get("resolve") == "yes":
             done = did(operate, CommandType.RESOLVE, alert_id, "#false-alert")
-        response = redirect(address("alert", alert=alert_id, done=done), HTTPStatus.SEE_OTHER)
-        assert isinstance(response, Response)
-        return response
+        return see_other(address("alert", alert=alert_id, done=done))
+
+
+def _escalate(operate: Operate, found: AlertPage) -> str:
+    """The next level now, once however often the button is pressed."""
+    if found.link.incident_id is None:
+        return CommandOutcome.NO_INCIDENT
+    detail = hurrying(request.form.get("raise") == "yes")
+    return did(operate, CommandType.ESCALATE, found.link.incident_id, detail, key_of_form())
 
 
 def _revoke(parts: ConsoleParts, alert_id: str) -> Response:
     """At once: no worker has to do it."""
     if parts.revoke_evidence is None or not parts.revoke_evidence(alert_id, actor().name, Way.CONSOLE):
         abort(HTTPStatus.NOT_FOUND)
-    response = redirect(address("alert", alert=alert_id, done="revoked"), HTTPStatus.SEE_OTHER)
-    assert isinstance(response, Response)
-    return response
+    return see_other(address("alert", alert=alert_id, done="revoked"))
 
 
 def _known(parts: ConsoleParts, alert_id: str) -> AlertPage:
@@ -111,7 +120,7 @@ def _known(parts: ConsoleParts, alert_id: str) -> AlertPage:
 
 
 def _alert_page(frame: Frame, parts: ConsoleParts, found: AlertPage) -> Response:
-    link, now, here = found.link, frame.clock(), zone()
+    link, now, here, has_api_key = found.link, frame.clock(), zone(), parts.reads.has_api_key()
     called = shortened(one_line(link.alert.message or ""), MAX_TITLE_CHARS)
     shows_all = text_of("all") == "yes"
     moments = story.moments(found.lines, here)
@@ -129,7 +138,11 @@ def _alert_page(frame: Frame, parts: ConsoleParts, found: AlertPage) -> Response
             "false_alert": link.verdict != FALSE_ALERT,
             "thaw": link.frozen_at is not None,
             "revoke": parts.rules.current().console.evidence_links and link.wants_incident,
+            "note": has_own_incident(link) and has_api_key,
+            "escalate": link.incident_id is not None and link.status is Status.OPEN and has_api_key,
         },
+        is_low=link.decision is not None and link.decision.urgency is Urgency.LOW,
+        next_level=standing.next_level(found.escalation, now, here),
     )  # fmt: skip
 
 

@@ -2,22 +2,24 @@
 settings of this process.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from flask import Blueprint, Response, redirect
+from flask import Blueprint, Response, abort, request
 
 from app.domain.model.events import CommandType
 from app.domain.model.types import Status, Urgency
 from app.ports.console import FoundLink, LinkFilter, RunsWith, Setting
+from app.ports.jobs import ConnectionTestWanted, JobWanted, RepairWanted
 from app.services.diagnostics.health import Check, Report, State
 from app.services.operator.console import ConsoleParts
 from app.services.operator.operator import Operate
 from app.ui import day_chart
-from app.ui.standing import why
+from app.ui.standing import key_name, why
 from app.web.access import Access, needs
-from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, zone
+from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, key_of_form, see_other, zone
+from app.web.console.jobs import started
 
 MOST_OPEN = 12
 READ_OPEN = 200
@@ -42,6 +44,7 @@ HEADLINES = {
     State.RED: "The bridge does not do its work.",
 }
 TONES = {State.OK: "good", State.DEGRADED: "warn", State.RED: "bad"}
+MENDING: Mapping[str, JobWanted] = {"repair": RepairWanted(), "test": ConnectionTestWanted()}
 PATHS = {"truthvouch": "/truthvouch/alerts", "pagerduty": "/pagerduty/webhook"}
 
 
@@ -109,22 +112,20 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
         report = frame.report()
         open_links = parts.reads.find(LinkFilter(is_open=True, limit=READ_OPEN))
         day = day_chart.hours([(one.first_seen_at, one.paged) for one in parts.reads.newest_day()], frame.clock())
+        budgets = [(key_name(one.key, one.part), one.calls, one.pause_seconds) for one in parts.budgets()]
         return frame.page(
             "overview.html", "overview", "Overview", report=report, headline=HEADLINES[report.state],
             tone=TONES[report.state], checks=list(checks(report)), links=shown(most_urgent(open_links)),
             open_count=len(open_links), more_open=len(open_links) == READ_OPEN, most=MOST_OPEN,
             day=day_chart.drawn(day, zone()), day_total=sum(hour.alerts for hour in day),
-            day_paged=sum(hour.paged for hour in day),
+            day_paged=sum(hour.paged for hour in day), budgets=budgets,
         )  # fmt: skip
 
     @blueprint.post(f"{PREFIX}/reconcile", **ROUTE)
     @needs(Access.ADMIN)
     def reconcile() -> Response:
         """Read both sides back now."""
-        done = did(operate, CommandType.RECONCILE)
-        response = redirect(address("", done=done), HTTPStatus.SEE_OTHER)
-        assert isinstance(response, Response)
-        return response
+        return see_other(address("", done=did(operate, CommandType.RECONCILE)))
 
     @blueprint.get(f"{PREFIX}/setup", **ROUTE)
     @needs(Access.READ)
@@ -134,10 +135,21 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
         addresses = {side: f"{parts.public_url or ''}{path}" for side, path in PATHS.items()}
         return frame.page(
             "setup.html", "setup", "Setup", addresses=addresses, public_url=parts.public_url,
-            incoming=parts.reads.incoming(), missing=configuration.facts.get("missing", ()),
+            has_api_key=parts.reads.has_api_key(), incoming=parts.reads.incoming(),
+            missing=configuration.facts.get("missing", ()),
             notes=configuration.facts.get("notes", ()),
             subscription=frame.report().checks.get("webhook_subscription"),
         )  # fmt: skip
+
+    @blueprint.post(f"{PREFIX}/setup", **ROUTE)
+    @needs(Access.ADMIN)
+    def mend() -> Response:
+        """Have the worker mend what it can, or test the connection: both call PagerDuty, and take seconds."""
+        action = request.form.get("action", "")
+        wanted = MENDING.get(action)
+        if wanted is None:
+            abort(HTTPStatus.BAD_REQUEST)
+        return started(operate, parts.work.encode_job(wanted), f"{action}-{key_of_form()}")
 
     @blueprint.get(f"{PREFIX}/configuration", **ROUTE)
     @needs(Access.READ)

@@ -1,13 +1,17 @@
 """The command *escalate* as text: it says what it said, and no text breaks its reader."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.escalation.state import EscalationPlan, PlanLevel
-from app.services.escalation.target import CANCELLING, arming, read
+from app.domain.model.events import CommandType, IncidentEventType
+from app.domain.rules.rulebook import Rulebook
+from app.services.escalation.target import CANCELLING, arming, hurrying, read
+from tests.escalation_rig import EscalationRig
 
 
 def test_a_command_says_what_it_said() -> None:
@@ -43,3 +47,60 @@ def test_a_policy_that_is_none_is_refused(policy_id: str) -> None:
 def test_no_text_breaks_the_reader(detail: str) -> None:
     asked = read(detail)
     assert asked is None or asked.plan is None or asked.plan.levels
+
+
+# ------------------------------------------------------------------------------------------------ at once
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> EscalationRig:
+    return EscalationRig(tmp_path)
+
+
+def hurry(rig: EscalationRig, **more: bool) -> list[str]:
+    """Somebody asks for the next level now."""
+    rig.command(CommandType.ESCALATE, "Q1", hurrying(**more))
+    return rig.fire()
+
+
+def test_the_next_level_comes_at_once_and_the_one_after_it_in_its_own_time(rig: EscalationRig) -> None:
+    rig.page()
+    rig.minutes(1)
+    assert "moved" in hurry(rig)
+    assert ["Q1 PMGMT/1"] == rig.moves
+    assert [] == rig.minutes(29)
+    rig.minutes(2)
+    assert ["Q1 PMGMT/1", "Q1 PMGMT/2"] == rig.moves
+
+
+def test_after_the_last_level_it_rises_once_more_on_the_policy_it_is_on(rig: EscalationRig) -> None:
+    rig.page()
+    rig.minutes(16)
+    rig.minutes(31)
+    hurry(rig)
+    hurry(rig)
+    assert ["Q1 PMGMT/1", "Q1 PMGMT/2", "Q1 PMGMT/3"] == rig.moves
+
+
+def test_an_incident_that_nobody_escalates_rises_on_its_own_policy(rig: EscalationRig) -> None:
+    rig.rulebook.rulebook = Rulebook()
+    rig.page()
+    hurry(rig)
+    assert ["Q1 PTEAM/2"] == rig.moves
+
+
+def test_what_somebody_has_in_hand_is_not_escalated(rig: EscalationRig) -> None:
+    rig.page()
+    rig.incident(IncidentEventType.ACKNOWLEDGED)
+    rig.run()
+    assert [] == hurry(rig)
+    rig.command(CommandType.ESCALATE, "nobody", hurrying())
+    assert [] == rig.fire() == rig.moves
+
+
+def test_a_low_urgency_is_raised_only_if_asked(rig: EscalationRig) -> None:
+    rig.page(severity="high")
+    hurry(rig)
+    assert [] == rig.moves
+    hurry(rig, raise_urgency=True)
+    assert ["Q1 urgency high", "Q1 PMGMT/1"] == rig.moves

@@ -14,7 +14,7 @@ from app.domain.model.types import Source
 from app.domain.rules.rulebook import Silence
 from app.ports import CommandHandler, Page, Row, StoreUnavailable
 from app.ports.jobs import ReplayWanted
-from app.services.escalation.target import CANCELLING, arming
+from app.services.escalation.target import CANCELLING, arming, hurrying
 from app.services.jobs.commands import JobCommands
 from app.services.operator.operator import Operate
 from app.services.operator.overview import Overview
@@ -385,6 +385,21 @@ def test_what_is_asked_of_an_alert_is_reported_once_and_then_is_so(
     operator.beat()
     assert [became, became] == [operator.operate(asked, "a1", "k1").outcome for _ in range(2)]
     assert "already_so" == operator.operate(asked, "a1").outcome
+
+
+def test_a_note_and_an_escalation_at_once_tell_what_became_of_them(operator: OperatorRig) -> None:
+    operator.rig.alert(AlertEventType.CREATED)
+    assert "no_incident" == operator.operate(CommandType.NOTE, "a1", detail="Too early.").outcome
+    operator.rig.run()
+    operator.beat()
+    notes = [operator.operate(CommandType.NOTE, "a1", detail=text).outcome for text in ("Rolled back.", " ")]
+    assert ["noted", "invalid"] == notes
+    assert "hurried" == operator.operate(CommandType.ESCALATE, "Q1", "k1", hurrying()).outcome
+    operator.rig.alert(AlertEventType.ACKNOWLEDGED)
+    operator.rig.run()
+    operator.beat()
+    asked = [operator.operate(CommandType.ESCALATE, one, detail=hurrying()).outcome for one in ("Q1", "Q9")]
+    assert ["in_hand", "not_armed"] == asked
 
 
 # ------------------------------------------------------------------------------------- jobs, silences, drafts

@@ -15,9 +15,11 @@ from app.domain.rules.decide import decide
 from app.domain.rules.rulebook import SILENCED, ConsoleRules, Rule, RuleAction, Rulebook, Silence
 from app.domain.sync.asked import alike
 from app.domain.sync.link import Link
+from app.ports import Page
 from app.ports.rules import MAX_SILENCES
 from app.services.rules.stored import is_name
 from app.services.sync.execute_effect import Perform
+from app.store.operator_records import StoredRecords
 from tests.rig import Rig
 from tests.services.rigs import DatedRig
 from tests.services.sync.test_commands import events, frozen, opened
@@ -135,6 +137,43 @@ def test_an_alert_that_nobody_knows_changes_nothing(rig: Rig) -> None:
     for command in (CommandType.ACKNOWLEDGE, CommandType.RESOLVE, CommandType.FALSE_ALERT):
         rig.command(command, "nobody")
     assert [] == rig.run()
+
+
+def test_a_note_is_written_to_the_incident_once_in_the_name_of_whoever_wrote_it(rig: Rig) -> None:
+    opened(rig)
+    for _ in range(2):
+        rig.command(CommandType.NOTE, "a1", "The model was rolled back.")
+        rig.run()
+    rig.command(CommandType.NOTE, "a1", " ")
+    (note,) = rig.pagerduty.notes_on["Q1"]
+    assert note.content.startswith("[TruthVouch] note by somebody: The model was rolled back.")
+    assert 1 == events(rig).count("link.noted")
+    assert Status.OPEN is rig.link().status
+
+
+def test_without_an_incident_a_note_goes_nowhere(rig: Rig) -> None:
+    rig.rulebook.rulebook = Rulebook((Rule("quiet", 'severity == "low"', RuleAction.SUPPRESS),))
+    rig.alert(AlertEventType.CREATED, severity="low")
+    rig.command(CommandType.NOTE, "a1", "Nobody reads this.")
+    rig.command(CommandType.NOTE, "nobody", "Nor this.")
+    assert [] == rig.run()
+    assert () == rig.link().notes
+
+
+def test_a_call_tells_how_long_it_took(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(*arguments: Any) -> Any:
+        rig.clock.move(1.25)
+        return quick(*arguments)
+
+    quick = rig.pagerduty.open
+    monkeypatch.setattr(rig.pagerduty, "open", slowly)
+    opened(rig)
+    rig.alert(AlertEventType.ACKNOWLEDGED)
+    rig.run()
+    with rig.database.read() as tx:
+        lines = StoredRecords().timeline(tx, "a1", Page(100))
+    took = {line["event"]: line["facts"].get("took_ms") for line in lines}
+    assert (1250, None, None) == (took["incident.triggered"], took["alert.created"], took["incident.acknowledged"])
 
 
 # ------------------------------------------------------------------------------------------------- evidence and silence

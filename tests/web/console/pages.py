@@ -16,7 +16,7 @@ from app.domain.model.types import AlertId, Side, Status
 from app.domain.rules.rulebook import Rulebook
 from app.domain.sync.link import Link
 from app.errors import ConfigFault
-from app.ports import CommandHandler, Page, Tx
+from app.ports import BudgetLeft, CommandHandler, Page, Tx
 from app.ports.console import FoundLink, LinkFilter, RunsWith, Setting
 from app.services.diagnostics.health import Health
 from app.services.jobs.commands import JobCommands, JobOverview
@@ -89,6 +89,7 @@ class ConsoleRig:
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     public_url: str | None = "https://bridge.example.com"
+    budgets: tuple[BudgetLeft, ...] = ()
     settings: list[Setting] = field(default_factory=lambda: [Setting("TRUTHVOUCH_API_KEY", "set", "")])
 
     def __post_init__(self) -> None:
@@ -105,7 +106,7 @@ class ConsoleRig:
         reports = Reports(database, StoredHistory(), self.rules, "PMAIN", self.rig.clock)
         parts = ConsoleParts(
             reads, self.rules, StoredAlerts(database, records), alert_in, lambda: reports, self.runs_with,
-            self.public_url, self.work, self._revoke,
+            self.public_url, self.work, lambda: self.budgets, self._revoke,
         )  # fmt: skip
         self.app = Flask("console under test", static_folder=None)
         http.install_errors(self.app)

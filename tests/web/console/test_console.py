@@ -1,5 +1,6 @@
 """What the pages say, and what their buttons do."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,12 +10,15 @@ import pytest
 from app.domain.model.events import AlertEventType
 from app.domain.model.types import Alert, AlertId, Status
 from app.domain.rules.rulebook import ConsoleRules
-from app.ports import StoreUnavailable
+from app.ports import BudgetLeft, StoreUnavailable
+from app.ports.jobs import ConnectionTestWanted, EraseWanted, Job, JobResult, JobState, JobWanted, RepairWanted
 from app.services.operator.operator import MESSAGES
+from app.store.jobs import StoredJobs
+from app.store.stored_rules import RulesInStore
 from app.web.access import Role
 from app.web.console.links import PAGE
 from tests.services.sync.test_commands import frozen, healed, refusing, with_a_dead_acknowledge
-from tests.web.console.pages import ConsoleRig
+from tests.web.console.pages import ConsoleRig, PageRead
 from tests.web.console.story import created, filled
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}\u202e\x00"
@@ -199,6 +203,185 @@ def test_only_words_of_ours_are_said_about_a_button(full: ConsoleRig) -> None:
     assert "locked" not in page.text
 
 
+def test_a_note_reaches_the_incident_in_the_name_of_whoever_wrote_it(full: ConsoleRig) -> None:
+    page = full.post("/alert", alert="alert-1041", action="note", note="The dose was corrected.")
+    assert MESSAGES["noted"] in page.text
+    (note,) = full.rig.pagerduty.notes_on["Q1"]
+    assert note.content.startswith("[TruthVouch] note by Ada: The dose was corrected.")
+    assert MESSAGES["invalid"] in full.post("/alert", alert="alert-1041", action="note", note=" ").text
+    assert MESSAGES["no_incident"] in full.post("/alert", alert="alert-1044", action="note", note="x").text
+    assert "Write it to the incident" not in full.get("/alert?alert=alert-1044").text
+
+
+def test_an_escalation_at_once_is_asked_for_once_however_often_the_button_is_pressed(full: ConsoleRig) -> None:
+    page = full.get("/alert?alert=alert-1041")
+    (key, *_) = [given["value"] for given in page.all("input") if given.get("name") == "key"]
+    assert "Level 1 of 2 comes now" in page.text
+    full.post("/alert", alert="alert-1041", action="escalate", key=key)
+    pressed = full.post("/alert", alert="alert-1041", action="escalate", key=key)
+    assert MESSAGES["hurried"] in pressed.text
+    assert 1 == pressed.text.count("is asked for now. (Ada)")
+    assert MESSAGES["in_hand"] in full.post("/alert", alert="alert-1042", action="escalate").text
+    assert "Escalate now" not in full.get("/alert?alert=alert-1042").text, "somebody has it in hand"
+
+
+# ------------------------------------------------------------------------------------- silence what looks like this
+
+
+def test_a_silence_shows_what_it_would_have_kept_quiet_before_anybody_makes_it(full: ConsoleRig) -> None:
+    page = full.get("/silence?alert=alert-1041")
+    assert 'kind == "hallucination" and model == "support-assistant-2" and category == "Medicine"' in page.text
+    assert "1 of the 6 alerts of the last 7 days; 1 of them has an incident" in page.text
+    wider = full.get("/silence?alert=alert-1041&for=8h&same=kind")
+    assert "3 of the 6 alerts of the last 7 days; 2 of them have an incident" in wider.text
+    assert "Tick at least one" in full.get("/silence?alert=alert-1041&for=8h").text
+
+
+def test_a_silence_of_what_looks_like_this_is_kept_once_in_the_store(full: ConsoleRig) -> None:
+    page = full.get("/silence?alert=alert-1041&for=8h&same=kind&same=model")
+    form = {given["name"]: given["value"] for given in page.all("input") if given.get("type") == "hidden"}
+    asked = {"alert": "alert-1041", "same": ["kind", "model"], "until": form["until"]}
+    assert "Say why" in full.post("/silence", **asked, reason=" ").text
+    for _ in range(2):
+        assert MESSAGES["silenced"] in full.post("/silence", **asked, reason="A test of the new model").text
+    rules = RulesInStore(lambda: full.rig.database, full.data_dir, None)
+    with full.rig.database.read() as tx:
+        (silence,) = rules.silences(tx)
+    assert ("Ada", "A test of the new model") == (silence.owner, silence.reason)
+    assert 'kind == "hallucination" and model == "support-assistant-2"' == silence.match
+    assert timedelta(hours=8) - timedelta(seconds=1) <= silence.until - full.now() <= timedelta(hours=8)
+
+
+@pytest.mark.parametrize("form", [{"until": "never", "same": "kind"}, {"until": "2027-01-01", "same": "message"}, {}])
+def test_a_silence_of_everything_or_without_an_end_is_refused(full: ConsoleRig, form: dict[str, str]) -> None:
+    assert 400 == full.post("/silence", alert="alert-1041", reason="x", **form).status
+    assert 404 == full.get("/silence?alert=nobody").status
+    late = full.post("/silence", alert="alert-1041", reason="x", same="kind", until="2020-01-01")
+    assert "It would be over already." in late.text
+
+
+# ------------------------------------------------------------------------------------------------------- erase
+
+
+def hidden(page: PageRead, *names: str) -> dict[str, str]:
+    """What the form of a page sends along."""
+    given = {one["name"]: one["value"] for one in page.all("input") if one.get("type") == "hidden"}
+    return {name: given[name] for name in names}
+
+
+def test_one_alert_is_erased_after_it_was_asked_once_more(full: ConsoleRig) -> None:
+    page = full.get("/erase?alert=alert-1041")
+    assert "message (44 characters)" in page.text
+    assert "the rule that decided, the verdict, and that it was erased" in page.text
+    asked = full.post("/erase", alert="alert-1041")
+    assert "What goes and what stays" in asked.text
+    assert "daily dose" in full.get("/alert?alert=alert-1041").text, "nothing goes unconfirmed"
+    form = hidden(asked, "alert", "key", "confirmed")
+    assert MESSAGES["erasing"] in full.post("/erase", **form).text, "the rig erases no raw bodies"
+    page = full.get("/alert?alert=alert-1041")
+    assert "daily dose" not in page.text
+    assert "Erase…" not in page.text
+    assert "texts and people were erased (asked). (Ada)" in page.text
+
+
+def job_of(full: ConsoleRig, number: int = 1) -> Job | None:
+    with full.rig.database.read() as tx:
+        return StoredJobs().get(tx, number)
+
+
+def test_several_that_are_ticked_are_erased_by_one_job(full: ConsoleRig) -> None:
+    assert 6 == len([one for one in full.get("/links").all("input") if one.get("type") == "checkbox"])
+    asked = full.post("/erase", alert=["alert-1041", "alert-1042", "nobody", "alert-1041"])
+    form = hidden(asked, "key", "confirmed") | {"alert": ["alert-1041", "alert-1042"]}
+    full.post("/erase", **form)
+    page = full.post("/erase", **form)
+    assert "Erasing · job 1" in page.text
+    assert "2 alerts" in page.text
+    job = job_of(full)
+    assert job is not None
+    assert EraseWanted(("alert-1041", "alert-1042")) == job.wanted
+    assert None is job_of(full, 2), "pressed twice it is one job"
+    with full.rig.database.begin() as tx:
+        StoredJobs().claim(tx, "r1", full.now())
+        shown = {"alerts": 2, "outcomes": {"erased": 1, "stored": 1}, "not_erased": {"alert-1042": "stored"}}
+        result = JobResult("x.json", "application/json", json.dumps(shown).encode())
+        StoredJobs().finish(tx, 1, "r1", JobState.DONE, full.now(), result=result)
+    page = full.get("/job?job=1")
+    assert "erased: 1 stored: 1" in page.text
+    assert "alert-1042: stored" in page.text
+
+
+def test_what_a_filter_finds_is_erased_by_a_job_and_nothing_that_comes_later(full: ConsoleRig) -> None:
+    asked = full.get("/erase?severity=critical")
+    assert "3 alerts, by the search" in asked.text
+    form = hidden(asked, "key", "confirmed", "severity", "upto")
+    created(full, Alert(AlertId("alert-1047"), "critical"))
+    full.operator.beat()
+    assert "what a search found" in full.post("/erase", **form).text
+    job = job_of(full)
+    assert job is not None
+    assert isinstance(job.wanted, EraseWanted)
+    assert job.wanted.chosen is not None
+    found = full.operator.overview.search(replace(job.wanted.chosen, limit=9))
+    assert ["alert-1046", "alert-1042", "alert-1041"] == [one.alert_id for one in found]
+
+
+def test_words_of_a_search_are_kept_in_no_job(full: ConsoleRig) -> None:
+    form = hidden(full.get("/erase?q=ruling"), "key", "confirmed", "q", "upto")
+    full.post("/erase", **form)
+    job = job_of(full)
+    assert job is not None
+    assert EraseWanted(("alert-1043",)) == job.wanted
+
+
+@pytest.mark.parametrize(
+    "form", [{"confirmed": "yes"}, {"severity": "high", "upto": "9"}, {"confirmed": "yes", "upto": "9"}]
+)
+def test_nobody_erases_everything_by_saying_nothing(full: ConsoleRig, form: dict[str, str]) -> None:
+    assert 400 == full.post("/erase", **form).status
+    assert (404, 404) == (full.get("/erase").status, full.get("/erase?alert=nobody").status)
+    assert None is job_of(full)
+
+
+# ------------------------------------------------------------------------------------------ mend, and what is left
+
+
+@pytest.mark.parametrize(("action", "wanted"), [("repair", RepairWanted()), ("test", ConnectionTestWanted())])
+def test_the_worker_mends_and_tests_and_the_set_up_shows_what_it_found(
+    full: ConsoleRig, action: str, wanted: JobWanted
+) -> None:
+    page = full.post("/setup", action=action, **hidden(full.get("/setup"), "key"))
+    assert "job 1" in page.text
+    job = job_of(full)
+    assert job is not None
+    assert wanted == job.wanted
+    with full.rig.database.begin() as tx:
+        StoredJobs().claim(tx, "r1", full.now())
+        wrong = {"check": "subscription", "state": "wrong", "code": "x", "message": "It is off.", "remedy": "Say `on`."}
+        fine = {"check": "pagerduty_key", "state": "fine", "code": "ok", "message": "It is taken.", "remedy": ""}
+        shown = {"well": False, "checks": [wrong, fine], "mended": ["disabled"]}
+        result = JobResult("x.json", "application/json", json.dumps(shown).encode())
+        StoredJobs().finish(tx, 1, "r1", JobState.DONE, full.now(), result=result)
+    page = full.get("/job?job=1")
+    assert "subscription: It is off. What to do: Say on ." in page.text
+    assert "pagerduty key: It is taken." in page.text
+    assert "mended disabled. Both sides are read" in page.text
+    assert 400 == full.post("/setup", action="explode").status
+
+
+def test_the_overview_says_which_calls_are_left(full: ConsoleRig) -> None:
+    full.budgets = (
+        BudgetLeft("pagerduty-rest", 940), BudgetLeft("pagerduty-events:0a1b2c3d4e5f", 0),
+        BudgetLeft("pagerduty-rest", None, 30.0, "creates"), BudgetLeft("truthvouch-reads", 1),
+    )  # fmt: skip
+    page = full.get()
+    assert "PagerDuty, REST 940 calls at once" in page.text
+    assert "PagerDuty, events (key 0a1b2c) ● none at the moment" in page.text.replace("▲", "●")
+    assert "PagerDuty, REST · creates" in page.text
+    assert "asked to rest for 30 s" in page.text
+    assert "TruthVouch, reads this hour 1 call at once" in page.text
+
+
 # ---------------------------------------------------------------------------------------------- dead letters
 
 
@@ -296,6 +479,7 @@ def test_hostile_text_is_text_on_every_page(console: ConsoleRig) -> None:
         "/",
         "/links",
         quoted,
+        quoted.replace("/alert?", "/silence?"),
         "/dead-letters",
         "/escalations?every=yes",
         "/reports",

@@ -21,8 +21,10 @@ FILLED = (
     *EMPTY, "/links?q=ruling&state=closed", "/links?q=%232", "/alert?alert=alert-1041", "/alert?alert=alert-1043",
     "/alert?alert=alert-1046&all=yes", "/rules?alert=alert-1044", "/rules?alert=nobody", "/reports?period=nonsense",
     "/reports?period=weekly&previous=yes", "/alert?alert=alert-1041&tz=Europe/Berlin&done=carried",
-    "/alert?alert=nobody", "/nowhere", "/job?job=1", "/job?job=2", "/job?job=99", "/job/result?job=99",
-    "/drafts?draft=calmer", "/drafts?draft=nobody", "/shadow?since=30d", "/audit?about=calmer",
+    "/alert?alert=nobody", "/nowhere", "/silence?alert=alert-1041", "/silence?alert=alert-1041&for=8h",
+    "/silence?alert=alert-1041&for=3d&same=severity", "/silence?alert=alert-1046", "/erase?alert=alert-1041",
+    "/erase?state=open&q=ruling", "/erase?severity=none", "/erase", "/job?job=1", "/job?job=2", "/job?job=99",
+    "/job/result?job=99", "/drafts?draft=calmer", "/drafts?draft=nobody", "/shadow?since=30d", "/audit?about=calmer",
 )  # fmt: skip
 
 
@@ -105,7 +107,10 @@ def test_whoever_may_only_read_sees_no_button_that_changes_anything(read_only: C
 
 def test_whoever_may_only_read_changes_nothing_by_a_form_of_their_own(read_only: ConsoleRig) -> None:
     before = read_only.operator.stored()
-    for path in ("/alert", "/dead-letters", "/reconcile", "/job", "/jobs", "/drafts", "/backtest", "/silences"):
+    for path in (
+        "/alert", "/dead-letters", "/reconcile", "/silence", "/erase", "/setup", "/job", "/jobs", "/drafts",
+        "/backtest", "/silences",
+    ):  # fmt: skip
         assert 403 == read_only.post(path, alert="alert-1041", action="acknowledge", id="1", only="1:replay").status
     assert before == read_only.operator.stored()
 
@@ -128,10 +133,11 @@ def test_every_view_says_what_it_asks_of_its_caller(console: ConsoleRig) -> None
     }
     assert not [endpoint for endpoint, (access, _) in asked.items() if access is None]
     changes = {endpoint for endpoint, (_, methods) in asked.items() if "POST" in methods} - {"console.explain"}
-    assert {
-        "console.act", "console.decide", "console.reconcile", "console.cancel_job", "console.start_job",
-        "console.change_draft", "console.start_backtest", "console.change_silence",
-    } == changes  # fmt: skip
+    buttons = (
+        "act", "decide", "reconcile", "keep_quiet", "erase_for_ever", "mend", "cancel_job", "start_job",
+        "change_draft", "start_backtest", "change_silence",
+    )  # fmt: skip
+    assert {f"console.{name}" for name in buttons} == changes
     assert {Access.ADMIN} == {asked[endpoint][0] for endpoint in changes}
     open_to_all = {endpoint for endpoint, (access, _) in asked.items() if access is Access.OPEN}
     assert {"console.root", "console.without_slash", "console.static"} == open_to_all
@@ -179,4 +185,5 @@ def test_times_are_in_the_zone_that_was_chosen_and_it_is_remembered(full: Consol
 def test_the_form_of_the_zone_keeps_what_the_page_is_about(full: ConsoleRig) -> None:
     page = full.get("/links?q=ruling&state=closed&done=carried&tz=UTC")
     hidden = {given["name"]: given["value"] for given in page.all("input") if given.get("type") == "hidden"}
+    assert "a-token" == hidden.pop("csrf_token")
     assert {"q": "ruling", "state": "closed"} == hidden

@@ -1,0 +1,72 @@
+"""``/api/v1`` on one alert: acknowledged, resolved, judged, noted, escalated, erased; and jobs that call partners."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.domain.model.events import AlertEventType
+from app.domain.model.types import FALSE_ALERT, Status
+from app.ports.jobs import EraseWanted, JobKind
+from app.store.jobs import StoredJobs
+from tests.web.test_api import Api, an_api, fault
+from tests.web.test_api_rules import post
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with an_api(tmp_path) as made:
+        for alert_id in ("a1", "a/2"):
+            made.rig.alert(AlertEventType.CREATED, alert_id=alert_id)
+        made.rig.run()
+        made.beat()
+        yield made
+
+
+def test_what_a_person_says_of_an_alert_reaches_both_sides_once(api: Api):
+    assert "carried" == post(api, "/links/a/2/acknowledge", {})["outcome"]
+    noted = [post(api, "/links/a1/note", {"note": "Rolled back."}, "k1")["outcome"] for _ in range(2)]
+    assert ["noted", "noted"] == noted
+    assert "hurried" == post(api, "/escalations/Q1/now", {"raise_urgency": True}, "k2")["outcome"]
+    assert "carried" == post(api, "/links/a1/resolve", {"note": "The dose was corrected."})["outcome"]
+    assert "judged" == post(api, "/links/a1/false-alert", {})["outcome"]
+    assert "in_hand" == post(api, "/escalations/Q1/now", {})["outcome"]
+    api.rig.run()
+    first, second = api.rig.link("a1"), api.rig.link("a/2")
+    assert (Status.RESOLVED, FALSE_ALERT, Status.ACKNOWLEDGED) == (first.status, first.verdict, second.status)
+    notes = [note.content.partition(" (ref")[0] for note in api.rig.pagerduty.notes_on["Q1"]]
+    assert [
+        "[TruthVouch] note by api:admin: Rolled back.",
+        "[TruthVouch] resolved by api:admin: The dose was corrected.",
+    ] == notes
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/links/a1/note", {}), ("/links/a1/note", {"note": " "}), ("/links/a1/note", {"note": "x" * 10_001}),
+        ("/links/a1/resolve", {"text": "x"}), ("/escalations/Q1/now", {"raise_urgency": "yes"}),
+        ("/jobs/erase", {"alerts": []}), ("/jobs/erase", {"alerts": [7]}),
+    ],
+)  # fmt: skip
+def test_what_is_not_as_it_has_to_be_is_refused(api: Api, path: str, body: Any):
+    assert (400, "bad_parameter") == fault(api.ask("POST", path, json=body))
+
+
+def test_an_alert_that_nobody_knows_is_not_found(api: Api):
+    for action in ("acknowledge", "resolve", "false-alert", "note", "erase"):
+        body = {"note": "x"} if action in ("note", "resolve") else {}
+        assert (404, "no_such_link") == fault(api.ask("POST", f"/links/nobody/{action}", json=body)), action
+
+
+def test_alerts_are_erased_and_partners_called_by_jobs(api: Api):
+    assert "erased" == post(api, "/links/a1/erase", {})["outcome"]
+    assert api.rig.link("a1").erased_at is not None
+    started = [post(api, "/jobs/erase", {"alerts": ["a1", "a/2", "a1"]}, "k1")["job_id"] for _ in range(2)]
+    started += [post(api, f"/jobs/{kind}", {})["job_id"] for kind in ("repair", "connection-test")]
+    assert [1, 1, 2, 3] == started
+    with api.rig.database.read() as tx:
+        jobs = [StoredJobs().get(tx, number) for number in (1, 2, 3)]
+    assert [JobKind.ERASE, JobKind.REPAIR, JobKind.CONNECTION_TEST] == [job and job.kind for job in jobs]
+    assert EraseWanted(("a1", "a/2")) == (jobs[0] and jobs[0].wanted)
