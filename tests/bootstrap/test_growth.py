@@ -465,8 +465,8 @@ OF_THEM = (
     "completed_at <=", "FROM links WHERE (silenced", "DELETE FROM inbox", "DELETE FROM timeline", "DELETE FROM letters",
     "DELETE FROM escalations", "AS texts FROM links ORDER BY links.id DESC",
     "FROM evidence JOIN links", "DISTINCT kept_bodies.inbox_id",
-    "revoked_evidence.link_id IN", "DELETE FROM revoked_evidence",
     "FROM jobs WHERE jobs.id <", "audit.subject =", "DELETE FROM worker_configurations", "worker_configurations.rules",
+    "revoked_evidence.link_id IN", "DELETE FROM revoked_evidence",
 )  # fmt: skip
 """Without these it recorded less than it believes."""
 
