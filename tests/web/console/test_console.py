@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.model.events import AlertEventType
-from app.domain.model.types import Alert, AlertId, Status
+from app.domain.model.types import Alert, AlertId, Status, Urgency
 from app.domain.rules.rulebook import ConsoleRules
 from app.ports import BudgetLeft, StoreUnavailable
 from app.ports.jobs import ConnectionTestWanted, EraseWanted, Job, JobResult, JobState, JobWanted, RepairWanted
@@ -440,6 +440,14 @@ def test_silences_say_how_they_stand(full: ConsoleRig) -> None:
     page = full.get("/silences").text
     assert "Load test" in page
     assert "in force" in page
+
+
+def test_a_silence_says_what_it_leaves_alone(full: ConsoleRig) -> None:
+    book = full.rules.rulebook
+    assert "would page with high urgency" not in full.get("/silences").text
+    quiet = replace(book.silences[0], up_to=Urgency.LOW)
+    full.rules.rulebook = replace(book, silences=(quiet,))
+    assert "not what would page with high urgency" in full.get("/silences").text
 
 
 def test_escalations_say_what_comes_next(full: ConsoleRig) -> None:
