@@ -173,7 +173,13 @@ class Tally:
 
     def take_times(self, names: Names, incident: IncidentTimes) -> None:
         """The times of an incident triggered in the period or in one of the weeks, or in neither."""
-        if self._since <= incident.triggered_at < self._until:
+        at = incident.triggered_at
+        in_period, in_weeks = self._since <= at < self._until, self._is_in_weeks(at)
+        if not (in_period or in_weeks):
+            return
+        here = at.astimezone(self.period.zone)
+        today = here.date()
+        if in_period:
             acknowledges, resolves = self._times[names]
             if (took := incident.minutes_to_acknowledge) is not None:
                 acknowledges.append(took)
@@ -181,10 +187,9 @@ class Tally:
                 resolves.append(lasted)
             for target, minutes in self._targets_of.get(names.severity, ()):
                 self._sla[names.severity, target, judged(incident, target, minutes, self.as_of)] += 1
-            here = incident.triggered_at.astimezone(self.period.zone)
-            self._days[here.date()][names.urgency] += 1
+            self._days[today][names.urgency] += 1
             self._hours[here.weekday()][here.hour] += 1
-        if (monday := self._week_of(incident.triggered_at)) is not None:
+        if in_weeks and (monday := monday_of(today)) in self.weeks:
             self._weekly[monday] += 1
             if incident.acknowledged_after is not None:
                 self._responders[incident.acknowledged_by or NOBODY_NAMED][monday] += 1
@@ -207,9 +212,12 @@ class Tally:
         """All of it, and every group of these names."""
         return (self.all, *(piles[name] for piles, name in zip(self.groups.values(), names, strict=True)))
 
+    def _is_in_weeks(self, triggered_at: datetime) -> bool:
+        return self._weeks_since is not None and self._weeks_since <= triggered_at <= self.as_of
+
     def _week_of(self, triggered_at: datetime) -> date | None:
         """The Monday of the week that it was triggered in, where that is one of the weeks."""
-        if self._weeks_since is None or not self._weeks_since <= triggered_at <= self.as_of:
+        if not self._is_in_weeks(triggered_at):
             return None
         monday = monday_of(triggered_at.astimezone(self.period.zone).date())
         return monday if monday in self.weeks else None
