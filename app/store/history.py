@@ -19,6 +19,7 @@ from app.domain.reports.record import (
     ListedIncident,
     Names,
     Record,
+    WeeklyCount,
     timed,
 )
 from app.domain.rules.rulebook import Decision
@@ -109,6 +110,12 @@ _times = (
     .select_from(_with_alert)
     .where(_triggered, _is_final, _of_service)
 )  # fmt: skip
+_weekly = (
+    sa.select(_incident.acknowledged_by, _acknowledged.label("is_acknowledged"), sa.func.count().label("count"))
+    .select_from(_with_alert)
+    .where(_triggered, _is_final, _of_service)
+    .group_by(_incident.acknowledged_by, sa.text("is_acknowledged"))
+)
 _incomplete = (
     sa.select(_alert.raised_at, sa.case((_had_incident, _incident.triggered_at)).label("triggered_at"))
     .select_from(alert_figures.outerjoin(incident_figures, _alert.link_id == _incident.link_id))
@@ -153,6 +160,10 @@ class StoredHistory:
             for *names, at, received_at, by, acknowledged_after, resolved_after in rows:
                 times = IncidentTimes(at, received_at or at, by, acknowledged_after, resolved_after)
                 yield named[tuple(names)], times
+
+    def weekly(self, tx: Tx, triggered: Span, scope: Scope) -> tuple[WeeklyCount, ...]:
+        rows = connection(tx).execute(_weekly, _values(triggered, scope))
+        return tuple(WeeklyCount(by, bool(acknowledged), count) for by, acknowledged, count in rows)
 
     def incomplete(self, tx: Tx, scope: Scope) -> tuple[tuple[datetime, datetime | None], ...]:
         rows = connection(tx).execute(_incomplete, _values(None, scope))

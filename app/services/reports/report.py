@@ -59,7 +59,9 @@ class Reports:
         scope, tally = self._scope(asked, service_id), Tally(asked)
         with self.transactions.read() as tx:
             self._take_counts(tx, asked, scope, tally)
-            self._take_times(tx, Span(*asked.triggered), scope, tally)
+            for names, times in self.history.times(tx, Span(asked.period.since, asked.period.until), scope):
+                tally.take_times(names, times)
+            self._take_changed(tx, Span(*asked.triggered), scope, tally)
         return _shown(tally.numbers(), asked, service_id)
 
     def report(
@@ -76,7 +78,7 @@ class Reports:
         scope, tally = self._scope(asked, service_id), Tally(asked)
         with self.transactions.read() as tx:
             self._take_counts(tx, asked, scope, tally)
-            self._take_times(tx, Span(asked.triggered[0], asked.period.since), scope, tally)
+            self._take_changed(tx, Span(asked.triggered[0], asked.period.since), scope, tally)
             lines = list(self._take_and_list(tx, asked, scope, tally))
         stats = _shown(tally.numbers(), asked, service_id)
         about = {"service_id": service_id, "period": stats["period"], "time_zone": time_zone}
@@ -107,13 +109,14 @@ class Reports:
             tally.take_alerts(alerts)
         for names, counts in self.history.counts(tx, period, scope):
             tally.take_counts(names, counts)
+        for monday, week in asked.spans_of_weeks.items():
+            for work in self.history.weekly(tx, Span(*week), scope):
+                tally.take_week(monday, work)
         for raised_at, triggered_at in self.history.incomplete(tx, scope):
             tally.take_incomplete(raised_at, triggered_at)
 
-    def _take_times(self, tx: Tx, triggered: Span, scope: Scope, tally: Tally) -> None:
-        """Of the incidents triggered then. Only what has changed since ``as_of`` is looked at moment by moment."""
-        for names, times in self.history.times(tx, triggered, scope):
-            tally.take_times(names, times)
+    def _take_changed(self, tx: Tx, triggered: Span, scope: Scope, tally: Tally) -> None:
+        """The incidents triggered then that have changed since ``as_of``: they alone are looked at moment by moment."""
         for incident in self.history.incidents(tx, triggered, scope, changed_only=True):
             if state := state_at(incident.record, scope.as_of):
                 tally.take_state(incident.record, state)
