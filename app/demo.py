@@ -28,6 +28,10 @@ SANDBOX_ENVIRONMENT = {
 }
 """What the simulated partners accept. None of it opens anything anywhere else."""
 
+RULES_FILE = "bridge.yaml"
+RULES = "console:\n  evidence_links: true # each incident carries a link to a page about it that needs no login\n"
+"""The simulation's own, where nobody gives it others."""
+
 LOOPBACK = "127.0.0.1"
 """Where a simulation listens, unless BIND says otherwise: nobody else has business with it."""
 STOP_SECONDS = 20.0
@@ -94,7 +98,7 @@ def run(settings: Settings, root: Path, config: Path | None, play: Play, say: Sa
     partners, sandbox_url = _sandbox(root, bridge_url)
     # Our end of this pipe ends with us, however we end, and the bridge with it; the partners watch their parent.
     end_of_bridge, _ours = os.pipe()
-    environment = _environment(sandbox_url, data_dir, config) | {PARENT_FD: str(end_of_bridge)}
+    environment = _environment(sandbox_url, bridge_url, data_dir, config) | {PARENT_FD: str(end_of_bridge)}
     bridge = _start_bridge(root, environment | ({"LOG_FORMAT": "json"} if play.chaos else {}), data_dir, end_of_bridge)
     try:
         running = Running(bridge, bridge_url, sandbox_url, data_dir / "bridge.log", config is not None, environment)
@@ -118,27 +122,49 @@ def _play(running: Running, play: Play, say: Say) -> int:
     if not bridge_ready(running.bridge_url):
         say(f"The bridge did not become ready; its last words are in {running.log_file}")
         return 1
+    console_link = _introduce(running)
     if play.chaos:
         return _run_chaos(running, play, say)
     went_well = not play.first_alert or run_first_alert(running.sandbox_url, running.bridge_url, say)
     say("")
-    say(f"The console     {_console_link(running)}   works once, within the hour: what was paged, and why")
+    say(f"The console     {console_link}   works once, within the hour: what was paged, and why")
     say(f"The bridge      {running.bridge_url}/readyz and {running.bridge_url}/metrics   log: {running.log_file}")
-    say(f"The simulation  {running.sandbox_url}/   raise alerts, acknowledge and resolve incidents there")
-    folder = shlex.quote(str(running.log_file.parent))
-    say(f"Look behind it  BRIDGE_DATA_DIR={folder} truthvouch timeline '#1'   or links list, console-link")
+    say(f"The simulation  {running.sandbox_url}/   raise alerts, act on both sides, set faults there")
+    say(f"Look behind it  {_cli(running)} timeline '#1'   or links list, rules list, dead-letters list, --help")
     say("Ctrl-C ends both. Nothing of the simulation is kept.")
     return running.bridge.wait() if went_well else 1
 
 
-def _console_link(running: Running) -> str:
-    """Logs in to the console once; another one is printed by ``truthvouch console-link``."""
+def _introduce(running: Running) -> str:
+    """Let the simulation's page ask the bridge why an alert has an incident or none, by a token that may only look. The
+    answer is a link that logs in to the console once; ``truthvouch console-link`` prints another one."""
     from app import logs
     from app.bootstrap.container import Container
+    from app.ports.access import Role
+    from app.sandbox.scenarios import ask
 
     logs.configure("console", "ERROR")
     with Container.existing(Settings.from_env(running.environment)) as made:
-        return f"{running.bridge_url}/console/link/{made.sessions.make_link('demo', CONSOLE_LINK_LASTS)}"
+        token = made.tokens.add("sandbox-page", Role.READ_ONLY, False)
+        link = made.sessions.make_link("demo", CONSOLE_LINK_LASTS)
+    ask(f"{running.sandbox_url}/sandbox/bridge", {"url": running.bridge_url, "token": token})
+    return f"{running.bridge_url}/console/link/{link}"
+
+
+def _cli(running: Running) -> str:
+    """How a shell in this folder calls the command line on this bridge, with the simulation's rules."""
+    names = ("PORT", "BRIDGE_DATA_DIR", "BRIDGE_CONFIG")
+    given = {name: running.environment[name] for name in names if name in running.environment}
+    settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in given.items())
+    forgotten = "env -u DATABASE_URL " if os.environ.get("DATABASE_URL") else ""
+    return f"{forgotten}{settings} {_command()}"
+
+
+def _command() -> str:
+    """``truthvouch`` where a shell finds that, else as it was called: ``make run`` calls ``.venv/bin/truthvouch``."""
+    called = Path(sys.argv[0])
+    is_found = called.name != "truthvouch" or shutil.which("truthvouch")
+    return "truthvouch" if is_found else shlex.quote(str(called))
 
 
 def _run_chaos(running: Running, play: Play, say: Say) -> int:
@@ -156,15 +182,16 @@ def _run_chaos(running: Running, play: Play, say: Say) -> int:
     return 0 if chaos_run.judge() else 1
 
 
-def _environment(sandbox_url: str, data_dir: Path, config: Path | None) -> dict[str, str]:
+def _environment(sandbox_url: str, bridge_url: str, data_dir: Path, config: Path | None) -> dict[str, str]:
     return {
         **_nobodys_environment(),
         "BIND": os.environ.get("BIND") or LOOPBACK,
         "PAGERDUTY_API_URL": sandbox_url,
         "PAGERDUTY_EVENTS_URL": sandbox_url,
         "TRUTHVOUCH_API_URL": f"{sandbox_url}/api/v1",
+        "BRIDGE_PUBLIC_URL": bridge_url,
         "BRIDGE_DATA_DIR": str(data_dir),
-        "BRIDGE_CONFIG": str(config.resolve() if config else data_dir / "bridge.yaml"),
+        "BRIDGE_CONFIG": str(config.resolve() if config else data_dir / RULES_FILE),
     }
 
 
@@ -204,6 +231,8 @@ def _start_bridge(
 ) -> subprocess.Popen[bytes]:
     data_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # the real bridge's, some day
     data_dir.mkdir(mode=0o700, exist_ok=True)
+    if environment["BRIDGE_CONFIG"] == str(data_dir / RULES_FILE):
+        (data_dir / RULES_FILE).write_text(RULES, "utf-8")
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
     with (data_dir / "bridge.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603

@@ -74,6 +74,7 @@ def measure(plan: Plan, folder: Path, seed: int, postgres: str, stack: ExitStack
     web_only.stop()
     for per_second in (20, 50):
         report.figures += measurements.calling(per_second)
+    report.figures += measurements.beside_the_console(20)
     report.figures += measurements.draining() + measurements.weighing()
     return report
 

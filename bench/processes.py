@@ -19,6 +19,7 @@ OURS = ("PAGERDUTY_", "TRUTHVOUCH_", "BRIDGE_", "DATABASE_URL", "WEB_CONCURRENCY
 START_SECONDS = 60
 STOP_SECONDS = 25
 SECRET = "whsec_benchmark"
+ADMIN_TOKEN = "benchmark-admin-token"
 
 
 class BenchFault(Exception):
@@ -183,7 +184,7 @@ class Bridge(Process):
             "PAGERDUTY_API_URL": partners, "PAGERDUTY_EVENTS_URL": partners, "PAGERDUTY_API_KEY": "bench",
             "PAGERDUTY_FROM_EMAIL": "oncall@example.com", "PAGERDUTY_SERVICE_ID": "PSANDBX",
             "PAGERDUTY_INTEGRATION_KEY": "sandboxsandboxsandboxsandbox0000",
-            "PAGERDUTY_REST_PER_MINUTE": "0", "PAGERDUTY_EVENTS_PER_MINUTE": "0",
+            "BRIDGE_ADMIN_TOKEN": ADMIN_TOKEN, "PAGERDUTY_REST_PER_MINUTE": "0", "PAGERDUTY_EVENTS_PER_MINUTE": "0",
         }  # fmt: skip
         if database_url:
             settings["DATABASE_URL"] = database_url

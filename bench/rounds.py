@@ -3,12 +3,14 @@
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from bench.alerts import AlertMill
 from bench.figures import Figure, percentile
 from bench.load import Generator, Load
 from bench.processes import Bare, BenchFault, Bridge, Sandbox
+from bench.walk import Walk
 
 ACCEPT_OF_BARE = 0.5
 ACCEPT_P99_MS = 10.0
@@ -104,6 +106,34 @@ class Measurements:
         return [
             Figure(f"{name}, p50", "ms", tuple(p50), CALL_P50_MS),
             Figure(f"{name}, p99", "ms", tuple(p99), CALL_P99_MS),
+        ]
+
+    def beside_the_console(self, per_second: int) -> list[Figure]:
+        """The same while nobody, then while somebody walks through the console. Alternating."""
+        accepts: dict[str, list[float]] = {"alone": [], "walked": []}
+        calls: dict[str, list[float]] = {"alone": [], "walked": []}
+        pages: list[float] = []
+        for n in range(self._plan.rounds):
+            for name in accepts:
+                self._sandbox.begin(echoes=True)
+                with ExitStack() as walking:
+                    walk = walking.enter_context(Walk(self._bridge.address)) if name == "walked" else None
+                    load = self._pace(self._bridge, f"console-{name}{n}", per_second, self._plan.seconds)
+                self._finish(len(load.accepted))
+                accepts[name].append(_p(load, 99))
+                calls[name].append(percentile(self._waits(load), 99))
+                if walk is not None:
+                    pages.append(percentile(walk.milliseconds, 95))
+            self._say(
+                f"console, round {n + 1}: accept p99 {accepts['alone'][-1]:.1f}, walked {accepts['walked'][-1]:.1f} ms"
+            )
+        return [
+            *(
+                Figure(f"accept p99 at {per_second}/s, console {name}", "ms", tuple(some))
+                for name, some in accepts.items()
+            ),
+            *(Figure(f"alert to call p99, console {name}", "ms", tuple(some)) for name, some in calls.items()),
+            Figure("console page p95 meanwhile", "ms", tuple(pages)),
         ]
 
     def draining(self) -> list[Figure]:

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
@@ -58,11 +58,50 @@ def test_a_killed_demo_leaves_nothing_running(demo: StartDemo):
 def test_the_demo_says_how_to_look_behind_it(demo: StartDemo):
     tree = demo()
     until(lambda: says(tree, "Ctrl-C"), "it runs", 60, tree.output)
-    [(folder, words)] = re.findall(r"BRIDGE_DATA_DIR=(\S+) truthvouch (timeline '#1')", tree.output())
+    [(settings, words)] = re.findall(r"Look behind it +((?:[A-Z_]+=\S+ )+)truthvouch (timeline '#1')", tree.output())
     command = [str(PYTHON), "-m", "app.cli", *shlex.split(words)]
-    environment = {"PATH": os.environ["PATH"], "BRIDGE_DATA_DIR": folder}
+    environment = {"PATH": os.environ["PATH"], **dict(one.split("=", 1) for one in shlex.split(settings))}
+    assert {"PORT", "BRIDGE_DATA_DIR", "BRIDGE_CONFIG", "PATH"} == environment.keys()
     answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
     assert "The bridge resolved the alert at TruthVouch." in answer.stdout, answer.stderr
+    [sandbox] = re.findall(r"The simulation +(http://127\.0\.0\.1:\d+)/", tree.output())
+    [medium, _] = requests.get(f"{sandbox}/sandbox/state", timeout=10).json()["alerts"]
+    said = requests.get(f"{sandbox}/sandbox/bridge/alerts/{medium['id']}", timeout=10).json()
+    assert "No incident: the severity map says so." == said["decided"]
+
+
+@pytest.mark.parametrize(
+    ("called", "found", "command"),
+    [
+        (".venv/bin/truthvouch", None, ".venv/bin/truthvouch"),
+        (".venv/bin/truthvouch", "/usr/bin/truthvouch", "truthvouch"),
+        ("app/cli/__main__.py", None, "truthvouch"),
+    ],
+)
+def test_the_command_is_one_that_the_shell_finds(
+    monkeypatch: pytest.MonkeyPatch, called: str, found: str | None, command: str
+):
+    """``make run`` calls ``.venv/bin/truthvouch``, which is on nobody's path."""
+    monkeypatch.setattr("sys.argv", [called, "serve"])
+    monkeypatch.setattr("shutil.which", lambda _name: found)
+    environment = {"PORT": "8080", "BRIDGE_DATA_DIR": "a folder"}
+    running = demonstration.Running(
+        cast(Any, None), "http://127.0.0.1:8080", "", Path("bridge.log"), False, environment
+    )
+    monkeypatch.setenv("DATABASE_URL", "postgresql://")
+    assert f"env -u DATABASE_URL PORT=8080 BRIDGE_DATA_DIR='a folder' {command}" == demonstration._cli(running)
+
+
+@pytest.mark.system
+def test_the_incident_of_the_demo_carries_an_evidence_link_that_opens(demo: StartDemo):
+    tree = demo()
+    until(lambda: says(tree, "Ctrl-C"), "it runs", 60, tree.output)
+    [sandbox] = re.findall(r"The simulation +(http://127\.0\.0\.1:\d+)/", tree.output())
+    [incident] = requests.get(f"{sandbox}/sandbox/state", timeout=10).json()["incidents"]
+    [link] = re.findall(r"Evidence link: (http://127\.0\.0\.1:\d+/e/\S+)", incident["body"])
+    page = requests.get(link, timeout=10)
+    assert (200, "no-store") == (page.status_code, page.headers["Cache-Control"])
+    assert f"Incident #{incident['incident_number']}" in page.text
 
 
 @pytest.mark.system

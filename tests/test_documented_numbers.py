@@ -207,7 +207,7 @@ HTTP: Sequence[Row] = (
     ("cli.access.DEFAULT_MINUTES", 15, "access", "works for 15 minutes unless"),
     ("cli.access.MAX_MINUTES", 24 * 60, "access", "a day at most"),
     ("web.api.rules.MAX_ALERT_BYTES", 1024 * 1024, "api", "over 1 MiB for an explanation"),
-    ("services.rules.overview.LOOKBACK", 7 * DAY, "api", "how many alerts of the last 7 days"),
+    ("services.rules.stored.LOOKBACK", 7 * DAY, "api", "how many alerts of the last 7 days"),
     ("web.api.endpoint.MAX_BODY_BYTES", 4 * 1024, "api", "one over 4 KiB is refused"),
     ("web.api.parameters.DEFAULT_LIMIT", 50, "api", "`limit` (50, at most 500)"),
     ("web.api.parameters.MAX_LIMIT", 500, "api", "`limit` (50, at most 500)"),
@@ -229,6 +229,14 @@ JOBS: Sequence[Row] = (
     ("services.rules.stored.MAX_SILENCES", 200, "rules", "At most 200 are in force or planned"),
     ("services.rules.stored.MAX_DRAFTS", 50, "rules", "At most 50 drafts are kept"),
     ("services.rules.stored.MAX_DRAFT_BYTES", 256 * 1024, "rules", "each of at most 256 KiB"),
+    ("services.diagnostics.health.DIFFER_FOR", 30 * SECOND, "operating", "for more than half a minute: give every"),
+    ("services.diagnostics.configuration.DEAD_AFTER", 30 * SECOND, "console", "disappears within half a minute"),
+    (
+        "services.diagnostics.configuration.REPEATED",
+        10 * SECOND,
+        "decisions/0035-workers-say-what-they-run-with",
+        "every ten seconds as a sign of life",
+    ),
     ("store.jobs.MAX_AUDIT_CHARS", 300, "decisions/0028-jobs-and-stored-rules", "at most 300 characters each"),
 )
 
@@ -264,7 +272,7 @@ RULES: Sequence[Row] = (
     ("store.history.PAGE", 1_000, "rules", "read 1,000 at a time"),
     ("store.history.PAGE", 1_000, "configuration", "A field that one of the newest thousand alerts had is known"),
     ("services.rules.overview.COUNTED", 30 * DAY, "rules", "how many alerts of the last 30 days the rule decided"),
-    ("cli.silences.LOOKBACK", 7 * DAY, "rules", "alerts of the last 7 days"),
+    ("services.rules.stored.LOOKBACK", 7 * DAY, "rules", "alerts of the last 7 days"),
 )
 
 ESCALATION_AND_RECONCILIATION: Sequence[Row] = (

@@ -122,6 +122,15 @@ def healthy(now: datetime) -> HealthSnapshot:
     return HealthSnapshot(now, 0, None, 0, truthvouch_seen_at=now, pagerduty_seen_at=now)
 
 
+class LateAudit:
+    """``StoredAudit`` likewise."""
+
+    def __getattr__(self, name: str) -> Any:
+        from app.store.jobs import StoredAudit
+
+        return getattr(StoredAudit(), name)
+
+
 class LateAccess:
     """``StoredAccess``, imported when it is first asked: a server of a test that asks nothing starts without SQL."""
 
@@ -149,6 +158,8 @@ class FakeBridge:
     rules_overview: Any = None
     jobs_overview: Any = None
     audit_log: Any = None
+    evidence: Any = None
+    revoke_evidence: Any = None
 
     def __post_init__(self) -> None:
         self.health_source = FakeHealthSource(healthy(self.clock()))
@@ -158,7 +169,7 @@ class FakeBridge:
         self.health = Health(self.inbox, self.health_source, lambda: self.missing, lambda: self.notes, self.clock)
         nothing: Any = None
         reads = Console(nothing, nothing, nothing, self.health_source, {}, lambda: True, self.clock)
-        self.console = ConsoleParts(reads, nothing, nothing, nothing, nothing, tuple, None)
+        self.console = ConsoleParts(reads, nothing, nothing, nothing, nothing, nothing, None, nothing)
 
     @cached_property
     def database(self) -> Any:
@@ -185,7 +196,8 @@ class FakeBridge:
         """The web application in front of these fakes."""
         settings = Settings.from_env(environ)
         store: Any = LateAccess()
-        self.tokens = Tokens(store, lambda: self.database, settings.admin_token, self.clock)
+        audit: Any = LateAudit()
+        self.tokens = Tokens(store, lambda: self.database, settings.admin_token, self.clock, audit)
         self.sessions = Sessions(store, lambda: self.database, self.tokens, settings.secret_keys, self.clock)
         app = create_app(settings, self)
         app.testing = False

@@ -5,22 +5,29 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 
 from app import metrics
+from app.bootstrap.configuration import runs_with
 from app.bootstrap.container import Container
-from app.bootstrap.rules import Spelling, alert_in, notes, shadow_of
+from app.bootstrap.rules import Spelling, alert_in, notes, parsed_draft, shadow_of
 from app.bootstrap.spans import export_spans
 from app.config.settings import Settings
 from app.domain.model.events import Way
 from app.domain.model.types import Side
+from app.errors import ConfigFault
 from app.pagerduty import inbound as pagerduty_inbound
+from app.ports.console import RunsWith
+from app.services.access.evidence import EvidencePace
 from app.services.diagnostics.health import Health
-from app.services.operator.console import Console, ConsoleParts, Setting
+from app.services.operator.console import Console, ConsoleParts
+from app.services.operator.evidence import Evidence
 from app.services.operator.once import Once
 from app.services.operator.operator import Operate
+from app.services.operator.workbench import Workbench
 from app.services.rules.overview import RulesOverview
 from app.services.rules.rulebook import InFile
 from app.services.sync.receive import Receive, RefusedTally
+from app.store.access import StoredAccess
 from app.store.answers import StoredAnswers
-from app.store.health import StoredHealth, StoredRefusals
+from app.store.health import StoredConfigurations, StoredHealth, StoredRefusals
 from app.store.link_search import StoredLinkSearch
 from app.store.operator_records import StoredRecords
 from app.truthvouch import wire as truthvouch_wire
@@ -62,6 +69,11 @@ class WebBridge(Container):
         return self.operate_as("web", COMMAND_TIMEOUT_SECONDS, Way.API)
 
     @cached_property
+    def evidence(self) -> Evidence:
+        stored = (self.database, StoredRecords(), StoredAccess())
+        return Evidence(self.evidence_tokens, self.rulebook, self.console.reads, *stored, EvidencePace())
+
+    @cached_property
     def console(self) -> ConsoleParts:
         secrets = {
             Side.TRUTHVOUCH: len(self.settings.truthvouch.webhook_secrets),
@@ -71,8 +83,8 @@ class WebBridge(Container):
         has_api_key = partial(bool, self.settings.pagerduty.api_key)
         reads = Console(self.database, StoredRecords(), StoredLinkSearch(), health_source, secrets, has_api_key)
         return ConsoleParts(
-            reads, self.rulebook, self.stored_alerts, alert_in, lambda: self.reports, self._shown_settings,
-            self.settings.public_url,
+            reads, self.rulebook, self.stored_alerts, alert_in, lambda: self.reports, self._runs_with,
+            self.settings.public_url, self._workbench(), self.revoke_evidence,
         )  # fmt: skip
 
     @property
@@ -80,33 +92,21 @@ class WebBridge(Container):
         kept = self.stored_rules_overview.silences
         return RulesOverview(self.rulebook, self.stored_alerts, alert_in, self.backtests, kept)
 
-    def _shown_settings(self) -> tuple[Setting, ...]:
-        """What this process was started with, for people. No secret is among it."""
-        settings, partners = self.settings, self.settings.with_rulebook(self.rulebook.current())
-        truthvouch, pagerduty = partners.truthvouch, partners.pagerduty
-        return (
-            Setting("BRIDGE_ROLE", settings.role),
-            Setting("BRIDGE_PUBLIC_URL", settings.public_url or "", "where the partners reach this bridge"),
-            Setting("BRIDGE_CONFIG", str(settings.config_path)),
-            Setting("DATABASE_URL", "PostgreSQL" if settings.database_url else f"SQLite in {settings.data_dir}"),
-            Setting("BRIDGE_ADMIN_TOKEN", _is_set(settings.admin_token)),
-            Setting("BRIDGE_RECONCILE_SECONDS", f"{settings.reconcile_seconds:g}", "0 turns reconciliation off"),
-            Setting("BRIDGE_TRUSTED_PROXIES", ", ".join(settings.trusted_proxies)),
-            Setting("WEB_CONCURRENCY", str(settings.web_concurrency), "web processes"),
-            Setting("TRUTHVOUCH_API_URL", truthvouch.api_url),
-            Setting("TRUTHVOUCH_API_KEY", _is_set(truthvouch.api_key)),
-            Setting("TRUTHVOUCH_WEBHOOK_SECRETS", _number_set(truthvouch.webhook_secrets)),
-            Setting("PAGERDUTY_REGION", pagerduty.region),
-            Setting("PAGERDUTY_API_URL", pagerduty.api_url),
-            Setting("PAGERDUTY_EVENTS_URL", pagerduty.events_url),
-            Setting("PAGERDUTY_API_KEY", _is_set(pagerduty.api_key)),
-            Setting("PAGERDUTY_FROM_EMAIL", pagerduty.from_email or ""),
-            Setting("PAGERDUTY_INTEGRATION_KEY", _is_set(pagerduty.integration_key)),
-            Setting("PAGERDUTY_SERVICE_ID", pagerduty.service_id or ""),
-            Setting("PAGERDUTY_WEBHOOK_SECRETS", _number_set(pagerduty.webhook_secrets)),
-            Setting("PAGERDUTY_REST_PER_MINUTE", str(pagerduty.rest_per_minute), "calls; 0 = as PagerDuty answers"),
-            Setting("PAGERDUTY_EVENTS_PER_MINUTE", str(pagerduty.events_per_minute), "events for each integration key"),
-        )
+    def _runs_with(self) -> RunsWith:
+        return runs_with(self)
+
+    def _workbench(self) -> Workbench:
+        return Workbench(
+            self.jobs_overview, self.job_detail, self.stored_rules_overview, self.rulebook, self._shadow,
+            lambda: self.backtests, self._faults_of_draft, self.audit_log, StoredConfigurations(),
+        )  # fmt: skip
+
+    def _faults_of_draft(self, text: str, name: str) -> Sequence[str]:
+        try:
+            parsed_draft(self.settings, text, name, self.rulebook.current())
+        except ConfigFault as fault:
+            return [str(one) for one in fault.faults]
+        return ()
 
     @cached_property
     def once(self) -> Once:
@@ -121,11 +121,3 @@ class WebBridge(Container):
         refused = (f"bridge.yaml is broken, the last good one is in force: {fault}",) if fault else ()
         about_rules = (*notes(book, self._shadow, now), *self._spelling.notes(now))
         return (*self.settings.degraded(book), *refused, *about_rules)
-
-
-def _is_set(secret: str | None) -> str:
-    return "set" if secret else ""
-
-
-def _number_set(secrets: Sequence[str]) -> str:
-    return f"{len(secrets)} set" if secrets else ""

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from app import metrics
+from app.bootstrap.configuration import publisher
 from app.bootstrap.container import LEFT_TO_DELIVERIES, READERS, Container
 from app.bootstrap.rules import shadow_of
 from app.bootstrap.self_page import heartbeat
@@ -16,6 +17,7 @@ from app.engine.durable import DurableEngine
 from app.pagerduty.directory import AccountApi, RespondersApi
 from app.ports import Asked, Meter, PeriodicTask
 from app.ports.jobs import Job
+from app.services.diagnostics.configuration import PublishConfiguration
 from app.services.diagnostics.heartbeat import heartbeat_task
 from app.services.escalation.advance import Escalate, EscalationTask, PagerDutyPorts, escalation_task
 from app.services.escalation.on_event import Escalations
@@ -39,6 +41,7 @@ from app.services.sync.intake import Intake, ProcessEvent
 from app.services.sync.link_writer import CHANGES, LinkWriter
 from app.services.sync.recovery import OrphanedDeliveries, RecoverDeadWorkers, recovery_task
 from app.services.sync.silence_watch import WatchSilences, silences_task
+from app.store import codec
 from app.store.database import KEY_VALUES, Database, check
 from app.store.escalations import StoredEscalations
 from app.store.evidence import StoredBodies, StoredEvidence
@@ -70,6 +73,7 @@ class WorkerBridge(Container):
         on_postgres = settings.database_url is not None
         self.lease: FileLease | PostgresLease = PostgresLease(sql) if on_postgres else FileLease(settings.data_dir)
         """The right to work, which only one process can hold."""
+        self._publish: PublishConfiguration | None = None
         self.tasks: Sequence[PeriodicTask] = ()
         """What it does again and again besides; there are none before it is launched."""
 
@@ -82,18 +86,21 @@ class WorkerBridge(Container):
         return metrics.text(StoredHealth(self.database, self.inbox_engine), self.budgets_left)
 
     def beat(self, now: datetime) -> None:
-        """Write the worker's sign of life."""
+        """Write the worker's sign of life, and what it runs with."""
         with self.database.begin() as tx:
             KEY_VALUES.put(tx, WORKER_SEEN, now.isoformat())
             self.budgets.publish(tx)
+            if self._publish is not None:
+                self._publish(tx, now)
 
     def launch(self, executor_id: str) -> Callable[[], int]:
         """Start the engine as this executor; the answer takes in one inbox batch and says how many rows."""
         _ = self.inbox, self.wakeup, self.command_status  # made by this thread, before others ask for them
         engine = DurableEngine(self.database.engine, executor_id, queue_budgets(self.settings))
         self._engine, intake = engine, self._intake(engine)
+        self._publish = publisher(self, executor_id)
         far, may_read = self.partners(self.budgets), CallQuota(self.database, self.hourly_quota).take
-        perform = Perform(far.incidents, far.events, far.alerts, self.rulebook, may_read)
+        perform = Perform(far.incidents, far.events, far.alerts, self.rulebook, may_read, self.evidence_url)
         target_health = TargetHealth(KEY_VALUES, executor_id)
         deliver: Deliver = Deliver(
             self.database, intake.links, target_health, intake.writer, perform, intake.meter, self._escalations
@@ -103,6 +110,7 @@ class WorkerBridge(Container):
             born_at(tx, KEY_VALUES, datetime.now(UTC))
             if not self.settings.reconcile_seconds:  # an old success would look like one that is overdue
                 KEY_VALUES.clear(tx, RECONCILED)
+        codec.prepare()
         engine.launch(deliver, DeadLetterFailedDelivery(self.database, self.links, intake.meter))
         leases = PostgresLeases(self.database.engine) if self.settings.database_url else None
         self.tasks = (
@@ -139,6 +147,7 @@ class WorkerBridge(Container):
         execute_command = ExecuteCommand(
             links, StoredDeadLetters(), inbox_reader, writer, process_event, READERS, self._asked.ask, escalations,
             EraseEvidence(links, StoredEvidence()), StoredAudit(), self.command_handlers(self._jobs_asked.ask),
+            self.stored_rules,
         )  # fmt: skip
         intake = Intake(self.database, inbox_reader, links, writer, process_event, execute_command, READERS, meter)
         intake.erase_bodies = self._erase_bodies.soon

@@ -1,4 +1,4 @@
-"""``truthvouch tokens`` and ``truthvouch console-link``: who may look and act."""
+"""``truthvouch tokens``, ``console-link`` and ``evidence``: who may look and act."""
 
 import ipaddress
 from dataclasses import asdict
@@ -9,6 +9,7 @@ import click
 
 from app.cli import base, output
 from app.config.settings import Settings
+from app.domain.model.events import Way
 from app.ports.access import Role
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def console_link(minutes: int, as_json: bool) -> None:
 
     with base.open_store(settings) as made:
         expires_at = datetime.now(UTC) + timedelta(minutes=minutes)
-        url = f"{address}/console/link/{made.sessions.make_link(user(), timedelta(minutes=minutes))}"
+        url = f"{address}/console/link/{made.sessions.make_link(user(), timedelta(minutes=minutes), Way.CLI)}"
     if as_json:
         output.as_json({"url": url, "expires_at": expires_at})
     else:
@@ -112,8 +113,10 @@ def _session(one: "ConsoleSession") -> dict[str, Any]:
 @base.json_option
 def add(name: str, role: str, evidence: bool, as_json: bool) -> None:
     """Make a token and print it. It is shown once: the store keeps a digest of it."""
+    from app.bootstrap.container import user
+
     with base.open_store() as made, base.refusing(ValueError):
-        token = made.tokens.add(name, Role(role), evidence)
+        token = made.tokens.add(name, Role(role), evidence, user(), Way.CLI)
     if token is None:
         base.not_so(f"A token {output.text(name)} is in use: `truthvouch tokens revoke {output.text(name)}` ends it.")
     if as_json:
@@ -131,11 +134,48 @@ def revoke(name: str, as_json: bool) -> None:
 
     NAME may also be one that `truthvouch tokens list` shows as logged in: admin, or link: and a user.
     """
+    from app.bootstrap.container import user
+
     with base.open_store() as made:
-        revoked, ended = made.tokens.revoke(name)
+        revoked, ended = made.tokens.revoke(name, user(), Way.CLI)
     if as_json:
         output.as_json({"name": name, "revoked": revoked, "sessions_ended": ended})
     elif revoked or ended:
         click.echo(f"{'Revoked' if revoked else 'No such token'}; sessions ended: {ended}.")
     if not revoked and not ended:
         base.not_so(f"There is no token {output.text(name)} in use, and nobody is logged in by that name.")
+
+
+@click.group(short_help="Evidence links that incidents carry.")
+def evidence() -> None:
+    """Evidence links that incidents carry (`console.evidence_links`): pages about one incident, without a login."""
+
+
+@evidence.command(name="revoke", short_help="End evidence links that were made until now.")
+@click.argument("wanted", metavar="ALERT_OR_INCIDENT...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Those of every incident.")
+@base.json_option
+def revoke_evidence(wanted: tuple[str, ...], every: bool, as_json: bool) -> None:
+    """End the evidence links of these alerts or incidents (id or #number) that were made until now.
+
+    It takes effect with the next request. An incident that is opened later carries a new link that works.
+    """
+    if bool(wanted) == every:
+        base.refuse("Name alerts or incidents, or say --all.")
+    from app.bootstrap.container import user
+    from app.domain.model.events import Way
+
+    with base.open_store() as made:
+        if every:
+            made.revoke_evidence.all(user(), Way.CLI)
+        revoked = {one: list(made.revoke_evidence(one, user(), Way.CLI)) for one in wanted}
+    unknown = [one for one, alerts in revoked.items() if not alerts]
+    if as_json:
+        output.as_json({"all": every, "alerts": sorted({alert for found in revoked.values() for alert in found})})
+    elif every:
+        click.echo("Revoked: every evidence link that was made until now.")
+    else:
+        for alert in dict.fromkeys(alert for found in revoked.values() for alert in found):
+            click.echo(f"Revoked: the evidence links of alert {output.text(alert)}.")
+    if unknown:
+        base.not_so(f"{base.NOTHING_KNOWN} ({', '.join(map(output.text, unknown))})")

@@ -20,13 +20,18 @@ from app.config.settings import Settings
 @click.option("--since", type=Moment(), default="30d", show_default=True, help="From then on: 30d, or a day.")
 @click.option("--until", type=Moment(), help="Before then; now if it is left out.")
 @base.draft_argument
+@click.option("--job", "as_job", is_flag=True, help="Have the worker do it; `truthvouch jobs show` has the result.")
 @base.json_option
-def backtest(since: datetime, until: datetime | None, file: Path | None, draft: Path | None, as_json: bool) -> None:
+def backtest(
+    since: datetime, until: datetime | None, file: Path | None, draft: Path | None, as_job: bool, as_json: bool
+) -> None:
     """Run a draft over the stored alerts and tell which pages it would have gained, lost and moved, what noise that
     saves and what it costs. The rules in force are asked about the same alerts, now.
 
     FILE is the draft; without it the one that `shadow:` names, and without that the rules in force.
     """
+    from app.cli import jobs
+    from app.ports.jobs import BacktestWanted
     from app.services.rules.rulebook import backtested
 
     (settings, live), now = base.read_config(), datetime.now(UTC)
@@ -35,6 +40,9 @@ def backtest(since: datetime, until: datetime | None, file: Path | None, draft: 
         base.refuse("--since has to be before --until.")
     path = base.named_once(file, draft) or _beside(settings, live.shadow)
     other = base.read_draft(settings, path, live) if path else live
+    if as_job:
+        jobs.start_wanted(BacktestWanted(since, until, text=path.read_text("utf-8-sig") if path else ""), as_json)
+        return
     path = path or settings.config_path
     with base.open_store(settings) as made, output.bars(hidden=as_json) as progress:
         found = made.backtests.run(live, other, since, until, partial(progress, "Reading"))

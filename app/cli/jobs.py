@@ -95,7 +95,7 @@ def backtest(since: datetime, until: datetime | None, draft: str, path: Path | N
             settings, live = base.read_config()
             base.read_draft(settings, path, live)
         text = path.read_text("utf-8-sig")
-    _start(BacktestWanted(since, until, draft, text), as_json)
+    start_wanted(BacktestWanted(since, until, draft, text), as_json)
 
 
 @start.command(short_help="A report of a period.")
@@ -120,7 +120,7 @@ def report(
     """Make a report, as `truthvouch report` does."""
     from app.ports.jobs import ReportFormat, ReportWanted
 
-    _start(ReportWanted(ReportFormat(form), service_id, period, first, last, previous, time_zone), as_json)
+    start_wanted(ReportWanted(ReportFormat(form), service_id, period, first, last, previous, time_zone), as_json)
 
 
 @start.command(short_help="Dead letters, tried again.")
@@ -136,10 +136,11 @@ def replay(numbers: tuple[int, ...], reason: str, side: str | None, everything: 
 
     if not (numbers or reason or side or everything):
         base.refuse("Say which: numbers, --reason, --side or --all.")
-    _start(ReplayWanted(numbers, reason, Side(side) if side else None), as_json)
+    start_wanted(ReplayWanted(numbers, reason, Side(side) if side else None), as_json)
 
 
-def _start(wanted: "JobWanted", as_json: bool) -> None:
+def start_wanted(wanted: "JobWanted", as_json: bool) -> None:
+    """Ask the worker for it, and tell its number."""
     with base.open_bridge() as made:
         result, job_id = made.start_job(wanted)
     if as_json:

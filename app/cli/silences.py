@@ -18,9 +18,7 @@ from app.domain.rules.rulebook import Origin, Rulebook, Silence, in_force
 from app.errors import ConfigFault
 
 if TYPE_CHECKING:
-    from app.domain.rules.trigger import Trigger
-
-LOOKBACK = timedelta(days=7)
+    from app.services.rules.stored import Preview
 
 
 @click.group()
@@ -86,7 +84,8 @@ def add(
     origin = Origin.STORE if in_store else Origin.FILE
     silence = Silence(name or f"silence {now:%Y-%m-%d %H:%M:%S}", match, owner or _user(), reason, end, starts, origin)
     add = _add_elsewhere if base.is_elsewhere() else _add_here
-    changed, count = add(silence, yes, as_json)
+    changed, found = add(silence, yes, as_json)
+    count = found.count
     if as_json:
         output.as_json(_plain(silence) | {"changed": list(changed), "would_have_silenced": count and count[0]})
         return
@@ -96,24 +95,21 @@ def add(
     click.echo(f"It ends at {output.text(silence.until)}; what it silenced and is still open is then decided anew.")
 
 
-def _add_here(silence: Silence, yes: bool, as_json: bool) -> tuple[Sequence[str], "tuple[int, int] | None"]:
-    """What was changed, and the count of ``_count``."""
+def _add_here(silence: Silence, yes: bool, as_json: bool) -> tuple[Sequence[str], "Preview"]:
+    """What was changed, and what it would have done."""
     settings, rulebook = base.read_config()
-    trigger, count = _understood(silence.match), _count(settings, silence)
-    _confirm_spelling(_slips(settings, rulebook, trigger, silence.match), yes, as_json)
-    _confirm(trigger, count, yes, as_json)
-    add = _add_to_store if silence.origin is Origin.STORE else _add_to_file
-    return add(settings, silence), count
+    found = _preview(settings, rulebook, silence.match)
+    _confirm_spelling(found, yes, as_json)
+    _confirm(found, yes, as_json)
+    return (_add_to_store if silence.origin is Origin.STORE else _add_to_file)(settings, silence), found
 
 
-def _add_elsewhere(silence: Silence, yes: bool, as_json: bool) -> tuple[Sequence[str], "tuple[int, int] | None"]:
-    trigger = _understood(silence.match)
+def _add_elsewhere(silence: Silence, yes: bool, as_json: bool) -> tuple[Sequence[str], "Preview"]:
     with base.elsewhere() as there:
-        tried = there.rules_overview.preview(silence.match)
-        count = tried["would_have_silenced"], tried["alerts"]
-        _confirm_spelling([(one["word"], one["meant"]) for one in tried["misspelt"]], yes, as_json)
-        _confirm(trigger, count, yes, as_json)
-        return _stored(there, silence), count
+        found = there.rules_overview.preview(silence.match)
+        _confirm_spelling(found, yes, as_json)
+        _confirm(found, yes, as_json)
+        return _stored(there, silence), found
 
 
 def _add_to_file(settings: Settings, silence: Silence) -> Sequence[str]:
@@ -186,57 +182,39 @@ def _end_in_store(settings: Settings, name: str) -> tuple[str, ...]:
     return () if result.outcome in base.NOT_DONE else (f"store: {name!r}: {result.message}",)
 
 
-def _understood(match: str) -> "Trigger":
-    """Exit code 2 for what the file would refuse, before anything is counted."""
-    from app.domain.rules.trigger import BadTrigger, compile_trigger
-
-    try:
-        return compile_trigger(match)
-    except BadTrigger as fault:
-        base.refuse(f"--match: the trigger {fault}; see the trigger language in docs/configuration.md.")
-
-
-def _count(settings: Settings, silence: Silence) -> tuple[int, int] | None:
-    """How many alerts of the last days it matches, and how many there were; None without a store."""
+def _preview(settings: Settings, rulebook: Rulebook, match: str) -> "Preview":
+    """What it would do; exit code 2 for what the file would refuse, before anything is counted."""
     from app.bootstrap.container import if_stored
+    from app.services.rules.stored import previewed
 
     now = datetime.now(UTC)
-    return if_stored(settings, lambda made: made.backtests.silenced_by(silence.match, now - LOOKBACK, now))
+    found = if_stored(settings, lambda made: previewed(match, rulebook, made.backtests, now))
+    found = found or previewed(match, rulebook, None, now)
+    if found.problem:
+        base.refuse(f"--match: {found.problem[0].lower()}{found.problem[1:]}")
+    return found
 
 
 def _count_text(count: tuple[int, int] | None) -> str:
     if count is None:
         return "There is no store yet, so its effect on stored alerts is not known."
-    return f"It would have silenced {count[0]} of the {count[1]} alerts of the last {LOOKBACK.days} days."
+    return f"It would have silenced {count[0]} of the {count[1]} alerts of the last 7 days."
 
 
-def _slips(settings: Settings, rulebook: Rulebook, trigger: "Trigger", match: str) -> Sequence[tuple[str, str]]:
-    """The misspelt words, each with the one that was meant."""
-    from app.bootstrap.rules import stored_fields
-    from app.domain.rules.decide import own_severities, slips
-
-    known = stored_fields(settings) if trigger.foreign_fields else None  # nearly never, and else no alert is read
-    return list(slips(match, known or frozenset(), own_severities(rulebook)))
-
-
-def _confirm_spelling(found: Sequence[tuple[str, str]], yes: bool, as_json: bool) -> None:
+def _confirm_spelling(found: "Preview", yes: bool, as_json: bool) -> None:
     """Name what is misspelt; it is silenced all the same if somebody says so."""
-    for word, meant in found:
+    for word, meant in found.misspelt:
         click.echo(f"--match names {word}, which no alert is known to have; did you mean {meant}?", err=True)
-    if found and not yes:
+    if found.misspelt and not yes:
         unasked = "It may match nothing, and --json asks nothing: correct it, or add --yes."
         base.confirm("It may match nothing. Keep it as it is?", as_json, unasked)
 
 
-def _confirm(trigger: "Trigger", count: tuple[int, int] | None, yes: bool, as_json: bool) -> None:
-    from app.domain.rules.condition import Constant
-
-    asks_for_all = trigger.expression == Constant(True)
-    matched_all = count is not None and count[0] == count[1] > 0
-    if yes or not (asks_for_all or matched_all):
+def _confirm(found: "Preview", yes: bool, as_json: bool) -> None:
+    if yes or not found.is_for_all:
         return
     if not as_json:
-        click.echo(_count_text(count), err=True)
+        click.echo(_count_text(found.count), err=True)
     question = "It matches every alert: nobody would be paged at all. Silence them?"
     base.confirm(question, as_json, "It matches every alert, and --json asks nothing: add --yes.")
 

@@ -7,7 +7,7 @@ prometheus_client decides when it is imported whether it counts into files: noth
 """
 
 from app.metrics.counters import PrometheusMeter, meter
-from app.metrics.exposition import CONTENT_TYPE, FRESH_SECONDS, once_a_second, text
+from app.metrics.exposition import CONTENT_TYPE, FRESH_SECONDS, once_a_second, program_version, text
 from app.metrics.folder import FOLDER_VARIABLE, count_alone, join, mark_process_dead, prepare
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "meter",
     "once_a_second",
     "prepare",
+    "program_version",
     "text",
 ]

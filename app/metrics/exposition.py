@@ -79,7 +79,7 @@ class Gauges:
         return []
 
     def collect(self) -> Iterator["Metric"]:
-        about = {(_version(), platform.python_version()): 1.0}
+        about = {(program_version(), platform.python_version()): 1.0}
         yield _gauge("truthvouch_bridge_build_info", "The versions that answer here", about, "version", "python")
         try:
             snapshot, budgets = self.health_source.read(), self.budgets_left()
@@ -103,7 +103,9 @@ def _gauge(name: str, text: str, samples: Mapping[Any, float], *labels: str) -> 
 
 
 @cache
-def _version() -> str:
+@cache
+def program_version() -> str:
+    """The version of this bridge."""
     try:
         return version("truthvouch-pagerduty-bridge")
     except PackageNotFoundError:  # it runs from its folder and was never installed

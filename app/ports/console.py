@@ -62,6 +62,53 @@ class LinkSearch(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of a process, for people."""
+
+    name: str
+    value: str
+    """A secret is never here: only that it is set, and how many there are."""
+    meaning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunsWith:
+    """What one process runs with."""
+
+    rules: str
+    """The version of ``bridge.yaml``, without what the store adds."""
+    program: str
+    """The version of the bridge."""
+    settings: tuple[Setting, ...]
+    faults: tuple[str, ...]
+    """What is missing, what is broken, and what works only in part: a sentence each."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfiguration:
+    """What one worker runs with, as it published it."""
+
+    worker: str
+    """The executor's name: ``main``, ``worker-2``."""
+    host: str
+    since: datetime
+    """Since when it runs with that."""
+    seen_at: datetime
+    """When it last said so."""
+    runs_with: RunsWith
+
+
+class WorkerConfigurations(Protocol):
+    """What the workers published, a row each."""
+
+    def publish(self, tx: Tx, one: WorkerConfiguration, dead_before: datetime) -> None:
+        """Write that worker's, and remove those that said nothing since then."""
+
+    def all(self, tx: Tx, since: datetime) -> Sequence[WorkerConfiguration]:
+        """Those that said so since then, in the order of their names."""
+
+
 class SubjectKind(StrEnum):
     """What an action was about."""
 
@@ -70,6 +117,10 @@ class SubjectKind(StrEnum):
     DEAD_LETTER = "dead_letter"
     TARGET = "target"
     TOKEN = "token"
+    SESSION = "session"
+    """A login to the console, by the name of the token or link behind it."""
+    ADDRESS = "address"
+    """Where wrong tokens came from."""
     SILENCE = "silence"
     DRAFT = "draft"
     JOB = "job"

@@ -22,6 +22,18 @@ utc_now: Clock = partial(datetime.now, UTC)
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerRules:
+    """By what rules one worker decides, as it published it."""
+
+    version: str
+    """Of its ``bridge.yaml``."""
+    since: datetime
+    """Since when it runs with its configuration."""
+    seen_at: datetime
+    """When it last said so."""
+
+
+@dataclass(frozen=True, slots=True)
 class HealthSnapshot:
     """How the bridge is, as its store shows it."""
 
@@ -59,6 +71,8 @@ class HealthSnapshot:
     truthvouch_secret: int = 0
     """Which of its webhook secrets proved the newest authentic delivery, 0 = the newest."""
     pagerduty_secret: int = 0
+    workers: Sequence[WorkerRules] = ()
+    """By what rules each worker decides; also of some that are gone by now."""
 
 
 @dataclass(frozen=True, slots=True)

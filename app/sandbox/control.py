@@ -1,8 +1,15 @@
 """The control API below ``/sandbox``: look behind the curtain, order faults, hold webhooks, change settings."""
 
+import http.client
+import json
+import re
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from http import HTTPStatus
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote
+from urllib.request import Request, urlopen
 
 from flask import Blueprint, Response, abort, request
 from werkzeug.exceptions import HTTPException
@@ -14,6 +21,9 @@ from app.sandbox.truthvouch.alerts import Conflict
 from app.sandbox.world import World
 
 FAULT_FIELDS = ("partner", "method", "path_regex", "kind", "status", "headers", "seconds", "times")
+BRIDGE_TIMEOUT_SECONDS = 3.0
+SAID_BY_BRIDGE = ("decided", "deliveries")
+"""Of the bridge's answer about an alert, what the page shows."""
 
 
 def fields(*known: str) -> dict[str, Any]:
@@ -76,7 +86,10 @@ class Control(ControlCalls):
                 "alerts": [alert.in_state() for alert in newest(alerts.values(), limit)],
                 "incidents": [world.pagerduty.in_state(incident) for incident in newest(incidents.values(), limit)],
             }
-        about = {"simulation": True, "now": world.clock(), "bridge_url": world.bridge_url, "counts": counts}
+        about = {
+            "simulation": True, "now": world.clock(), "bridge_url": world.bridge_url,
+            "asks_bridge": bool(world.bridge_token), "counts": counts,
+        }  # fmt: skip
         return answer({**about, **shown, "webhooks": world.webhook_queue.as_json(), "faults": world.faults.as_json()})
 
     @route("GET", "/calls")
@@ -112,11 +125,24 @@ class Control(ControlCalls):
 
     @route("POST", "/bridge")
     def move_bridge(self) -> Response:
-        url = fields("url").get("url")
+        """A token belongs to the address that it came with: one that was given before never goes elsewhere."""
+        sent = fields("url", "token")
+        url, token = sent.get("url"), sent.get("token", "")
         if not isinstance(url, str) or not url.startswith(("http://", "https://")):
             abort(400, "url must begin with http:// or https://")
-        self.world.bridge_url = url.rstrip("/")
-        return answer({"bridge_url": self.world.bridge_url})
+        if not isinstance(token, str) or not re.fullmatch("[!-~]*", token):
+            abort(400, "token must be a token of the bridge")
+        self.world.bridge_url, self.world.bridge_token = url.rstrip("/"), token
+        return answer({"bridge_url": self.world.bridge_url, "asks_bridge": bool(token)})
+
+    @route("GET", "/bridge/alerts/<path:alert_id>")
+    def ask_bridge(self, alert_id: str) -> Response:
+        """What the bridge says about an alert, since the sandbox knows its own world only; or why it says nothing."""
+        if not self.world.bridge_token:
+            abort(409, "nobody gave the sandbox a token of the bridge: POST /sandbox/bridge with url and token")
+        url = f"{self.world.bridge_url}/api/v1/links/{quote(alert_id, safe='')}"
+        said, fault = _ask(url, self.world.bridge_token)
+        return answer({"fault": fault, **{name: said.get(name) for name in SAID_BY_BRIDGE}})
 
     @route("GET", "/settings")
     def settings(self) -> Response:
@@ -143,6 +169,23 @@ class Control(ControlCalls):
         order, seed, copies = sent.get("order", "same"), int(sent.get("seed", 0)), int(sent.get("copies", 1))
         flushed = self.world.webhook_queue.flush(order, seed, copies, sent.get("partner"))
         return answer({"flushed": flushed, **self.world.webhook_queue.as_json()})
+
+
+def _ask(url: str, token: str) -> tuple[dict[str, Any], str | None]:
+    """An answer of the bridge's API; or nothing, and why."""
+    asked = Request(url, headers={"Authorization": f"Bearer {token}", "Accept": "application/json"})  # noqa: S310
+    try:
+        with urlopen(asked, timeout=BRIDGE_TIMEOUT_SECONDS) as said:  # noqa: S310 - its scheme was checked
+            return dict(json.load(said)), None
+    except HTTPError as refused:
+        refused.close()
+        known: dict[int, str] = {
+            HTTPStatus.NOT_FOUND: "The bridge knows no such alert.",
+            HTTPStatus.UNAUTHORIZED: "The bridge refuses the sandbox's token.",
+        }
+        return {}, known.get(refused.code, f"The bridge answers {refused.code}.")
+    except (OSError, ValueError, TypeError, http.client.HTTPException):
+        return {}, "The bridge does not answer."
 
 
 def _limit(default: int) -> int:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from flask import Flask, Response
 from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
@@ -141,11 +142,19 @@ CONTENT_POLICY = (
 
 
 SHARED_STYLE = "/* the style that all pages share */"
-"""Where it goes in ``page.html``."""
+SHARED_ICON = "<!-- the icon that all pages share -->"
+"""Where they go in ``page.html``."""
+
+
+def page() -> str:
+    """The one screen: it loads nothing, and looks like the bridge's own pages."""
+    html, icon = Path(__file__).with_name("page.html").read_text("utf-8"), pages.text("icon.svg")
+    html = html.replace(f"data:,{SHARED_ICON}", f"data:image/svg+xml,{quote(icon)}")
+    return html.replace(SHARED_ICON, icon).replace(SHARED_STYLE, pages.text("style.css"))
 
 
 def create_app(world: World) -> PartnerMiddleware:
-    """The whole sandbox as one WSGI application, with its one screen, which is self-contained."""
+    """The whole sandbox as one WSGI application, with its one screen."""
     app = Flask(__name__, static_folder=None)
     app.register_blueprint(event_routes(world.pagerduty))
     for calls in (Incidents, Extras, Lookups, Subscriptions, Analytics):
@@ -153,7 +162,7 @@ def create_app(world: World) -> PartnerMiddleware:
     app.register_blueprint(Alerts(world.truthvouch).routes())
     for orders in (Control, People):
         app.register_blueprint(orders(world).routes())
-    html = Path(__file__).with_name("page.html").read_text("utf-8").replace(SHARED_STYLE, pages.text("style.css"))
+    html = page()
     policy = {"Content-Security-Policy": CONTENT_POLICY}
     app.add_url_rule("/", "page", lambda: Response(html, mimetype="text/html", headers=policy))
     for status in (404, 405):

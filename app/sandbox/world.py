@@ -43,10 +43,12 @@ class World:
         self.clock, self.lock, self.ids = clock, threading.RLock(), Ids()
         self.clocks = {partner: PartnerClock(clock) for partner in PARTNERS}
         self.bridge_url = setup.bridge_url.rstrip("/")
+        self.bridge_token = ""
+        """Reads the bridge's API; empty: the sandbox cannot ask it anything."""
         self.calls: deque[Call] = deque(maxlen=MAX_CALLS)
         """Appending is atomic, so that a request never waits for a reader."""
         self.faults, self.scheduler = Faults(), Scheduler(clock, operator.call)
-        self.webhook_queue = WebhookQueue(post or WebhookSender(), clock)
+        self.webhook_queue = WebhookQueue(post or WebhookSender(), clock, self.faults.signs_wrongly)
         self.pagerduty = Account(
             self.lock, self.clocks["pagerduty"], self.ids, self.webhook_queue, self.scheduler, setup.pagerduty_secret,
             lambda: self.bridge_url,

@@ -262,12 +262,14 @@ def check(engine: sa.Engine, branch: str) -> str:
     return found
 
 
+_value = sa.select(key_values.c.value).where(key_values.c.name == sa.bindparam("wanted"))
+
+
 class StoredKeyValues:
     """Implements ``ports.KeyValueStore``."""
 
     def read(self, tx: Tx, name: str) -> str | None:
-        wanted = sa.select(key_values.c.value).where(key_values.c.name == name)
-        return connection(tx).execute(wanted).scalar_one_or_none()
+        return connection(tx).execute(_value, {"wanted": name}).scalar_one_or_none()
 
     def all(self, tx: Tx) -> dict[str, str]:
         """Every text, by name."""

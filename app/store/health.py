@@ -1,21 +1,24 @@
 """How the bridge is, for ``readyz`` and ``metrics``, and what webhook secrets proved and did not prove."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from app.domain.model.subscription import from_text
 from app.domain.model.types import Side, instant
 from app.domain.sync.circuit_breaker import open_breakers, paused_targets
-from app.ports import HealthSnapshot, Tx
+from app.ports import HealthSnapshot, Tx, WorkerRules
+from app.ports.console import RunsWith, Setting, WorkerConfiguration
 from app.remote.payload import RefusedDeliveries
-from app.store.database import KEY_VALUES, Database, connection, readable
+from app.store.database import KEY_VALUES, Database, connection, readable, upsert
 from app.store.inbox_reader import CURSOR
 from app.store.links import IS_PAGE
-from app.store.schema import OLD_SECRET, OPEN_DEAD_LETTER, inbox, key_values, links
+from app.store.schema import OLD_SECRET, OPEN_DEAD_LETTER, inbox, key_values, links, worker_configurations
 
 # When an old one last proved a delivery is the evidence that it can be removed. Deliveries proved by the newest secret,
 # nearly all, are not in the index that is read here: neither the read nor the index costs anything while no secret is
@@ -100,6 +103,7 @@ WORKER_SEEN = "worker.seen"
 RECONCILED, SWEPT = "reconcile.done_at", "retention.done_at"
 """Keys: when the worker's reconciliation, and retention, last did all of their work."""
 SUBSCRIPTION = "subscription.health"
+_workers = worker_configurations.c
 
 
 @dataclass(eq=False)
@@ -152,7 +156,38 @@ class StoredHealth:
             swept_at=instant(facts.get(SWEPT)),
             truthvouch_secret=truthvouch_secret,
             pagerduty_secret=pagerduty_secret,
+            workers=_workers_of(tx),
         )
+
+
+def _workers_of(tx: Tx) -> tuple[WorkerRules, ...]:
+    rows = connection(tx).execute(sa.select(_workers.rules, _workers.since, _workers.seen_at))
+    return tuple(WorkerRules(*row) for row in rows)
+
+
+class StoredConfigurations:
+    """Implements ``ports.console.WorkerConfigurations``. There are as many rows as workers, at most one for a lease."""
+
+    def publish(self, tx: Tx, one: WorkerConfiguration, dead_before: datetime) -> None:
+        connection(tx).execute(sa.delete(worker_configurations).where(_workers.seen_at < dead_before))
+        values = {"host": one.host, "rules": one.runs_with.rules, "since": one.since, "seen_at": one.seen_at}
+        upsert(
+            connection(tx), worker_configurations, {"worker": one.worker},
+            values | {"content": json.dumps(asdict(one.runs_with))},
+        )  # fmt: skip
+
+    def all(self, tx: Tx, since: datetime) -> Sequence[WorkerConfiguration]:
+        query = sa.select(worker_configurations).where(_workers.seen_at >= since).order_by(_workers.worker)
+        return [
+            WorkerConfiguration(row.worker, row.host, row.since, row.seen_at, _runs_with(json.loads(row.content)))
+            for row in connection(tx).execute(query)
+        ]
+
+
+def _runs_with(content: Mapping[str, Any]) -> RunsWith:
+    """As far as this version knows it: a newer worker may say more."""
+    settings = tuple(Setting(one["name"], one["value"], one.get("meaning", "")) for one in content.get("settings", ()))
+    return RunsWith(content.get("rules", ""), content.get("program", ""), settings, tuple(content.get("faults", ())))
 
 
 def _pending(tx: Tx) -> tuple[int, datetime | None]:

@@ -250,9 +250,9 @@ _lines = (
         timeline.c.event == sa.bindparam("event"),
         timeline.c.at >= sa.bindparam("since"),
         timeline.c.at < sa.bindparam("until"),
-        timeline.c.id > sa.bindparam("last"),
+        sa.or_(timeline.c.at > sa.bindparam("since"), timeline.c.id > sa.bindparam("last")),
     )
-    .order_by(timeline.c.id)
+    .order_by(timeline.c.at, timeline.c.id)
     .limit(PAGE)
 )
 
@@ -290,7 +290,7 @@ class StoredPast:
         while rows:
             for row in rows:
                 yield {"at": row.at, "alert_id": row.alert_id, "facts": codec.FACTS.load(row.facts)}
-            rows = connection(tx).execute(_lines, wanted | {"last": rows[-1].id}).all()
+            rows = connection(tx).execute(_lines, wanted | {"since": rows[-1].at, "last": rows[-1].id}).all()
 
 
 def past_alert(state: Mapping[str, Any], texts: str | None, at: datetime) -> PastAlert:

@@ -112,6 +112,11 @@ _add = sa.insert(links).returning(links.c.id)
 _save = sa.update(links).where(links.c.id == sa.bindparam("row_id"))
 _say = sa.insert(timeline)
 _add_evidence = sa.insert(evidence)
+_unmatched_of = (
+    sa.select(unmatched_events.c.word)
+    .where(unmatched_events.c.incident_id == sa.bindparam("wanted"))
+    .order_by(unmatched_events.c.id)
+)
 
 
 def _take(insert: Any) -> Any:
@@ -256,11 +261,9 @@ class StoredLinks:
         connection(tx).execute(sa.insert(unmatched_events).values(row))
 
     def take_unmatched(self, tx: Tx, incident_id: IncidentId) -> tuple[IncidentEvent, ...]:
-        where = unmatched_events.c.incident_id == incident_id
-        kept = sa.select(unmatched_events.c.word).where(where).order_by(unmatched_events.c.id)
-        rows = connection(tx).execute(kept).scalars().all()
+        rows = connection(tx).execute(_unmatched_of, {"wanted": incident_id}).scalars().all()
         if rows:
-            connection(tx).execute(sa.delete(unmatched_events).where(where))
+            connection(tx).execute(sa.delete(unmatched_events).where(unmatched_events.c.incident_id == incident_id))
         return tuple(map(codec.INCIDENT_EVENT.load, rows))
 
     def take_bodies(self, tx: Tx, bodies: Sequence[TakenBody]) -> None:

@@ -400,6 +400,14 @@ stored_silences = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("starts", Instant),
     sa.Column("until", Instant, nullable=False, index=True),
+    sa.Column("up_to", sa.Text, comment="the highest urgency that it silences; null = any"),
+)
+
+revoked_evidence = sa.Table(
+    "revoked_evidence",
+    bridge,
+    sa.Column("link_id", RowId, primary_key=True, autoincrement=False, comment="0 = of every link"),
+    sa.Column("at", Instant, nullable=False, comment="evidence links made until then work no more"),
 )
 
 rule_drafts = sa.Table(
@@ -409,6 +417,17 @@ rule_drafts = sa.Table(
     sa.Column("text", sa.Text, nullable=False, comment="as bridge.yaml would have it"),
     sa.Column("saved_by", sa.Text, nullable=False),
     sa.Column("saved_at", Instant, nullable=False),
+)
+
+worker_configurations = sa.Table(
+    "worker_configurations",
+    bridge,
+    sa.Column("worker", sa.Text, primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    sa.Column("rules", sa.Text, nullable=False, comment="the version of bridge.yaml"),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("seen_at", Instant, nullable=False),
+    sa.Column("content", sa.Text, nullable=False, comment="JSON; no secret"),
 )
 
 OLD_SECRET = sa.text("secret_index > 0")

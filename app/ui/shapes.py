@@ -88,6 +88,11 @@ def ticks(text: object) -> Markup:
     return made
 
 
+def rule_name(name: str) -> str:
+    """What decided, or both that did (``live rule → draft rule``); the map goes by its name for people."""
+    return " → ".join("the severity map" if one == "severity_map" else one for one in name.split(" → "))
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     "state": state,
     "tone": tone,
@@ -97,4 +102,5 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "counted": counted,
     "plain": plain,
     "ticks": ticks,
+    "rule_name": rule_name,
 }

@@ -69,6 +69,7 @@ _OTHERS: Mapping[str, str] = {
     "alert.erased": "The alert's texts and people were erased ({because}).",
     "link.acknowledged": "Acknowledged at the bridge: both sides are to be acknowledged.",
     "link.resolved": "Resolved at the bridge: both sides are to be resolved.",
+    "link.silenced": "What looks like it is silenced until {until}.",
     "link.judged": "Marked as a {verdict}.",
     "link.history_full": "The history is full: the oldest entries are dropped from now on.",
     "link.note_dropped": "Notes were dropped: {notes}.",

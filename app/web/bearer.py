@@ -11,6 +11,7 @@ import structlog
 from flask import Response, g, request
 
 from app import metrics
+from app.domain.model.events import Way
 from app.ports.access import Role
 from app.services.access.tokens import TokenOutcome, TokenResult, Tokens
 from app.web import http
@@ -47,7 +48,7 @@ def bearer(tokens: Tokens) -> Callable[[Access], Response | None]:
         given = _given()
         if not given:
             return _refused(MISSING, "token_missing") if tokens.is_configured else _no_token()
-        result = tokens.check(given, source_of(request.remote_addr or ""))
+        result = tokens.check(given, source_of(request.remote_addr or ""), Way.API)
         if result.identity is None:
             return _not_accepted(result)
         if access is Access.ADMIN and result.identity.role is not Role.ADMIN:

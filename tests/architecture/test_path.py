@@ -14,7 +14,8 @@ def test_an_alert_passes_few_modules_on_its_way_to_pagerduty_and_back(tmp_path: 
     command = [str(PYTHON), "-m", "tests.architecture.path_of_an_alert", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
-    calls = json.loads((tmp_path / "path.json").read_text("utf-8"))
+    found = json.loads((tmp_path / "path.json").read_text("utf-8"))
+    calls = found["calls"]
     answer = [f"{len(calls)} modules, {sum(calls.values())} calls", *(f"{calls[name]:5} {name}" for name in calls)]
     sys.stdout.write("\n".join(answer))
     assert {"web/outbound.py", "services/sync/intake.py", "services/sync/deliver.py"} <= set(calls)
@@ -23,3 +24,5 @@ def test_an_alert_passes_few_modules_on_its_way_to_pagerduty_and_back(tmp_path: 
     assert [] == [name for name in calls if name.startswith(("bootstrap/", "config/"))], (
         "wired once, then out of the way"
     )
+    late = [name for name in found["loaded_late"] if not name.startswith("encodings.")]
+    assert [] == late, "the first page after a start waits for these"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,30 @@ from app.bootstrap.container import Container
 from app.bootstrap.diagnostics import Doctor
 from app.bootstrap.worker import WorkerBridge
 from app.config.settings import Settings
+from app.domain.model.events import Way
 from app.domain.model.types import Alert, AlertId, IncidentId, Side, Status, Urgency, incident_key
 from app.domain.rules.rulebook import Decision, Rulebook
 from app.domain.sync.link import DeliveryState, Link
 from app.domain.sync.side_state import SideState
+from app.ports import Page
+from app.ports.console import AuditFilter
 from app.store.database import Database, StoredKeyValues, open_bridge, open_inbox
 from app.store.inbox_reader import CURSOR
 from app.store.links import _names, _standing
 from app.store.migrate import migrate
-from app.store.schema import EPOCH, dead_letters, escalations, evidence, inbox, kept_bodies, links, timeline
+from app.store.operator_records import StoredRecords
+from app.store.schema import (
+    EPOCH,
+    audit,
+    dead_letters,
+    escalations,
+    evidence,
+    inbox,
+    jobs,
+    kept_bodies,
+    links,
+    timeline,
+)
 from tests.system.bridge import ADMIN_TOKEN, Bridge
 from tests.system.processes import free_port
 from tests.system.sandbox import Sandbox
@@ -75,6 +91,8 @@ class History:
             connection.execute(sa.insert(timeline), [_line(row, at) for row in made])
             connection.execute(sa.insert(dead_letters), [_dead_letter(number, at) for number in numbers])
             connection.execute(sa.insert(escalations), [_escalation(number, at) for number in numbers])
+            connection.execute(sa.insert(audit), [_act(number, at) for number in numbers])
+            connection.execute(sa.insert(jobs), [_job(number, at) for number in numbers])
         rows = [row for number in numbers for row in _inbox_reader(number, at)]
         with self.inbox.begin() as connection:
             connection.execute(sa.insert(inbox), rows)
@@ -134,6 +152,16 @@ def _line(row: Mapping[str, Any], at: datetime) -> dict[str, Any]:
 def _dead_letter(number: int, at: datetime) -> dict[str, Any]:
     what = {"kind": "effect", "reason": "http_400", "attempts": 1, "detail": "", "effect": "SetIncident"}
     return {"id": number, "link_id": 3 * number, "side": "pagerduty", "at": at, "closed_at": at, **what}
+
+
+def _act(number: int, at: datetime) -> dict[str, Any]:
+    what = {"actor": "api:old", "way": "api", "action": "thaw", "subject_kind": "alert", "outcome": "thawed"}
+    return {"id": number, "at": at, "subject": f"old-{number % 2}", **what}
+
+
+def _job(number: int, at: datetime) -> dict[str, Any]:
+    what = {"kind": "replay", "parameters": "{}", "asked_by": "dana", "state": "done"}
+    return {"id": number, "key": f"old-{number}", "asked_at": at, "finished_at": at, **what}
 
 
 def _escalation(number: int, at: datetime) -> dict[str, Any]:
@@ -266,8 +294,33 @@ class Life:
                 operator.overview.link_of(wanted)
                 operator.overview.escalation(wanted)
             operator.overview.escalations(100)
+            self.look_at_work(operator)
+            self._look_at_evidence(operator)
         with Doctor(self.settings, Rulebook()) as examined:
             examined.examine()
+
+    def look_at_work(self, operator: Container) -> None:
+        """As the console's pages of jobs, drafts, shadow results, silences, people and workers do."""
+        since = datetime.now(UTC) - timedelta(days=7)
+        for after in (0, LAST):
+            operator.jobs_overview.listed(Page(50, after))
+        assert operator.jobs_overview.of_key("nobody's") is None
+        assert operator.jobs_overview.result(LAST) is None
+        for begin, actor, subject, before in product((None, since), ("", "api:old"), ("", "old-1"), (None, LAST)):
+            operator.audit_log.find(AuditFilter(begin, actor, subject, before))
+        operator.stored_rules_overview.drafts()
+        operator.stored_rules_overview.silences()
+        operator.backtests.shadow(since, datetime.now(UTC))
+        operator.backtests.silenced_by("severity == low", since, datetime.now(UTC))
+
+    def _look_at_evidence(self, operator: Container) -> None:
+        """By a link, until it is revoked."""
+        with operator.database.read() as tx:
+            (link,) = StoredRecords().about(tx, "new-1")
+        path = f"/e/{operator.evidence_tokens.make(link.link_id, link.incident_key)}"
+        assert 200 == self.web.get(path).status_code
+        operator.revoke_evidence("new-1", "root", Way.CLI)
+        assert 410 == self.web.get(path).status_code
 
     def get(self, path: str, status: int = 200) -> Any:
         answer = self.web.get(f"/api/v1{path}", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
@@ -285,6 +338,7 @@ escalation:
   levels: [{level: 1, timeout_minutes: 0.001}]
 rules:
   - {name: misspelt, trigger: 'confidnce < 0.5', action: {type: suppress}}
+console: {evidence_links: true}
 """
 
 
@@ -327,6 +381,7 @@ def _place_behind(bridge: sa.Engine, inboxes: sa.Engine) -> None:
         StoredKeyValues().put(tx, CURSOR, str(LAST))
     at, too_old = datetime.now(UTC), datetime.now(UTC) - 2 * AGE
     last = {links: [_pending(at)], escalations: [_escalation(LAST, too_old)]}
+    last |= {audit: [_act(LAST, at)], jobs: [_job(LAST, at)]}
     last[timeline] = [
         {**_line(_pending(at), at), "id": number, "at": when} for number, when in ((LAST - 1, too_old), (LAST, at))
     ]
@@ -423,6 +478,8 @@ OF_THEM = (
     "completed_at <=", "FROM links WHERE (silenced", "DELETE FROM inbox", "DELETE FROM timeline", "DELETE FROM letters",
     "DELETE FROM escalations", "AS texts FROM links ORDER BY links.id DESC",
     "FROM evidence JOIN links", "DISTINCT kept_bodies.inbox_id",
+    "FROM jobs WHERE jobs.id <", "audit.subject =", "DELETE FROM worker_configurations", "worker_configurations.rules",
+    "revoked_evidence.link_id IN", "DELETE FROM revoked_evidence",
 )  # fmt: skip
 """Without these it recorded less than it believes."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.bootstrap import migrate_stores
+from app.bootstrap.configuration import publisher
 from app.bootstrap.web import WebBridge
 from app.bootstrap.worker import WorkerBridge
 from app.config.settings import Settings
@@ -66,3 +67,18 @@ def test_a_worker_tells_its_own_metrics(worker: WorkerBridge) -> None:
     text = worker.metrics_text().decode()
     for name in ("accept_to_page_seconds_bucket", "worker_heartbeat_age_seconds", "budget_calls_left", "build_info"):
         assert f"truthvouch_bridge_{name}" in text
+
+
+def test_what_a_worker_runs_with_is_published_without_a_secret(worker: WorkerBridge) -> None:
+    now = datetime.now(UTC)
+    worker._publish = publisher(worker, "main")  # as its launch does
+    worker.beat(now)
+    with WebBridge(worker.settings) as web:
+        [published] = web.console.work.workers()
+        assert web.console.runs_with() == published.runs_with
+        check = web.health().checks["worker_rules"]
+    assert ("main", now) == (published.worker, published.since)
+    assert {"workers": 1, "versions": [published.runs_with.rules]} == check.facts
+    assert "set" == {one.name: one.value for one in published.runs_with.settings}["PAGERDUTY_API_KEY"]
+    assert "key" not in {one.value for one in published.runs_with.settings}
+    assert any("TRUTHVOUCH_WEBHOOK_SECRETS" in fault for fault in published.runs_with.faults)

@@ -11,7 +11,14 @@ from tests.browser.conftest import SCHEMES, SCREENS, Operator, console_link
 from tests.system.waiting import until
 from tests.system.world import World
 
-PAGES = ("", "links", "dead-letters", "escalations", "rules", "silences", "reports", "setup", "configuration")
+PAGES = (
+    "", "links", "dead-letters", "escalations", "rules", "silences", "reports", "setup", "configuration", "jobs",
+    "drafts", "shadow", "audit",
+)  # fmt: skip
+DRAFT = """\
+severity_map: {critical: none, high: none, medium: high, low: none}
+rules: []
+"""
 SERIOUS = {"serious", "critical"}
 
 pytestmark = pytest.mark.system
@@ -89,6 +96,30 @@ def test_an_alert_is_acknowledged_resolved_and_judged_by_buttons(operator: Opera
     operator.press("Record: it was a false alert")
     operator.open("reports?period=daily")
     assert operator.says("False alerts")
+
+
+def test_a_draft_is_tried_and_its_diff_shown(operator: Operator):
+    world = operator.world
+    lost, gained = world.new_alert_id(), world.new_alert_id()
+    world.sandbox.raise_alert(gained, severity="medium")
+    world.sandbox.raise_alert(lost)
+    world.until_both_are(lost, "open", "triggered", 30)
+    operator.open("drafts")
+    operator.page.get_by_label("Name;").fill("calmer nights")
+    operator.page.locator("#edit textarea").fill("severity_map: 7")
+    operator.press("Keep the draft")
+    assert operator.says("The draft is refused")
+    operator.page.locator("#edit textarea").fill(DRAFT)
+    operator.press("Keep the draft")
+    operator.page.locator("select[name=draft]").select_option("calmer nights")
+    operator.press("Start the backtest")
+    # The page is never loaded again: the script brings what the job comes to.
+    operator.page.get_by_role("heading", name="What the draft changes").wait_for()
+    assert operator.page.get_by_role("link", name=gained).count() == 1
+    assert operator.page.get_by_role("heading", name="lost").is_visible()
+    assert operator.says("the severity map")
+    operator.open("audit")
+    assert operator.says("start job")
 
 
 def test_a_login_by_token_and_a_log_out(world: World, chromium: Browser):

@@ -13,6 +13,7 @@ from app.bootstrap.container import Container, user
 from app.cli import main
 from app.config.settings import Settings
 from app.ports.access import Identity, Role
+from app.ports.console import AuditFilter
 from app.services.access.tokens import TokenOutcome
 from tests.cli.test_cli import Shell
 from tests.rig import Rig
@@ -91,6 +92,20 @@ def test_a_revoked_token_ends_its_sessions(shell: Shell, store: Container):
     assert 1 == shell.run("tokens", "revoke", "ci").exit_code
 
 
+def test_who_made_and_revoked_a_token_is_in_the_audit_log(shell: Shell):
+    shell.run("tokens", "add", "ci", "--role", "admin")
+    shell.run("tokens", "add", "ci", "--role", "admin")
+    shell.run("console-link")
+    shell.run("tokens", "revoke", "ci")
+    shell.run("tokens", "revoke", "ci")
+    lines = shell.json("audit", "list")
+    assert [("add_token", "added"), ("add_token", "name_in_use"), ("make_console_link", "made")] == [
+        (one["action"], one["outcome"]) for one in reversed(lines)
+    ][:3]
+    assert ["no_such_token", "revoked"] == [one["outcome"] for one in lines[:2]]
+    assert {("cli", user())} == {(one["way"], one["actor"]) for one in lines}
+
+
 def test_whoever_came_by_a_link_is_logged_out_by_name(shell: Shell, store: Container):
     session_id = store.sessions.spend_link(store.sessions.make_link("root", timedelta(minutes=1))) or ""
     assert "sessions ended: 1" in shell.run("tokens", "revoke", "link:root").stdout
@@ -105,6 +120,16 @@ def test_a_link_logs_in_once_for_its_minutes(shell: Shell, store: Container):
     assert identity
     assert (f"link:{user()}", Role.ADMIN) == (identity.name, identity.role)
     assert store.sessions.spend_link(secret) is None
+
+
+def test_evidence_links_are_revoked(shell: Shell, store: Container):
+    assert 2 == shell.run("evidence", "revoke").exit_code
+    assert 2 == shell.run("evidence", "revoke", "a1", "--all").exit_code
+    unknown = shell.run("evidence", "revoke", "a1")
+    assert (1, True) == (unknown.exit_code, "knows no such alert" in unknown.stderr)
+    assert {"all": True, "alerts": []} == shell.json("evidence", "revoke", "--all")
+    (done,) = store.audit_log.find(AuditFilter())
+    assert ("cli", "revoke_evidence_links", user()) == (done.way.value, done.action, done.actor)
 
 
 def test_a_link_for_machines_says_when_it_ends(shell: Shell):

@@ -452,7 +452,7 @@ def test_a_silence_is_added_with_comments_kept_and_ended(shell: Shell):
     assert timedelta(hours=1, minutes=59) < silence.until - datetime.now(UTC) <= timedelta(hours=2)
     assert "# the one that matters" in shell.config.read_text()
     (listed,) = shell.json("silences", "list")
-    assert ("deploy", {"name", "match", "owner", "reason", "from", "until", "standing", "origin"}) == (
+    assert ("deploy", {"name", "match", "owner", "reason", "from", "until", "standing", "origin", "up_to"}) == (
         listed["name"],
         set(listed),
     )
@@ -591,6 +591,14 @@ def test_a_draft_is_read_before_it_is_saved(shell: Shell):
     shell.with_alerts()
     (shell.folder / "broken.yaml").write_text("rules: 7\n")
     assert 2 == shell.run("rules", "drafts", "save", "calm", str(shell.folder / "broken.yaml")).exit_code
+
+
+def test_a_backtest_may_be_left_to_the_worker(shell: Shell):
+    shell.with_alerts()
+    answer = shell.json("rules", "backtest", str(shell.folder / "draft.yaml"), "--job")
+    assert ("stored", None) == (answer["status"], answer["job_id"])
+    (shell.folder / "broken.yaml").write_text("rules: 7\n")
+    assert 2 == shell.run("rules", "backtest", str(shell.folder / "broken.yaml"), "--job").exit_code
 
 
 def test_a_job_is_asked_of_the_worker(shell: Shell):

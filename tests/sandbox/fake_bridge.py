@@ -18,6 +18,8 @@ class FakeBridge:
         self.alert_of: dict[str, str] = {}
         self.notes: dict[str, str] = {}
         self.received: list[tuple[str, dict[str, str], bytes]] = []
+        self.says: dict[str, tuple[int, Any]] = {}
+        """Path -> status and JSON of the answer to a GET; what is not here gets 200 and an empty object."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -79,17 +81,19 @@ class FakeBridge:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                self._say(200)
+                bridge.received.append((self.path, dict(self.headers.items()), b""))
+                status, said = bridge.says.get(self.path, (200, {}))
+                self._say(status, json.dumps(said).encode())
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 self._say(bridge.take(self.path, dict(self.headers.items()), body))
 
-            def _say(self, status: int) -> None:
+            def _say(self, status: int, body: bytes = b"{}") -> None:
                 self.send_response(status)
-                self.send_header("Content-Length", "2")
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(b"{}")
+                self.wfile.write(body)
 
             def log_message(self, *words: object) -> None:
                 """Say nothing: the tests look at ``received``."""

@@ -1,8 +1,11 @@
 """The control API: state, calls, holding and flushing, faults, limits, settings."""
 
+import hmac
+
 import pytest
 
-from tests.sandbox.conftest import START, Rig, code_of
+from tests.sandbox.conftest import PAGERDUTY_SECRET, START, TRUTHVOUCH_SECRET, Delivery, Rig, code_of
+from tests.sandbox.fake_bridge import FakeBridge
 
 
 def test_every_answer_says_that_it_is_a_simulation(rig: Rig) -> None:
@@ -122,6 +125,33 @@ def test_faults_can_be_taken_away(rig: Rig) -> None:
     assert 200 == rig.rest("GET", "/incidents").status_code
 
 
+@pytest.mark.parametrize("signature", ["s1", "s2", "s3"])
+def test_with_a_wrong_secret_no_signature_fits_until_the_fault_is_over(rig: Rig, signature: str) -> None:
+    rig.order("/settings", {"signature": signature})
+    rig.alert()
+    rig.webhooks_sent()
+    rig.order("/faults", {"kind": "wrong_secret", "partner": "truthvouch"})
+    rig.bridge.answers = [401]
+    rig.alert(alert_id="refused")
+    rig.incident()
+    rig.webhooks_sent()
+    assert [True, False, True] == [_is_signed(one) for one in rig.bridge.deliveries]
+    assert 200 == rig.tv("GET", "/alerts").status_code, "it is about webhooks"
+    assert 1 == rig.order("/faults", method="GET")["faults"][0]["hits"]
+
+    rig.order("/faults", method="DELETE")
+    assert "refused" in str(rig.webhooks_sent(1)[-1]), "the refused one is sent again"
+    assert _is_signed(rig.bridge.deliveries[-1])
+
+
+def _is_signed(sent: Delivery) -> bool:
+    """Whether the digest is that of the partner's own secret."""
+    given = next(value for name, value in sent.headers.items() if name.endswith("Signature"))
+    secret = PAGERDUTY_SECRET if "pagerduty" in sent.url else TRUTHVOUCH_SECRET
+    stamp = given[2:].partition(",")[0].encode() + b"." if given.startswith("t=") else b""
+    return given.endswith(hmac.new(secret.encode(), stamp + sent.body, "sha256").hexdigest())
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -131,6 +161,7 @@ def test_faults_can_be_taken_away(rig: Rig) -> None:
         ("/webhooks", {"mode": "lose"}),
         ("/webhooks/flush", {"order": "sideways"}),
         ("/bridge", {"url": "bridge"}),
+        ("/bridge", {"url": "http://bridge.test", "token": "two\r\nlines"}),
         ("/settings", {"signature": "s9"}),
         ("/settings", {"colour": "red"}),
         ("/truthvouch/alerts", {"envelope": "round"}),
@@ -168,6 +199,31 @@ def test_the_bridge_can_move_house(rig: Rig) -> None:
     assert {"http://elsewhere.test/truthvouch/alerts", "http://elsewhere.test/pagerduty/webhook"} == {
         d.url for d in rig.bridge.deliveries
     }
+
+
+def test_the_bridge_is_asked_why_an_alert_has_no_incident(rig: Rig) -> None:
+    with FakeBridge("") as bridge:
+        bridge.says["/api/v1/links/a%2F1"] = (200, {"decided": "No incident.", "deliveries": {}, "alert": "kept back"})
+        bridge.says |= {"/api/v1/links/a2": (404, {}), "/api/v1/links/a3": (599, {}), "/api/v1/links/a4": (200, 7)}
+        rig.order("/bridge", {"url": bridge.url, "token": "a-token"})
+
+        told = rig.order("/bridge/alerts/a/1", method="GET")
+        assert {"fault": None, "decided": "No incident.", "deliveries": {}} == told
+        assert "Bearer a-token" == bridge.received[0][1]["Authorization"]
+        faults = [rig.order(f"/bridge/alerts/a{number}", method="GET")["fault"] for number in (2, 3, 4)]
+    assert ["The bridge knows no such alert.", "The bridge answers 599.", "The bridge does not answer."] == faults
+    assert "The bridge does not answer." == rig.order("/bridge/alerts/a5", method="GET")["fault"]
+
+
+def test_a_token_is_shown_to_nobody_and_goes_nowhere_else(rig: Rig) -> None:
+    assert 409 == rig.client.get("/sandbox/bridge/alerts/a1").status_code
+    given = rig.order("/bridge", {"url": "http://bridge.test", "token": "a-token"})
+    assert {"bridge_url": "http://bridge.test", "asks_bridge": True} == given
+    assert "a-token" not in "".join(rig.client.get(f"/sandbox/{path}").text for path in ("state", "health", "settings"))
+
+    rig.order("/bridge", {"url": "http://elsewhere.test"})
+    assert not rig.order("/state", method="GET")["asks_bridge"]
+    assert 409 == rig.client.get("/sandbox/bridge/alerts/a1").status_code
 
 
 def test_a_reset_leaves_nothing_behind(rig: Rig) -> None:

@@ -11,7 +11,7 @@ from app.domain.sync.link import HistoryEntry, Link, remembering
 from app.domain.sync.side_state import SideState
 from app.ports import TimelineEntry
 from app.store import history as backtest
-from app.store.history import StoredPast, StoredSilenced
+from app.store.history import PAGE, StoredPast, StoredSilenced
 from app.store.links import StoredLinks
 from tests.store.conftest import Stores
 
@@ -95,6 +95,15 @@ def test_time_line_entries_of_one_kind_come_in_order(stores: Stores):
         found = list(StoredPast().lines(tx, "this", NOON + timedelta(minutes=2), NOON + timedelta(minutes=11)))
     assert [3, 5, 7, 9] == [line["facts"]["n"] for line in found]
     assert ("a3", NOON + timedelta(minutes=3)) == (found[0]["alert_id"], found[0]["at"])
+
+
+def test_entries_of_one_moment_are_read_page_by_page_without_a_gap(stores: Stores):
+    entries = [TimelineEntry(NOON, "this", None, f"a{n}", facts={"n": n}) for n in range(PAGE + 3)]
+    with stores.bridge.begin() as tx:
+        StoredLinks().write_timeline(tx, entries)
+    with stores.bridge.read() as tx:
+        found = [line["facts"]["n"] for line in StoredPast().lines(tx, "this", NOON, NOON + timedelta(seconds=1))]
+    assert list(range(PAGE + 3)) == found
 
 
 def test_what_is_silenced_and_open_is_found(stores: Stores):

@@ -8,8 +8,10 @@ from flask import Flask
 from structlog.testing import capture_logs
 
 from app.ports.access import Role
+from app.ports.console import AuditFilter
 from app.services.access.sessions import IDLE
 from app.services.access.tokens import LOCKED, MANY, delay
+from app.store.jobs import StoredAudit
 from app.web.console.login import next_page
 from tests.conftest import FakeClock
 from tests.web.console_client import HTTPS, LOOPBACK, TOKEN, Browser, console, named, with_a_page
@@ -302,3 +304,40 @@ def test_roles_are_those_of_the_tokens(made: tuple[FakeBridge, Flask]):
     browser = Browser(app)
     browser.log_in(named(bridge, "deputy", Role.ADMIN))
     assert "done by console:deputy" == browser.post("/console/act", "/console/").text
+
+
+# ---------------------------------------------------------------------------------------------------------- audit
+
+
+def audited(bridge: FakeBridge) -> list[tuple[str, str, str, str]]:
+    with bridge.database.read() as tx:
+        found = StoredAudit().find(tx, AuditFilter())
+    return [(one.actor, one.way.value, one.action, one.subject) for one in reversed(found)]
+
+
+def test_logins_and_logouts_leave_a_line_each(made: tuple[FakeBridge, Flask]):
+    bridge, app = made
+    browser = Browser(app)
+    browser.log_in()
+    browser.post("/console/logout", "/console/")
+    link = f"/console/link/{bridge.sessions.make_link('root', timedelta(minutes=5))}"
+    Browser(app).post(link, link)
+    Browser(app).post(link, link)
+    assert [
+        ("console:admin", "console", "log_in", "admin"),
+        ("console:admin", "console", "log_out", "admin"),
+        ("console:link:root", "link", "log_in", "link:root"),
+    ] == audited(bridge)
+
+
+def test_an_address_that_is_locked_out_leaves_a_line_and_its_guesses_before_none(
+    made: tuple[FakeBridge, Flask], clock: FakeClock
+):
+    bridge, app = made
+    for count in range(1, MANY + 1):
+        Browser(app, address="203.0.113.9").log_in("wrong")
+        assert (count == MANY) == bool(audited(bridge))
+        clock.advance(delay(count))
+    Browser(app, address="203.0.113.9").log_in("wrong")
+    line = ("somebody at 203.0.113.9", "console", "guess_token", "203.0.113.9")
+    assert [line, line] == audited(bridge), "every quarter of an hour that it is locked out"

@@ -149,6 +149,8 @@ class CommandType(StrEnum):
     """Resolve an alert on both sides; ``detail`` is the note that goes with it."""
     FALSE_ALERT = "false_alert"
     """Record that an alert was none. It changes nothing on either side."""
+    SILENCE_ALIKE = "silence_alike"
+    """Silence for two hours what looks like this alert, unless it is silenced; ``detail`` is the silence's name."""
 
 
 class CommandOutcome(StrEnum):
@@ -191,6 +193,7 @@ class CommandOutcome(StrEnum):
     CARRIED = "carried"
     ALREADY_SO = "already_so"
     JUDGED = "judged"
+    SILENCED_BEFORE = "silenced_before"
 
 
 class Way(StrEnum):
@@ -198,7 +201,7 @@ class Way(StrEnum):
 
     CONSOLE = "console"
     LINK = "link"
-    """A signed link, without a login."""
+    """A link: one that logs in once, or a signed one that needs no login."""
     API = "api"
     CLI = "cli"
     HANDLER = "handler"

@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from itertools import count
@@ -15,13 +15,15 @@ from app.sandbox.kit.support import PARTNERS, check_choice
 
 class FaultKind(StrEnum):
     """``status`` answers without doing; ``slow`` does it after ``seconds``; ``reset_before`` resets the connection
-    without doing, ``reset_after`` after doing; ``refuse`` hangs up without a byte and without doing."""
+    without doing, ``reset_after`` after doing; ``refuse`` hangs up without a byte and without doing.
+    ``wrong_secret`` is about webhooks, not requests: the partner signs them with another secret."""
 
     STATUS = "status"
     SLOW = "slow"
     RESET_BEFORE = "reset_before"
     RESET_AFTER = "reset_after"
     REFUSE = "refuse"
+    WRONG_SECRET = "wrong_secret"
 
 
 @dataclass(slots=True)
@@ -42,15 +44,23 @@ class Fault:
 
     @property
     def hangs_up(self) -> bool:
-        return self.kind not in (FaultKind.STATUS, FaultKind.SLOW)
+        return self.kind in (FaultKind.RESET_BEFORE, FaultKind.RESET_AFTER, FaultKind.REFUSE)
 
     def matches(self, partner: str, method: str, path: str) -> bool:
+        """Whether it strikes this request."""
         return (
-            (self.times is None or self.times > 0)
-            and self.partner in ("any", partner)
+            self.kind is not FaultKind.WRONG_SECRET
+            and self._concerns(partner)
             and self.method in (None, method)
             and re.search(self.path_regex or "", path) is not None
         )
+
+    def spoils_webhooks_of(self, partner: str) -> bool:
+        """Whether it strikes this partner's webhooks."""
+        return self.kind is FaultKind.WRONG_SECRET and self._concerns(partner)
+
+    def _concerns(self, partner: str) -> bool:
+        return (self.times is None or self.times > 0) and self.partner in ("any", partner)
 
 
 class Faults:
@@ -70,10 +80,17 @@ class Faults:
 
     def strike(self, partner: str, method: str, path: str) -> Fault | None:
         """The fault that this request meets, counted; None for an ordinary request."""
+        return self._first(lambda fault: fault.matches(partner, method, path))
+
+    def signs_wrongly(self, partner: str) -> bool:
+        """Whether a webhook of this partner meets a fault, counted like a request."""
+        return self._first(lambda fault: fault.spoils_webhooks_of(partner)) is not None
+
+    def _first(self, strikes: Callable[[Fault], bool]) -> Fault | None:
         if not self._faults:
             return None
         with self._lock:
-            fault = next((fault for fault in self._faults if fault.matches(partner, method, path)), None)
+            fault = next(filter(strikes, self._faults), None)
             if fault is not None:
                 fault.hits += 1
                 fault.times = None if fault.times is None else fault.times - 1

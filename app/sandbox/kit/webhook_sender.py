@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import http.client
 import random
+import re
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +41,7 @@ class Outcome(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class WebhookRequest:
-    """One webhook: the very bytes and headers that every attempt repeats."""
+    """One webhook: the very bytes and headers that every attempt repeats, unless a fault spoils the signature."""
 
     partner: str
     event: str
@@ -143,8 +144,11 @@ class Queue:
 class WebhookQueue:
     """Takes webhooks, keeps them in queues and sends them. ``start`` gives it threads; without, ``send_due`` works."""
 
-    def __init__(self, post: Post, clock: Callable[[], float]) -> None:
-        self._post, self._clock = post, clock
+    def __init__(
+        self, post: Post, clock: Callable[[], float], signs_wrongly: Callable[[str], bool] = lambda partner: False
+    ) -> None:
+        """``signs_wrongly`` is asked at every attempt: a webhook that was refused arrives once the fault is over."""
+        self._post, self._clock, self._signs_wrongly = post, clock, signs_wrongly
         self._due = Timetable(clock, self._attempt)
         self._lock = self._due.lock
         self._serial = count()
@@ -236,8 +240,11 @@ class WebhookQueue:
                 return
             webhook = queue.waiting[0]
         webhook.attempts += 1
+        headers = webhook.headers
+        if self._signs_wrongly(webhook.partner):
+            headers = with_wrong_signature(headers, webhook.body)
         try:
-            webhook.status = self._post(webhook.url(), webhook.headers, webhook.body, webhook.timeout)
+            webhook.status = self._post(webhook.url(), headers, webhook.body, webhook.timeout)
         except (OSError, ValueError):
             webhook.status = None
         with self._lock:
@@ -310,3 +317,12 @@ def truthvouch_headers(variant: str, secret: str, body: bytes, at: float) -> dic
     if variant == "s3":
         return {"X-Signature": f"hmac-sha256={_hex(secret, body)}"}
     return {"X-TruthVouch-Signature": f"sha256={_hex(secret, body)}"}
+
+
+def with_wrong_signature(headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+    """The same headers, as whoever has another secret would sign."""
+    wrong = _hex("not the secret that the bridge has", body)
+    return {
+        name: re.sub("[0-9a-f]{64}", wrong, value) if name.endswith("Signature") else value
+        for name, value in headers.items()
+    }

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.sandbox.kit.support import Ids, Limit, PartnerClock, Scheduler
 from app.sandbox.kit.webhook_sender import WebhookQueue
-from app.sandbox.pagerduty.directory import BY_ROUTING_KEY, References, Service
+from app.sandbox.pagerduty.directory import BY_ROUTING_KEY, POLICIES, References, Service
 from app.sandbox.pagerduty.hooks import Hooks
 from app.sandbox.pagerduty.incidents import Act, ChildAlert, Incident, IncidentService, in_rest
 from app.sandbox.pagerduty.refusals import Refusal
@@ -149,6 +149,7 @@ class Account:
         return {
             **in_rest(incident, self.refs),
             "escalation_level": incident.escalation_level,
+            "escalation_levels": len(POLICIES[incident.policy_id].user_ids),
             "body": incident.body,
             "alert_keys": sorted(alert.alert_key for alert in incident.alerts),
             "merged_into": merged.incident_id if merged else None,

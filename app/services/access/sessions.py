@@ -9,8 +9,10 @@ from datetime import timedelta
 
 import structlog
 
+from app.domain.model.events import Way
 from app.ports import Clock, Transactions, utc_now
 from app.ports.access import AccessStore, ConsoleSession, Identity, Role
+from app.ports.console import SubjectKind
 from app.services.access.tokens import SEEN_EVERY, Tokens, digest
 
 log = structlog.get_logger()
@@ -20,6 +22,8 @@ LONGEST = timedelta(hours=12)
 IDLE = timedelta(hours=1)
 """A session without a request for so long ends."""
 KEY_BYTES = 32
+WAY_IN = "console"
+"""How the time line and the audit log name whoever is logged in: ``console:NAME``."""
 
 
 class Sessions:
@@ -50,6 +54,8 @@ class Sessions:
         made, now = secrets.token_urlsafe(KEY_BYTES), self._clock()
         with self._of().begin() as tx:
             self._store.add_session(tx, digest(made), ConsoleSession(identity, now, now), now - LONGEST)
+            about = ("log_in", SubjectKind.SESSION, identity.name, "logged_in")
+            self._tokens.write_down(tx, identity.actor(WAY_IN).name, Way.CONSOLE, *about)
         log.info("session.started", by=identity.name, role=identity.role.value)
         return made
 
@@ -73,7 +79,11 @@ class Sessions:
     def end(self, session_id: str) -> None:
         """Log out."""
         with self._of().begin() as tx:
+            session = self._store.session(tx, digest(session_id))
             self._store.end_session(tx, digest(session_id))
+            if session is not None:
+                about = ("log_out", SubjectKind.SESSION, session.identity.name, "logged_out")
+                self._tokens.write_down(tx, session.identity.actor(WAY_IN).name, Way.CONSOLE, *about)
 
     def all(self) -> Sequence[ConsoleSession]:
         """Those that last, oldest first. One of an admin token that was changed since is among them until it is idle:
@@ -84,12 +94,13 @@ class Sessions:
 
     # ------------------------------------------------------------------------------------------------ one-time links
 
-    def make_link(self, by: str, lasting: timedelta) -> str:
+    def make_link(self, by: str, lasting: timedelta, way: Way | None = None) -> str:
         """The secret part of a link that logs in once, as an admin. Whoever logs in by it goes by ``link:`` and ``by``,
         which is no token's name."""
         made, now = secrets.token_urlsafe(KEY_BYTES), self._clock()
         with self._of().begin() as tx:
             self._store.add_link(tx, digest(made), f"link:{by}", now, now + lasting)
+            self._tokens.write_down(tx, by, way, "make_console_link", SubjectKind.SESSION, f"link:{by}", "made")
         log.info("console_link.made", by=by, minutes=int(lasting.total_seconds() / 60))
         return made
 
@@ -102,5 +113,7 @@ class Sessions:
                 return None
             session = ConsoleSession(Identity(by, Role.ADMIN, True), now, now)
             self._store.add_session(tx, digest(made), session, now - LONGEST)
+            about = ("log_in", SubjectKind.SESSION, by, "logged_in")
+            self._tokens.write_down(tx, session.identity.actor(WAY_IN).name, Way.LINK, *about)
         log.info("session.started", by=by, role=Role.ADMIN.value, link=True)
         return made

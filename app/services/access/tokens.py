@@ -21,8 +21,10 @@ from functools import cached_property
 
 import structlog
 
-from app.ports import Clock, StoreUnavailable, Transactions, utc_now
+from app.domain.model.events import Way
+from app.ports import Clock, StoreUnavailable, Transactions, Tx, utc_now
 from app.ports.access import AccessStore, Identity, NamedToken, Role, WrongGuesses
+from app.ports.console import Audit, AuditEntry, SubjectKind
 
 log = structlog.get_logger()
 
@@ -89,7 +91,11 @@ class TokenResult:
 
 class Tokens:
     """The admin token of the environment and the named tokens of the store. Every method raises ``StoreUnavailable``,
-    but the admin token needs no store."""
+    but the admin token needs no store.
+
+    Tokens that are made and revoked, and addresses that are locked out, leave a line in the audit log, in the same
+    transaction; without a ``way`` no person asks, and there is no line.
+    """
 
     def __init__(
         self,
@@ -97,9 +103,18 @@ class Tokens:
         transactions: Callable[[], Transactions],
         admin_token: str | None,
         clock: Clock = utc_now,
+        audit: Audit | None = None,
     ) -> None:
         """``transactions`` is asked with the first token: nothing is opened before."""
         self._store, self._of, self._admin, self._clock = store, transactions, admin_token, clock
+        self._audit = audit
+
+    def write_down(
+        self, tx: Tx, by: str, way: Way | None, action: str, kind: SubjectKind, subject: str, outcome: str
+    ) -> None:
+        """A line of the audit log about who may look and act."""
+        if self._audit is not None and way is not None:
+            self._audit.write(tx, AuditEntry(self._clock(), by, way, action, kind, subject, outcome))
 
     # ------------------------------------------------------------------------------------------------ proving
 
@@ -111,8 +126,9 @@ class Tokens:
         with self._of().read() as tx:
             return self._store.has_tokens(tx)
 
-    def check(self, given: str, source: str) -> TokenResult:
-        """Whose token this is. ``source``: the address that it came from, in the form in which it is counted."""
+    def check(self, given: str, source: str, way: Way | None = None) -> TokenResult:
+        """Whose token this is. ``source``: the address that it came from, in the form in which it is counted; ``way``:
+        where it was given."""
         now, is_admin = self._clock(), self._is_admin(given)
         try:
             with self._of().read() as tx:
@@ -126,7 +142,7 @@ class Tokens:
             return TokenResult(TokenOutcome.TOO_MANY, wait_seconds=seconds)
         if is_admin:
             return self._accepted(self.admin)
-        return self._wrong(source, now) if named is None else self._accepted(self._used(named, now))
+        return self._wrong(source, now, way) if named is None else self._accepted(self._used(named, now))
 
     @cached_property
     def admin(self) -> Identity:
@@ -153,18 +169,21 @@ class Tokens:
                 self._store.token_used(tx, named.token_id, now)
         return Identity(named.name, named.role, named.sees_evidence, named.token_id)
 
-    def _wrong(self, source: str, now: datetime) -> TokenResult:
+    def _wrong(self, source: str, now: datetime, way: Way | None) -> TokenResult:
         with self._of().begin() as tx:
             count = self._store.add_guess(tx, source, now, now - FORGOTTEN, MAX_ADDRESSES)
+            if count >= MANY:
+                about = ("guess_token", SubjectKind.ADDRESS, source, "locked_out")
+                self.write_down(tx, f"somebody at {source}", way, *about)
         if count == MANY:
             log.error("operator.guessing", client=source, wait_seconds=int(LOCKED.total_seconds()))
         return TokenResult(TokenOutcome.WRONG if self.is_configured else TokenOutcome.NO_TOKEN)
 
     # ------------------------------------------------------------------------------------------------ managing
 
-    def add(self, name: str, role: Role, sees_evidence: bool) -> str | None:
+    def add(self, name: str, role: Role, sees_evidence: bool, by: str = "", way: Way | None = None) -> str | None:
         """Make a token; the answer is the token itself, which nobody can read again. None when one of that name is in
-        use. Raises ``ValueError`` for a name that cannot be."""
+        use. ``by``: who asks. Raises ``ValueError`` for a name that cannot be."""
         if not NAME.fullmatch(name) or name == ADMIN:
             raise ValueError(
                 "A name has 1 to 64 letters, digits, dots, dashes or underlines, begins with a letter or a digit, and "
@@ -173,6 +192,7 @@ class Tokens:
         made = PREFIX + secrets.token_urlsafe(32)
         with self._of().begin() as tx:
             added = self._store.add_token(tx, digest(made), name, role, sees_evidence, self._clock())
+            self.write_down(tx, by, way, "add_token", SubjectKind.TOKEN, name, "added" if added else "name_in_use")
         return made if added else None
 
     def all(self) -> Sequence[NamedToken]:
@@ -180,8 +200,11 @@ class Tokens:
         with self._of().read() as tx:
             return self._store.tokens(tx)
 
-    def revoke(self, name: str) -> tuple[bool, int]:
+    def revoke(self, name: str, by: str = "", way: Way | None = None) -> tuple[bool, int]:
         """Revoke the token of this name and end every session of it, or of whoever made a link under it. Whether there
         was a token; how many sessions ended."""
         with self._of().begin() as tx:
-            return self._store.revoke(tx, name, self._clock())
+            revoked, ended = self._store.revoke(tx, name, self._clock())
+            outcome = "revoked" if revoked else "logged_out" if ended else "no_such_token"
+            self.write_down(tx, by, way, "revoke_token", SubjectKind.TOKEN, name, outcome)
+        return revoked, ended

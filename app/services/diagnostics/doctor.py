@@ -161,6 +161,7 @@ _OF_HEALTH: Mapping[str, tuple[str, str]] = {
     ),
     "dead_letters": ("dead_letters", "Mend what is named there; `replay` tries again, `discard` lets it go."),
     "frozen_links": ("links_frozen", "`truthvouch links thaw ALERT` when the two sides have stopped quarrelling."),
+    "worker_rules": ("rules_differ", "Give every machine the same bridge.yaml: each reads a changed one by itself."),
     "paused_targets": ("target_paused", "Mend the credential that is refused; a probe goes out every 15 seconds."),
     "truthvouch": ("truthvouch_never_seen", "Register the webhook at TruthVouch."),
     "pagerduty": ("pagerduty_never_seen", "See the check `subscription` here."),

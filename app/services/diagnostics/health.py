@@ -28,15 +28,19 @@ from app.ports import (
     StoreUnavailable,
     Subscriptions,
     Transactions,
+    WorkerRules,
     utc_now,
 )
 from app.remote.payload import RefusedDeliveries
+from app.services.diagnostics.configuration import DEAD_AFTER
 
 log = structlog.get_logger()
 
 INSTANT = "%Y-%m-%d %H:%M:%SZ"
 """How people read an instant."""
 HEARTBEAT_LIMIT_SECONDS = 10.0
+DIFFER_FOR = timedelta(seconds=30)
+"""So long may workers run with different rules before it is a fault: each reads a changed file by itself."""
 WAITING_LIMIT_SECONDS = 60.0
 REFUSED_REMEMBERED = timedelta(days=1)
 """How long a refused delivery matters while no good one has come since."""
@@ -141,6 +145,7 @@ def _snapshot_checks(snapshot: HealthSnapshot, now: datetime) -> dict[str, Check
     return {
         "worker": _worker(_age(snapshot.worker_seen_at, now)),
         "oldest_waiting": _waiting(snapshot, _age(snapshot.oldest_waiting_at, now), _age(snapshot.oldest_page_at, now)),
+        "worker_rules": _worker_rules(snapshot.workers, now),
         "dead_letters": _dead_letters(snapshot.dead, snapshot.dead_pages),
         "frozen_links": _frozen_links(snapshot.frozen),
         "webhook_subscription": _subscription(snapshot.subscription),
@@ -161,6 +166,22 @@ def _worker(age: float | None) -> Check:
         message = f"The worker's last heartbeat was {age:.0f} seconds ago: nothing is delivered. See the worker's log."
         return Check(State.RED, message, facts)
     return Check(State.OK, "The worker is alive.", facts)
+
+
+def _worker_rules(published: Sequence[WorkerRules], now: datetime) -> Check:
+    """Whether all workers decide by the same ``bridge.yaml``. One that has changed just now is given time: the others
+    may be about to read the same."""
+    found = [one for one in published if now - one.seen_at <= DEAD_AFTER]
+    versions = sorted({one.version for one in found})
+    settled = {one.version for one in found if now - one.since > DIFFER_FOR}
+    facts = {"workers": len(found), "versions": versions}
+    if len(settled) < 2:
+        return Check(State.OK, "The workers that run decide by the same rules.", facts)
+    message = (
+        f"Workers decide by different rules ({', '.join(versions)}), so it is chance which of them an alert meets: the "
+        "console's page Configuration shows what each runs with."
+    )
+    return Check(State.DEGRADED, message, facts)
 
 
 def _waiting(snapshot: HealthSnapshot, age: float | None, page_age: float | None) -> Check:

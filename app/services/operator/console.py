@@ -8,14 +8,16 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from app.domain.escalation.state import Escalation
+from app.domain.model.events import Way
 from app.domain.model.types import Alert, AlertId, Side
 from app.domain.rules.rulebook import Decision, Rulebook
 from app.domain.sync.effects import Circumstances, Effect, desired_effect, next_effect
 from app.domain.sync.link import Link
 from app.ports import Clock, HealthSource, Page, Records, Row, Transactions, Tx, utc_now
-from app.ports.console import FoundLink, LinkFilter, LinkSearch
+from app.ports.console import FoundLink, LinkFilter, LinkSearch, RunsWith
 from app.remote.payload import RefusedDeliveries
 from app.services.diagnostics.health import Check, deliveries
+from app.services.operator.workbench import Workbench
 from app.services.reports.report import Reports
 from app.services.rules.rulebook import described
 
@@ -130,16 +132,6 @@ class Console:
         return rows
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting of this process, for people."""
-
-    name: str
-    value: str
-    """A secret is never here: only that it is set, and how many there are."""
-    meaning: str = ""
-
-
 class Rules(Protocol):
     """The rulebook of this process."""
 
@@ -160,5 +152,9 @@ class ConsoleParts:
     alert_in: Callable[[bytes], Alert | str]
     """The alert in a webhook's body, or alone; else in a word why there is none."""
     reports: Callable[[], Reports]
-    settings: Callable[[], Sequence[Setting]]
+    runs_with: Callable[[], RunsWith]
+    """What the process that answers runs with."""
     public_url: str | None
+    work: Workbench
+    revoke_evidence: Callable[[str, str, Way], Sequence[AlertId]] | None = None
+    """Ends the evidence links of an alert: its id, who asks, by which way; nothing where nobody knows it."""

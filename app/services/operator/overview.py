@@ -16,6 +16,7 @@ from app.domain.sync.link import Link
 from app.domain.sync.side_state import SideState
 from app.ports import DeadLetterRow, LinkSummary, Page, Records, TimelineRow, Transactions, Tx, utc_now
 from app.ports.console import FoundLink, LinkFilter, LinkSearch
+from app.services.rules.rulebook import described
 
 
 class DeadLetterInFull(DeadLetterRow):
@@ -82,6 +83,8 @@ class LinkRow(TypedDict):
     frozen_at: datetime | None
     paged: bool
     urgency: Urgency | None
+    decided: str
+    """What the rules decided and which of them, as a sentence; empty where nothing is decided yet."""
     alert: SideRow
     incident: IncidentRow
     deliveries: DeliveryRows
@@ -252,6 +255,7 @@ class Overview:
             "frozen_at": link.frozen_at,
             "paged": link.paged,
             "urgency": link.decision.urgency if link.decision else None,
+            "decided": described(link.decision) if link.decision else "",
             "alert": _side(link.alert_side),
             "incident": {
                 **_side(link.incident_side),

@@ -14,7 +14,7 @@
     part.replaceWith(fresh);
   };
   const refresh = async (ids) => {
-    const parts = ids.map((id) => document.getElementById(id)).filter((part) => part && !busy(part));
+    const parts = ids.map((id) => document.getElementById(id)).filter((part) => part?.dataset.refresh && !busy(part));
     if (document.hidden || parts.length === 0) return;
     const address = new URL(location.href);
     address.searchParams.delete("done");

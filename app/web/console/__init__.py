@@ -7,7 +7,7 @@ own: both are files under ``/console/static``, and the Content-Security-Policy a
 
 from http import HTTPStatus
 
-from flask import Blueprint, Response, abort, current_app, g, redirect, request
+from flask import Blueprint, Response, abort, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from app.ports import StoreUnavailable
@@ -17,8 +17,8 @@ from app.services.operator.overview import Overview
 from app.ui import pages
 from app.web.access import Access, Actor, Role, needs
 from app.web.bridge import HealthReport
-from app.web.console import dead_letters, links, overview, reports, rules
-from app.web.console.frame import PREFIX, ROUTE, Frame
+from app.web.console import audit, dead_letters, drafts, jobs, links, overview, reports, rules, silences
+from app.web.console.frame import PREFIX, ROUTE, Frame, see_other
 
 KEPT_FOR_EVER = "public, max-age=31536000, immutable"
 
@@ -35,18 +35,22 @@ def blueprint(parts: ConsoleParts, operate: Operate, look: Overview, report: Hea
     dead_letters.install(blueprint, frame, operate, look)
     rules.install(blueprint, frame, parts, look)
     reports.install(blueprint, frame, parts)
+    drafts.install(blueprint, frame, parts.work, operate)
+    silences.install(blueprint, frame, parts.work, operate)
+    jobs.install(blueprint, frame, parts.work, operate)
+    audit.install(blueprint, frame, parts.work)
 
     @blueprint.get("/", **ROUTE)
     @needs(Access.OPEN)
     def root() -> Response:
         """A browser that is sent to the bridge finds the console."""
-        return _see_other(f"{PREFIX}/")
+        return see_other(f"{PREFIX}/")
 
     @blueprint.get(PREFIX, **ROUTE)
     @needs(Access.OPEN)
     def without_slash() -> Response:
         """The same without the slash."""
-        return _see_other(f"{PREFIX}/")
+        return see_other(f"{PREFIX}/")
 
     @blueprint.get(f"{PREFIX}/static/<name>", **ROUTE)
     @needs(Access.OPEN)
@@ -81,9 +85,3 @@ def _only_who_is_let_in() -> None:
 
 
 _only_who_is_let_in.__authenticates__ = True  # type: ignore[attr-defined]
-
-
-def _see_other(path: str) -> Response:
-    response = redirect(path, HTTPStatus.SEE_OTHER)
-    assert isinstance(response, Response)
-    return response

@@ -1,5 +1,7 @@
 """What all pages share: the frame with its navigation, the zone of their times, what became of a button, and errors."""
 
+import re
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
@@ -10,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo, available_timezones
 
-from flask import Response, current_app, g, request
+from flask import Response, current_app, g, redirect, request
 from jinja2 import Environment
 from werkzeug.exceptions import HTTPException
 
@@ -38,10 +40,13 @@ NAVIGATION = (
     ("dead_letters", "Dead letters", "dead-letters"),
     ("escalations", "Escalations", "escalations"),
     ("rules", "Rules", "rules"),
+    ("drafts", "Drafts and backtests", "drafts"),
     ("silences", "Silences", "silences"),
     ("reports", "Reports", "reports"),
+    ("jobs", "Jobs", "jobs"),
     ("setup", "Setup", "setup"),
     ("configuration", "Configuration", "configuration"),
+    ("audit", "Audit log", "audit"),
 )
 """Key, name and path of each page."""
 REASONS: Mapping[int, str] = {
@@ -50,7 +55,18 @@ REASONS: Mapping[int, str] = {
     HTTPStatus.FORBIDDEN: "Your login may read, and change nothing.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address is for a button of a page.",
 }
-STORED_OUTCOMES: Mapping[str, str] = {"stored": STORED, "nobody": NOBODY}
+STORED_OUTCOMES: Mapping[str, str] = {"stored": STORED, "nobody": NOBODY, "revoked": "Its evidence links work no more."}
+FAILED = UNKNOWN | {
+    CommandOutcome.NOT_TAKEN,
+    CommandOutcome.TOO_MANY,
+    CommandOutcome.ALREADY_OVER,
+    CommandOutcome.NO_SUCH_SILENCE,
+    CommandOutcome.NO_SUCH_DRAFT,
+    CommandOutcome.NOT_SHADOWED,
+    "nobody",
+}
+"""Words that say that a button did not do what it is for."""
+KEY = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +103,7 @@ class Frame:
             "at": lambda instant: clock(instant, chosen), "zone_name": zone_name(), "zones": _zones(),
             "asked": asked_without("tz", "done"), "navigation": list(self._navigation()),
             "who": actor().name.removeprefix("console:"),
-            "may_change": may_change(), "logout": _logout(), "said": said(),
+            "may_change": may_change(), "logout": _logout(), "said": said(), "form_key": uuid.uuid4().hex,
             "csrf_token": current_app.jinja_env.globals.get("csrf_token", _no_token),
         }  # fmt: skip
 
@@ -199,21 +215,39 @@ def as_actor(operate: Operate) -> Operate:
     return operate.as_actor(actor().name, Way.CONSOLE)
 
 
-def did(operate: Operate, command: CommandType, subject: str = "", detail: str = "") -> str:
-    """Do one thing; the answer is the word that ``said`` reads from the next page's address."""
-    return outcome_of(as_actor(operate)(command, subject, detail=detail))
+def did(operate: Operate, command: CommandType, subject: str = "", detail: str = "", key: str = "") -> str:
+    """Do one thing; the answer is the word that ``said`` reads from the next page's address. ``key``: as
+    ``key_of_form`` has it, where a button that is pressed twice should ask once."""
+    return outcome_of(as_actor(operate)(command, subject, key, detail))
+
+
+def key_of_form() -> str:
+    """What the form carries since its page was made, so that sending it twice is one command."""
+    given = request.form.get("key", "")
+    return given if KEY.fullmatch(given) else uuid.uuid4().hex
+
+
+def see_other(path: str) -> Response:
+    """Lead the browser there, by GET."""
+    response = redirect(path, HTTPStatus.SEE_OTHER)
+    assert isinstance(response, Response)
+    return response
 
 
 def outcome_of(result: CommandResult) -> str:
     """The outcome as a word."""
-    return result.outcome or ("stored" if result.alive else "nobody")
+    return result.word
 
 
 def said() -> Said | None:
     """What became of the button that led here. Only words of ours are shown, whatever the address says."""
-    word = request.args.get("done", "")
+    return said_of(request.args.get("done", ""))
+
+
+def said_of(word: str) -> Said | None:
+    """The same of a word; None where it is none of ours."""
     text = MESSAGES.get(word) or STORED_OUTCOMES.get(word)
     if text is None:
         return None
-    failed = word in UNKNOWN or word in (CommandOutcome.NOT_TAKEN, "nobody")
-    return Said(text, "bad" if failed else "warn" if word in ("stored", CommandOutcome.STILL_UNREADABLE) else "good")
+    waits = word in ("stored", CommandOutcome.STILL_UNREADABLE)
+    return Said(text, "bad" if word in FAILED else "warn" if waits else "good")

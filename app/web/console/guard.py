@@ -16,13 +16,11 @@ from jinja2 import Environment
 
 from app.ports import StoreUnavailable
 from app.ports.access import Identity, Role
-from app.services.access.sessions import LONGEST, Sessions
+from app.services.access.sessions import LONGEST, WAY_IN, Sessions
 from app.ui import pages
 from app.web import auth, bearer
 from app.web.access import Access
 
-WAY_IN = "console"
-"""How the time line names it: ``console:NAME``."""
 SESSION_ID = "id"
 PLAIN_HTTP = (
     "This page was asked for over plain HTTP, where everybody on the way can read the login. Use https://, or "

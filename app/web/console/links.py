@@ -5,14 +5,14 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, abort, redirect, request
 
-from app.domain.model.events import CommandType
+from app.domain.model.events import CommandType, Way
 from app.domain.model.text import one_line, shortened
 from app.domain.model.types import FALSE_ALERT
 from app.ports.console import LinkFilter
 from app.services.operator.console import MAX_LINES, AlertPage, ConsoleParts
 from app.services.operator.operator import Operate
 from app.ui import standing, story
-from app.web.access import Access, needs
+from app.web.access import Access, actor, needs
 from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, number_of, text_of, zone
 from app.web.console.overview import shown
 
@@ -30,6 +30,7 @@ ACTIONS = {
     "thaw": CommandType.THAW,
 }
 """What a button of an alert's page asks for."""
+REVOKE = "revoke_evidence"
 
 
 def yes_or_no(name: str, yes: str = "yes", no: str = "no") -> bool | None:
@@ -79,6 +80,8 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
     @needs(Access.ADMIN)
     def act() -> Response:
         """A button of an alert's page."""
+        if request.form.get("action") == REVOKE:
+            return _revoke(parts, request.form.get("alert", ""))
         alert_id, action = request.form.get("alert", ""), ACTIONS.get(request.form.get("action", ""))
         if action is None or not alert_id:
             abort(HTTPStatus.BAD_REQUEST)
@@ -89,6 +92,15 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
         response = redirect(address("alert", alert=alert_id, done=done), HTTPStatus.SEE_OTHER)
         assert isinstance(response, Response)
         return response
+
+
+def _revoke(parts: ConsoleParts, alert_id: str) -> Response:
+    """At once: no worker has to do it."""
+    if parts.revoke_evidence is None or not parts.revoke_evidence(alert_id, actor().name, Way.CONSOLE):
+        abort(HTTPStatus.NOT_FOUND)
+    response = redirect(address("alert", alert=alert_id, done="revoked"), HTTPStatus.SEE_OTHER)
+    assert isinstance(response, Response)
+    return response
 
 
 def _known(parts: ConsoleParts, alert_id: str) -> AlertPage:
@@ -116,6 +128,7 @@ def _alert_page(frame: Frame, parts: ConsoleParts, found: AlertPage) -> Response
             "resolve": link.status.rank < 2,
             "false_alert": link.verdict != FALSE_ALERT,
             "thaw": link.frozen_at is not None,
+            "revoke": parts.rules.current().console.evidence_links and link.wants_incident,
         },
     )  # fmt: skip
 

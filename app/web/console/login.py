@@ -7,6 +7,7 @@ from urllib.parse import unquote
 from flask import Blueprint, Response, make_response, redirect, request, session
 from flask_wtf.csrf import generate_csrf
 
+from app.domain.model.events import Way
 from app.ports import StoreUnavailable
 from app.services.access.sessions import Sessions
 from app.services.access.tokens import TokenOutcome, TokenResult, Tokens
@@ -55,7 +56,9 @@ def blueprint(tokens: Tokens, sessions: Sessions) -> Blueprint:
     def log_in() -> Response:
         """By a token."""
         back = next_page(request.form.get("next", ""))
-        result = tokens.check(request.form.get("token", "").strip(), bearer.source_of(request.remote_addr or ""))
+        result = tokens.check(
+            request.form.get("token", "").strip(), bearer.source_of(request.remote_addr or ""), Way.CONSOLE
+        )
         if result.identity is None:
             return _not_accepted(result, back)
         return _enter(sessions.start(result.identity), back)

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, redirect
 
 from app.domain.model.events import CommandType
 from app.domain.model.types import Status, Urgency
-from app.ports.console import FoundLink, LinkFilter
+from app.ports.console import FoundLink, LinkFilter, RunsWith, Setting
 from app.services.diagnostics.health import Check, Report, State
 from app.services.operator.console import ConsoleParts
 from app.services.operator.operator import Operate
@@ -26,6 +26,7 @@ CHECKS = {
     "store": ("Store", "configuration"),
     "configuration": ("Configuration", "configuration"),
     "worker": ("Worker", "configuration"),
+    "worker_rules": ("Workers' rules", "configuration"),
     "oldest_waiting": ("Deliveries", "links?state=open"),
     "dead_letters": ("Dead letters", "dead-letters"),
     "frozen_links": ("Frozen alerts", "links?frozen=yes"),
@@ -88,6 +89,16 @@ def most_urgent(found: Sequence[FoundLink]) -> list[FoundLink]:
     return sorted(found, key=rank)[:MOST_OPEN]
 
 
+def side_by_side(here: RunsWith, workers: Sequence[RunsWith]) -> list[tuple[Setting, list[str], bool]]:
+    """Each setting of this process, its value in each worker, and whether any is another one. What a worker of another
+    version does not know is empty."""
+    rows = []
+    for setting in here.settings:
+        values = [next((one.value for one in other.settings if one.name == setting.name), "") for other in workers]
+        rows.append((setting, values, any(value != setting.value for value in values)))
+    return rows
+
+
 def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Operate) -> None:
     """The routes of these pages."""
 
@@ -131,10 +142,12 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
     @blueprint.get(f"{PREFIX}/configuration", **ROUTE)
     @needs(Access.READ)
     def configuration() -> Response:
-        """The settings of this process."""
-        found = frame.report().checks["configuration"]
+        """What this process and each worker run with, side by side."""
+        checks, here, workers = frame.report().checks, parts.runs_with(), parts.work.workers()
+        found = checks["configuration"]
         return frame.page(
-            "configuration.html", "configuration", "Configuration", settings=parts.settings(), check=found,
+            "configuration.html", "configuration", "Configuration", check=found, own=here, workers=workers,
             missing=found.facts.get("missing", ()), notes=found.facts.get("notes", ()),
-            version=parts.rules.current().version, fault=parts.rules.fault,
+            version=parts.rules.current().version, fault=parts.rules.fault, rules_check=checks.get("worker_rules"),
+            rows=side_by_side(here, [one.runs_with for one in workers]),
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The rules as loaded and what they do with an alert; silences; escalations under way."""
+"""The rules as loaded and what they do with an alert; escalations under way."""
 
 from http import HTTPStatus
 
@@ -61,14 +61,6 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, look: Overv
         if isinstance(found, str):
             return page(fault=WHY_NOT.get(found, f"That cannot be read ({found})."), pasted=pasted)
         return page(found, pasted=pasted)
-
-    @blueprint.get(f"{PREFIX}/silences", **ROUTE)
-    @needs(Access.READ)
-    def silences() -> Response:
-        """The silences of the file, with how each stands."""
-        book, now = parts.rules.current(), frame.clock()
-        standing = [(silence, silence.standing(now)) for silence in book.silences]
-        return frame.page("silences.html", "silences", "Silences", silences=standing, version=book.version)
 
     @blueprint.get(f"{PREFIX}/escalations", **ROUTE)
     @needs(Access.READ)

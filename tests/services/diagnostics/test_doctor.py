@@ -73,12 +73,20 @@ def test_everything_readyz_looks_at_has_its_code() -> None:
         "oldest_waiting",
         "dead_letters",
         "frozen_links",
+        "worker_rules",
         "paused_targets",
         "truthvouch",
         "pagerduty",
     )
     report = Report({name: Check(HealthState.DEGRADED, "words") for name in (*names, "configuration", "something_new")})
-    expected = ["store_not_writable", "worker_not_alive", "delivery_waits_long", "dead_letters", "links_frozen"]
+    expected = [
+        "store_not_writable",
+        "worker_not_alive",
+        "delivery_waits_long",
+        "dead_letters",
+        "links_frozen",
+        "rules_differ",
+    ]
     expected += ["target_paused", "truthvouch_never_seen", "pagerduty_never_seen", "something_new"]
     assert [(code, "warning") for code in expected] == codes(health_findings(report))
     assert [("worker_not_alive", "wrong")] == codes(health_findings(Report({"worker": Check(HealthState.RED, "gone")})))

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.model.subscription import Fault, Verdict
 from app.domain.model.types import Side
-from app.ports import HealthSnapshot, StoreUnavailable
+from app.ports import HealthSnapshot, StoreUnavailable, WorkerRules
 from app.remote.payload import RefusedDeliveries
 from app.services.diagnostics.health import Report, State
 from tests.conftest import FakeClock
@@ -32,7 +32,7 @@ def test_a_bridge_that_works_is_ok(bridge: FakeBridge):
     assert {} == states(report)
     assert report.state is State.OK
     assert {
-        "store", "configuration", "worker", "oldest_waiting", "dead_letters", "frozen_links",
+        "store", "configuration", "worker", "worker_rules", "oldest_waiting", "dead_letters", "frozen_links",
         "webhook_subscription", "truthvouch",
         "pagerduty", "paused_targets",
     } == set(report.checks)  # fmt: skip
@@ -333,3 +333,31 @@ def test_a_page_that_waits_is_reported_apart_from_anything_else_that_does(
     bridge.health_source.set(waiting=1, **{name: clock() - timedelta(seconds=age)})
     check = bridge.health().checks["oldest_waiting"]
     assert (state, code, blocks_pages) == (check.state, check.code, check.blocks_pages)
+
+
+# ------------------------------------------------------------------------------------------ workers with other rules
+
+
+def rules(version: str, clock: FakeClock, since: float = 60, seen: float = 0) -> WorkerRules:
+    now = clock()
+    return WorkerRules(version, now - timedelta(seconds=since), now - timedelta(seconds=seen))
+
+
+@pytest.mark.parametrize(
+    ("since", "seen", "expected"),
+    [(31, 0, State.DEGRADED), (31, 30, State.DEGRADED), (30, 0, State.OK), (300, 31, State.OK)],
+)
+def test_workers_with_different_rules_are_a_fault_after_half_a_minute_and_as_long_as_they_live(
+    bridge: FakeBridge, clock: FakeClock, since: float, seen: float, expected: State
+):
+    bridge.health_source.set(workers=(rules("v1", clock), rules("v2", clock, since, seen)))
+    check = bridge.health().checks["worker_rules"]
+    assert expected is check.state
+    if expected is State.DEGRADED:
+        assert "(v1, v2)" in check.message
+        assert {"workers": 2, "versions": ["v1", "v2"]} == check.facts
+
+
+def test_workers_with_the_same_rules_are_none(bridge: FakeBridge, clock: FakeClock):
+    bridge.health_source.set(workers=(rules("v1", clock), rules("v1", clock)))
+    assert {} == states(bridge.health())

@@ -306,6 +306,7 @@ def test_a_link_says_what_is_known_wanted_owed_and_held(operator: OperatorRig) -
     assert ("acknowledged", "high", 1, "https://pd.test/1") == (
         shown["status"], shown["urgency"], shown["incident"]["number"], shown["incident"]["url"],
     )  # fmt: skip
+    assert shown["decided"].endswith(": the severity map says so.")
     delivery = shown["deliveries"]["pagerduty"]
     assert ("bad_request", None, "SetIncident acknowledged") == (delivery["dead"], delivery["next"], delivery["waits"])
 

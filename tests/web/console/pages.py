@@ -1,7 +1,7 @@
 """The console on a real store: the rig behind it, somebody logged in before it, and a reader of its pages."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,17 +10,27 @@ from typing import Any
 from flask import Flask, g
 
 from app.bootstrap.rules import alert_in
+from app.config import bridge_yaml
+from app.domain.model.events import CommandType, Way
 from app.domain.model.types import AlertId, Side, Status
+from app.domain.rules.rulebook import Rulebook
 from app.domain.sync.link import Link
-from app.ports import Page, Tx
-from app.ports.console import FoundLink, LinkFilter
+from app.errors import ConfigFault
+from app.ports import CommandHandler, Page, Tx
+from app.ports.console import FoundLink, LinkFilter, RunsWith, Setting
 from app.services.diagnostics.health import Health
-from app.services.operator.console import Console, ConsoleParts, Setting
+from app.services.jobs.commands import JobCommands, JobOverview
+from app.services.operator.audit import AuditLog
+from app.services.operator.console import Console, ConsoleParts
+from app.services.operator.workbench import Workbench
 from app.services.reports.report import Reports
-from app.services.rules.rulebook import StoredAlerts
-from app.store.health import StoredHealth, StoredRefusals
-from app.store.history import StoredHistory
+from app.services.rules.rulebook import Backtests, Shadow, StoredAlerts
+from app.services.rules.stored import RuleCommands, StoredRulesOverview
+from app.store.health import StoredConfigurations, StoredHealth, StoredRefusals
+from app.store.history import StoredHistory, StoredPast
+from app.store.jobs import StoredAudit, StoredJobs, encode_job
 from app.store.operator_records import StoredRecords
+from app.store.stored_rules import RulesInStore
 from app.web import auth, console, http
 from app.web.access import Actor, Role
 from tests.rig import FixedRulebook
@@ -85,6 +95,7 @@ class ConsoleRig:
         self.rig = DatedRig(self.data_dir)
         self.operator = OperatorRig(self.rig, self.data_dir)
         self.rules = RulesOfRig(self.rig.rulebook.rulebook)
+        self.work = self._workbench()
         database, records = self.rig.database, StoredRecords()
         source = StoredHealth(database, self.rig._inbox)
         self.refusals = StoredRefusals(database)
@@ -93,8 +104,8 @@ class ConsoleRig:
         reads = Console(database, records, ReadSearch(), source, secrets, lambda: True, self.rig.clock)
         reports = Reports(database, StoredHistory(), self.rules, "PMAIN", self.rig.clock)
         parts = ConsoleParts(
-            reads, self.rules, StoredAlerts(database, records), alert_in, lambda: reports, lambda: self.settings,
-            self.public_url,
+            reads, self.rules, StoredAlerts(database, records), alert_in, lambda: reports, self.runs_with,
+            self.public_url, self.work, self._revoke,
         )  # fmt: skip
         self.app = Flask("console under test", static_folder=None)
         http.install_errors(self.app)
@@ -103,6 +114,42 @@ class ConsoleRig:
         self.app.jinja_env.globals["csrf_token"] = lambda: "a-token"
         self.app.register_blueprint(console.blueprint(parts, self.operator.operate, self.operator.overview, health))
         self.client = self.app.test_client()
+        self.revoked: list[str] = []
+
+    def _revoke(self, wanted: str, _by: str, _way: Way) -> Sequence[AlertId]:
+        known = [AlertId(wanted)] if wanted.startswith("alert-") else []
+        self.revoked += known
+        return known
+
+    def _workbench(self) -> Workbench:
+        """Over the rig's store; the rig's worker executes what is asked, and no job runs unless a test does it."""
+        database, clock = self.rig.database, self.rig.clock
+        self.stored_rules = RulesInStore(lambda: database, self.data_dir, None)
+        jobs, rules = JobCommands(StoredJobs()), RuleCommands(self.stored_rules, clock)
+        handlers: dict[CommandType, CommandHandler] = {
+            kind: rules for kind in CommandType if kind.value.endswith(("silence", "draft"))
+        }
+        handlers |= dict.fromkeys((CommandType.START_JOB, CommandType.CANCEL_JOB), jobs)
+        object.__setattr__(self.rig.intake.execute_command, "handlers", handlers)
+        object.__setattr__(self.rig.intake.execute_command, "audit", StoredAudit())
+        self.operator.operate = replace(self.operator.operate, handlers=handlers)
+        shadow = Shadow(self.rules, lambda _name: Rulebook(version="draft"), lambda name: name)
+        return Workbench(
+            JobOverview(database, StoredJobs()), encode_job, StoredRulesOverview(database, self.stored_rules),
+            self.rules, shadow, lambda: Backtests(database, StoredPast()), self.faults_of,
+            AuditLog(database, StoredAudit(), clock), StoredConfigurations(), clock,
+        )  # fmt: skip
+
+    def runs_with(self) -> RunsWith:
+        return RunsWith("3f2a91c07d1e", "1.0", tuple(self.settings), ())
+
+    def faults_of(self, text: str, name: str) -> Sequence[str]:
+        """As bootstrap has it."""
+        try:
+            bridge_yaml.parse(text, name)
+        except ConfigFault as fault:
+            return [str(one) for one in fault.faults]
+        return ()
 
     def _log_in(self) -> None:
         g.actor = Actor(self.name, self.role)

@@ -10,22 +10,26 @@ from app.web.access import Access, Role
 from app.web.auth import HEADERS
 from tests.web.console.pages import ConsoleRig
 from tests.web.console.story import filled
+from tests.web.console.work import at_work
 
 EMPTY = (
     "/", "/links", "/links?q=nothing", "/dead-letters", "/dead-letters?closed=yes", "/escalations",
-    "/escalations?every=yes", "/rules", "/silences", "/reports", "/setup", "/configuration",
+    "/escalations?every=yes", "/rules", "/silences", "/reports", "/setup", "/configuration", "/jobs", "/drafts",
+    "/shadow", "/audit", "/audit?by=nobody&since=7d", "/silences?match=severity&for=never", "/job?key=not-yet",
 )  # fmt: skip
 FILLED = (
     *EMPTY, "/links?q=ruling&state=closed", "/links?q=%232", "/alert?alert=alert-1041", "/alert?alert=alert-1043",
     "/alert?alert=alert-1046&all=yes", "/rules?alert=alert-1044", "/rules?alert=nobody", "/reports?period=nonsense",
     "/reports?period=weekly&previous=yes", "/alert?alert=alert-1041&tz=Europe/Berlin&done=carried",
-    "/alert?alert=nobody", "/nowhere",
+    "/alert?alert=nobody", "/nowhere", "/job?job=1", "/job?job=2", "/job?job=99", "/job/result?job=99",
+    "/drafts?draft=calmer", "/drafts?draft=nobody", "/shadow?since=30d", "/audit?about=calmer",
 )  # fmt: skip
 
 
 @pytest.fixture
 def full(console: ConsoleRig) -> ConsoleRig:
     filled(console)
+    at_work(console)
     return console
 
 
@@ -101,7 +105,7 @@ def test_whoever_may_only_read_sees_no_button_that_changes_anything(read_only: C
 
 def test_whoever_may_only_read_changes_nothing_by_a_form_of_their_own(read_only: ConsoleRig) -> None:
     before = read_only.operator.stored()
-    for path in ("/alert", "/dead-letters", "/reconcile"):
+    for path in ("/alert", "/dead-letters", "/reconcile", "/job", "/jobs", "/drafts", "/backtest", "/silences"):
         assert 403 == read_only.post(path, alert="alert-1041", action="acknowledge", id="1", only="1:replay").status
     assert before == read_only.operator.stored()
 
@@ -124,7 +128,10 @@ def test_every_view_says_what_it_asks_of_its_caller(console: ConsoleRig) -> None
     }
     assert not [endpoint for endpoint, (access, _) in asked.items() if access is None]
     changes = {endpoint for endpoint, (_, methods) in asked.items() if "POST" in methods} - {"console.explain"}
-    assert {"console.act", "console.decide", "console.reconcile"} == changes
+    assert {
+        "console.act", "console.decide", "console.reconcile", "console.cancel_job", "console.start_job",
+        "console.change_draft", "console.start_backtest", "console.change_silence",
+    } == changes  # fmt: skip
     assert {Access.ADMIN} == {asked[endpoint][0] for endpoint in changes}
     open_to_all = {endpoint for endpoint, (access, _) in asked.items() if access is Access.OPEN}
     assert {"console.root", "console.without_slash", "console.static"} == open_to_all
