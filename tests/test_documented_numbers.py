@@ -207,7 +207,7 @@ HTTP: Sequence[Row] = (
     ("cli.access.DEFAULT_MINUTES", 15, "access", "works for 15 minutes unless"),
     ("cli.access.MAX_MINUTES", 24 * 60, "access", "a day at most"),
     ("web.api.rules.MAX_ALERT_BYTES", 1024 * 1024, "api", "over 1 MiB for an explanation"),
-    ("services.rules.overview.LOOKBACK", 7 * DAY, "api", "how many alerts of the last 7 days"),
+    ("services.rules.stored.LOOKBACK", 7 * DAY, "api", "how many alerts of the last 7 days"),
     ("web.api.endpoint.MAX_BODY_BYTES", 4 * 1024, "api", "one over 4 KiB is refused"),
     ("web.api.parameters.DEFAULT_LIMIT", 50, "api", "`limit` (50, at most 500)"),
     ("web.api.parameters.MAX_LIMIT", 500, "api", "`limit` (50, at most 500)"),

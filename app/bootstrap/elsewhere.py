@@ -27,6 +27,7 @@ from app.services.operator.audit import AuditRow
 from app.services.operator.operator import CommandAnswer, CommandResult
 from app.services.operator.overview import DeadLetterInFull, EscalationRow, LinkRow
 from app.services.rules.overview import ExplanationShown, RulesShown, SilencePreview, SilenceRow
+from app.services.rules.stored import Preview
 from app.shapes import plain, schema_of
 
 T = TypeVar("T")
@@ -234,9 +235,12 @@ class RemoteRules:
         found = self.api.get("silences", all=_flag(everything)) or {}
         return [row for one in found.get("silences", ()) if (row := _read(SilenceRow, one))]
 
-    def preview(self, match: str) -> SilencePreview:
+    def preview(self, match: str) -> Preview:
         """What a silence would have done there. Raises ``Refused`` for a trigger that is none."""
-        return _there(SilencePreview, "silences/preview", self.api.post("silences/preview", "", {"match": match})[1])
+        answer = self.api.post("silences/preview", "", {"match": match})[1]
+        found = _there(SilencePreview, "silences/preview", answer)
+        slips = tuple((one["word"], one["meant"]) for one in found["misspelt"])
+        return Preview("", (found["would_have_silenced"], found["alerts"]), slips, found["is_for_all"])
 
     def _explained(self, body: Mapping[str, Any]) -> ExplanationShown | None:
         status, answer = self.api.post("rules/explain", "", body)

@@ -3,7 +3,7 @@
 import getpass
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,8 @@ def add(
     origin = Origin.STORE if in_store else Origin.FILE
     silence = Silence(name or f"silence {now:%Y-%m-%d %H:%M:%S}", match, owner or _user(), reason, end, starts, origin)
     add = _add_elsewhere if base.is_elsewhere() else _add_here
-    changed, count = add(silence, yes, as_json)
+    changed, found = add(silence, yes, as_json)
+    count = found.count
     if as_json:
         output.as_json(_plain(silence) | {"changed": list(changed), "would_have_silenced": count and count[0]})
         return
@@ -94,27 +95,21 @@ def add(
     click.echo(f"It ends at {output.text(silence.until)}; what it silenced and is still open is then decided anew.")
 
 
-def _add_here(silence: Silence, yes: bool, as_json: bool) -> tuple[Sequence[str], "tuple[int, int] | None"]:
-    """What was changed, and the count of the preview."""
+def _add_here(silence: Silence, yes: bool, as_json: bool) -> tuple[Sequence[str], "Preview"]:
+    """What was changed, and what it would have done."""
     settings, rulebook = base.read_config()
     found = _preview(settings, rulebook, silence.match)
     _confirm_spelling(found, yes, as_json)
     _confirm(found, yes, as_json)
-    add = _add_to_store if silence.origin is Origin.STORE else _add_to_file
-    return add(settings, silence), found.count
+    return (_add_to_store if silence.origin is Origin.STORE else _add_to_file)(settings, silence), found
 
 
-def _add_elsewhere(silence: Silence, yes: bool, as_json: bool) -> tuple[Sequence[str], "tuple[int, int] | None"]:
-    found = _understood(Rulebook(), silence.match)
+def _add_elsewhere(silence: Silence, yes: bool, as_json: bool) -> tuple[Sequence[str], "Preview"]:
     with base.elsewhere() as there:
-        tried = there.rules_overview.preview(silence.match)
-        count = tried["would_have_silenced"], tried["alerts"]
-        misspelt = tuple((one["word"], one["meant"]) for one in tried["misspelt"])
-        is_for_all = found.is_for_all or count[0] == count[1] > 0
-        found = replace(found, count=count, misspelt=misspelt, is_for_all=is_for_all)
+        found = there.rules_overview.preview(silence.match)
         _confirm_spelling(found, yes, as_json)
         _confirm(found, yes, as_json)
-        return _stored(there, silence), count
+        return _stored(there, silence), found
 
 
 def _add_to_file(settings: Settings, silence: Silence) -> Sequence[str]:

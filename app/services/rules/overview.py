@@ -7,15 +7,14 @@ from typing import Protocol, TypedDict
 
 from app.domain.model.types import Alert, Urgency
 from app.domain.reports.backtest import Hit, Hits
-from app.domain.rules.decide import SEVERITY_MAP, TriedKind, own_severities, slips, understood
+from app.domain.rules.decide import SEVERITY_MAP, TriedKind
 from app.domain.rules.rulebook import Decision, Origin, Rule, RuleAction, Rulebook, Silence, Standing
 from app.ports import Clock, utc_now
 from app.services.rules.rulebook import Backtests, Explanation, StoredAlerts, explained
+from app.services.rules.stored import LOOKBACK, previewed
 
 COUNTED = timedelta(days=30)
 """How far back it is counted how often each rule decided."""
-LOOKBACK = timedelta(days=7)
-"""How far back a silence is tried before it is made."""
 
 
 class Counts(TypedDict):
@@ -139,6 +138,8 @@ class SilencePreview(TypedDict):
     days: int
     misspelt: Sequence[Slip]
     """Fields and severities that no alert is known to have."""
+    is_for_all: bool
+    """It matches every alert: nobody would be paged at all."""
 
 
 class LiveRules(Protocol):
@@ -189,14 +190,14 @@ class RulesOverview:
 
     def preview(self, match: str) -> SilencePreview | str:
         """What a silence would have done in the last 7 days; else why its trigger is none."""
-        trigger = understood(match)
-        if isinstance(trigger, str):
-            return trigger
-        known = self.backtests.field_names(newest_only=True) if trigger.foreign_fields else None
-        severities, now = own_severities(self.rules.current()), self.clock()
-        silenced, came = self.backtests.silenced_by(match, now - LOOKBACK, now)
-        found = [Slip(word=word, meant=meant) for word, meant in slips(match, known or frozenset(), severities)]
-        return SilencePreview(alerts=came, would_have_silenced=silenced, days=LOOKBACK.days, misspelt=found)
+        found = previewed(match, self.rules.current(), self.backtests, self.clock())
+        if found.count is None:
+            return found.problem
+        slips = [Slip(word=word, meant=meant) for word, meant in found.misspelt]
+        silenced, came = found.count
+        return SilencePreview(
+            alerts=came, would_have_silenced=silenced, days=LOOKBACK.days, misspelt=slips, is_for_all=found.is_for_all
+        )
 
 
 def listed_rules(rulebook: Rulebook, hits: Hits | None, now: datetime, fault: str = "") -> RulesShown:

@@ -93,7 +93,7 @@ def list_silences(bridge: WebBridge, asked: Asked) -> Answer:
 def preview_silence(bridge: WebBridge, asked: Asked) -> Answer:
     found = bridge.rules_overview.preview(asked.body["match"])
     if isinstance(found, str):
-        raise BadRequest(f"match: the trigger {found}")
+        raise BadRequest(f"match: {found}")
     return Answer(found)
 
 
