@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PLAN = ("level", "when", "what happens", "on call there now", "description")
 
 
-@click.command()
+@click.command(short_help="Show which level comes when, and who is on call.")
 @click.argument("target", metavar="ALERT_OR_INCIDENT|ALERT.json")
 @base.json_option
 def plan(target: str, as_json: bool) -> None:
