@@ -25,8 +25,6 @@ utc_now: Clock = partial(datetime.now, UTC)
 class WorkerRules:
     """By what rules one worker decides, as it published it."""
 
-    worker: str
-    """``main on host``."""
     version: str
     """Of its ``bridge.yaml``."""
     since: datetime
@@ -74,7 +72,7 @@ class HealthSnapshot:
     """Which of its webhook secrets proved the newest authentic delivery, 0 = the newest."""
     pagerduty_secret: int = 0
     workers: Sequence[WorkerRules] = ()
-    """By what rules each worker decides, in the order of their names; also of some that are gone by now."""
+    """By what rules each worker decides; also of some that are gone by now."""
 
 
 @dataclass(frozen=True, slots=True)

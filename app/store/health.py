@@ -161,9 +161,8 @@ class StoredHealth:
 
 
 def _workers_of(tx: Tx) -> tuple[WorkerRules, ...]:
-    columns = (_workers.worker, _workers.host, _workers.rules, _workers.since, _workers.seen_at)
-    rows = connection(tx).execute(sa.select(*columns).order_by(_workers.worker))
-    return tuple(WorkerRules(f"{row.worker} on {row.host}", row.rules, row.since, row.seen_at) for row in rows)
+    rows = connection(tx).execute(sa.select(_workers.rules, _workers.since, _workers.seen_at))
+    return tuple(WorkerRules(*row) for row in rows)
 
 
 class StoredConfigurations:

@@ -471,7 +471,7 @@ OF_THEM = (
     "completed_at <=", "FROM links WHERE (silenced", "DELETE FROM inbox", "DELETE FROM timeline", "DELETE FROM letters",
     "DELETE FROM escalations", "AS texts FROM links ORDER BY links.id DESC",
     "FROM evidence JOIN links", "DISTINCT kept_bodies.inbox_id",
-    "FROM jobs WHERE jobs.id <", "audit.subject =", "DELETE FROM worker_configurations", "worker_configurations.host",
+    "FROM jobs WHERE jobs.id <", "audit.subject =", "DELETE FROM worker_configurations", "worker_configurations.rules",
 )  # fmt: skip
 """Without these it recorded less than it believes."""
 

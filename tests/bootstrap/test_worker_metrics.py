@@ -78,7 +78,7 @@ def test_what_a_worker_runs_with_is_published_without_a_secret(worker: WorkerBri
         assert web.console.runs_with() == published.runs_with
         check = web.health().checks["worker_rules"]
     assert ("main", now) == (published.worker, published.since)
-    assert {f"main on {published.host}": published.runs_with.rules} == check.facts["versions"]
+    assert {"workers": 1, "versions": [published.runs_with.rules]} == check.facts
     assert "set" == {one.name: one.value for one in published.runs_with.settings}["PAGERDUTY_API_KEY"]
     assert "key" not in {one.value for one in published.runs_with.settings}
     assert any("TRUTHVOUCH_WEBHOOK_SECRETS" in fault for fault in published.runs_with.faults)

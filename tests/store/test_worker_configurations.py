@@ -87,7 +87,5 @@ def test_health_reads_by_what_rules_each_decides(stores: Stores, database: Datab
     Worker(database, clock, "worker-1").beat()
     clock.advance(5)
     Worker(database, clock, "worker-2", NEW).beat()
-    assert (
-        WorkerRules("worker-1 on a-host", "v1", began, began),
-        WorkerRules("worker-2 on a-host", "v2", clock(), clock()),
-    ) == StoredHealth(database, stores.inbox).read().workers
+    found = {WorkerRules("v1", began, began), WorkerRules("v2", clock(), clock())}
+    assert found == set(StoredHealth(database, stores.inbox).read().workers)

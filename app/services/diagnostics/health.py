@@ -172,12 +172,15 @@ def _worker_rules(published: Sequence[WorkerRules], now: datetime) -> Check:
     """Whether all workers decide by the same ``bridge.yaml``. One that has changed just now is given time: the others
     may be about to read the same."""
     found = [one for one in published if now - one.seen_at <= DEAD_AFTER]
-    facts = {"versions": {one.worker: one.version for one in found}}
+    versions = sorted({one.version for one in found})
     settled = {one.version for one in found if now - one.since > DIFFER_FOR}
+    facts = {"workers": len(found), "versions": versions}
     if len(settled) < 2:
         return Check(State.OK, "The workers that run decide by the same rules.", facts)
-    listed = ", ".join(f"{one.worker} by {one.version}" for one in found)
-    message = f"Workers decide by different rules, so it is chance which of them an alert meets: {listed}."
+    message = (
+        f"Workers decide by different rules ({', '.join(versions)}), so it is chance which of them an alert meets: the "
+        "console's page Configuration shows what each runs with."
+    )
     return Check(State.DEGRADED, message, facts)
 
 
