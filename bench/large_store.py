@@ -1,15 +1,18 @@
 """``python -m bench.large_store``: what people wait for with 100,000 links in the store.
 
 Fills a store of its own with a year of alerts and ten time line entries for each, then measures a year's statistics and
-report, and searches of every kind. No stranger to the bridge: it fills the tables as the bridge does, and calls what
-the commands call.
+report, searches of every kind, and every page of the console as the web application answers it. No stranger to the
+bridge: it fills the tables as the bridge does, and calls what the commands call. The first figures are the machine's
+own, with nothing of the bridge in them.
 """
 
 import random
+import re
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +20,8 @@ from pathlib import Path
 import click
 import sqlalchemy as sa
 
+from app import create_app, logs
+from app.config.settings import Settings
 from app.domain.model.types import Alert, AlertId, IncidentId, LinkId, Side, Status, Urgency, incident_key
 from app.domain.rules.rulebook import Decision, Redaction, Rulebook, Sla
 from app.domain.sync.link import HistoryEntry, Link
@@ -40,7 +45,10 @@ ROWS_AT_ONCE = 1_000
 ROUNDS = 5
 SEARCHES = 100
 YEAR_SECONDS = 2.0
-SEARCH_MS = 200.0
+SEARCH_MS = PAGE_MS = 200.0
+PAGE_ROUNDS = 40
+LOOPS = 5_000_000
+TOKEN = "a token of the benchmark"
 SEVERITIES, KINDS = ("low", "medium", "high", "critical"), ("hallucination", "pii", "toxicity", "injection")
 WORDS = ("claim", "earth", "flat", "refund", "policy", "invoice", "patient", "dose", "flight", "visa", "loan", "moon")
 
@@ -49,11 +57,13 @@ WORDS = ("claim", "earth", "flat", "refund", "policy", "invoice", "patient", "do
 @click.option("--links", "count", default=100_000, show_default=True, help="How many, over a year.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--postgres", default="", metavar="URL", help="A server to measure on instead of SQLite.")
+@click.option("--keep", "kept", type=click.Path(path_type=Path), help="Fill the store here, or use the one that is.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print the table of docs/performance.md.")
-def main(count: int, seed: int, postgres: str, as_markdown: bool) -> None:
-    """Measure statistics, reports and searches over a large store."""
+def main(count: int, seed: int, postgres: str, kept: Path | None, as_markdown: bool) -> None:
+    """Measure statistics, reports, searches and pages over a large store."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bridge-bench-")))
+        folder = kept or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bridge-bench-")))
+        is_filled = kept is not None and not postgres and (kept / "bridge.db").exists()
         url = stack.enter_context(fresh_database(postgres)) or None
         bridge, inbox = open_bridge(folder, url), open_inbox(folder, url)
         stack.callback(bridge.dispose)
@@ -61,10 +71,12 @@ def main(count: int, seed: int, postgres: str, as_markdown: bool) -> None:
         migrate(bridge, inbox, folder)
         store = Database(bridge)
         began = time.monotonic()
-        _fill(store, count, random.Random(seed))
+        if not is_filled:
+            _fill(store, count, random.Random(seed))
         click.echo(f"{count:,} links, {count * LINES_EACH:,} lines in {time.monotonic() - began:.0f} s", err=True)
         report = Report({"store": bridge.dialect.name, "links": f"{count:,}", "lines": f"{count * LINES_EACH:,}"})
-        report.figures += [*_reports(store), *_searches(store, count, random.Random(seed))]
+        report.figures += [*_bare(folder, postgres), *_reports(store)]
+        report.figures += [*_searches(store, count, random.Random(seed)), *_pages(folder, url, count)]
     click.echo(report.as_markdown() if as_markdown else report.as_text())
 
 
@@ -121,6 +133,50 @@ class _Rules:
         return Rulebook(sla={"critical": Sla(15, 60), "high": Sla(60, None)})
 
 
+def _bare(folder: Path, postgres: str) -> Iterator[Figure]:
+    """What this machine takes for the same without us."""
+
+    def count() -> None:
+        total = 0
+        for number in range(LOOPS):
+            total += number
+
+    yield Figure(f"bare: a loop of {LOOPS:,} in Python", "s", tuple(_seconds(count) for _ in range(ROUNDS)))
+    if postgres:
+        return
+    with closing(sqlite3.connect(folder / "bridge.db")) as bare:
+        join = "SELECT * FROM incident_figures JOIN alert_figures USING (link_id) LEFT JOIN link_titles USING (link_id)"
+        read = tuple(_seconds(lambda: bare.execute(join).fetchall()) for _ in range(ROUNDS))
+    yield Figure("bare: the rows of the year's report by sqlite3", "s", read)
+
+
+def _pages(folder: Path, url: str | None, count: int) -> Iterator[Figure]:
+    """Each page as the web application answers it, without a server and a browser."""
+    environ = {"BRIDGE_DATA_DIR": str(folder), "BRIDGE_ADMIN_TOKEN": TOKEN, "BRIDGE_CONFIG": str(folder / "none.yaml")}
+    logs.configure("json", "CRITICAL")
+    app = create_app(Settings.from_env(environ | ({"DATABASE_URL": url} if url else {})))
+    browser = app.test_client()
+    given = re.search(r'name="csrf_token" value="([^"]+)"', browser.get("/console/login").text)
+    assert given is not None
+    assert browser.post("/console/login", data={"csrf_token": given[1], "token": TOKEN}).status_code == 303
+    alert = f"alert_{count // 2:07d}"
+    paths = (
+        "", "links", "links?open=no", f"links?before={count // 2}", f"links?q={alert}", "links?q=earth+flat",
+        f"alert?alert={alert}", "dead-letters", "escalations", "rules", "silences", "reports", "setup", "configuration",
+    )  # fmt: skip
+    logins = {"Authorization": f"Bearer {TOKEN}"}
+    for path in (*(f"/console/{path}" for path in paths), f"/api/v1/timeline/{alert}", "/api/v1/links", "/readyz"):
+        took, all_began = [], time.process_time()
+        for _ in range(PAGE_ROUNDS):
+            began = time.perf_counter()
+            answer = browser.get(path, headers=logins if path.startswith("/api/") else {})
+            took.append((time.perf_counter() - began) * 1000)
+            assert answer.status_code in (200, 503), (path, answer.status_code)
+        note = _processor(all_began, PAGE_ROUNDS)
+        yield Figure(f"page p95: {path}", "ms", (percentile(took, 95),), PAGE_MS, note=note)
+    app.extensions["bridge"].close()
+
+
 def _reports(store: Database) -> Iterator[Figure]:
     reports = Reports(store, StoredHistory(), _Rules(), "PMAIN", lambda: NOW)
     year: dict[str, str] = {"period": "365d", "time_zone": "Europe/Berlin"}
@@ -131,8 +187,9 @@ def _reports(store: Database) -> Iterator[Figure]:
         "statistics of a month that is over": lambda: reports.stats(**month),
     }
     for name, ask in asked.items():
-        bound = YEAR_SECONDS if name.startswith("statistics") else None
-        yield Figure(name, "s", tuple(_seconds(ask) for _ in range(ROUNDS)), bound)
+        began = time.process_time()
+        rounds = tuple(_seconds(ask) for _ in range(ROUNDS))
+        yield Figure(name, "s", rounds, YEAR_SECONDS, note=_processor(began, ROUNDS))
 
 
 def _searches(store: Database, count: int, dice: random.Random) -> Iterator[Figure]:
@@ -155,6 +212,11 @@ def _searches(store: Database, count: int, dice: random.Random) -> Iterator[Figu
             with store.read() as tx:
                 took.append(_seconds(lambda tx=tx, one=one: search.find(tx, one)) * 1000)  # type: ignore[misc]
         yield Figure(f"search p95: {name}", "ms", (percentile(took, 95),), SEARCH_MS)
+
+
+def _processor(began: float, rounds: int) -> str:
+    """How much of a processor one round took: on a busy machine the wall clock tells mostly what others do."""
+    return f"{(time.process_time() - began) / rounds:.2g} s of a processor"
 
 
 def _seconds(ask: Callable[[], object]) -> float:

@@ -9,7 +9,7 @@ from app.domain.model.outcome import Reply
 from app.domain.model.types import AlertId
 from app.domain.reports.backtest import PastAlert
 from app.domain.reports.compare import ServiceMetrics
-from app.domain.reports.record import AlertCount, IncidentTimes, ListedIncident, Names
+from app.domain.reports.record import AlertCount, IncidentTimes, ListedIncident, Names, WeeklyCount
 from app.ports.store import Tx
 
 
@@ -50,6 +50,9 @@ class History(Protocol):
 
     def times(self, tx: Tx, triggered: Span, scope: Scope) -> Iterator[tuple[Names, IncidentTimes]]:
         """The times of the same incidents, one by one, in no order."""
+
+    def weekly(self, tx: Tx, triggered: Span, scope: Scope) -> Sequence[WeeklyCount]:
+        """How many of the same incidents whoever acknowledged."""
 
     def incomplete(self, tx: Tx, scope: Scope) -> Sequence[tuple[datetime, datetime | None]]:
         """When each alert was raised whose history is incomplete, and when its incident was triggered, if it had

@@ -19,6 +19,7 @@ from app.domain.reports.record import (
     ListedIncident,
     Names,
     Record,
+    WeeklyCount,
     timed,
 )
 from app.domain.rules.rulebook import Decision
@@ -101,12 +102,20 @@ _counts = (
 )
 _times = (
     sa.select(
-        *_names, _incident.triggered_at, _incident.received_at, _incident.acknowledged_by,
-        _incident.acknowledged_after, _incident.resolved_after,
+        *_names, _incident.triggered_at,
+        # Nobody asks how long it has been there of one that is over.
+        sa.case((_incident.resolved_after.is_(None), _incident.received_at)).label("received_at"),
+        _incident.acknowledged_by, _incident.acknowledged_after, _incident.resolved_after,
     )
     .select_from(_with_alert)
     .where(_triggered, _is_final, _of_service)
 )  # fmt: skip
+_weekly = (
+    sa.select(_incident.acknowledged_by, _acknowledged.label("is_acknowledged"), sa.func.count().label("count"))
+    .select_from(_with_alert)
+    .where(_triggered, _is_final, _of_service)
+    .group_by(_incident.acknowledged_by, sa.text("is_acknowledged"))
+)
 _incomplete = (
     sa.select(_alert.raised_at, sa.case((_had_incident, _incident.triggered_at)).label("triggered_at"))
     .select_from(alert_figures.outerjoin(incident_figures, _alert.link_id == _incident.link_id))
@@ -114,7 +123,11 @@ _incomplete = (
 )
 _listed = (
     sa.select(
-        *_names, alert_figures, incident_figures, _is_final.label("is_final"), link_titles.c.title,
+        *_names, *_alert["link_id", "alert_id", "raised_at", "reason", "verdict", "flaps", "incomplete"],
+        *_incident["triggered_at", "received_at", "acknowledged_by", "acknowledged_after", "resolved_after", "status"],
+        *_incident["acknowledged_at", "resolved_at", "reopened", "escalated", "acknowledged_after_escalation"],
+        *_incident["merged", "incident_id", "incident_number", "url"],
+        link_titles.c.title, _is_final.label("is_final"), _alert.first_seen_at,
     )
     .select_from(_with_alert.outerjoin(link_titles, link_titles.c.link_id == _alert.link_id))
     .where(_triggered, _had_happened, _of_service)
@@ -142,16 +155,22 @@ class StoredHistory:
         return tuple((_named(row, scope), dict(zip(_sums, row[len(_names) :], strict=True))) for row in rows)
 
     def times(self, tx: Tx, triggered: Span, scope: Scope) -> Iterator[tuple[Names, IncidentTimes]]:
+        named = _Named(scope)
         for rows in connection(tx).execute(_times, _values(triggered, scope)).partitions(PAGE):
-            for row in rows:
-                yield _named(row, scope), IncidentTimes(*row[len(_names) :])
+            for *names, at, received_at, by, acknowledged_after, resolved_after in rows:
+                times = IncidentTimes(at, received_at or at, by, acknowledged_after, resolved_after)
+                yield named[tuple(names)], times
+
+    def weekly(self, tx: Tx, triggered: Span, scope: Scope) -> tuple[WeeklyCount, ...]:
+        rows = connection(tx).execute(_weekly, _values(triggered, scope))
+        return tuple(WeeklyCount(by, bool(acknowledged), count) for by, acknowledged, count in rows)
 
     def incomplete(self, tx: Tx, scope: Scope) -> tuple[tuple[datetime, datetime | None], ...]:
         rows = connection(tx).execute(_incomplete, _values(None, scope))
         return tuple((row.raised_at, row.triggered_at) for row in rows)
 
     def incidents(self, tx: Tx, triggered: Span, scope: Scope, changed_only: bool = False) -> Iterator[ListedIncident]:
-        query = _changed if changed_only else _listed
+        query, named = _changed if changed_only else _listed, _Named(scope)
         for rows in connection(tx).execute(query, _values(triggered, scope)).partitions(PAGE):
             changed = [row.link_id for row in rows if not row.is_final]
             moments: dict[int, list[HistoryEntry]] = {}
@@ -159,12 +178,24 @@ class StoredHistory:
                 entry = HistoryEntry(moment.at, moment.what, Side(moment.side), moment.author, moment.received_at)
                 moments.setdefault(moment.link_id, []).append(entry)
             for row in rows:
-                yield _incident_of(row, moments.get(row.link_id, ()), scope)
+                yield _incident_of(row, moments.get(row.link_id), named)
 
 
 def _values(span: Span | None, scope: Scope) -> dict[str, Any]:
     between = {"since": span.since, "until": span.until} if span else {}
     return between | {"as_of": scope.as_of, "default": scope.default_service, "service": scope.service_id}
+
+
+class _Named(dict[tuple[Any, ...], Names]):
+    """The groups by the columns of ``_names``: few of them, for many rows."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__()
+        self._scope = scope
+
+    def __missing__(self, key: tuple[Any, ...]) -> Names:
+        self[key] = _named(key, self._scope)
+        return self[key]
 
 
 def _named(row: Any, scope: Scope) -> Names:
@@ -173,19 +204,27 @@ def _named(row: Any, scope: Scope) -> Names:
     return Names(UNKNOWN if rule is None else rule, severity, service_id or scope.default_service, urgency or UNKNOWN)
 
 
-def _incident_of(row: Any, moments: Iterable[HistoryEntry], scope: Scope) -> ListedIncident:
-    names = _named(row, scope)
+_STATUSES = {status.value: status for status in IncidentStatus}
+
+
+def _incident_of(row: Any, moments: Iterable[HistoryEntry] | None, named: _Named) -> ListedIncident:
+    """Of a row of ``_listed``, taken apart at once: a report reads a hundred thousand."""
+    (
+        rule, severity, service_id, urgency, link_id, alert_id, raised_at, reason, verdict, flaps, incomplete,
+        triggered_at, received_at, acknowledged_by, acknowledged_after, resolved_after, status, acknowledged_at,
+        resolved_at, reopened, escalated, acknowledged_after_escalation, merged, incident_id, number, url, title, _,
+        seen_at,
+    ) = row  # fmt: skip
+    names = named[rule, severity, service_id, urgency]
     record = Record(
-        row.alert_id, row.raised_at, names.severity, names.rule, row.reason, row.urgency, names.service_id,
-        row.verdict, row.flaps, timed(moments, row.first_seen_at), row.incomplete,
+        alert_id, raised_at, names.severity, names.rule, reason, urgency, names.service_id, verdict, flaps,
+        timed(moments, seen_at) if moments else (), incomplete,
     )  # fmt: skip
     incident = IncidentFigures(
-        row.triggered_at, row.received_at, row.acknowledged_by, row.acknowledged_after, row.resolved_after,
-        IncidentStatus(row.status), row.acknowledged_at, row.resolved_at, row.reopened, row.escalated,
-        row.acknowledged_after_escalation, row.merged,
+        triggered_at, received_at, acknowledged_by, acknowledged_after, resolved_after, _STATUSES[status],
+        acknowledged_at, resolved_at, reopened, escalated, acknowledged_after_escalation, merged,
     )  # fmt: skip
-    title = row.title or row.alert_id
-    return ListedIncident(row.link_id, record, incident, title, row.incident_id, row.incident_number, row.url)
+    return ListedIncident(link_id, record, incident, title or alert_id, incident_id, number, url)
 
 
 _seen = links.c.first_seen_at

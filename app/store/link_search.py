@@ -6,7 +6,7 @@ as many as it takes.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,6 +24,8 @@ MAX_TEXT_CHARS = 1_024
 """No title is longer, and no id."""
 MAX_WORDS = 10
 """Of a title, looked for at once."""
+COMMON = 1_000
+"""Alerts whose ids begin alike, from which on they are looked for among the newest."""
 LAST_CHARACTER = sys.maxunicode
 SURROGATES = range(0xD800, 0xE000)
 
@@ -33,6 +35,7 @@ Numbers = sa.Select[Any]
 _figures, _number = alert_figures.c, alert_figures.c.link_id
 _numbers = sa.select(_number)
 _titled = _numbers.select_from(link_titles.join(alert_figures, link_titles.c.link_id == _number))
+_titles = sa.select(link_titles.c.link_id)
 _ids = sa.select(links.c.id)
 _shown = sa.select(
     _number, *_figures["alert_id", "severity", "kind", "model", "category", "urgency", "rule", "rulebook_version"],
@@ -47,23 +50,33 @@ class StoredLinkSearch:
     """Implements ``ports.console.LinkSearch``."""
 
     def find(self, tx: Tx, wanted: LinkFilter) -> tuple[FoundLink, ...]:
+        def are_many(ids: Numbers) -> bool:
+            some = sa.select(sa.func.count()).select_from(ids.limit(COMMON).subquery())
+            return connection(tx).execute(some).scalar_one() >= COMMON
+
         found: set[int] = set()
-        for query in numbers(wanted, connection(tx).dialect.name):
+        for query in numbers(wanted, connection(tx).dialect.name, are_many):
             found.update(connection(tx).execute(query).scalars())
         newest = sorted(found, reverse=True)[: wanted.limit]
         return tuple(map(_found, connection(tx).execute(_shown, {"ids": newest}))) if newest else ()
 
 
-def numbers(wanted: LinkFilter, dialect: str) -> Iterator[Numbers]:
-    """The statements that find the numbers of the links, each of them the newest; what one of them finds counts."""
+def numbers(wanted: LinkFilter, dialect: str, are_many: Callable[[Numbers], bool]) -> Iterator[Numbers]:
+    """The statements that find the numbers of the links, each of them the newest; what one of them finds counts.
+    ``are_many``: whether a statement finds ``COMMON`` or more."""
     text = wanted.text.strip()
     if not text:
         yield _newest(_numbers, wanted, _number)
     elif len(text) <= MAX_TEXT_CHARS and is_storable(text):
-        for ids in _with_id(text, dialect):
-            yield _newest(_numbers.where(_number.in_(ids)), wanted, _number)
+        yield _newest(_numbers.where(_number.in_(_with_id(text))), wanted, _number)
+        beginning = _ids.where(*_begins(links.c.alert_id, text, dialect))
+        # A beginning that many have, as `alert_`, is soon found from the newest on; an index would bring all of them.
+        is_so = _begins(_figures.alert_id, text, dialect) if are_many(beginning) else [_number.in_(beginning)]
+        yield _newest(_numbers.where(*is_so), wanted, _number)
         words = [link_titles.c.folded.contains(word, autoescape=True) for word in folded(text).split()[:MAX_WORDS]]
-        yield _newest(_titled.where(*words), wanted, link_titles.c.link_id)
+        # Where nothing but the words is asked, titles are read without their neighbours.
+        titled = _titled if any(True for _ in _conditions(wanted)) else _titles
+        yield _newest(titled.where(*words), wanted, link_titles.c.link_id)
 
 
 def _newest(query: Numbers, wanted: LinkFilter, number: sa.ColumnElement[int]) -> Numbers:
@@ -72,18 +85,21 @@ def _newest(query: Numbers, wanted: LinkFilter, number: sa.ColumnElement[int]) -
     return query.order_by(number.desc()).limit(wanted.limit)
 
 
-def _with_id(text: str, dialect: str) -> Iterator[Numbers]:
-    """The links of an alert or an incident of this id or number; and those whose alert's id begins with the text."""
+def _with_id(text: str) -> Numbers:
+    """The links of an alert or an incident of this id or number."""
     incident_number = number_meant(text)
     exactly: list[Condition] = [links.c.alert_id == text, links.c.incident_id == text]
     if incident_number is not None:
         exactly.append(links.c.incident_number == incident_number)
-    yield _ids.where(sa.or_(*exactly))
-    # In the order of bytes, whatever the order of the database is.
+    return _ids.where(sa.or_(*exactly))
+
+
+def _begins(column: sa.ColumnElement[str], text: str, dialect: str) -> list[Condition]:
+    """In the order of bytes, whatever the order of the database is."""
     at_least, below = ("~>=~", "~<~") if dialect == "postgresql" else (">=", "<")
-    begins = links.c.alert_id.op(at_least, is_comparison=True)(text)
     end = _after(text)
-    yield _ids.where(begins, *([links.c.alert_id.op(below, is_comparison=True)(end)] if end else []))
+    begins: list[Condition] = [column.op(at_least, is_comparison=True)(text)]
+    return [*begins, column.op(below, is_comparison=True)(end)] if end else begins
 
 
 def _after(prefix: str) -> str:

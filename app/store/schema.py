@@ -4,13 +4,11 @@ What is looked up is a column; the rest of a link is one JSON value. The migrati
 tables; a test holds the two against each other.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import sqlalchemy as sa
-
-if TYPE_CHECKING:
-    pass
 
 T = TypeVar("T")
 
@@ -26,8 +24,13 @@ class Instant(sa.types.TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
         return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
 
-    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> datetime | None:
-        return None if value is None else EPOCH + timedelta(microseconds=value)
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[int | None], datetime | None]:
+        """As ``process_result_value`` would be, in one call for each of the hundred thousands that a report reads."""
+        return _instant_of
+
+
+def _instant_of(value: int | None) -> datetime | None:
+    return None if value is None else EPOCH + timedelta(0, 0, value)
 
 
 RowId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import pytest
@@ -180,6 +181,14 @@ WANTED = {
 }
 
 
+def many_begin(_ids: sa.Select[Any]) -> bool:
+    return True
+
+
+def few_begin(_ids: sa.Select[Any]) -> bool:
+    return False
+
+
 @pytest.fixture
 def filled(stores: Stores) -> Stores:
     """Three thousand links that are over, and a few that are not."""
@@ -200,15 +209,25 @@ def filled(stores: Stores) -> Stores:
     return stores
 
 
-def test_every_search_goes_by_an_index(filled: Stores) -> None:
+def test_every_search_goes_by_an_index(filled: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of links nothing is ever read through; of titles and of the narrow rows at most from the newest on, until there
     are enough."""
     engine = filled.bridge.engine
-    for name, wanted in WANTED.items():
-        for query in numbers(wanted, engine.dialect.name):
+    for (name, wanted), begins in product(WANTED.items(), (many_begin, few_begin)):
+        for query in numbers(wanted, engine.dialect.name, begins):
             with engine.connect() as connection:
                 plan = explained(connection, query)
             assert [] == [step for step in plan if reads_through_links(step)], (name, plan)
+    # A beginning that many ids have finds the same as one that few have.
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("a29", {}), ("a2", {"before": 2_000}), ("a", {"paged": True}), ("a1", {"is_open": True, "limit": 7}),
+    ]  # fmt: skip
+    by_index, from_the_newest = list[list[str]](), list[list[str]]()
+    for common, found in ((10_000, by_index), (1, from_the_newest)):
+        monkeypatch.setattr("app.store.link_search.COMMON", common)
+        found += [ids(find(filled, text, **more)) for text, more in asked]
+    assert by_index == from_the_newest
+    assert all(by_index)
 
 
 def explained(connection: sa.Connection, query: sa.Select[Any]) -> list[str]:

@@ -124,8 +124,10 @@ def judged(incident: IncidentTimes, target: str, minutes: float, as_of: datetime
 
     A resolve ends the waiting for an acknowledge too: nobody is waited for any more.
     """
-    answers = [incident.minutes_to_resolve] + ([incident.minutes_to_acknowledge] if target == ACKNOWLEDGE else [])
-    done = min((took for took in answers if took is not None), default=None)
+    done = incident.minutes_to_resolve
+    acknowledged = incident.minutes_to_acknowledge if target == ACKNOWLEDGE else None
+    if acknowledged is not None and (done is None or acknowledged < done):
+        done = acknowledged
     if done is not None:
         return SlaOutcome.KEPT if done <= minutes else SlaOutcome.BROKEN
     return SlaOutcome.RUNNING if incident.minutes_until(as_of) <= minutes else SlaOutcome.BROKEN

@@ -160,6 +160,15 @@ class AlertCount:
 
 
 @dataclass(frozen=True, slots=True)
+class WeeklyCount:
+    """So many incidents of one week that were acknowledged by the same person, or not at all."""
+
+    acknowledged_by: str | None
+    is_acknowledged: bool
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ListedIncident:
     """An incident as a report lists it."""
 

@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from app.domain.model.types import FALSE_ALERT, RANK, TRUE_ALERT
 from app.domain.reports.compare import capacity, judged, targets, whole_weeks
 from app.domain.reports.figures import Alerts, Day, Group, IncidentStatus, Numbers, SlaCount, SlaOutcome, Verdicts
-from app.domain.reports.period import Period, midnight, monday_of
+from app.domain.reports.period import Period, midnight
 from app.domain.reports.record import (
     NOBODY_NAMED,
     UNKNOWN,
@@ -25,6 +25,7 @@ from app.domain.reports.record import (
     IncidentTimes,
     Names,
     Record,
+    WeeklyCount,
     figures_of,
     spread,
     state_at,
@@ -49,6 +50,12 @@ class Frame:
     """Mondays of the weeks that the capacity is told of, one after the other."""
     began_at: datetime | None = None
     """When the record begins; None = it is empty."""
+
+    @property
+    def spans_of_weeks(self) -> Mapping[date, tuple[datetime, datetime]]:
+        """Between which instants (the second excluded) each of the weeks lies, by its Monday."""
+        zone = self.period.zone
+        return {day: (midnight(day, zone), midnight(day + timedelta(days=7), zone)) for day in self.weeks}
 
     @property
     def triggered(self) -> tuple[datetime, datetime]:
@@ -121,7 +128,7 @@ class Tally:
     def __init__(self, asked: Frame) -> None:
         self.period, self.as_of, self.weeks, self.targets = asked.period, asked.as_of, asked.weeks, targets(asked.sla)
         self._since, self._until = self.period.since, self.period.until  # asked of every record
-        self._weeks_since = midnight(self.weeks[0], self.period.zone) if self.weeks else None
+        self._weeks = asked.spans_of_weeks
         self.all = Pile()
         self._targets_of: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
         for (severity, target), minutes in self.targets.items():
@@ -155,6 +162,8 @@ class Tally:
         if self._since <= incident.triggered_at < self._until:
             self.take_counts(record.names, counted(incident, record.verdict, record.flaps))
         self.take_times(record.names, incident)
+        if (monday := self._week_of(incident.triggered_at)) is not None:
+            self.take_week(monday, WeeklyCount(incident.acknowledged_by, incident.acknowledged_after is not None))
 
     def take_alerts(self, alerts: AlertCount) -> None:
         """Alerts of the period."""
@@ -172,22 +181,25 @@ class Tally:
             pile.counts.update(counts)
 
     def take_times(self, names: Names, incident: IncidentTimes) -> None:
-        """The times of an incident triggered in the period or in one of the weeks, or in neither."""
-        if self._since <= incident.triggered_at < self._until:
-            acknowledges, resolves = self._times[names]
-            if (took := incident.minutes_to_acknowledge) is not None:
-                acknowledges.append(took)
-            if (lasted := incident.minutes_to_resolve) is not None:
-                resolves.append(lasted)
-            for target, minutes in self._targets_of.get(names.severity, ()):
-                self._sla[names.severity, target, judged(incident, target, minutes, self.as_of)] += 1
-            here = incident.triggered_at.astimezone(self.period.zone)
-            self._days[here.date()][names.urgency] += 1
-            self._hours[here.weekday()][here.hour] += 1
-        if (monday := self._week_of(incident.triggered_at)) is not None:
-            self._weekly[monday] += 1
-            if incident.acknowledged_after is not None:
-                self._responders[incident.acknowledged_by or NOBODY_NAMED][monday] += 1
+        """The times of an incident, if it was triggered in the period."""
+        if not self._since <= incident.triggered_at < self._until:
+            return
+        acknowledges, resolves = self._times[names]
+        if (took := incident.minutes_to_acknowledge) is not None:
+            acknowledges.append(took)
+        if (lasted := incident.minutes_to_resolve) is not None:
+            resolves.append(lasted)
+        for target, minutes in self._targets_of.get(names.severity, ()):
+            self._sla[names.severity, target, judged(incident, target, minutes, self.as_of)] += 1
+        here = incident.triggered_at.astimezone(self.period.zone)
+        self._days[here.date()][names.urgency] += 1
+        self._hours[here.weekday()][here.hour] += 1
+
+    def take_week(self, monday: date, work: WeeklyCount) -> None:
+        """Incidents triggered in one of the weeks."""
+        self._weekly[monday] += work.count
+        if work.is_acknowledged:
+            self._responders[work.acknowledged_by or NOBODY_NAMED][monday] += work.count
 
     def take_incomplete(self, raised_at: datetime, triggered_at: datetime | None, incomplete: bool = True) -> None:
         """Whether a history is incomplete of which anything counts here. ``triggered_at``: None where no incident had
@@ -209,10 +221,8 @@ class Tally:
 
     def _week_of(self, triggered_at: datetime) -> date | None:
         """The Monday of the week that it was triggered in, where that is one of the weeks."""
-        if self._weeks_since is None or not self._weeks_since <= triggered_at <= self.as_of:
-            return None
-        monday = monday_of(triggered_at.astimezone(self.period.zone).date())
-        return monday if monday in self.weeks else None
+        spans = self._weeks.items() if triggered_at <= self.as_of else ()
+        return next((monday for monday, (since, until) in spans if since <= triggered_at < until), None)
 
     def numbers(self) -> Numbers:
         """All of it; nothing more is taken then."""

@@ -7,6 +7,7 @@ numbers, and a line for each incident listed.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from operator import itemgetter
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
@@ -55,8 +56,13 @@ class Reports:
     ) -> Stats:
         """The numbers of a period, ready for JSON; minutes are rounded to hundredths."""
         asked = self._asked(start, end, period, previous, time_zone)
+        scope, tally = self._scope(asked, service_id), Tally(asked)
         with self.transactions.read() as tx:
-            return _shown(self._numbers(tx, asked, service_id), asked, service_id)
+            self._take_counts(tx, asked, scope, tally)
+            for names, times in self.history.times(tx, Span(asked.period.since, asked.period.until), scope):
+                tally.take_times(names, times)
+            self._take_changed(tx, Span(*asked.triggered), scope, tally)
+        return _shown(tally.numbers(), asked, service_id)
 
     def report(
         self,
@@ -69,9 +75,12 @@ class Reports:
     ) -> Report:
         """The numbers, and a line for each incident triggered in the period, the oldest first."""
         asked = self._asked(start, end, period, previous, time_zone)
+        scope, tally = self._scope(asked, service_id), Tally(asked)
         with self.transactions.read() as tx:
-            stats = _shown(self._numbers(tx, asked, service_id), asked, service_id)
-            lines = list(self._lines(tx, asked, service_id))
+            self._take_counts(tx, asked, scope, tally)
+            self._take_changed(tx, Span(asked.triggered[0], asked.period.since), scope, tally)
+            lines = list(self._take_and_list(tx, asked, scope, tally))
+        stats = _shown(tally.numbers(), asked, service_id)
         about = {"service_id": service_id, "period": stats["period"], "time_zone": time_zone}
         return cast(Report, about | {"stats": stats, "incidents": lines})
 
@@ -93,35 +102,39 @@ class Reports:
     def _scope(self, asked: Frame, service_id: str | None) -> Scope:
         return Scope(asked.as_of, self.default_service or UNKNOWN, service_id)
 
-    def _numbers(self, tx: Tx, asked: Frame, service_id: str | None) -> Numbers:
-        """As ``totals.fold`` makes them of every record, from what the store counts. Only what has changed since
-        ``asked.as_of`` is looked at moment by moment."""
-        scope, tally, history = self._scope(asked, service_id), Tally(asked), self.history
-        period, triggered = Span(asked.period.since, asked.period.until), Span(*asked.triggered)
-        for alerts in history.alerts(tx, period, scope):
+    def _take_counts(self, tx: Tx, asked: Frame, scope: Scope, tally: Tally) -> None:
+        """Together with the times it is what ``totals.fold`` makes of every record, from what the store counts."""
+        period = Span(asked.period.since, asked.period.until)
+        for alerts in self.history.alerts(tx, period, scope):
             tally.take_alerts(alerts)
-        for names, counts in history.counts(tx, period, scope):
+        for names, counts in self.history.counts(tx, period, scope):
             tally.take_counts(names, counts)
-        for names, times in history.times(tx, triggered, scope):
-            tally.take_times(names, times)
-        for incident in history.incidents(tx, triggered, scope, changed_only=True):
-            if state := state_at(incident.record, asked.as_of):
-                tally.take_state(incident.record, state)
-        for raised_at, triggered_at in history.incomplete(tx, scope):
+        for monday, week in asked.spans_of_weeks.items():
+            for work in self.history.weekly(tx, Span(*week), scope):
+                tally.take_week(monday, work)
+        for raised_at, triggered_at in self.history.incomplete(tx, scope):
             tally.take_incomplete(raised_at, triggered_at)
-        return tally.numbers()
 
-    def _lines(self, tx: Tx, asked: Frame, service_id: str | None) -> Iterator[IncidentLine]:
-        found = self.history.incidents(tx, Span(asked.period.since, asked.period.until), self._scope(asked, service_id))
-        listed = (_as_of(one, asked.as_of) for one in found)
-        for incident in sorted(listed, key=lambda one: (one.figures.triggered_at, one.link_id)):
-            yield line_of(incident, asked.as_of)
+    def _take_changed(self, tx: Tx, triggered: Span, scope: Scope, tally: Tally) -> None:
+        """The incidents triggered then that have changed since ``as_of``: they alone are looked at moment by moment."""
+        for incident in self.history.incidents(tx, triggered, scope, changed_only=True):
+            if state := state_at(incident.record, scope.as_of):
+                tally.take_state(incident.record, state)
 
-
-def _as_of(incident: ListedIncident, as_of: datetime) -> ListedIncident:
-    """The incident as it stood then."""
-    state = state_at(incident.record, as_of) if incident.record.entries else None
-    return replace(incident, figures=figures_of(state)) if state else incident
+    def _take_and_list(self, tx: Tx, asked: Frame, scope: Scope, tally: Tally) -> Iterator[IncidentLine]:
+        """The same of the period's, each read once for both: its times, and its line."""
+        lines: list[tuple[datetime, int, IncidentLine]] = []
+        for incident in self.history.incidents(tx, Span(asked.period.since, asked.period.until), scope):
+            if incident.record.entries:
+                state = state_at(incident.record, asked.as_of)
+                if state is not None:
+                    tally.take_state(incident.record, state)
+                    incident = replace(incident, figures=figures_of(state))
+            else:
+                tally.take_times(incident.record.names, incident.figures)
+            lines.append((incident.figures.triggered_at, incident.link_id, line_of(incident, asked.as_of)))
+        lines.sort(key=itemgetter(0, 1))
+        return (line for *_, line in lines)
 
 
 def zone_of(name: str) -> tzinfo:
@@ -172,9 +185,9 @@ def line_of(incident: ListedIncident, as_of: datetime) -> IncidentLine:
         "triggered_at": stood.triggered_at.isoformat(),
         "acknowledged_at": _instant(stood.acknowledged_at),
         "acknowledged_by": stood.acknowledged_by,
-        "acknowledged_after_minutes": rounded(took),
+        "acknowledged_after_minutes": None if took is None else round(took, 2),
         "resolved_at": _instant(stood.resolved_at),
-        "duration_minutes": rounded(stood.minutes_until(as_of) if lasted is None else lasted),
+        "duration_minutes": round(stood.minutes_until(as_of) if lasted is None else lasted, 2),
         "escalated": stood.escalated > 0,
         "reopened": stood.reopened,
         "merged": stood.merged,
