@@ -28,6 +28,10 @@ SANDBOX_ENVIRONMENT = {
 }
 """What the simulated partners accept. None of it opens anything anywhere else."""
 
+RULES_FILE = "bridge.yaml"
+RULES = "console:\n  evidence_links: true # each incident carries a link to a page about it that needs no login\n"
+"""The simulation's own, where nobody gives it others."""
+
 LOOPBACK = "127.0.0.1"
 """Where a simulation listens, unless BIND says otherwise: nobody else has business with it."""
 STOP_SECONDS = 20.0
@@ -94,7 +98,7 @@ def run(settings: Settings, root: Path, config: Path | None, play: Play, say: Sa
     partners, sandbox_url = _sandbox(root, bridge_url)
     # Our end of this pipe ends with us, however we end, and the bridge with it; the partners watch their parent.
     end_of_bridge, _ours = os.pipe()
-    environment = _environment(sandbox_url, data_dir, config) | {PARENT_FD: str(end_of_bridge)}
+    environment = _environment(sandbox_url, bridge_url, data_dir, config) | {PARENT_FD: str(end_of_bridge)}
     bridge = _start_bridge(root, environment | ({"LOG_FORMAT": "json"} if play.chaos else {}), data_dir, end_of_bridge)
     try:
         running = Running(bridge, bridge_url, sandbox_url, data_dir / "bridge.log", config is not None, environment)
@@ -178,15 +182,16 @@ def _run_chaos(running: Running, play: Play, say: Say) -> int:
     return 0 if chaos_run.judge() else 1
 
 
-def _environment(sandbox_url: str, data_dir: Path, config: Path | None) -> dict[str, str]:
+def _environment(sandbox_url: str, bridge_url: str, data_dir: Path, config: Path | None) -> dict[str, str]:
     return {
         **_nobodys_environment(),
         "BIND": os.environ.get("BIND") or LOOPBACK,
         "PAGERDUTY_API_URL": sandbox_url,
         "PAGERDUTY_EVENTS_URL": sandbox_url,
         "TRUTHVOUCH_API_URL": f"{sandbox_url}/api/v1",
+        "BRIDGE_PUBLIC_URL": bridge_url,
         "BRIDGE_DATA_DIR": str(data_dir),
-        "BRIDGE_CONFIG": str(config.resolve() if config else data_dir / "bridge.yaml"),
+        "BRIDGE_CONFIG": str(config.resolve() if config else data_dir / RULES_FILE),
     }
 
 
@@ -226,6 +231,8 @@ def _start_bridge(
 ) -> subprocess.Popen[bytes]:
     data_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # the real bridge's, some day
     data_dir.mkdir(mode=0o700, exist_ok=True)
+    if environment["BRIDGE_CONFIG"] == str(data_dir / RULES_FILE):
+        (data_dir / RULES_FILE).write_text(RULES, "utf-8")
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
     with (data_dir / "bridge.log").open("wb") as log:
         return subprocess.Popen(  # noqa: S603

@@ -45,6 +45,9 @@ SECRET_NAME = re.compile(
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 """Control characters, separators, and what turns the direction of writing round."""
 
+SECRET_PATH = re.compile(r"^((?:[a-z]+://[^/]*)?(?:/+console/+link/|/+e/)).*", re.DOTALL | re.IGNORECASE)
+"""What follows lets in whoever knows it."""
+
 TALKATIVE = ("dbos", "alembic")
 """Libraries that say a line for each migration and plugin: heard from WARNING on, or with LOG_LEVEL=DEBUG."""
 
@@ -104,6 +107,11 @@ def conceal(secrets: Iterable[str]) -> None:
     for secret in secrets:
         if len(secret) >= SHORTEST_CONCEALED:
             _concealed.update((secret, json.dumps(secret)[1:-1]))
+
+
+def without_link(path: str) -> str:
+    """A path without what follows in it where that is a secret: one-time links and evidence links."""
+    return SECRET_PATH.sub(r"\1…", path)
 
 
 def hidden_in(record: Any) -> Iterator[str]:

@@ -10,8 +10,8 @@ import signal
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,87 @@ def postgres_url() -> Iterator[str]:
     """A fresh PostgreSQL database for one test."""
     with fresh_postgres() as url:
         yield url
+
+
+KEPT_ROWS = "kept_rows"
+"""The schema with the rows that a database had at first."""
+SHAPE = """
+    SELECT md5(string_agg(line, ' ' ORDER BY line)) FROM (
+        SELECT format('%s %s %s %s', attrelid::regclass, attname, atttypid, attnotnull) AS line FROM pg_attribute
+        JOIN pg_class ON pg_class.oid = attrelid
+        WHERE attnum > 0 AND relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
+            AND relkind IN ('r', 'i', 'v')
+        UNION ALL SELECT format('%s %s', conrelid::regclass, pg_get_constraintdef(oid)) FROM pg_constraint
+        UNION ALL SELECT format('%s %s', tgrelid::regclass, tgname) FROM pg_trigger WHERE NOT tgisinternal
+    ) AS lines
+"""
+
+
+class KeptPostgres:
+    """A database that tests use one after the other, each as it was at first: to copy and drop one for every test makes
+    the server write whole files, which takes longer than most of the tests.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        with psycopg.connect(url, autocommit=True) as owner:
+            named = "SELECT quote_ident(schemaname) || '.' || quote_ident({}) FROM {} WHERE schemaname {}"
+            ours = "NOT IN ('pg_catalog', 'information_schema')"
+            self._tables = [one for (one,) in owner.execute(named.format("tablename", "pg_tables", ours))]
+            sequences = [one for (one,) in owner.execute(named.format("sequencename", "pg_sequences", ours))]
+            self._filled = [one for one in self._tables if owner.execute(f"SELECT 1 FROM {one} LIMIT 1").fetchone()]
+            self._sequences = {
+                one: owner.execute(f"SELECT last_value, is_called FROM {one}").fetchone() for one in sequences
+            }
+            owner.execute(f"CREATE SCHEMA {KEPT_ROWS}")
+            for table in self._filled:
+                owner.execute(f"CREATE TABLE {self._kept(table)} AS TABLE {table}")
+            self._shape = owner.execute(SHAPE).fetchone()
+
+    def restore(self) -> bool:
+        """End what is still connected, put every row back. False where a test changed tables: it is of no use then."""
+        with psycopg.connect(self.url, autocommit=True) as owner:
+            others = "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            owner.execute(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {others}")
+            if owner.execute(SHAPE).fetchone() != self._shape:
+                return False
+            owner.execute("SET session_replication_role = replica")  # in any order, whatever refers to what
+            with owner.transaction():
+                for table in self._tables:
+                    owner.execute(f"DELETE FROM {table}")
+                for table in self._filled:
+                    owner.execute(f"INSERT INTO {table} TABLE {self._kept(table)}")
+                for sequence, value in self._sequences.items():
+                    owner.execute("SELECT setval(%s, %s, %s)", (sequence, *(value or ())))
+        return True
+
+    @staticmethod
+    def _kept(table: str) -> str:
+        return f"{KEPT_ROWS}.{table.replace('.', '_')}"
+
+
+@pytest.fixture(scope="session")
+def kept_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], KeptPostgres]]:
+    """A database of this version's shape; another one where the one before is of no use any more."""
+    from tests.shapes import migrate_new  # only where somebody asks for it: the rest of this file is nobody's program
+
+    made: list[KeptPostgres] = []
+    with ExitStack() as ending:
+
+        def usable() -> KeptPostgres:
+            if not made or not made[-1].restore():
+                url = ending.enter_context(fresh_postgres())
+                migrate_new(tmp_path_factory.mktemp("shape"), url)
+                made.append(KeptPostgres(url))
+            return made[-1]
+
+        yield usable
+
+
+@pytest.fixture
+def migrated_postgres_url(kept_postgres: Callable[[], KeptPostgres]) -> str:
+    """A PostgreSQL database of this version's shape, with nothing in it."""
+    return kept_postgres().url
 
 
 # --------------------------------------------------------------------------------------------- Prometheus

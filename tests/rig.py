@@ -34,9 +34,11 @@ from app.store.database import Database, StoredKeyValues, open_bridge, open_inbo
 from app.store.escalations import StoredEscalations
 from app.store.evidence import StoredEvidence
 from app.store.inbox_reader import CursorInboxReader, FlagInboxReader
+from app.store.jobs import StoredAudit
 from app.store.links import StoredDeadLetters, StoredLinks, StoredOpenLinks, newest_page
 from app.store.rate_limits import StoredHourlyQuota
 from app.store.schema import inbox
+from app.store.stored_rules import RulesInStore
 from tests.fakes import FakeClock, FakePagerDuty, FakeTruthVouch, ManualEngine, SilentMeter
 from tests.shapes import shape
 
@@ -67,6 +69,7 @@ class Rig:
         inbox_reader = FlagInboxReader() if url else CursorInboxReader(self._inbox)
         process_event = ProcessEvent(self.links, writer, self.rulebook, lambda: via, self.escalations)
         self.reconciliations = 0
+        self.stored_rules = RulesInStore(lambda: self.database, data_dir, url)
         commands = ExecuteCommand(
             self.links,
             StoredDeadLetters(),
@@ -77,6 +80,8 @@ class Rig:
             self._reconcile,
             self.escalations,
             EraseEvidence(self.links, StoredEvidence()),
+            StoredAudit(),
+            silences=self.stored_rules,
         )
         self.intake = Intake(
             self.database, inbox_reader, self.links, writer, process_event, commands, reads, SilentMeter(), self.clock

@@ -16,8 +16,10 @@ FILES = ("bridge.db", "inbox.db")
 
 
 def shape(bridge: sa.Engine, inbox: sa.Engine, data_dir: Path) -> None:
-    """What ``migrate`` does. New SQLite files are copies of a pair that was migrated once; tests of migrations and
-    of the ways into a store use ``migrate`` itself."""
+    """What ``migrate`` does. New SQLite files are copies of a pair that was migrated once, and what has tables on
+    PostgreSQL has all of them; tests of migrations and of the ways into a store use ``migrate`` itself."""
+    if bridge.dialect.name != "sqlite" and sa.inspect(bridge).has_table("bridge_version"):
+        return
     if bridge.dialect.name != "sqlite" or any((data_dir / name).exists() for name in FILES):
         migrate(bridge, inbox, data_dir)
         return

@@ -93,6 +93,18 @@ def test_the_command_is_one_that_the_shell_finds(
 
 
 @pytest.mark.system
+def test_the_incident_of_the_demo_carries_an_evidence_link_that_opens(demo: StartDemo):
+    tree = demo()
+    until(lambda: says(tree, "Ctrl-C"), "it runs", 60, tree.output)
+    [sandbox] = re.findall(r"The simulation +(http://127\.0\.0\.1:\d+)/", tree.output())
+    [incident] = requests.get(f"{sandbox}/sandbox/state", timeout=10).json()["incidents"]
+    [link] = re.findall(r"Evidence link: (http://127\.0\.0\.1:\d+/e/\S+)", incident["body"])
+    page = requests.get(link, timeout=10)
+    assert (200, "no-store") == (page.status_code, page.headers["Cache-Control"])
+    assert f"Incident #{incident['incident_number']}" in page.text
+
+
+@pytest.mark.system
 def test_the_demo_leads_to_the_console(demo: StartDemo):
     tree = demo()
     until(lambda: says(tree, "Ctrl-C"), "it runs", 60, tree.output)

@@ -140,9 +140,9 @@ def locations() -> dict[str, str]:
     return dict(re.findall(r"location ([^{]+?) \{([^}]*)\}", NGINX))
 
 
-def test_the_proxy_lets_the_internet_reach_the_two_webhooks_and_nothing_else():
+def test_the_proxy_lets_the_internet_reach_the_two_webhooks_and_evidence_links_and_nothing_else():
     passed_on = {path: rules for path, rules in locations().items() if "proxy_pass" in rules}
-    (public,) = [path for path, rules in passed_on.items() if "deny all;" not in rules]
+    public, evidence = [path for path, rules in passed_on.items() if "deny all;" not in rules]
     assert public.startswith("~ ^/")
     for hook in ("/truthvouch/alerts", "/pagerduty/webhook"):
         for path in (hook, hook + "/", hook + "//", "/" + hook, hook.replace("/", "//") + "/"):
@@ -152,6 +152,22 @@ def test_the_proxy_lets_the_internet_reach_the_two_webhooks_and_nothing_else():
     assert not re.search(public.removeprefix("~ "), "/truthvouch/webhook")
     assert "return 404;" in locations()["/"]
     assert "merge_slashes off;" in NGINX
+
+    for path, is_let in (("/e/WzEs.x-_y", True), ("/e/static/style.0a1b.css", True), ("/e/", False), ("/ex", False)):
+        assert is_let == bool(re.search(evidence.removeprefix("~ "), path)), path
+
+
+def test_no_log_of_the_proxy_holds_an_address_that_lets_somebody_in():
+    text = (ROOT / "deploy/nginx.conf").read_text("utf-8")
+    hidden = [pattern for pattern, _ in re.findall(r'"~\*([^"]+)" "([^"]+)";', text)]
+    for path in ("/e/secret", "//e//secret", "/E/secret", "/console/link/secret", "//console//link/secret?x"):
+        assert any(re.search(pattern, path, re.IGNORECASE) for pattern in hidden), path
+    (form,) = re.findall(r"log_format (\w+) '([^']*)'", text)
+    assert {"$request_method", "$logged_uri"} <= set(form[1].replace('"', "").split())
+    assert [] == [name for name in ("$request ", "$request_uri", "$uri", "$http_referer") if name in form[1]]
+    assert re.search(rf"access_log \S+ {form[0]};", NGINX)
+    (rules,) = [rules for path, rules in locations().items() if "/e/" in path]
+    assert re.search(r"error_log \S+ crit;", rules)
 
 
 def test_the_proxy_hands_over_whole_requests_and_no_client_names_its_own_address():

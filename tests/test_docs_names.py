@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SOURCES = "\n".join(path.read_text("utf-8") for path in (ROOT / "app").rglob("*.py"))
 NO_EVENT = re.compile(
-    r"(pagerduty|truthvouch|escalation|retention|action|calls|redaction|alerts|period|body)\."
+    r"(pagerduty|truthvouch|escalation|retention|console|action|calls|redaction|alerts|period|body)\."
     r"|(alert|incident|service|pagey|correction|certification)\."
     r"|.*\.(py|yaml|md|db|json|conf|sh|css|bell|toml)$"
 )

@@ -158,6 +158,8 @@ class FakeBridge:
     rules_overview: Any = None
     jobs_overview: Any = None
     audit_log: Any = None
+    evidence: Any = None
+    revoke_evidence: Any = None
 
     def __post_init__(self) -> None:
         self.health_source = FakeHealthSource(healthy(self.clock()))

@@ -14,6 +14,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import structlog
+
 from app.config import bridge_yaml
 from app.config.settings import PagerDutySettings, Settings
 from app.domain.model.events import Command, CommandType, Event, Way
@@ -45,17 +47,22 @@ from app.truthvouch import wire as truthvouch_wire
 if TYPE_CHECKING:
     from app.bootstrap.partners import BudgetOf, Partners
     from app.domain.model.subscription import Wanted
+    from app.domain.sync.link import Link
     from app.pagerduty.directory import AccountApi
     from app.pagerduty.rest_api import RestApi
     from app.ports.jobs import JobWanted
     from app.remote.transport import Transport
+    from app.services.access.evidence import EvidenceTokens
     from app.services.diagnostics.health import WatchSubscriptions
+    from app.services.operator.evidence import RevokeEvidence
     from app.services.operator.operator import CommandResult
     from app.services.reconciliation.run import Reconcile
     from app.services.reports.report import Compare, Reports
     from app.store.links import StoredLinks
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 READERS: Mapping[Source, Read] = {
     Source.TRUTHVOUCH: truthvouch_wire.read,
@@ -75,6 +82,7 @@ RULE_COMMANDS = (
     CommandType.SAVE_DRAFT,
     CommandType.DELETE_DRAFT,
     CommandType.SHADOW_DRAFT,
+    CommandType.SILENCE_ALIKE,
 )
 LEFT_TO_DELIVERIES = 0.5
 """The share of each budget's burst that reconciliations leave to pages: they are in no hurry."""
@@ -225,6 +233,38 @@ class Container:
     def sessions(self) -> Sessions:
         """Who is logged in to the console."""
         return Sessions(StoredAccess(), lambda: self.database, self.tokens, self.settings.secret_keys)
+
+    @cached_property
+    def evidence_tokens(self) -> "EvidenceTokens":
+        """What signs evidence links."""
+        from app.services.access.evidence import EvidenceTokens
+
+        return EvidenceTokens(self.sessions.signing_keys)
+
+    @property
+    def revoke_evidence(self) -> "RevokeEvidence":
+        """What ends evidence links."""
+        from app.services.operator.evidence import RevokeEvidence
+
+        return RevokeEvidence(self.database, StoredRecords(), StoredAccess(), StoredAudit())
+
+    @property
+    def evidence_url(self) -> "Callable[[Link], str | None] | None":
+        """What makes evidence links; None where nobody knows the bridge's address."""
+        if not self.settings.public_url:
+            return None
+        from app.domain.model.subscription import HOOK_PATH
+
+        address = self.settings.public_url.rstrip("/").removesuffix(HOOK_PATH)
+
+        def made(link: "Link") -> str | None:
+            try:
+                return f"{address}/e/{self.evidence_tokens.make(link.link_id, link.incident_key)}"
+            except StoreUnavailable:
+                log.warning("evidence_link.not_made", alert_id=link.alert.alert_id)
+                return None
+
+        return made
 
     @property
     def stored_alerts(self) -> StoredAlerts:

@@ -15,14 +15,17 @@ from app.domain.model.types import Side
 from app.errors import ConfigFault
 from app.pagerduty import inbound as pagerduty_inbound
 from app.ports.console import RunsWith
+from app.services.access.evidence import EvidencePace
 from app.services.diagnostics.health import Health
 from app.services.operator.console import Console, ConsoleParts
+from app.services.operator.evidence import Evidence
 from app.services.operator.once import Once
 from app.services.operator.operator import Operate
 from app.services.operator.workbench import Workbench
 from app.services.rules.overview import RulesOverview
 from app.services.rules.rulebook import InFile
 from app.services.sync.receive import Receive, RefusedTally
+from app.store.access import StoredAccess
 from app.store.answers import StoredAnswers
 from app.store.health import StoredConfigurations, StoredHealth, StoredRefusals
 from app.store.link_search import StoredLinkSearch
@@ -66,6 +69,11 @@ class WebBridge(Container):
         return self.operate_as("web", COMMAND_TIMEOUT_SECONDS, Way.API)
 
     @cached_property
+    def evidence(self) -> Evidence:
+        stored = (self.database, StoredRecords(), StoredAccess())
+        return Evidence(self.evidence_tokens, self.rulebook, self.console.reads, *stored, EvidencePace())
+
+    @cached_property
     def console(self) -> ConsoleParts:
         secrets = {
             Side.TRUTHVOUCH: len(self.settings.truthvouch.webhook_secrets),
@@ -76,7 +84,7 @@ class WebBridge(Container):
         reads = Console(self.database, StoredRecords(), StoredLinkSearch(), health_source, secrets, has_api_key)
         return ConsoleParts(
             reads, self.rulebook, self.stored_alerts, alert_in, lambda: self.reports, self._runs_with,
-            self.settings.public_url, self._workbench(), self.budgets_left,
+            self.settings.public_url, self._workbench(), self.budgets_left, self.revoke_evidence,
         )  # fmt: skip
 
     @property

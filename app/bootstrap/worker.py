@@ -100,7 +100,7 @@ class WorkerBridge(Container):
         self._engine, intake = engine, self._intake(engine)
         self._publish = publisher(self, executor_id)
         far, may_read = self.partners(self.budgets), CallQuota(self.database, self.hourly_quota).take
-        perform = Perform(far.incidents, far.events, far.alerts, self.rulebook, may_read)
+        perform = Perform(far.incidents, far.events, far.alerts, self.rulebook, may_read, self.evidence_url)
         target_health = TargetHealth(KEY_VALUES, executor_id)
         deliver: Deliver = Deliver(
             self.database, intake.links, target_health, intake.writer, perform, intake.meter, self._escalations
@@ -147,6 +147,7 @@ class WorkerBridge(Container):
         execute_command = ExecuteCommand(
             links, StoredDeadLetters(), inbox_reader, writer, process_event, READERS, self._asked.ask, escalations,
             EraseEvidence(links, StoredEvidence()), StoredAudit(), self.command_handlers(self._jobs_asked.ask),
+            self.stored_rules,
         )  # fmt: skip
         intake = Intake(self.database, inbox_reader, links, writer, process_event, execute_command, READERS, meter)
         intake.erase_bodies = self._erase_bodies.soon

@@ -73,6 +73,7 @@ COMMANDS = (
     rules.rules,
     access.console_link,
     access.tokens,
+    access.evidence,
     silences.silences,
     escalation.escalation,
     jobs.jobs,

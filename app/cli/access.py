@@ -1,4 +1,4 @@
-"""``truthvouch tokens`` and ``truthvouch console-link``: who may look and act."""
+"""``truthvouch tokens``, ``console-link`` and ``evidence``: who may look and act."""
 
 import ipaddress
 from dataclasses import asdict
@@ -144,3 +144,38 @@ def revoke(name: str, as_json: bool) -> None:
         click.echo(f"{'Revoked' if revoked else 'No such token'}; sessions ended: {ended}.")
     if not revoked and not ended:
         base.not_so(f"There is no token {output.text(name)} in use, and nobody is logged in by that name.")
+
+
+@click.group(short_help="Evidence links that incidents carry.")
+def evidence() -> None:
+    """Evidence links that incidents carry (`console.evidence_links`): pages about one incident, without a login."""
+
+
+@evidence.command(name="revoke", short_help="End evidence links that were made until now.")
+@click.argument("wanted", metavar="ALERT_OR_INCIDENT...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Those of every incident.")
+@base.json_option
+def revoke_evidence(wanted: tuple[str, ...], every: bool, as_json: bool) -> None:
+    """End the evidence links of these alerts or incidents (id or #number) that were made until now.
+
+    It takes effect with the next request. An incident that is opened later carries a new link that works.
+    """
+    if bool(wanted) == every:
+        base.refuse("Name alerts or incidents, or say --all.")
+    from app.bootstrap.container import user
+    from app.domain.model.events import Way
+
+    with base.open_store() as made:
+        if every:
+            made.revoke_evidence.all(user(), Way.CLI)
+        revoked = {one: list(made.revoke_evidence(one, user(), Way.CLI)) for one in wanted}
+    unknown = [one for one, alerts in revoked.items() if not alerts]
+    if as_json:
+        output.as_json({"all": every, "alerts": sorted({alert for found in revoked.values() for alert in found})})
+    elif every:
+        click.echo("Revoked: every evidence link that was made until now.")
+    else:
+        for alert in dict.fromkeys(alert for found in revoked.values() for alert in found):
+            click.echo(f"Revoked: the evidence links of alert {output.text(alert)}.")
+    if unknown:
+        base.not_so(f"{base.NOTHING_KNOWN} ({', '.join(map(output.text, unknown))})")

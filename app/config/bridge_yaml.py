@@ -21,8 +21,10 @@ from app.domain.rules.rulebook import (
     DEFAULT_SEVERITY_MAP,
     LONGEST,
     Call,
+    ConsoleRules,
     EscalationLevel,
     EscalationRules,
+    EvidenceShows,
     Redaction,
     Rule,
     RuleAction,
@@ -134,6 +136,7 @@ def _rulebook(root: Node, now: datetime) -> Rulebook:
         "sla",
         "redaction",
         "retention",
+        "console",
     )
     pagerduty = root.section("pagerduty").only(
         "region", "service_id", "escalation_policy_id", "via", *credential_keys("pagerduty")
@@ -159,6 +162,7 @@ def _rulebook(root: Node, now: datetime) -> Rulebook:
         escalation=_escalation(root.section("escalation")),
         sla=_sla(root.section("sla")),
         redaction=_redaction(root.section("redaction")),
+        console=_console(root.section("console")),
         retention_days=_retention_days(retention, "days", MIN_RETENTION_DAYS, Rulebook().retention_days),
         evidence_days=_retention_days(retention, "evidence_days", MIN_EVIDENCE_DAYS, Rulebook().evidence_days),
         audit_days=_retention_days(retention, "audit_days", MIN_RETENTION_DAYS, Rulebook().audit_days),
@@ -274,6 +278,14 @@ def _redaction(section: Node) -> Redaction:
     defaults = asdict(Redaction())
     section.only(*defaults)
     return Redaction(**{key: section.flag(key, default) for key, default in defaults.items()})
+
+
+def _console(section: Node) -> ConsoleRules:
+    section.only("evidence_links", "evidence_shows")
+    return ConsoleRules(
+        evidence_links=section.flag("evidence_links", default=False),
+        evidence_shows=section.choice("evidence_shows", EvidenceShows) or EvidenceShows.REDACTED,
+    )
 
 
 # ---------------------------------------------------------------- triggers and silences

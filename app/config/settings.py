@@ -22,6 +22,7 @@ REGIONS: Mapping[str, tuple[str, str]] = {
 
 DEFAULT_REGION = "us"
 TRUTHVOUCH_URL = "https://api.truthvouch.com/api/v1"
+NO_EVIDENCE_LINKS = "BRIDGE_PUBLIC_URL is not set: incidents carry no evidence link (console.evidence_links)"
 _MAX_PER_MINUTE = 1_000_000
 
 
@@ -171,6 +172,10 @@ class Settings:
 
     def degraded(self, rulebook: Rulebook) -> tuple[str, ...]:
         """What works only in part, and why; empty when nothing does."""
+        has_no_links = rulebook.console.evidence_links and not self.public_url
+        return (*self._half_way_out(rulebook), *([NO_EVIDENCE_LINKS] if has_no_links else []))
+
+    def _half_way_out(self, rulebook: Rulebook) -> tuple[str, ...]:
         pagerduty = self.pagerduty
         if self.via(rulebook) is not Via.EVENTS or (pagerduty.api_key and pagerduty.from_email):
             return ()

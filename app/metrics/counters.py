@@ -22,6 +22,7 @@ DELIVERY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 OPERATOR_REASONS = (
     *("no_admin_token", "token_missing", "token_wrong", "too_many_wrong", "read_only"),
     *("plain_http", "foreign_form", "link_gone"),
+    *("evidence_link_unknown", "evidence_link_gone", "evidence_link_too_often", "stale_button"),
 )
 CUT_REASONS = ("too_slow", "too_many", "stalled", "malformed", "unknown_method", "too_long")
 """The last three are what can be wrong with a request; a test holds them against the server's."""

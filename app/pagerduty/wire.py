@@ -195,6 +195,10 @@ def _trigger(draft: IncidentDraft, routing_key: str, details: dict[str, str]) ->
     if draft.dashboard_url and len(draft.dashboard_url) <= MAX_URL_CHARS:
         event["client_url"] = draft.dashboard_url
         event["links"] = [{"href": draft.dashboard_url, "text": "Open in TruthVouch"}]
+    if draft.evidence_url and len(draft.evidence_url) <= MAX_URL_CHARS:
+        event.setdefault("links", []).append(
+            {"href": draft.evidence_url, "text": "Evidence and buttons, without login"}
+        )
     return event
 
 

@@ -10,7 +10,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
+from app.domain.model.types import LinkId
 from app.ports.store import Tx
+
+EVERY_LINK = LinkId(0)
+"""In the place of a link's number, which is never 0 in a store."""
 
 
 class Role(StrEnum):
@@ -120,6 +124,13 @@ class AccessStore(Protocol):
     def spend_link(self, tx: Tx, digest: str, now: datetime) -> str | None:
         """Mark a link as spent, by one conditional update: of any number of callers one gets the name of whoever made
         it, the others None. None, too, where it expired or never was."""
+
+    def revoke_evidence(self, tx: Tx, link_ids: Sequence[LinkId], at: datetime, oldest: datetime) -> None:
+        """Evidence links of these links (``EVERY_LINK``: of all) that were made until then work no more; what was
+        revoked before ``oldest`` is forgotten."""
+
+    def evidence_revoked_at(self, tx: Tx, link_id: LinkId) -> datetime | None:
+        """Until when evidence links of this link, or of all, were revoked."""
 
     def guesses(self, tx: Tx, source: str) -> WrongGuesses: ...
 

@@ -11,6 +11,9 @@ from app.ports.store import Tx
 STORED_PREFIX = "store:"
 """How ``Rulebook.shadow`` begins where it names a stored draft and no file."""
 
+MAX_SILENCES = 200
+"""In the store, those that are over not counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredDraft:

@@ -1,4 +1,4 @@
-"""Tokens, sessions, one-time links and wrong guesses, as rows."""
+"""Tokens, sessions, one-time links, revoked evidence links and wrong guesses, as rows."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,10 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
+from app.domain.model.types import LinkId
 from app.ports import Tx
-from app.ports.access import ConsoleSession, Identity, NamedToken, Role, WrongGuesses
-from app.store.database import connection
-from app.store.schema import access_tokens, console_links, console_sessions, key_values, wrong_guesses
+from app.ports.access import EVERY_LINK, ConsoleSession, Identity, NamedToken, Role, WrongGuesses
+from app.store.database import connection, upsert
+from app.store.schema import access_tokens, console_links, console_sessions, key_values, revoked_evidence, wrong_guesses
 
 SIGNING_KEY = "access.signing_key"
 """The key value under which the generated key is kept."""
@@ -51,6 +52,11 @@ _SPEND = (
     .returning(_links.name)
 )
 _EXPIRED = sa.delete(console_links).where(_links.expires_at <= sa.bindparam("now"))
+
+_REVOKED = sa.select(revoked_evidence.c.at).where(
+    revoked_evidence.c.link_id.in_(sa.bindparam("wanted", expanding=True))
+)
+_OLD_REVOKED = sa.delete(revoked_evidence).where(revoked_evidence.c.at < sa.bindparam("oldest"))
 
 _COUNTED = sa.select(_guesses.guesses, _guesses.last_at).where(_guesses.source == sa.bindparam("source"))
 _FORGET = sa.delete(wrong_guesses).where(_guesses.last_at < sa.bindparam("forget"))
@@ -148,6 +154,17 @@ class StoredAccess:
     def spend_link(self, tx: Tx, digest: str, now: datetime) -> str | None:
         name: str | None = connection(tx).execute(_SPEND, {"link": digest, "now": now}).scalar_one_or_none()
         return name
+
+    # ---------------------------------------------------------------------------------------------- evidence links
+
+    def revoke_evidence(self, tx: Tx, link_ids: Sequence[LinkId], at: datetime, oldest: datetime) -> None:
+        connection(tx).execute(_OLD_REVOKED, {"oldest": oldest})
+        for link_id in link_ids:
+            upsert(connection(tx), revoked_evidence, {"link_id": link_id}, {"at": at})
+
+    def evidence_revoked_at(self, tx: Tx, link_id: LinkId) -> datetime | None:
+        wanted = {"wanted": [link_id, EVERY_LINK]}
+        return max(connection(tx).execute(_REVOKED, wanted).scalars(), default=None)
 
     # ----------------------------------------------------------------------------------------------------- guesses
 

@@ -400,6 +400,14 @@ stored_silences = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("starts", Instant),
     sa.Column("until", Instant, nullable=False, index=True),
+    sa.Column("up_to", sa.Text, comment="the highest urgency that it silences; null = any"),
+)
+
+revoked_evidence = sa.Table(
+    "revoked_evidence",
+    bridge,
+    sa.Column("link_id", RowId, primary_key=True, autoincrement=False, comment="0 = of every link"),
+    sa.Column("at", Instant, nullable=False, comment="evidence links made until then work no more"),
 )
 
 rule_drafts = sa.Table(

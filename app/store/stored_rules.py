@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app.domain.model.types import Urgency
 from app.domain.rules.rulebook import Origin, Silence
 from app.ports import Tx
 from app.ports.rules import StoredDraft, StoredPart
@@ -53,13 +54,22 @@ class RulesInStore:
 
     def silences(self, tx: Tx) -> tuple[Silence, ...]:
         return tuple(
-            Silence(row.name, row.match, row.owner, row.reason, row.until, row.starts, Origin.STORE)
+            Silence(
+                row.name,
+                row.match,
+                row.owner,
+                row.reason,
+                row.until,
+                row.starts,
+                Origin.STORE,
+                Urgency(row.up_to) if row.up_to else None,
+            )
             for row in connection(tx).execute(_silences)
         )
 
     def put_silence(self, tx: Tx, silence: Silence) -> None:
         values: dict[str, Any] = {"match": silence.match, "owner": silence.owner, "reason": silence.reason}
-        values |= {"starts": silence.starts, "until": silence.until}
+        values |= {"starts": silence.starts, "until": silence.until, "up_to": silence.up_to and silence.up_to.value}
         upsert(connection(tx), stored_silences, {"name": silence.name}, values)
         self._put_mark(tx)
 

@@ -71,6 +71,7 @@ _OTHERS: Mapping[str, str] = {
     "link.resolved": "Resolved at the bridge: both sides are to be resolved.",
     "link.noted": "A note is to be written to the incident.",
     "escalation.hurried": "Level {level} of {of} is asked for now.",
+    "link.silenced": "What looks like it is silenced until {until}.",
     "link.judged": "Marked as a {verdict}.",
     "link.history_full": "The history is full: the oldest entries are dropped from now on.",
     "link.note_dropped": "Notes were dropped: {notes}.",

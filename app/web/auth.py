@@ -10,7 +10,7 @@ a webhook is not to pass more modules for them.
 
 import hashlib
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 import structlog
@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 UNMARKED = "This route does not say who may use it, or belongs neither to the console nor to the API: so nobody may."
 CONSOLE = "/console"
+EVIDENCE = "/e"
 API = "api"
 """The blueprint whose callers have a token."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -42,6 +43,15 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+EVIDENCE_HEADERS = {
+    **HEADERS,
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'",
+    # The address lets in whoever knows it: nobody it leads to is told, and no search engine keeps it.
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex, nofollow, noarchive",
+}
+"""Of pages that need no login but an evidence link."""
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
 
 
@@ -76,15 +86,24 @@ def install(app: Flask, signing_keys: Callable[[], tuple[str, ...]], by_token: G
 
 def add_headers(response: Response) -> Response:
     """Nothing from elsewhere is loaded into a page, nobody frames one, and no cache keeps one."""
+    headers: Mapping[str, str] = {}
     if request.path == "/" or is_console(request.path):
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
+        headers = HEADERS
+    elif is_evidence(request.path):
+        headers = EVIDENCE_HEADERS
+    for name, value in headers.items():
+        response.headers.setdefault(name, value)
     return response
 
 
 def is_console(path: str) -> bool:
     """Whether a path is the console's."""
     return path == CONSOLE or path.startswith(f"{CONSOLE}/")
+
+
+def is_evidence(path: str) -> bool:
+    """Whether a path is that of an evidence link."""
+    return path.startswith(f"{EVIDENCE}/")
 
 
 def is_private(given: Request) -> bool:
@@ -107,7 +126,8 @@ def _is_loopback(host: str) -> bool:
 
 
 class ConsoleCookie(SecureCookieSessionInterface):
-    """Flask's signed cookie, for the console's paths alone. A webhook or a script never gets as far as the keys."""
+    """Flask's signed cookie, for the console's paths, and to look at evidence with the rights of a login. A webhook or
+    a script never gets as far as the keys."""
 
     salt = "truthvouch-console"
     digest_method = staticmethod(hashlib.sha256)
@@ -117,7 +137,8 @@ class ConsoleCookie(SecureCookieSessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         """None, which cannot be written to, where no cookie may be set or the store has to be asked and is gone."""
-        if not is_console(request.path) or not is_private(request):
+        looks_at_evidence = is_evidence(request.path) and request.method in SAFE
+        if not (is_console(request.path) or looks_at_evidence) or not is_private(request):
             return None
         if app.secret_key is None:
             try:

@@ -10,6 +10,7 @@ from app.services.diagnostics.health import Report
 from app.services.jobs.commands import JobOverview
 from app.services.operator.audit import AuditLog
 from app.services.operator.console import ConsoleParts
+from app.services.operator.evidence import Evidence, RevokeEvidence
 from app.services.operator.once import Once
 from app.services.operator.operator import Operate
 from app.services.operator.overview import Overview
@@ -69,6 +70,16 @@ class WebBridge(Protocol):
     @property
     def sessions(self) -> Sessions:
         """Who is logged in to the console."""
+        ...
+
+    @property
+    def evidence(self) -> Evidence:
+        """What evidence links show and do."""
+        ...
+
+    @property
+    def revoke_evidence(self) -> RevokeEvidence:
+        """What ends evidence links."""
         ...
 
     @property

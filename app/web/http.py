@@ -19,6 +19,7 @@ import structlog
 from flask import Flask, Request, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from app import logs
 from app.remote import spans, trace
 from app.services.sync.receive import Outcome, ReceiveResult, WebhookRequest
 from app.web.incoming import MAX_BODY_BYTES
@@ -31,8 +32,6 @@ log = structlog.get_logger()
 HEADER = "X-Request-ID"
 PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 MAX_PATH_CHARS = 200
-SECRET_PATH = re.compile(r"^(/+console/+link/|/+e/).*", re.DOTALL | re.IGNORECASE)
-"""What follows lets in whoever knows it."""
 QUIET_ROOM = "health"
 """Asked every few seconds by machines: worth a line only to somebody who is looking for it."""
 WEBHOOKS = frozenset({"outbound", "inbound"})
@@ -85,7 +84,7 @@ def _end(response: Response) -> Response:
 
 def logged_path(path: str) -> str:
     """A path without the secret that some links are."""
-    return SECRET_PATH.sub(r"\1…", path)[:MAX_PATH_CHARS]
+    return logs.SECRET_PATH.sub(r"\1…", path)[:MAX_PATH_CHARS]
 
 
 def _is_logged_elsewhere(response: Response) -> bool:

@@ -21,3 +21,7 @@ class ServerLog(glogging.Logger):  # type: ignore[misc]
 
     def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
         """Nothing: the application says how it answered, with what only it knows (``request.answered``)."""
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        """What went wrong in gunicorn's own part of a request, which names its address."""
+        super().exception(msg, *(logs.without_link(one) if isinstance(one, str) else one for one in args), **kwargs)

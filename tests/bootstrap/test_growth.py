@@ -27,6 +27,7 @@ from app.bootstrap.container import Container
 from app.bootstrap.diagnostics import Doctor
 from app.bootstrap.worker import WorkerBridge
 from app.config.settings import Settings
+from app.domain.model.events import Way
 from app.domain.model.types import Alert, AlertId, IncidentId, Side, Status, Urgency, incident_key
 from app.domain.rules.rulebook import Decision, Rulebook
 from app.domain.sync.link import DeliveryState, Link
@@ -37,6 +38,7 @@ from app.store.database import Database, StoredKeyValues, open_bridge, open_inbo
 from app.store.inbox_reader import CURSOR
 from app.store.links import _names, _standing
 from app.store.migrate import migrate
+from app.store.operator_records import StoredRecords
 from app.store.schema import (
     EPOCH,
     audit,
@@ -297,6 +299,7 @@ class Life:
                 operator.overview.escalation(wanted)
             operator.overview.escalations(100)
             self.look_at_work(operator)
+            self._look_at_evidence(operator)
         with Doctor(self.settings, Rulebook()) as examined:
             examined.examine()
 
@@ -314,6 +317,15 @@ class Life:
         operator.backtests.shadow(since, datetime.now(UTC))
         operator.backtests.silenced_by("severity == low", since, datetime.now(UTC))
 
+    def _look_at_evidence(self, operator: Container) -> None:
+        """By a link, until it is revoked."""
+        with operator.database.read() as tx:
+            (link,) = StoredRecords().about(tx, "new-1")
+        path = f"/e/{operator.evidence_tokens.make(link.link_id, link.incident_key)}"
+        assert 200 == self.web.get(path).status_code
+        operator.revoke_evidence("new-1", "root", Way.CLI)
+        assert 410 == self.web.get(path).status_code
+
     def get(self, path: str, status: int = 200) -> Any:
         answer = self.web.get(f"/api/v1{path}", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"})
         assert status == answer.status_code, answer.text
@@ -330,6 +342,7 @@ escalation:
   levels: [{level: 1, timeout_minutes: 0.001}]
 rules:
   - {name: misspelt, trigger: 'confidnce < 0.5', action: {type: suppress}}
+console: {evidence_links: true}
 """
 
 
@@ -472,6 +485,7 @@ OF_THEM = (
     "DELETE FROM escalations", "AS texts FROM links ORDER BY links.id DESC",
     "FROM evidence JOIN links", "DISTINCT kept_bodies.inbox_id",
     "FROM jobs WHERE jobs.id <", "audit.subject =", "DELETE FROM worker_configurations", "worker_configurations.rules",
+    "revoked_evidence.link_id IN", "DELETE FROM revoked_evidence",
 )  # fmt: skip
 """Without these it recorded less than it believes."""
 

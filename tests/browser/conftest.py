@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -15,7 +16,8 @@ from tests.system.processes import PYTHON, ROOT
 from tests.system.world import World
 
 SCREENS = {"desktop": (1280, 900), "phone": (360, 740)}
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+CONFIG = "console: {evidence_links: true}\n"
 
 
 @dataclass
@@ -53,7 +55,8 @@ class Operator:
 
 @pytest.fixture(scope="package")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with a_world(tmp_path_factory.mktemp("browser"), "rest", BRIDGE_TRUSTED_PROXIES="127.0.0.1") as made:
+    settings = {"BRIDGE_PUBLIC_URL": "http://127.0.0.1:{port}", "BRIDGE_TRUSTED_PROXIES": "127.0.0.1"}
+    with a_world(tmp_path_factory.mktemp("browser"), "rest", CONFIG, **settings) as made:
         yield made
 
 

@@ -13,6 +13,7 @@ from app.bootstrap.container import Container, user
 from app.cli import main
 from app.config.settings import Settings
 from app.ports.access import Identity, Role
+from app.ports.console import AuditFilter
 from app.services.access.tokens import TokenOutcome
 from tests.cli.test_cli import Shell
 from tests.rig import Rig
@@ -119,6 +120,16 @@ def test_a_link_logs_in_once_for_its_minutes(shell: Shell, store: Container):
     assert identity
     assert (f"link:{user()}", Role.ADMIN) == (identity.name, identity.role)
     assert store.sessions.spend_link(secret) is None
+
+
+def test_evidence_links_are_revoked(shell: Shell, store: Container):
+    assert 2 == shell.run("evidence", "revoke").exit_code
+    assert 2 == shell.run("evidence", "revoke", "a1", "--all").exit_code
+    unknown = shell.run("evidence", "revoke", "a1")
+    assert (1, True) == (unknown.exit_code, "knows no such alert" in unknown.stderr)
+    assert {"all": True, "alerts": []} == shell.json("evidence", "revoke", "--all")
+    (done,) = store.audit_log.find(AuditFilter())
+    assert ("cli", "revoke_evidence_links", user()) == (done.way.value, done.action, done.actor)
 
 
 def test_a_link_for_machines_says_when_it_ends(shell: Shell):

@@ -452,7 +452,7 @@ def test_a_silence_is_added_with_comments_kept_and_ended(shell: Shell):
     assert timedelta(hours=1, minutes=59) < silence.until - datetime.now(UTC) <= timedelta(hours=2)
     assert "# the one that matters" in shell.config.read_text()
     (listed,) = shell.json("silences", "list")
-    assert ("deploy", {"name", "match", "owner", "reason", "from", "until", "standing", "origin"}) == (
+    assert ("deploy", {"name", "match", "owner", "reason", "from", "until", "standing", "origin", "up_to"}) == (
         listed["name"],
         set(listed),
     )

@@ -12,8 +12,10 @@ from app.config.bridge_yaml import load, parse
 from app.domain.model.types import Urgency, Via
 from app.domain.rules.rulebook import (
     Call,
+    ConsoleRules,
     EscalationLevel,
     EscalationRules,
+    EvidenceShows,
     Redaction,
     Rule,
     RuleAction,
@@ -146,6 +148,7 @@ def test_what_else_the_file_may_say():
         "escalation: {raise_urgency: true, levels: [{level: 1, timeout_minutes: 0.5}]}\n"
         "redaction: {send_claim: false, send_query: true}\n"
         "rules: [{name: all, trigger: true, action: {type: create_incident}}]\n"
+        "console: {evidence_links: true, evidence_shows: everything}\n"
     )
     assert (Via.EVENTS, "eu", 300.0, "http://tv/{alert_id}") == (
         read.via,
@@ -155,6 +158,8 @@ def test_what_else_the_file_may_say():
     )
     assert EscalationRules(None, (EscalationLevel(1, 0.5),), raise_urgency=True) == read.escalation
     assert Redaction(send_claim=False, send_query=True) == read.redaction
+    assert ConsoleRules(evidence_links=True, evidence_shows=EvidenceShows.EVERYTHING) == read.console
+    assert ConsoleRules(evidence_links=False, evidence_shows=EvidenceShows.REDACTED) == parse("").console
     assert (Rule("all", "true", RuleAction.CREATE_INCIDENT),) == read.rules
 
 
@@ -177,6 +182,7 @@ escalation:
     - {level: 2, timeout_minutes: 0}
 sla: {critical: {acknowledge_minutes: -1}}
 redaction: {send_people: yes}
+console: {evidence_link: true, evidence_shows: all}
 extra: 1
 """
 
@@ -198,7 +204,9 @@ def test_every_fault_is_named_at_once_with_its_path_and_line_in_order():
         ("escalation.levels[0].timeout_minutes", 16),
         ("sla.critical.acknowledge_minutes", 17),
         ("redaction.send_people", 18),
-        ("extra", 19),
+        ("console.evidence_link", 19),
+        ("console.evidence_shows", 19),
+        ("extra", 20),
     ]
 
 
@@ -206,7 +214,7 @@ def test_the_message_says_what_is_wrong_and_what_would_be_right():
     with pytest.raises(ConfigFault) as refusal:
         parse(BROKEN, "conf/bridge.yaml")
     lines = str(refusal.value).splitlines()
-    assert lines[0] == "conf/bridge.yaml: 16 faults"
+    assert lines[0] == "conf/bridge.yaml: 18 faults"
     assert "  pagerduty.regio, line 2: unknown key; did you mean region?" in lines
     assert "  rules[0].action.urgency, line 9: is 'none'; must be high or low" in lines
     assert any("the trigger ends too early (at character 13)" in line for line in lines)

@@ -11,7 +11,7 @@ from app.config.bridge_yaml import load
 from app.config.environment import SECRETS, VARIABLES
 from app.config.settings import Settings
 from app.domain.model.types import Via
-from app.domain.rules.rulebook import Rulebook
+from app.domain.rules.rulebook import ConsoleRules, Rulebook
 from app.errors import ConfigFault
 
 DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -538,6 +538,14 @@ def test_the_quick_start_is_degraded_and_not_missing():
 def test_the_events_api_with_a_key_wants_a_user_for_notes_and_escalation():
     settings = Settings.from_env({**HOOKS, **QUICK_START, "PAGERDUTY_API_KEY": "k"})
     assert "PAGERDUTY_FROM_EMAIL" in settings.degraded(Rulebook(via=Via.EVENTS))[0]
+
+
+def test_evidence_links_need_an_address():
+    book = Rulebook(console=ConsoleRules(evidence_links=True))
+    (said,) = Settings.from_env(REST).degraded(book)
+    assert said.startswith("BRIDGE_PUBLIC_URL is not set")
+    assert "console.evidence_links" in said
+    assert () == Settings.from_env({**REST, "BRIDGE_PUBLIC_URL": "https://bridge.example.com"}).degraded(book)
 
 
 def test_the_rest_api_is_never_degraded():

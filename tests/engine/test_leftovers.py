@@ -73,7 +73,7 @@ class Running:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str | None]:
-    return tmp_path, request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
+    return tmp_path, request.getfixturevalue("migrated_postgres_url") if request.param == "postgresql" else None
 
 
 @pytest.fixture

@@ -47,6 +47,19 @@ def test_a_trigger_is_a_documented_request_with_everything_in_it(events_api, pag
     } == sent.json
 
 
+def test_an_evidence_link_is_among_the_links_and_stays_where_details_are_shortened(events_api, pagerduty, draft):
+    url = "https://bridge.example.com/e/" + "x" * 200
+    details = {"evidence_link": url, **{f"field {n}": "\x00" * 20_000 for n in range(60)}}
+    for one in (draft, replace(draft, dashboard_url=None), replace(draft, details=details)):
+        pagerduty.will_answer(202, SUCCESS)
+        events_api.trigger(replace(one, evidence_url=url))
+        sent = pagerduty.requests[-1]
+        check_request(sent, EVENTS_HOST)
+        assert {"href": url, "text": "Evidence and buttons, without login"} == sent.json["links"][-1]
+        assert len(encode(sent.json)) <= event_wire.MAX_EVENT_BYTES
+    assert url == sent.json["payload"]["custom_details"]["evidence_link"]
+
+
 def test_a_bare_draft_is_a_documented_request_too(events_api, pagerduty):
     pagerduty.will_answer(202, SUCCESS)
     events_api.trigger(IncidentDraft(KEY, "title", Urgency.LOW, "info", "source"))

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from app.domain.model.incident import IncidentDraft
@@ -56,6 +56,7 @@ def test_every_alert_makes_a_draft_that_fits_and_is_json(alert: Alert, rulebook:
     assert json.loads(everything_said(incident).encode("utf-8"))
 
 
+@settings(max_examples=25)  # megabytes each
 @given(alerts(), huge, huge, huge)
 def test_a_request_stays_below_the_limit_however_much_was_told(alert: Alert, claim: str, message: str, query: str):
     answer = replace(alert, claim=claim, message=message, query=query, category=message, model=claim)

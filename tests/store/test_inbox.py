@@ -32,7 +32,7 @@ class Place:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest) -> str | None:
-    return request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
+    return request.getfixturevalue("migrated_postgres_url") if request.param == "postgresql" else None
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ LINKS = StoredLinks()
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
+    url = request.getfixturevalue("migrated_postgres_url") if request.param == "postgresql" else None
     engine, inbox = open_bridge(tmp_path, url), open_inbox(tmp_path, url)
     shape(engine, inbox, tmp_path)
     yield Database(engine)

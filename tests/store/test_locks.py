@@ -16,8 +16,10 @@ def test_one_worker_holds_the_lease_of_a_data_directory(tmp_path: Path) -> None:
     second.release()
 
 
-def test_workers_on_postgresql_have_leases_of_their_own_and_one_leads(tmp_path: Path, postgres_url: str) -> None:
-    engine = open_bridge(tmp_path, postgres_url)
+def test_workers_on_postgresql_have_leases_of_their_own_and_one_leads(
+    tmp_path: Path, migrated_postgres_url: str
+) -> None:
+    engine = open_bridge(tmp_path, migrated_postgres_url)
     first, second, third = PostgresLease(engine), PostgresLease(engine), PostgresLease(engine)
     assert ["worker-0", "worker-1"] == [first.acquire(), second.acquire()]
     assert [True, False, True] == [first.leads(), second.leads(), first.leads()]

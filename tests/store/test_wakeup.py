@@ -137,8 +137,8 @@ def test_the_database_decides_which_wakeup(tmp_path):
 
 
 @pytest.fixture
-def notified(postgres_url) -> Iterator[PostgresWakeup]:
-    wakeup = PostgresWakeup(postgres_url)
+def notified(migrated_postgres_url) -> Iterator[PostgresWakeup]:
+    wakeup = PostgresWakeup(migrated_postgres_url)
     while wakeup.wait(0):
         pass
     yield wakeup
@@ -146,18 +146,18 @@ def notified(postgres_url) -> Iterator[PostgresWakeup]:
 
 
 @pytest.mark.postgres
-def test_a_notification_goes_through_postgresql(notified, postgres_url):
-    notifier = PostgresWakeup(postgres_url)
+def test_a_notification_goes_through_postgresql(notified, migrated_postgres_url):
+    notifier = PostgresWakeup(migrated_postgres_url)
     notifier.notify()
     assert notified.wait(ALARM_SECONDS)
     notifier.close()
 
 
 @pytest.mark.postgres
-def test_every_listener_on_postgresql_hears(notified, postgres_url):
-    second = PostgresWakeup(postgres_url)
+def test_every_listener_on_postgresql_hears(notified, migrated_postgres_url):
+    second = PostgresWakeup(migrated_postgres_url)
     second.wait(0)
-    notifier = PostgresWakeup(postgres_url)
+    notifier = PostgresWakeup(migrated_postgres_url)
     notifier.notify()
     assert (True, True) == (notified.wait(ALARM_SECONDS), second.wait(ALARM_SECONDS))
     second.close()
@@ -173,8 +173,8 @@ def _listeners(owner: psycopg.Connection[Any]) -> int:
 
 
 @pytest.mark.postgres
-def test_a_lost_listening_connection_costs_one_wait(notified, postgres_url):
-    with psycopg.connect(postgres_url, autocommit=True) as owner:
+def test_a_lost_listening_connection_costs_one_wait(notified, migrated_postgres_url):
+    with psycopg.connect(migrated_postgres_url, autocommit=True) as owner:
         owner.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name LIKE 'truthv%' AND datname = current_database()"
@@ -182,7 +182,7 @@ def test_a_lost_listening_connection_costs_one_wait(notified, postgres_url):
         until(lambda: not _listeners(owner), "the server has ended it", 5)
     assert not notified.wait(0.01)
     assert notified.wait(ALARM_SECONDS)  # connected anew: what was sent meanwhile is not known, so look
-    notifier = PostgresWakeup(postgres_url)
+    notifier = PostgresWakeup(migrated_postgres_url)
     notifier.notify()
     assert notified.wait(ALARM_SECONDS)
     notifier.close()

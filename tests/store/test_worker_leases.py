@@ -7,8 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.ports import LeaseLost
-from app.store.database import Database, open_bridge, open_inbox
-from app.store.migrate import migrate
+from app.store.database import Database, open_bridge
 from app.store.worker_leases import PostgresLease, PostgresLeases
 from tests.system.waiting import until
 
@@ -28,11 +27,8 @@ class Process:
 
 
 @pytest.fixture
-def processes(tmp_path: Path, postgres_url: str) -> Iterator[list[Process]]:
-    made = [Process(open_bridge(tmp_path, postgres_url)) for _ in range(2)]
-    inbox = open_inbox(tmp_path, postgres_url)
-    migrate(made[0].engine, inbox, tmp_path)
-    inbox.dispose()
+def processes(tmp_path: Path, migrated_postgres_url: str) -> Iterator[list[Process]]:
+    made = [Process(open_bridge(tmp_path, migrated_postgres_url)) for _ in range(2)]
     yield made
     for process in made:
         process.end()

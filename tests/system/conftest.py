@@ -27,8 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def a_world(folder: Path, via: str = "rest", config: str = "", **settings: str) -> Iterator[World]:
-    """A running world in this folder, ended in order."""
+    """A running world in this folder, ended in order. ``{port}`` in a setting is the bridge's own."""
     port = free_port()
+    settings = {name: value.replace("{port}", str(port)) for name, value in settings.items()}
     sandbox = Sandbox(folder, f"http://127.0.0.1:{port}")
     bridge = Bridge(folder, sandbox.url, port=port, **settings)
     bridge.config.write_text(f"pagerduty:\n  via: {via}\n{config}", "utf-8")

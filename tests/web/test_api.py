@@ -26,6 +26,7 @@ from app.domain.model.events import AlertEvent, AlertEventType, CommandType, Rea
 from app.domain.model.types import Alert, AlertId, Side
 from app.domain.rules.rulebook import Silence
 from app.ports import StoreUnavailable
+from app.ports.console import AuditFilter
 from app.ports.jobs import JobResult, JobState, ReplayWanted
 from app.services.access.tokens import LOCKED, LONGEST_DELAY, MANY, delay
 from app.services.escalation.target import arming
@@ -177,6 +178,8 @@ ENDPOINTS = [
     ("GET", "/stats"),
     ("GET", "/report"),
     ("POST", "/reconciliations"),
+    ("POST", "/evidence-links/a1/revoke"),
+    ("POST", "/evidence-links/revoke"),
     ("GET", "/health"),
     ("GET", "/rules"),
     ("POST", "/rules/explain"),
@@ -483,6 +486,17 @@ def test_a_request_that_is_under_way_is_not_begun_again(peopled: Api):
     bridge.operate = replace(bridge.operate, pause=impatient)
     assert "thawed" == peopled.post("/links/a1/thaw", "k1")["outcome"]
     assert [(409, "key_under_way")] == inner
+
+
+def test_evidence_links_are_revoked_by_whoever_has_the_token(peopled: Api):
+    assert ["a1"] == peopled.post("/evidence-links/Q1/revoke")["alerts"]
+    assert [] == peopled.post("/evidence-links/revoke")["alerts"]
+    assert (404, "no_such_alert_or_incident") == fault(peopled.ask("POST", "/evidence-links/nobody/revoke", LOGIN))
+    bridge = peopled.app.extensions["bridge"]
+    found = bridge.audit_log.find(AuditFilter())
+    assert [("api:admin", "api", ""), ("api:admin", "api", "a1")] == [
+        (one.actor, one.way, one.subject) for one in found[:2]
+    ]
 
 
 def test_a_thaw_is_done_once(peopled: Api):

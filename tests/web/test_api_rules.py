@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from app.domain.model.events import AlertEventType
-from app.services.rules.stored import MAX_SILENCES, silence_from
+from app.ports.rules import MAX_SILENCES
+from app.services.rules.stored import silence_from
 from tests.web.test_api import LOGIN, Api, an_api, fault, message, people
 
 UNTIL = (datetime.now(UTC) + timedelta(hours=3)).isoformat()

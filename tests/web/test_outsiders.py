@@ -6,6 +6,7 @@ What is behind the routes here breaks when it is called: an answer of 500 would 
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +15,18 @@ from itsdangerous import URLSafeTimedSerializer
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from app.domain.model.events import Way
+from app.domain.model.types import IncidentKey, Status
 from app.ports import StoreUnavailable
 from app.ports.access import Role
+from app.services.access.evidence import LONGEST, EvidenceAction, EvidenceTokens
 from app.services.access.sessions import IDLE
 from app.web.access import Access
 from app.web.auth import HEADERS, ConsoleCookie
 from tests.conftest import FakeClock
 from tests.web.console_client import HTTPS, TOKEN, Browser, console, named
+from tests.web.evidence_rig import KEY as EVIDENCE_KEY
+from tests.web.evidence_rig import EvidenceRig
 from tests.web_fakes import FakeBridge
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -285,6 +291,60 @@ def test_pages_hold_no_script_and_no_style_of_their_own(made: tuple[FakeBridge, 
     pages.append(browser.get("/console/").text)
     pages = [re.sub(r'<script src="/console/static/console[^"]*" defer></script>', "", page) for page in pages]
     assert [] == [page for page in pages if any(one in page for one in ("<script", "<style", "style=", "onclick"))]
+
+
+# ------------------------------------------------------------------------------------------------------- evidence links
+
+
+def no_evidence_links(rig: EvidenceRig) -> Iterator[tuple[str, str]]:
+    """Addresses that were made with care and open nothing, each with what is wrong with it. The last ones need time to
+    pass."""
+    token, link = rig.opened(), rig.rig.link()
+    content = [link.link_id, link.incident_key[-16:], int(rig.clock().timestamp())]
+    yield (
+        "signed with another key",
+        EvidenceTokens(lambda: ("a guess",), rig.clock).make(link.link_id, link.incident_key),
+    )
+    yield "signed for a cookie", forged(EVIDENCE_KEY, content)
+    yield "signed for a button", rig.tokens.make_button(token, EvidenceAction.ACKNOWLEDGE)
+    yield "without its signature", token.rpartition(".")[0]
+    yield "of another store", rig.tokens.make(link.link_id, IncidentKey("truthvouch-" + "0" * 64))
+    yield "the alert's id", link.alert.alert_id
+    yield "the admin token", TOKEN
+    yield "a path behind it", f"{token}/"
+    yield "a path before it", f"../e/{token}"
+    rig.clock.move(1)
+    rig.revoke("a1", "root", Way.CLI)
+    yield "revoked", token
+    rig.clock.move(1)
+    later = rig.tokens.make(link.link_id, link.incident_key)
+    rig.clock.move(LONGEST.total_seconds())
+    yield "too old", later
+
+
+def test_an_address_that_is_no_evidence_link_opens_nothing(tmp_path: Path):
+    rig = EvidenceRig(tmp_path)
+    for what, address in no_evidence_links(rig):
+        button = rig.tokens.make_button(address, EvidenceAction.ACKNOWLEDGE)
+        form = {"action": "acknowledge", "button": button}
+        for method in METHODS:
+            answer = rig.client.open(f"/e/{address}", method=method, base_url=HTTPS, data=form)
+            assert answer.status_code in (404, 405, 410), (what, method)
+            assert "dose" not in answer.text, what
+    assert Status.OPEN is rig.rig.link().status
+    assert [] == rig.operator.stored()
+    rig.close()
+
+
+def test_an_evidence_link_opens_neither_the_console_nor_the_api(tmp_path: Path):
+    rig = EvidenceRig(tmp_path)
+    token = rig.opened()
+    for method, path, has_session in guarded(rig.app, Access.READ, Access.ADMIN):
+        headers = {"Cookie": f"__Host-truthvouch={token}", "Authorization": f"Bearer {token}"}
+        rig.clock.move(3_600)  # wrong tokens make nobody wait here
+        answer = rig.client.open(path, method=method, base_url=HTTPS, headers=headers)
+        assert is_turned_away(answer, has_session), (method, path, answer.status_code)
+    rig.close()
 
 
 class Gone:

@@ -151,6 +151,8 @@ class CommandType(StrEnum):
     """Record that an alert was none. It changes nothing on either side."""
     NOTE = "note"
     """Write ``detail`` as a note to the incident of an alert."""
+    SILENCE_ALIKE = "silence_alike"
+    """Silence for two hours what looks like this alert, unless it is silenced; ``detail`` is the silence's name."""
 
 
 class CommandOutcome(StrEnum):
@@ -197,6 +199,7 @@ class CommandOutcome(StrEnum):
     NO_INCIDENT = "no_incident"
     HURRIED = "hurried"
     IN_HAND = "in_hand"
+    SILENCED_BEFORE = "silenced_before"
 
 
 class Way(StrEnum):

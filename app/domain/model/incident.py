@@ -22,6 +22,8 @@ class IncidentDraft:
     details: Mapping[str, str] = field(default_factory=dict)
     """Ordered, most important first: alert id, dashboard link, severity, claim, truth, ..."""
     dashboard_url: str | None = None
+    evidence_url: str | None = None
+    """A page about it that needs no login."""
     service_id: str | None = None
     escalation_policy_id: str | None = None
     category: str | None = None

@@ -7,7 +7,7 @@ Which rules can never match: an earlier one always does, or they ask for a word 
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -26,12 +26,13 @@ from app.domain.rules.condition import (
     names,
     possible_answers,
 )
-from app.domain.rules.rulebook import SILENCED, Decision, Rule, RuleAction, Rulebook, in_force, scrub
+from app.domain.rules.rulebook import SILENCED, Decision, Rule, RuleAction, Rulebook, Silence, in_force, scrub
 from app.domain.rules.trigger import KNOWN_FIELDS, PROSE_FIELDS, BadTrigger, Trigger, compile_trigger
 
 SEVERITY_MAP = "severity_map"
 """What ``Decision.rule`` says when no rule matched."""
 _MAX_QUOTED_CHARS = 60
+LOUDER = "it would page with high urgency, which this silence leaves alone"
 
 
 TriedKind = Literal["rule", "silence", "severity_map"]
@@ -74,8 +75,16 @@ def decide(rulebook: Rulebook, alert: Alert, now: datetime) -> Decision:
     understood never matches (``config`` refuses such a file). ``now`` says which silences are in force."""
     values = fields(alert)
     for silence in in_force(rulebook.silences, now):
-        if matches(silence.match, values):
+        if matches(silence.match, values) and not _spares(silence, rulebook, alert, values):
             return Decision(None, silence.name, rulebook.version, SILENCED)
+    return _unsilenced(rulebook, alert, values)
+
+
+def _spares(silence: Silence, rulebook: Rulebook, alert: Alert, values: Mapping[str, Scalar]) -> bool:
+    return silence.up_to is not None and silence.spares(_unsilenced(rulebook, alert, values).urgency)
+
+
+def _unsilenced(rulebook: Rulebook, alert: Alert, values: Mapping[str, Scalar]) -> Decision:
     for rule in rulebook.rules:
         if matches(rule.trigger, values):
             return _by_rule(rulebook, rule, alert)
@@ -120,10 +129,15 @@ def explain(rulebook: Rulebook, alert: Alert, now: datetime) -> tuple[Tried, ...
     values = fields(alert)
     tried: list[Tried] = []
     silences = in_force(rulebook.silences, now)
-    asked: list[tuple[str, str, TriedKind]] = [(silence.name, silence.match, "silence") for silence in silences]
-    asked += [(rule.name, rule.trigger, "rule") for rule in rulebook.rules]
-    for name, trigger, kind in asked:
-        tried.append(_tried(name, trigger, kind, alert, values))
+    for silence in silences:
+        asked = _tried(silence.name, silence.match, "silence", alert, values)
+        if asked.matched and _spares(silence, rulebook, alert, values):
+            asked = replace(asked, matched=False, why=f"{asked.why}; but {LOUDER}")
+        tried.append(asked)
+        if asked.matched:
+            return tuple(tried)
+    for rule in rulebook.rules:
+        tried.append(_tried(rule.name, rule.trigger, "rule", alert, values))
         if tried[-1].matched:
             return tuple(tried)
     decision = _by_map(rulebook, alert)

@@ -60,6 +60,12 @@ class Silence:
     starts: datetime | None = None
     """None: it is in force at once."""
     origin: Origin = Origin.FILE
+    up_to: Urgency | None = None
+    """What would page with a higher urgency than this it leaves alone; None: it silences whatever matches."""
+
+    def spares(self, urgency: Urgency | None) -> bool:
+        """Whether it leaves an alert alone that would page with this urgency."""
+        return self.up_to is Urgency.LOW and urgency is Urgency.HIGH
 
     def standing(self, now: datetime) -> Standing:
         """Whether it silences an alert that is decided now, or why not."""
@@ -190,6 +196,24 @@ class Redaction:
     send_people: bool = False
 
 
+class EvidenceShows(StrEnum):
+    """What an evidence link shows to whoever has it."""
+
+    REDACTED = "redacted"
+    """What ``redaction`` sends to PagerDuty."""
+    EVERYTHING = "everything"
+    """The claim, the prompt and the answer, too; people as ``redaction`` says."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleRules:
+    """``console:``."""
+
+    evidence_links: bool = False
+    """Whether each incident carries a link to a page about it that needs no login."""
+    evidence_shows: EvidenceShows = EvidenceShows.REDACTED
+
+
 @dataclass(frozen=True, slots=True)
 class Sla:
     """Targets for one severity, in minutes; None = no target."""
@@ -239,6 +263,7 @@ class Rulebook:
     escalation_policy_id: str | None = None
     dashboard_url: str = DEFAULT_DASHBOARD_URL
     redaction: Redaction = Redaction()
+    console: ConsoleRules = ConsoleRules()
     escalation: EscalationRules = EscalationRules()
     sla: Mapping[str, Sla] = field(default_factory=dict)
     calls: TruthVouchCalls = TruthVouchCalls()

@@ -1,13 +1,18 @@
-"""What an operator says of an alert at the bridge itself: acknowledged, resolved, a false alert, a note.
+"""What an operator says of an alert at the bridge itself: acknowledged, resolved, a false alert, a note, silenced for a
+while.
 
 It is neither side's event. Both sides get there, as when people of a side reached it while a write of ours, decided
 without knowing of it, put that side back.
 """
 
+import hashlib
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from app.domain.model.types import FALSE_ALERT, Side, Status
+from app.domain.model.text import one_line, shortened
+from app.domain.model.types import FALSE_ALERT, Side, Status, Urgency
+from app.domain.rules.condition import Both, Compare, Field, Missing
+from app.domain.rules.rulebook import Origin, Silence
 from app.domain.sync.link import HistoryEntry, Link, remembering
 from app.domain.sync.side_state import Attribution
 from app.domain.sync.transitions import Outcome, Step, concluded, with_note
@@ -49,3 +54,39 @@ def noted(link: Link, by: str, text: str) -> Link:
 def judged_false(link: Link) -> Link:
     """The link with the verdict that its alert was none."""
     return replace(link, verdict=FALSE_ALERT)
+
+
+# A silence by link: whoever has the link of an incident keeps quiet what looks like it, for a night's rest and no more.
+
+QUIET = timedelta(hours=2)
+ALIKE = ("kind", "model", "category")
+"""What an alert has to have in common with the one that is silenced."""
+MAX_LABELS_CHARS = 100
+
+
+def alike(link: Link, by: str, now: datetime) -> Silence | None:
+    """A silence of whatever has this alert's kind, model and category and would page with no higher urgency than this
+    one; None where it has no kind to go by, or paged nobody. All links of alerts that are alike mean the same one."""
+    alert, urgency = link.alert, link.decision.urgency if link.decision else None
+    if not alert.kind or urgency is None:
+        return None
+    labels = [(name, getattr(alert, name)) for name in ALIKE]
+    match = str(
+        Both(tuple(Compare(Field(name), "==", label) if label else Missing(Field(name)) for name, label in labels))
+    )
+    up_to = urgency if urgency is not Urgency.HIGH else None
+    stamp = hashlib.sha256(f"{match}|{urgency}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    shown = "".join(
+        sign if sign.isprintable() else "?" for sign in one_line(" ".join(label for _, label in labels if label))
+    )
+    name = f"by link: {shortened(shown, MAX_LABELS_CHARS)} ({stamp})"
+    return Silence(name, match, by, f"Silenced for two hours by {by}.", now + QUIET, None, Origin.STORE, up_to)
+
+
+def silenced(link: Link, silence: Silence) -> Link:
+    """The link with a note that says what is quiet, and until when."""
+    until = f"{silence.until:%Y-%m-%d %H:%M} UTC"
+    louder = " High urgency still pages." if silence.up_to else ""
+    text = f"alerts that are alike in kind, model and category page nobody until {until}.{louder}"
+    has_incident = link.incident_id is not None or link.open_tried
+    return with_note(link, "silenced", silence.owner, None, text) if has_incident else link

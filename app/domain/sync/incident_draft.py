@@ -5,6 +5,7 @@ first what the alert is and where to look, then what is wrong, then the long tex
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import quote, urlsplit
 
 from app.domain.model.incident import IncidentDraft
@@ -33,6 +34,8 @@ _SAFE_EXTRAS = ("action_taken", "direction", "pii_type")
 """Fields of TruthVouch's own that are no free text and help to judge: was the answer blocked?
 https://truthvouch-doc.pages.dev/developers/webhooks/events"""
 _SHORT_KIND_CHARS = 3
+EVIDENCE_LINK = "evidence_link"
+FIRST_DETAILS = ("alert_id", "dashboard_link")
 
 
 def draft(alert: Alert, decision: Decision, rulebook: Rulebook) -> IncidentDraft:
@@ -53,6 +56,17 @@ def draft(alert: Alert, decision: Decision, rulebook: Rulebook) -> IncidentDraft
         category=words.word(alert.category) or None,
         occurred_at=alert.created_at,
     )
+
+
+def with_evidence_link(incident: IncidentDraft, url: str) -> IncidentDraft:
+    """The incident with the address of its evidence, next to the dashboard's: redaction is about what an alert says,
+    and takes nothing of this away."""
+    details: dict[str, str] = {}
+    for name, text in incident.details.items():
+        if name not in FIRST_DETAILS and EVIDENCE_LINK not in details:
+            details[EVIDENCE_LINK] = url
+        details[name] = text
+    return replace(incident, details={**details, EVIDENCE_LINK: url}, evidence_url=url)
 
 
 def title_of(alert: Alert, decision: Decision | None, redaction: Redaction) -> str:

@@ -167,6 +167,14 @@ class Link:
         return self.status is Status.RESOLVED and all(status in (None, Status.RESOLVED) for status in sides)
 
     @property
+    def over_at(self) -> datetime | None:
+        """Since when it is over, by our clock; None while it is not."""
+        if not self.is_over:
+            return None
+        told = [entry.received_at or entry.at for entry in self.history if entry.what == Status.RESOLVED.value]
+        return max(told, default=self.last_heard_at)
+
+    @property
     def erased_at(self) -> datetime | None:
         """Since when the evidence of its alert is erased; None while it is kept."""
         return self.alert.erased_at

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from app.domain.escalation.state import Escalation
+from app.domain.model.events import Way
 from app.domain.model.types import Alert, AlertId, Side
 from app.domain.rules.decide import fields, matches
 from app.domain.rules.rulebook import Decision, Rulebook
@@ -190,3 +191,5 @@ class ConsoleParts:
     work: Workbench
     budgets: Callable[[], Sequence[BudgetLeft]]
     """What may be called now with each key."""
+    revoke_evidence: Callable[[str, str, Way], Sequence[AlertId]] | None = None
+    """Ends the evidence links of an alert: its id, who asks, by which way; nothing where nobody knows it."""

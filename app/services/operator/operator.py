@@ -61,6 +61,7 @@ MESSAGES: Mapping[str, str] = {
     **TARGET_MESSAGES,
     CommandOutcome.CARRIED: "Both sides are being brought there.",
     CommandOutcome.ALREADY_SO: "It is so already; nothing was changed.",
+    CommandOutcome.SILENCED_BEFORE: "It was silenced by link before; the console can silence it again.",
     CommandOutcome.JUDGED: "The verdict is recorded; reports count it.",
     CommandOutcome.NOTED: "The note goes to the incident.",
     CommandOutcome.NO_INCIDENT: "There is no incident to write it to, or no PagerDuty API key to write it with.",
@@ -113,6 +114,11 @@ class CommandResult:
     def message(self) -> str:
         """The outcome for people."""
         return MESSAGES.get(self.outcome, self.outcome) if self.outcome else STORED if self.alive else NOBODY
+
+    @property
+    def word(self) -> str:
+        """The outcome for the address of a page; ``stored`` and ``nobody`` while it is not done."""
+        return self.outcome or ("stored" if self.alive else "nobody")
 
     @property
     def answer(self) -> CommandAnswer:

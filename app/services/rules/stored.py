@@ -16,14 +16,12 @@ from app.domain.rules.condition import Constant
 from app.domain.rules.decide import own_severities, slips, understood
 from app.domain.rules.rulebook import LONGEST, Origin, Rulebook, Silence
 from app.ports import Transactions, Tx
-from app.ports.rules import StoredDraft, StoredRules
+from app.ports.rules import MAX_SILENCES, StoredDraft, StoredRules
 from app.services.rules.rulebook import Backtests
 
 MAX_NAME_CHARS = 200
 MAX_MATCH_CHARS = 4_000
 MAX_REASON_CHARS = 1_000
-MAX_SILENCES = 200
-"""In the store, those that are over not counted."""
 MAX_DRAFTS = 50
 MAX_DRAFT_BYTES = 256 * 1024
 """As of ``bridge.yaml``."""
@@ -127,6 +125,10 @@ class RuleCommands:
                 return None if there else CommandOutcome.NO_SUCH_SILENCE
             case CommandType.SAVE_DRAFT:
                 return self._about_draft(tx, command)
+            case CommandType.SILENCE_ALIKE:
+                if self._is_silent(tx, command.detail):
+                    return CommandOutcome.ALREADY_SO
+                return CommandOutcome.TOO_MANY if self._is_full(tx, command.detail) else None
             case CommandType.SHADOW_DRAFT if not command.subject:
                 return None if self.rules.shadow(tx) else CommandOutcome.NOT_SHADOWED
             case _:
@@ -155,6 +157,10 @@ class RuleCommands:
     def became(self, tx: Tx, command: Command) -> CommandOutcome:
         """Whether the store shows what was asked for."""
         match command.type:
+            case CommandType.SILENCE_ALIKE:
+                return (
+                    CommandOutcome.SILENCED if self._is_silent(tx, command.detail) else CommandOutcome.SILENCED_BEFORE
+                )
             case CommandType.SILENCE:
                 asked = silence_from(command.subject, command.detail)
                 is_so = asked in self.rules.silences(tx)
@@ -179,12 +185,20 @@ class RuleCommands:
             CommandType.DELETE_DRAFT: CommandOutcome.DELETED,
         }.get(command.type, CommandOutcome.SHADOWED)
 
+    def _is_silent(self, tx: Tx, name: str) -> bool:
+        now = self.clock()
+        return any(one.name == name and one.until > now for one in self.rules.silences(tx))
+
     def _about_silence(self, tx: Tx, command: Command) -> CommandOutcome | None:
         silence, now = silence_from(command.subject, command.detail), self.clock()
         if silence is None or problem_of(silence, now):
             return CommandOutcome.INVALID
-        others = [one for one in self.rules.silences(tx) if one.until > now and one.name != silence.name]
-        return CommandOutcome.TOO_MANY if len(others) >= MAX_SILENCES else None
+        return CommandOutcome.TOO_MANY if self._is_full(tx, silence.name) else None
+
+    def _is_full(self, tx: Tx, name: str) -> bool:
+        """Whether the store takes no silence of that name, because there are too many others."""
+        now = self.clock()
+        return len([one for one in self.rules.silences(tx) if one.until > now and one.name != name]) >= MAX_SILENCES
 
     def _about_draft(self, tx: Tx, command: Command) -> CommandOutcome | None:
         size = len(command.detail.encode("utf-8", "surrogatepass"))

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.domain.model.events import Command, CommandOutcome, CommandType, Ignored, Unreadable
 from app.domain.model.types import AlertId, Side, Source, Status
-from app.domain.sync.asked import asked_for, has_own_incident, judged_false, noted
+from app.domain.sync.asked import alike, asked_for, has_own_incident, judged_false, noted, silenced
 from app.domain.sync.effects import desired_effect
 from app.domain.sync.erasure import Evidence, subjects_of
 from app.domain.sync.link import Link, thawed
@@ -29,6 +29,7 @@ from app.ports import (
     Tx,
 )
 from app.ports.console import Audit, AuditEntry, SubjectKind
+from app.ports.rules import MAX_SILENCES, StoredRules
 from app.services.sync.erasure import EraseEvidence
 from app.services.sync.intake import Gathered, ProcessEvent, Taken
 from app.services.sync.link_writer import LinkWriter, line
@@ -52,6 +53,7 @@ NOT_DONE = frozenset(
         CommandOutcome.ALREADY_SO,
         CommandOutcome.NO_INCIDENT,
         CommandOutcome.IN_HAND,
+        CommandOutcome.SILENCED_BEFORE,
     }
 )
 SUBJECTS: Mapping[CommandType, SubjectKind] = {
@@ -72,6 +74,7 @@ SUBJECTS: Mapping[CommandType, SubjectKind] = {
     CommandType.RESOLVE: SubjectKind.ALERT,
     CommandType.FALSE_ALERT: SubjectKind.ALERT,
     CommandType.NOTE: SubjectKind.ALERT,
+    CommandType.SILENCE_ALIKE: SubjectKind.ALERT,
 }
 """What the subject of each command is, for the audit log."""
 MAX_DIGITS = 18
@@ -96,6 +99,8 @@ class ExecuteCommand:
     """Where a command that a person gave leaves a line, in the same transaction."""
     handlers: Mapping[CommandType, CommandHandler] = field(default_factory=dict)
     """Who executes what is no matter of links."""
+    silences: StoredRules | None = None
+    """Where silences by link are kept."""
 
     def __call__(self, tx: Tx, command: Command, at: datetime, gathered: Gathered) -> Taken:
         """One command, in the caller's transaction."""
@@ -125,6 +130,8 @@ class ExecuteCommand:
                 return self._judge(tx, command, at, gathered)
             case CommandType.NOTE:
                 return self._note(tx, command, at, gathered)
+            case CommandType.SILENCE_ALIKE:
+                return self._silence_alike(tx, command, at, gathered)
             case _:
                 handler = self.handlers.get(command.type)
                 return handler.execute(tx, command, at) if handler else CommandOutcome.BAD_REQUEST
@@ -263,6 +270,27 @@ class ExecuteCommand:
         gathered.orders += orders
         gathered.entries.append(self._line(saved, "link.noted", command, at, {}))
         return CommandOutcome.NOTED
+
+    def _silence_alike(self, tx: Tx, command: Command, at: datetime, gathered: Gathered) -> CommandOutcome:
+        """Silence for a while what looks like this alert, and say so on the incident. What is silenced already is not
+        silenced for longer."""
+        link = self.links.by_alert(tx, AlertId(command.subject))
+        if link is None or self.silences is None:
+            return CommandOutcome.NO_SUCH_LINK
+        silence = alike(link, command.by or "somebody", self.writer.clock())
+        if silence is None:
+            return CommandOutcome.INVALID
+        there = [one for one in self.silences.silences(tx) if one.until > self.writer.clock()]
+        if any(one.name == silence.name for one in there):
+            return CommandOutcome.ALREADY_SO
+        if len(there) >= MAX_SILENCES:
+            return CommandOutcome.TOO_MANY
+        self.silences.put_silence(tx, silence)
+        saved, orders = self.writer.write(tx, silenced(link, silence), at)
+        gathered.orders += orders
+        facts = {"silence": silence.name, "until": f"{silence.until:%Y-%m-%d %H:%M} UTC"}
+        gathered.entries.append(self._line(saved, "link.silenced", command, at, facts))
+        return CommandOutcome.SILENCED
 
     def _line(self, link: Link, event: str, command: Command, at: datetime, facts: Mapping[str, Any]) -> TimelineEntry:
         return line(link, event, at, facts, command.by or None)

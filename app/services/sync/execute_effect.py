@@ -48,7 +48,7 @@ from app.domain.sync.effects import (
     SetIncident,
     is_urgent,
 )
-from app.domain.sync.incident_draft import draft
+from app.domain.sync.incident_draft import draft, with_evidence_link
 from app.domain.sync.link import Link
 from app.domain.sync.retry import PAUSE_PROBE_DELAY, waiting
 from app.ports import (
@@ -88,6 +88,9 @@ class Perform:
     rulebook: RulebookSource
     may_read: Callable[[], bool] = lambda: True
     """Pays for one read of an alert out of TruthVouch's hourly quota; False when nothing is left."""
+    evidence_url: Callable[[Link], str | None] | None = None
+    """A new evidence link, or None where none can be made: it never raises, for no page waits for it. None: nobody
+    knows the bridge's address."""
 
     def __call__(self, link: Link, effect: Effect) -> Reply[Facts]:
         """Do it; the answer in words. ``Done(None)`` where the partner tells no facts."""
@@ -122,7 +125,10 @@ class Perform:
 
     def _create(self, link: Link) -> Reply[IncidentFacts | None]:
         assert link.decision is not None
-        made = draft(link.alert, link.decision, self.rulebook.current())
+        book = self.rulebook.current()
+        made = draft(link.alert, link.decision, book)
+        if self.evidence_url and book.console.evidence_links and (url := self.evidence_url(link)):
+            made = with_evidence_link(made, url)
         if link.trace:
             made = replace(made, details={**made.details, "trace_id": trace_id(link.trace)})
         if link.via is Via.EVENTS:

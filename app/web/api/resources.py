@@ -4,7 +4,7 @@ from typing import Any, TypedDict
 
 from marshmallow import Schema, fields, validate
 
-from app.domain.model.events import CommandOutcome, CommandType
+from app.domain.model.events import CommandOutcome, CommandType, Way
 from app.domain.reports.figures import Report, Stats
 from app.ports import DeadLetterRow, LinkSummary, TimelineRow
 from app.services.diagnostics.health import State
@@ -12,6 +12,7 @@ from app.services.escalation.target import CANCELLING
 from app.services.operator.overview import DeadLetterInFull, EscalationRow, LinkRow, escalation_row
 from app.shapes import Instant, answer_of, page_of_shape
 from app.web import health
+from app.web.access import Access
 from app.web.api.endpoint import Answer, Asked, Endpoint, commands, looks, one, operate, piece, result_of
 from app.web.api.parameters import DEFAULT_LIMIT, MAX_LIMIT, BadRequest, Number, Numbered, Paged, flag, page_of
 from app.web.bridge import WebBridge
@@ -60,6 +61,13 @@ class EscalationsAnswer(TypedDict):
     """Those under way, the next due first."""
 
     escalations: list[EscalationRow]
+
+
+class RevokedAnswer(TypedDict):
+    """What was revoked."""
+
+    alerts: list[str]
+    """Whose evidence links work no more; empty where those of every alert do."""
 
 
 class HealthAnswer(TypedDict):
@@ -146,8 +154,31 @@ def _of_period(bridge: WebBridge, asked: Asked, name: str) -> Answer:
         raise BadRequest(str(fault)) from fault
 
 
+def revoke_evidence_links(bridge: WebBridge, asked: Asked) -> Answer:
+    revoked = bridge.revoke_evidence(asked.path["alert_or_incident"], asked.by, Way.API)
+    if not revoked:
+        return Answer.nothing(NO_SUCH_ALERT_OR_INCIDENT, "The bridge knows no such alert or incident.")
+    return Answer(RevokedAnswer(alerts=[*revoked]))
+
+
+def revoke_all_evidence_links(bridge: WebBridge, asked: Asked) -> Answer:
+    bridge.revoke_evidence.all(asked.by, Way.API)
+    return Answer(RevokedAnswer(alerts=[]))
+
+
 def show_health(bridge: WebBridge, _asked: Asked) -> Answer:
     return Answer(health.shown(bridge.health()))
+
+
+def _revoke(path: str, view: Any, summary: str, *missing: str) -> Endpoint:
+    """At once: no worker has to do it."""
+    description = (
+        "Evidence links that were made until now work no more. An incident that is opened later has a new one."
+    )
+    return Endpoint(
+        method="POST", path=path, access=Access.ADMIN, view=view, answer=answer_of(RevokedAnswer), summary=summary,
+        tag="evidence links", description=description, missing=missing,
+    )  # fmt: skip
 
 
 DEAD_LETTERS, LINKS, ESCALATIONS, REPORTS, HEALTH = "dead letters", "links", "escalations", "reports", "health"
@@ -229,6 +260,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     looks("/stats", show_stats, answer_of(Stats), "The numbers of a period", REPORTS, query=PeriodQuery),
     looks("/report", show_report, answer_of(Report), "The numbers, and each incident", REPORTS, query=PeriodQuery),
+    _revoke(
+        "/evidence-links/<path:alert_or_incident>/revoke",
+        revoke_evidence_links,
+        "End the evidence links of an alert or an incident",
+        NO_SUCH_ALERT_OR_INCIDENT,
+    ),
+    _revoke("/evidence-links/revoke", revoke_all_evidence_links, "End every evidence link"),
     commands("/reconciliations", reconcile, "Read both sides back soon", "reconciliation"),
     looks("/health", show_health, answer_of(HealthAnswer), "What /readyz says, always with 200", HEALTH),
 )

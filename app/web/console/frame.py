@@ -55,7 +55,7 @@ REASONS: Mapping[int, str] = {
     HTTPStatus.FORBIDDEN: "Your login may read, and change nothing.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address is for a button of a page.",
 }
-STORED_OUTCOMES: Mapping[str, str] = {"stored": STORED, "nobody": NOBODY}
+STORED_OUTCOMES: Mapping[str, str] = {"stored": STORED, "nobody": NOBODY, "revoked": "Its evidence links work no more."}
 FAILED = UNKNOWN | {
     CommandOutcome.NOT_TAKEN,
     CommandOutcome.TOO_MANY,
@@ -243,12 +243,16 @@ def see_other(path: str) -> Response:
 
 def outcome_of(result: CommandResult) -> str:
     """The outcome as a word."""
-    return result.outcome or ("stored" if result.alive else "nobody")
+    return result.word
 
 
 def said() -> Said | None:
     """What became of the button that led here. Only words of ours are shown, whatever the address says."""
-    word = request.args.get("done", "")
+    return said_of(request.args.get("done", ""))
+
+
+def said_of(word: str) -> Said | None:
+    """The same of a word; None where it is none of ours."""
     text = MESSAGES.get(word) or STORED_OUTCOMES.get(word)
     if text is None:
         return None

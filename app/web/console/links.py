@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, abort, request
 
-from app.domain.model.events import CommandOutcome, CommandType
+from app.domain.model.events import CommandOutcome, CommandType, Way
 from app.domain.model.text import one_line, shortened
 from app.domain.model.types import FALSE_ALERT, Status, Urgency
 from app.domain.sync.asked import has_own_incident
@@ -16,7 +16,7 @@ from app.services.escalation.target import hurrying
 from app.services.operator.console import MAX_LINES, AlertPage, ConsoleParts
 from app.services.operator.operator import Operate
 from app.ui import standing, story
-from app.web.access import Access, needs
+from app.web.access import Access, actor, needs
 from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, key_of_form, number_of, see_other, text_of, zone
 from app.web.console.overview import shown
 
@@ -38,6 +38,7 @@ ACTIONS = {
 }
 """What a button of an alert's page asks for."""
 WITH_A_NOTE = (CommandType.RESOLVE, CommandType.NOTE)
+REVOKE = "revoke_evidence"
 
 
 def filter_of(chosen: Mapping[str, str], now: datetime) -> LinkFilter:
@@ -81,6 +82,8 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
     @needs(Access.ADMIN)
     def act() -> Response:
         """A button of an alert's page."""
+        if request.form.get("action") == REVOKE:
+            return _revoke(parts, request.form.get("alert", ""))
         alert_id, action = request.form.get("alert", ""), ACTIONS.get(request.form.get("action", ""))
         if action is None or not alert_id:
             abort(HTTPStatus.BAD_REQUEST)
@@ -100,6 +103,13 @@ def _escalate(operate: Operate, found: AlertPage) -> str:
         return CommandOutcome.NO_INCIDENT
     detail = hurrying(request.form.get("raise") == "yes")
     return did(operate, CommandType.ESCALATE, found.link.incident_id, detail, key_of_form())
+
+
+def _revoke(parts: ConsoleParts, alert_id: str) -> Response:
+    """At once: no worker has to do it."""
+    if parts.revoke_evidence is None or not parts.revoke_evidence(alert_id, actor().name, Way.CONSOLE):
+        abort(HTTPStatus.NOT_FOUND)
+    return see_other(address("alert", alert=alert_id, done="revoked"))
 
 
 def _known(parts: ConsoleParts, alert_id: str) -> AlertPage:
@@ -129,6 +139,7 @@ def _alert_page(frame: Frame, parts: ConsoleParts, found: AlertPage) -> Response
             "thaw": link.frozen_at is not None,
             "note": has_own_incident(link) and has_api_key,
             "escalate": link.incident_id is not None and link.status is Status.OPEN and has_api_key,
+            "revoke": parts.rules.current().console.evidence_links and link.wants_incident,
         },
         is_low=link.decision is not None and link.decision.urgency is Urgency.LOW,
         next_level=standing.next_level(found.escalation, now, here),

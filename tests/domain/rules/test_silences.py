@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.model.types import Alert, AlertId, Urgency
-from app.domain.rules.decide import decide, explain
+from app.domain.rules.decide import LOUDER, decide, explain
 from app.domain.rules.rulebook import (
     Rule,
     RuleAction,
@@ -128,3 +128,22 @@ def test_what_is_no_list_of_announced_silences_is_an_empty_one(text: str | None)
 
 def test_what_an_older_version_wrote_down_is_understood():
     assert {"s"} == announced_from('{"ended": {"s": null}, "announced": ["s"], "looked_at": null}')
+
+
+def test_a_silence_leaves_alone_what_would_page_with_a_higher_urgency():
+    quiet = replace(silence(), up_to=Urgency.LOW)
+    rules = (
+        Rule("never", 'model == "m"', RuleAction.SUPPRESS),
+        Rule("loud", 'category == "loud"', RuleAction.CREATE_INCIDENT, urgency=Urgency.HIGH),
+    )
+    book = Rulebook(rules=rules, silences=(quiet,))
+    for alert, rule in (
+        (ALERT, "severity_map"),
+        (replace(ALERT, severity="high"), "s"),
+        (replace(ALERT, severity="high", category="loud"), "loud"),
+        (replace(ALERT, model="m"), "s"),
+    ):
+        assert rule == decide(book, alert, NOW).rule
+        assert rule == explain(book, alert, NOW)[-1].rule
+    assert LOUDER in explain(book, ALERT, NOW)[0].why
+    assert "s" == decide(replace(book, silences=(replace(quiet, up_to=Urgency.HIGH),)), ALERT, NOW).rule

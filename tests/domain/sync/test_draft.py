@@ -10,7 +10,7 @@ from app.domain.model.incident import IncidentDraft
 from app.domain.model.text import cut, json_bytes, share_out
 from app.domain.model.types import Alert, AlertId, Urgency, incident_key
 from app.domain.rules.rulebook import Decision, Redaction, Rulebook
-from app.domain.sync.incident_draft import MAX_DETAILS_BYTES, MAX_TITLE_CHARS, body_text, draft
+from app.domain.sync.incident_draft import MAX_DETAILS_BYTES, MAX_TITLE_CHARS, body_text, draft, with_evidence_link
 
 ALERT = Alert(
     alert_id=AlertId("alert/123"),
@@ -212,3 +212,23 @@ def test_cutting_measures_bytes_and_counts_characters():
     assert cut("x" * 100, 102) == "x" * 100
     assert cut("x" * 100, 60) == "x" * 20 + "\n[cut: 20 of 100 characters shown]"
     assert json_bytes(cut("😀" * 100, 120)) <= 120
+
+
+LINK = "https://bridge.example.com/e/WzEs.signed"
+
+
+def test_an_evidence_link_stands_where_one_looks_and_no_redaction_takes_it_away():
+    for policy in (Redaction(send_claim=False), ALL):
+        made = with_evidence_link(drafted(redaction=policy), LINK)
+        assert ["alert_id", "dashboard_link", "evidence_link", "severity"] == list(made.details)[:4]
+        assert LINK == made.details["evidence_link"] == made.evidence_url
+        assert f"Evidence link: {LINK}" in body_text(made).splitlines()
+    bare = with_evidence_link(IncidentDraft(incident_key(AlertId("a")), "t", Urgency.LOW, "info", "s"), LINK)
+    assert {"evidence_link": LINK} == bare.details
+
+
+def test_an_evidence_link_is_whole_however_long_the_texts_are():
+    long = replace(ALERT, message="x" * 1_000_000, claim="é" * 1_000_000)
+    made = with_evidence_link(drafted(long), LINK)
+    assert LINK == made.details["evidence_link"]
+    assert sum(json_bytes(text) for text in made.details.values()) <= MAX_DETAILS_BYTES + json_bytes(LINK)

@@ -16,7 +16,7 @@ from app.services.diagnostics.health import Report
 from app.services.diagnostics.self_fault import Memory
 from app.services.diagnostics.self_page import REMEMBERED, SelfPage
 from app.store.database import KEY_VALUES, Database, open_bridge, open_inbox
-from tests.conftest import FakeClock, fresh_postgres
+from tests.conftest import FakeClock
 from tests.fakes import FakePagerDuty
 from tests.shapes import shape
 from tests.web_fakes import FakeBridge
@@ -29,7 +29,7 @@ on_both_stores = pytest.mark.parametrize(
 @pytest.fixture(params=["sqlite"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     with ExitStack() as ending:
-        url = ending.enter_context(fresh_postgres()) if request.param == "postgresql" else None
+        url = request.getfixturevalue("migrated_postgres_url") if request.param == "postgresql" else None
         bridge, inbox = open_bridge(tmp_path, url), open_inbox(tmp_path, url)
         ending.callback(bridge.dispose)
         ending.callback(inbox.dispose)

@@ -31,7 +31,7 @@ on_both_stores = pytest.mark.parametrize(
 @pytest.fixture
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EscalationRig]:
     on_postgres = getattr(request, "param", "sqlite") == "postgresql"
-    url = request.getfixturevalue("postgres_url") if on_postgres else None
+    url = request.getfixturevalue("migrated_postgres_url") if on_postgres else None
     made = EscalationRig(tmp_path, url)
     yield made
     made.database.engine.dispose()

@@ -16,7 +16,7 @@ from tests.escalation_rig import ESCALATION, EscalationRig
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EscalationRig]:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
+    url = request.getfixturevalue("migrated_postgres_url") if request.param == "postgresql" else None
     made = EscalationRig(tmp_path, url)
     yield made
     made.database.engine.dispose()

@@ -21,9 +21,9 @@ from app.services.reports.report import Compare, Reports
 from app.store.database import Database, open_bridge, open_inbox
 from app.store.history import StoredHistory
 from app.store.links import StoredLinks
-from app.store.migrate import migrate
 from tests.fakes import START, FakeClock
 from tests.rig import FixedRulebook, Rig
+from tests.shapes import shape
 
 RULEBOOK = Rulebook(
     rules=(
@@ -216,9 +216,9 @@ def test_what_is_no_period_is_refused_in_words(rig: Rig, asked: dict[str, Any]) 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
+    url = request.getfixturevalue("migrated_postgres_url") if request.param == "postgresql" else None
     bridge, inbox = open_bridge(tmp_path, url), open_inbox(tmp_path, url)
-    migrate(bridge, inbox, tmp_path)
+    shape(bridge, inbox, tmp_path)
     yield Database(bridge)
     bridge.dispose()
     inbox.dispose()

@@ -1,18 +1,30 @@
 """What an operator says of an alert at the bridge reaches both sides, goes only forward, and is done once."""
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.domain.model.events import AlertEventType, CommandType, IncidentEventType
-from app.domain.model.types import FALSE_ALERT, Status
-from app.domain.rules.rulebook import Rule, RuleAction, Rulebook
+from app.domain.model.events import AlertEvent, AlertEventType, CommandType, IncidentEventType
+from app.domain.model.incident import IncidentDraft, IncidentFacts
+from app.domain.model.outcome import Reply
+from app.domain.model.types import FALSE_ALERT, Alert, AlertId, Side, Status
+from app.domain.rules.decide import decide
+from app.domain.rules.rulebook import SILENCED, ConsoleRules, Rule, RuleAction, Rulebook, Silence
+from app.domain.sync.asked import alike
+from app.domain.sync.link import Link
 from app.ports import Page
+from app.ports.rules import MAX_SILENCES
+from app.services.rules.stored import is_name
+from app.services.sync.execute_effect import Perform
 from app.store.operator_records import StoredRecords
 from tests.rig import Rig
 from tests.services.rigs import DatedRig
 from tests.services.sync.test_commands import events, frozen, opened
+
+DAY = timedelta(days=1)
 
 
 @pytest.fixture
@@ -162,3 +174,76 @@ def test_a_call_tells_how_long_it_took(rig: Rig, monkeypatch: pytest.MonkeyPatch
         lines = StoredRecords().timeline(tx, "a1", Page(100))
     took = {line["event"]: line["facts"].get("took_ms") for line in lines}
     assert (1250, None, None) == (took["incident.triggered"], took["alert.created"], took["incident.acknowledged"])
+
+
+# ------------------------------------------------------------------------------------------------- evidence and silence
+
+
+def test_the_incident_carries_a_link_where_the_rules_say_so_and_one_can_be_made(rig: Rig) -> None:
+    urls = ["https://bridge.example.com/e/x", None]
+    asked: list[str] = []
+
+    def url(link: Link) -> str | None:
+        asked.append(link.alert.alert_id)
+        return urls[len(asked) - 1]
+
+    opened_drafts: list[IncidentDraft] = []
+    making = rig.pagerduty.open
+
+    def open_incident(draft: IncidentDraft) -> Reply[IncidentFacts]:
+        opened_drafts.append(draft)
+        return making(draft)
+
+    rig.pagerduty.open = open_incident  # type: ignore[method-assign]
+    assert isinstance(rig.deliver.perform, Perform)
+    rig.deliver.perform = replace(rig.deliver.perform, evidence_url=url)
+    for alert_id, on in (("off", False), ("on", True), ("without", True)):
+        rig.rulebook.rulebook = Rulebook(console=ConsoleRules(evidence_links=on))
+        rig.alert(AlertEventType.CREATED, alert_id=alert_id)
+        rig.run()
+    assert [None, urls[0], None] == [draft.evidence_url for draft in opened_drafts]
+    assert ["on", "without"] == asked
+
+
+def test_it_is_over_since_it_was_resolved_on_both_sides(rig: Rig) -> None:
+    opened(rig)
+    assert rig.link().over_at is None
+    rig.clock.move(60)
+    rig.command(CommandType.RESOLVE, "a1")
+    assert rig.link().over_at is None
+    at = rig.clock()
+    rig.run()
+    rig.clock.move(600)
+    rig.incident(IncidentEventType.ANNOTATED, note="too late")
+    assert at == rig.link().over_at
+    rig.incident(IncidentEventType.REOPENED)
+    rig.run()
+    assert rig.link().over_at is None
+
+
+def test_labels_that_are_missing_or_odd_are_silenced_as_they_are(rig: Rig) -> None:
+    odd = Alert(AlertId("a1"), "critical", 'a "kind"\\\n😀', None, model="m" * 3_000)
+    rig.say(Side.TRUTHVOUCH, AlertEvent(AlertEventType.CREATED, odd, "alert.created", rig.clock()))
+    rig.run()
+    found = alike(rig.link(), "dana", rig.clock())
+    assert found
+    assert is_name(found.name)
+    others = (replace(odd, category="c"), replace(odd, kind="a"), replace(odd, model=None))
+    book = Rulebook(silences=(found,))
+    assert [True, False, False, False] == [
+        decide(book, alert, rig.clock()).reason == SILENCED for alert in (odd, *others)
+    ]
+
+
+def test_as_many_silences_as_the_store_takes(rig: Rig) -> None:
+    created = Alert(AlertId("a1"), "critical", "pii")
+    rig.say(Side.TRUTHVOUCH, AlertEvent(AlertEventType.CREATED, created, "alert.created", rig.clock()))
+    rig.run()
+    with rig.database.begin() as tx:
+        for number in range(MAX_SILENCES):
+            rig.stored_rules.put_silence(tx, Silence(f"s{number}", "false", "dana", "drill", rig.clock.now + DAY))
+    rig.command(CommandType.SILENCE_ALIKE, "a1")
+    with rig.database.read() as tx:
+        assert MAX_SILENCES == len(rig.stored_rules.silences(tx))
+    assert "link.silenced" not in events(rig)
+    rig.command(CommandType.SILENCE_ALIKE, "nobody")

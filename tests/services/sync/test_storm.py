@@ -26,10 +26,10 @@ from app.services.sync.execute_effect import Perform, TargetHealth
 from app.services.sync.link_writer import LinkWriter
 from app.store.database import Database, StoredKeyValues, open_bridge, open_inbox
 from app.store.links import StoredLinks
-from app.store.migrate import migrate
 from app.store.rate_limits import budget
 from tests.fakes import SilentMeter
 from tests.rig import FixedRulebook
+from tests.shapes import shape
 
 PER_MINUTE = 960
 LATENCY_SECONDS = 0.03
@@ -78,7 +78,7 @@ class Storm:
 
     def __init__(self, data_dir: Path, database_url: str | None) -> None:
         sql, inbox = open_bridge(data_dir, database_url), open_inbox(data_dir, database_url)
-        migrate(sql, inbox, data_dir)
+        shape(sql, inbox, data_dir)
         inbox.dispose()
         self.partner, self.database, self.links = Partner(), Database(sql), StoredLinks()
         queues = queue_budgets(Settings.from_env({"PAGERDUTY_REST_PER_MINUTE": str(PER_MINUTE)}))
@@ -126,7 +126,7 @@ def acknowledged(number: int) -> Link:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def storm(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storm]:
-    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else None
+    url = request.getfixturevalue("migrated_postgres_url") if request.param == "postgresql" else None
     made = Storm(tmp_path, url)
     yield made
     made.close()

@@ -1,7 +1,6 @@
 """A trace goes from the webhook through inbox and link to every call that follows from it, and into the incident."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from app.domain.model.incident import IncidentDraft, IncidentFacts
 from app.domain.model.outcome import Reply
 from app.domain.model.types import Alert, AlertId, IncidentId, Side, Status
 from app.remote import trace
-from tests.conftest import fresh_postgres
 from tests.fakes import FakePagerDuty, FakeTruthVouch
 from tests.rig import Rig
 
@@ -58,12 +56,11 @@ class TracedRig(Rig):
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TracedRig]:
-    with ExitStack() as ending:
-        url = ending.enter_context(fresh_postgres()) if request.param == "postgresql" else None
-        made = TracedRig(tmp_path, url=url)
-        yield made
-        made.database.engine.dispose()
-        made._inbox.dispose()
+    url = request.getfixturevalue("migrated_postgres_url") if request.param == "postgresql" else None
+    made = TracedRig(tmp_path, url=url)
+    yield made
+    made.database.engine.dispose()
+    made._inbox.dispose()
 
 
 def test_the_trace_of_the_webhook_is_that_of_the_call_and_stands_in_the_incident(rig: TracedRig):

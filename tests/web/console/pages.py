@@ -11,7 +11,7 @@ from flask import Flask, g
 
 from app.bootstrap.rules import alert_in
 from app.config import bridge_yaml
-from app.domain.model.events import CommandType
+from app.domain.model.events import CommandType, Way
 from app.domain.model.types import AlertId, Side, Status
 from app.domain.rules.rulebook import Rulebook
 from app.domain.sync.link import Link
@@ -106,7 +106,7 @@ class ConsoleRig:
         reports = Reports(database, StoredHistory(), self.rules, "PMAIN", self.rig.clock)
         parts = ConsoleParts(
             reads, self.rules, StoredAlerts(database, records), alert_in, lambda: reports, self.runs_with,
-            self.public_url, self.work, lambda: self.budgets,
+            self.public_url, self.work, lambda: self.budgets, self._revoke,
         )  # fmt: skip
         self.app = Flask("console under test", static_folder=None)
         http.install_errors(self.app)
@@ -115,6 +115,12 @@ class ConsoleRig:
         self.app.jinja_env.globals["csrf_token"] = lambda: "a-token"
         self.app.register_blueprint(console.blueprint(parts, self.operator.operate, self.operator.overview, health))
         self.client = self.app.test_client()
+        self.revoked: list[str] = []
+
+    def _revoke(self, wanted: str, _by: str, _way: Way) -> Sequence[AlertId]:
+        known = [AlertId(wanted)] if wanted.startswith("alert-") else []
+        self.revoked += known
+        return known
 
     def _workbench(self) -> Workbench:
         """Over the rig's store; the rig's worker executes what is asked, and no job runs unless a test does it."""

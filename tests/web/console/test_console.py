@@ -9,6 +9,7 @@ import pytest
 
 from app.domain.model.events import AlertEventType
 from app.domain.model.types import Alert, AlertId, Status
+from app.domain.rules.rulebook import ConsoleRules
 from app.ports import BudgetLeft, StoreUnavailable
 from app.ports.jobs import ConnectionTestWanted, EraseWanted, Job, JobResult, JobState, JobWanted, RepairWanted
 from app.services.operator.operator import MESSAGES
@@ -166,6 +167,16 @@ def test_a_false_alert_is_recorded_and_resolved_only_if_ticked(full: ConsoleRig,
     link = full.rig.link("alert-1041")
     assert ("false_alert", status) == (link.verdict, link.status)
     assert "false alert" in full.get("/alert?alert=alert-1041").text
+
+
+def test_the_evidence_links_of_an_alert_are_ended_by_a_button(full: ConsoleRig) -> None:
+    assert "revoke_evidence" not in full.get("/alert?alert=alert-1041").html
+    full.rules.rulebook = replace(full.rules.rulebook, console=ConsoleRules(evidence_links=True))
+    assert "End it now" in full.get("/alert?alert=alert-1041").text
+    page = full.post("/alert", alert="alert-1041", action="revoke_evidence")
+    assert "Its evidence links work no more." in page.text
+    assert ["alert-1041"] == full.revoked
+    assert 404 == full.post("/alert", alert="nobody", action="revoke_evidence").status
 
 
 def test_a_frozen_alert_can_be_thawed(console: ConsoleRig) -> None:
