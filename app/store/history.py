@@ -100,11 +100,11 @@ _counts = (
     .where(_triggered, _is_final, _of_service)
     .group_by(*_names)
 )
+# Nobody asks how long it has been there of one that is over.
+_received = sa.case((_incident.resolved_after.is_(None), _incident.received_at)).label("received_at")
 _times = (
     sa.select(
-        *_names, _incident.triggered_at,
-        # Nobody asks how long it has been there of one that is over.
-        sa.case((_incident.resolved_after.is_(None), _incident.received_at)).label("received_at"),
+        *_names, _incident.triggered_at, _received,
         _incident.acknowledged_by, _incident.acknowledged_after, _incident.resolved_after,
     )
     .select_from(_with_alert)
@@ -124,10 +124,12 @@ _incomplete = (
 _listed = (
     sa.select(
         *_names, *_alert["link_id", "alert_id", "raised_at", "reason", "verdict", "flaps", "incomplete"],
-        *_incident["triggered_at", "received_at", "acknowledged_by", "acknowledged_after", "resolved_after", "status"],
+        _incident.triggered_at, _received,
+        *_incident["acknowledged_by", "acknowledged_after", "resolved_after", "status"],
         *_incident["acknowledged_at", "resolved_at", "reopened", "escalated", "acknowledged_after_escalation"],
         *_incident["merged", "incident_id", "incident_number", "url"],
-        link_titles.c.title, _is_final.label("is_final"), _alert.first_seen_at,
+        link_titles.c.title, _is_final.label("is_final"),
+        sa.case((sa.not_(_is_final), _alert.first_seen_at)).label("first_seen_at"),
     )
     .select_from(_with_alert.outerjoin(link_titles, link_titles.c.link_id == _alert.link_id))
     .where(_triggered, _had_happened, _of_service)
@@ -221,8 +223,8 @@ def _incident_of(row: Any, moments: Iterable[HistoryEntry] | None, named: _Named
         timed(moments, seen_at) if moments else (), incomplete,
     )  # fmt: skip
     incident = IncidentFigures(
-        triggered_at, received_at, acknowledged_by, acknowledged_after, resolved_after, _STATUSES[status],
-        acknowledged_at, resolved_at, reopened, escalated, acknowledged_after_escalation, merged,
+        triggered_at, received_at or triggered_at, acknowledged_by, acknowledged_after, resolved_after,
+        _STATUSES[status], acknowledged_at, resolved_at, reopened, escalated, acknowledged_after_escalation, merged,
     )  # fmt: skip
     return ListedIncident(link_id, record, incident, title or alert_id, incident_id, number, url)
 
