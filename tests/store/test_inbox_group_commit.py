@@ -104,11 +104,11 @@ def test_whatever_stops_the_leader_nobody_waits_for_ever_or_hears_accepted(fault
         if rows[0] == row(1):
             raise fault
 
-    first, leader, follower = add_behind_a_held_commit(Disk(stop), [row(1), row(2)])
+    first, *both = add_behind_a_held_commit(Disk(stop), [row(1), row(2)])
     assert first.result()
-    for answer in (leader, follower):
-        assert isinstance(answer.exception(), StoreUnavailable | SystemExit)
-    assert isinstance(follower.exception(), StoreUnavailable)
+    # Which of the two leads is the lock's choice, not the order in which they came.
+    stopped, refused = {type(fault)} & {SystemExit}, {StoreUnavailable}
+    assert stopped | refused == {type(answer.exception()) for answer in both}
 
 
 def test_a_caller_who_waits_too_long_is_refused_and_its_row_never_written():
