@@ -232,7 +232,19 @@ JOBS: Sequence[Row] = (
     ("services.rules.stored.MAX_DRAFTS", 50, "rules", "At most 50 drafts are kept"),
     ("services.rules.stored.MAX_DRAFT_BYTES", 256 * 1024, "rules", "each of at most 256 KiB"),
     ("services.diagnostics.health.DIFFER_FOR", 30 * SECOND, "operating", "for more than half a minute: give every"),
-    ("services.diagnostics.configuration.DEAD_AFTER", 30 * SECOND, "console", "disappears within half a minute"),
+    ("services.diagnostics.configuration.DEAD_AFTER", 300 * SECOND, "console", "within five minutes if it did not"),
+    (
+        "services.diagnostics.configuration.DEAD_AFTER",
+        300 * SECOND,
+        "decisions/0035-workers-say-what-they-run-with",
+        "for five minutes counts no more",
+    ),
+    (
+        "services.diagnostics.configuration.REMOVED_AFTER",
+        600 * SECOND,
+        "decisions/0035-workers-say-what-they-run-with",
+        "after ten minutes the next worker",
+    ),
     (
         "services.diagnostics.configuration.REPEATED",
         10 * SECOND,

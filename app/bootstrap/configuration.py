@@ -12,14 +12,14 @@ from app.services.diagnostics.configuration import PublishConfiguration
 from app.store.health import StoredConfigurations
 
 
-def publisher(made: Container, executor_id: str) -> PublishConfiguration:
+def publisher(executor_id: str) -> PublishConfiguration:
     """What publishes the configuration of the worker that runs as this executor."""
-    return PublishConfiguration(StoredConfigurations(), executor_id, platform.node(), lambda: runs_with(made))
+    return PublishConfiguration(StoredConfigurations(), executor_id, platform.node())
 
 
 def runs_with(made: Container) -> RunsWith:
     """What this process runs with now. It asks no store: the version is that of ``bridge.yaml`` alone, for what the
-    store adds is the same for all."""
+    store adds is the same for all. A file that has changed is read: not for a caller who keeps others from writing."""
     rules, settings = made.rulebook, made.settings
     book = rules.in_file()
     refused = (f"bridge.yaml is broken, the last good one is in force: {rules.fault}",) if rules.fault else ()

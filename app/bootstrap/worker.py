@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from app import metrics
-from app.bootstrap.configuration import publisher
+from app.bootstrap.configuration import publisher, runs_with
 from app.bootstrap.container import LEFT_TO_DELIVERIES, READERS, Container
 from app.bootstrap.rules import shadow_of
 from app.bootstrap.self_page import heartbeat
@@ -15,7 +16,7 @@ from app.config.settings import Settings
 from app.domain.sync.effects import TARGETS
 from app.engine.durable import DurableEngine
 from app.pagerduty.directory import AccountApi, RespondersApi
-from app.ports import Asked, Meter, PeriodicTask
+from app.ports import Asked, Meter, PeriodicTask, StoreUnavailable
 from app.ports.jobs import Job
 from app.services.diagnostics.configuration import PublishConfiguration
 from app.services.diagnostics.heartbeat import heartbeat_task
@@ -87,18 +88,20 @@ class WorkerBridge(Container):
 
     def beat(self, now: datetime) -> None:
         """Write the worker's sign of life, and what it runs with."""
+        # Before the transaction: it may read bridge.yaml, and nobody should wait for that to write.
+        found = runs_with(self) if self._publish is not None else None
         with self.database.begin() as tx:
             KEY_VALUES.put(tx, WORKER_SEEN, now.isoformat())
             self.budgets.publish(tx)
-            if self._publish is not None:
-                self._publish(tx, now)
+            if self._publish is not None and found is not None:
+                self._publish(tx, now, found)
 
     def launch(self, executor_id: str) -> Callable[[], int]:
         """Start the engine as this executor; the answer takes in one inbox batch and says how many rows."""
         _ = self.inbox, self.wakeup, self.command_status  # made by this thread, before others ask for them
         engine = DurableEngine(self.database.engine, executor_id, queue_budgets(self.settings))
         self._engine, intake = engine, self._intake(engine)
-        self._publish = publisher(self, executor_id)
+        self._publish = publisher(executor_id)
         far, may_read = self.partners(self.budgets), CallQuota(self.database, self.hourly_quota).take
         perform = Perform(far.incidents, far.events, far.alerts, self.rulebook, may_read, self.evidence_url)
         target_health = TargetHealth(KEY_VALUES, executor_id)
@@ -128,6 +131,10 @@ class WorkerBridge(Container):
         """Let deliveries in hand end for so many seconds, and let go of the store."""
         if self._engine is not None:
             self._engine.close(timeout_seconds)
+        publish, self._publish = self._publish, None  # first: no beat writes it again
+        if publish is not None:
+            with suppress(StoreUnavailable), self.database.begin() as tx:  # else its row ages
+                publish.withdraw(tx)
 
     @cached_property
     def budgets(self) -> Budgets:

@@ -103,7 +103,6 @@ def _gauge(name: str, text: str, samples: Mapping[Any, float], *labels: str) -> 
 
 
 @cache
-@cache
 def program_version() -> str:
     """The version of this bridge."""
     try:

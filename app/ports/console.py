@@ -105,6 +105,9 @@ class WorkerConfigurations(Protocol):
     def publish(self, tx: Tx, one: WorkerConfiguration, dead_before: datetime) -> None:
         """Write that worker's, and remove those that said nothing since then."""
 
+    def remove(self, tx: Tx, worker: str) -> None:
+        """Remove that worker's, if there is one."""
+
     def all(self, tx: Tx, since: datetime) -> Sequence[WorkerConfiguration]:
         """Those that said so since then, in the order of their names."""
 

@@ -176,6 +176,9 @@ class StoredConfigurations:
             values | {"content": json.dumps(asdict(one.runs_with))},
         )  # fmt: skip
 
+    def remove(self, tx: Tx, worker: str) -> None:
+        connection(tx).execute(sa.delete(worker_configurations).where(_workers.worker == worker))
+
     def all(self, tx: Tx, since: datetime) -> Sequence[WorkerConfiguration]:
         query = sa.select(worker_configurations).where(_workers.seen_at >= since).order_by(_workers.worker)
         return [

@@ -1,5 +1,6 @@
 """What a worker leaves in the store for everybody's metrics: what its budgets have left, and its last successes."""
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,12 +8,15 @@ from pathlib import Path
 import pytest
 
 from app.bootstrap import migrate_stores
-from app.bootstrap.configuration import publisher
+from app.bootstrap.configuration import publisher, shown_settings
 from app.bootstrap.web import WebBridge
 from app.bootstrap.worker import WorkerBridge
 from app.config.settings import Settings
+from app.domain.rules.rulebook import Rulebook
+from app.errors import ConfigFault
 from app.services.reconciliation.context import Findings
-from app.store.health import StoredHealth
+from app.store.database import KEY_VALUES
+from app.store.health import StoredConfigurations, StoredHealth
 
 
 def settings_of(folder: Path, **more: str) -> Settings:
@@ -71,7 +75,7 @@ def test_a_worker_tells_its_own_metrics(worker: WorkerBridge) -> None:
 
 def test_what_a_worker_runs_with_is_published_without_a_secret(worker: WorkerBridge) -> None:
     now = datetime.now(UTC)
-    worker._publish = publisher(worker, "main")  # as its launch does
+    worker._publish = publisher("main")  # as its launch does
     worker.beat(now)
     with WebBridge(worker.settings) as web:
         [published] = web.console.work.workers()
@@ -82,3 +86,42 @@ def test_what_a_worker_runs_with_is_published_without_a_secret(worker: WorkerBri
     assert "set" == {one.name: one.value for one in published.runs_with.settings}["PAGERDUTY_API_KEY"]
     assert "key" not in {one.value for one in published.runs_with.settings}
     assert any("TRUTHVOUCH_WEBHOOK_SECRETS" in fault for fault in published.runs_with.faults)
+
+
+def test_the_store_can_be_written_while_a_beat_reads_a_changed_file(worker: WorkerBridge) -> None:
+    worker._publish = publisher("main")
+    load, loaded = worker.rulebook.load, []
+
+    def writing() -> Rulebook:
+        with worker.database.begin() as tx:
+            KEY_VALUES.put(tx, "somebody", "writes")
+        loaded.append(load())
+        return loaded[-1]
+
+    worker.rulebook.load, worker.rulebook._checked = writing, -math.inf
+    worker.settings.config_path.write_text("rules: []", "utf-8")
+    worker.beat(datetime.now(UTC))
+    with worker.database.read() as tx:
+        [published] = StoredConfigurations().all(tx, datetime.min.replace(tzinfo=UTC))
+    assert [published.runs_with.rules] == [one.version for one in loaded]
+
+
+def test_a_worker_that_is_closed_counts_no_more(worker: WorkerBridge) -> None:
+    worker._publish = publisher("main")
+    worker.beat(datetime.now(UTC))
+    worker.close(0)
+    worker.beat(datetime.now(UTC))  # one that was late
+    assert () == StoredHealth(worker.database, worker.inbox_engine).read().workers
+
+
+def test_no_address_that_is_shown_can_hold_a_login(tmp_path: Path) -> None:
+    shown = {one.name for one in shown_settings(settings_of(tmp_path), Rulebook()) if one.name.endswith("_URL")}
+    address = "https://user:hidden@proxy.example.com/x"
+    for name in shown - {"DATABASE_URL", "BRIDGE_HEARTBEAT_URL"}:  # these two are never shown
+        with pytest.raises(ConfigFault, match=f"{name}.*user name or password") as refused:
+            settings_of(tmp_path, **{name: address})
+        assert "hidden" not in str(refused.value)
+    (tmp_path / "bridge.yaml").write_text(f"truthvouch: {{api_url: '{address}'}}", "utf-8")
+    with pytest.raises(ConfigFault, match="user name or password") as refused:
+        WorkerBridge(settings_of(tmp_path))
+    assert "hidden" not in str(refused.value)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from app.ports import Tx, WorkerRules
 from app.ports.console import RunsWith, Setting, WorkerConfiguration
-from app.services.diagnostics.configuration import DEAD_AFTER, REPEATED, PublishConfiguration
+from app.services.diagnostics.configuration import DEAD_AFTER, REMOVED_AFTER, REPEATED, PublishConfiguration
 from app.store.database import Database, connection
 from app.store.health import StoredConfigurations, StoredHealth
 from app.store.schema import worker_configurations
@@ -29,11 +29,15 @@ class Worker:
 
     def __init__(self, database: Database, clock: FakeClock, name: str, runs_with: RunsWith = OLD) -> None:
         self.database, self.clock, self.runs_with = database, clock, runs_with
-        self.publish = PublishConfiguration(STORE, name, "a-host", lambda: self.runs_with)
+        self.publish = PublishConfiguration(STORE, name, "a-host")
 
     def beat(self) -> None:
         with self.database.begin() as tx:
-            self.publish(tx, self.clock())
+            self.publish(tx, self.clock(), self.runs_with)
+
+    def end(self) -> None:
+        with self.database.begin() as tx:
+            self.publish.withdraw(tx)
 
 
 def living(database: Database, clock: FakeClock) -> list[WorkerConfiguration]:
@@ -78,8 +82,30 @@ def test_the_row_of_a_worker_that_is_gone_counts_no_more_and_goes(database: Data
     gone.beat()
     clock.advance(DEAD_AFTER.total_seconds() + 1)
     assert [] == living(database, clock)
+    clock.advance(REMOVED_AFTER.total_seconds() - DEAD_AFTER.total_seconds())
     stays.beat()
     assert (1, ["worker-1"]) == (rows(database), [one.worker for one in living(database, clock)])
+
+
+@pytest.mark.parametrize("seconds", [40, 240])
+def test_workers_whose_clocks_differ_by_minutes_count_all(database: Database, clock: FakeClock, seconds: int) -> None:
+    behind = FakeClock()
+    clock.advance(seconds)
+    for _ in range(2):
+        Worker(database, behind, "worker-1").beat()
+        Worker(database, clock, "worker-2", NEW).beat()
+        for web in (behind, clock):
+            assert ["worker-1", "worker-2"] == [one.worker for one in living(database, web)]
+        behind.advance(REPEATED.total_seconds())
+        clock.advance(REPEATED.total_seconds())
+
+
+def test_a_worker_that_ends_in_order_leaves_no_row(database: Database, clock: FakeClock) -> None:
+    ends, stays = Worker(database, clock, "worker-1"), Worker(database, clock, "worker-2", NEW)
+    ends.beat()
+    stays.beat()
+    ends.end()
+    assert ["worker-2"] == [one.worker for one in living(database, clock)]
 
 
 def test_health_reads_by_what_rules_each_decides(stores: Stores, database: Database, clock: FakeClock) -> None:

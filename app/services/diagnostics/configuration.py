@@ -4,7 +4,6 @@ The worker's heart calls it with each beat. It compares two values then, and wri
 ``REPEATED`` as a sign of life.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,8 +11,11 @@ from app.ports import Tx
 from app.ports.console import RunsWith, WorkerConfiguration, WorkerConfigurations
 
 REPEATED = timedelta(seconds=10)
-DEAD_AFTER = timedelta(seconds=30)
-"""A worker that has published nothing for so long is gone: its row counts no more, and the next worker removes it."""
+DEAD_AFTER = timedelta(minutes=5)
+"""A worker whose row is older is gone, and counts no more. Its own clock dates the row and another one judges it, so
+this is far more than ``REPEATED``: clocks may be some minutes apart. A worker that ends in order removes its own."""
+REMOVED_AFTER = timedelta(minutes=10)
+"""The next worker removes a row that is older than this by its own clock."""
 
 
 @dataclass
@@ -23,16 +25,18 @@ class PublishConfiguration:
     configurations: WorkerConfigurations
     worker: str
     host: str
-    read: Callable[[], RunsWith]
-    """Asked with each beat: cheap, and never waits for the store."""
     _published: WorkerConfiguration | None = None
 
-    def __call__(self, tx: Tx, now: datetime) -> None:
+    def __call__(self, tx: Tx, now: datetime, runs_with: RunsWith) -> None:
         """Write it, where it has changed or was not written for a while."""
-        runs_with, before = self.read(), self._published
+        before = self._published
         is_same = before is not None and before.runs_with == runs_with
         if before is not None and is_same and now - before.seen_at < REPEATED:
             return
         since = before.since if before is not None and is_same else now
         self._published = WorkerConfiguration(self.worker, self.host, since, now, runs_with)
-        self.configurations.publish(tx, self._published, now - DEAD_AFTER)
+        self.configurations.publish(tx, self._published, now - REMOVED_AFTER)
+
+    def withdraw(self, tx: Tx) -> None:
+        """The worker ends: what it ran with counts no more."""
+        self.configurations.remove(tx, self.worker)

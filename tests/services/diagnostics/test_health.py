@@ -345,7 +345,13 @@ def rules(version: str, clock: FakeClock, since: float = 60, seen: float = 0) ->
 
 @pytest.mark.parametrize(
     ("since", "seen", "expected"),
-    [(31, 0, State.DEGRADED), (31, 30, State.DEGRADED), (30, 0, State.OK), (300, 31, State.OK)],
+    [
+        (31, 0, State.DEGRADED),
+        (31, -240, State.DEGRADED),  # its clock is ahead of this one
+        (310, 300, State.DEGRADED),
+        (30, 0, State.OK),
+        (900, 301, State.OK),
+    ],
 )
 def test_workers_with_different_rules_are_a_fault_after_half_a_minute_and_as_long_as_they_live(
     bridge: FakeBridge, clock: FakeClock, since: float, seen: float, expected: State
