@@ -13,7 +13,8 @@ from urllib.parse import quote, urlsplit
 
 from marshmallow import EXCLUDE, Schema, ValidationError
 
-from app.domain.model.events import CommandType
+from app.domain.model.events import CommandType, Way
+from app.domain.model.types import AlertId
 from app.domain.reports.figures import Report, Stats
 from app.domain.reports.period import BadPeriod
 from app.ports import DeadLetterRow, LinkSummary, Page, StoreUnavailable, TimelineRow
@@ -21,7 +22,7 @@ from app.ports.console import AuditFilter
 from app.ports.jobs import KINDS, JobResult, JobWanted, ReportWanted
 from app.remote.replies import Answer
 from app.remote.transport import Transport
-from app.services.escalation.target import CANCELLING
+from app.services.escalation.target import CANCELLING, read
 from app.services.jobs.commands import JobRow
 from app.services.operator.audit import AuditRow
 from app.services.operator.operator import CommandAnswer, CommandResult
@@ -42,11 +43,11 @@ PATHS: Mapping[CommandType, str] = {
     CommandType.DISCARD: "dead-letters/{}/discard",
     CommandType.THAW: "links/{}/thaw",
     CommandType.RECONCILE: "reconciliations",
-    CommandType.ESCALATE: "escalations/{}/cancel",
     CommandType.CANCEL_JOB: "jobs/{}/cancel",
     CommandType.SILENCE: "silences",
     CommandType.END_SILENCE: "silences/{}/end",
 }
+CANCEL_ESCALATION, ESCALATE_NOW = "escalations/{}/cancel", "escalations/{}/now"
 STATUSES: Mapping[int, str] = {
     HTTPStatus.UNAUTHORIZED: "the token is not one of that bridge's: see `truthvouch tokens list` there",
     HTTPStatus.FORBIDDEN: "the token may look and change nothing",
@@ -142,6 +143,10 @@ class RemoteOverview:
     def incident_of_that_number(self, wanted: str) -> None:
         """Not told over the API."""
 
+    def escalation(self, incident_id: str) -> EscalationRow | None:
+        """How the escalation of this incident stands."""
+        return _read(EscalationRow, self.api.get(f"escalations/{_id(incident_id)}"))
+
     def escalation_rows(self, limit: int, every: bool = False) -> Sequence[EscalationRow]:
         """Escalations, the next due first; at most ``MOST_ROWS``."""
         found = self.api.get("escalations", limit=min(limit, MOST_ROWS), all=_flag(every)) or {}
@@ -160,12 +165,9 @@ class RemoteOperate:
         self, command_type: CommandType, subjects: Sequence[str], key: str = "", detail: str = ""
     ) -> Iterator[CommandResult]:
         """Ask the same of many, one after the other. Raises ``Unreachable`` for a command that its API has not."""
-        has_body = command_type is CommandType.SILENCE
-        if command_type not in PATHS or (detail and detail != CANCELLING and not has_body):
-            raise Unreachable("this cannot be asked over the API: run it where the bridge runs")
         for subject in subjects:
-            body = {"name": subject, **json.loads(detail)} if has_body else None
-            yield self.ask(PATHS[command_type].format(_id(subject)), subject, key, body)[0]
+            path, body = _request(command_type, subject, detail)
+            yield self.ask(path.format(_id(subject)), subject, key, body)[0]
 
     def ask(
         self, path: str, subject: str, key: str = "", body: Mapping[str, Any] | None = None
@@ -181,6 +183,36 @@ class RemoteOperate:
             if outcome or self.monotonic() >= until:
                 return CommandResult(subject, key, outcome), answer
             self.pause(POLL_SECONDS)
+
+
+def _request(command_type: CommandType, subject: str, detail: str) -> tuple[str, Mapping[str, Any] | None]:
+    """The path and the body that ask it. Raises ``Unreachable`` for a command that the API has not."""
+    if command_type is CommandType.SILENCE:
+        return PATHS[command_type], {"name": subject, **json.loads(detail)}
+    if command_type in PATHS and not detail:
+        return PATHS[command_type], None
+    asked = read(detail) if command_type is CommandType.ESCALATE else None
+    if asked is not None and asked.now:
+        return ESCALATE_NOW, {"raise_urgency": asked.raise_urgency}
+    if detail == CANCELLING and asked is not None:
+        return CANCEL_ESCALATION, None
+    raise Unreachable("this cannot be asked over the API: run it where the bridge runs")
+
+
+@dataclass(frozen=True)
+class RemoteRevokeEvidence:
+    """What ``RevokeEvidence`` does, on that bridge; whose token it is and by which way, it knows by itself."""
+
+    api: Api
+
+    def __call__(self, wanted: str, _by: str, _way: Way) -> Sequence[AlertId]:
+        """Those of an alert or an incident; the alerts they were of, none where nobody knows it."""
+        answer = self.api.post(f"evidence-links/{_id(wanted)}/revoke", "")[1]
+        return [AlertId(one) for one in answer.get("alerts", ())]
+
+    def all(self, _by: str, _way: Way) -> None:
+        """Those of every alert."""
+        self.api.post("evidence-links/revoke", "")
 
 
 @dataclass(frozen=True)
@@ -302,6 +334,10 @@ class Elsewhere:
     @cached_property
     def operate(self) -> RemoteOperate:
         return RemoteOperate(self._api)
+
+    @cached_property
+    def revoke_evidence(self) -> RemoteRevokeEvidence:
+        return RemoteRevokeEvidence(self._api)
 
     @cached_property
     def reports(self) -> RemoteReports:

@@ -37,8 +37,9 @@ from app.cli import (
 def main(url: str | None, token_file: str | None) -> None:
     """The bridge between TruthVouch alerts and PagerDuty incidents.
 
-    With --url, the commands that look and decide (timeline, links, dead-letters, escalation list, rules list and
-    explain, silences, jobs, audit, stats, report) work on a bridge elsewhere; all others work where the bridge runs.
+    With --url, the commands that look and decide (timeline, links, dead-letters, escalation list, now and cancel,
+    evidence revoke, rules list and explain, silences, jobs, audit, stats, report) work on a bridge elsewhere; all
+    others work where the bridge runs.
     """
     print_whatever_comes()
 

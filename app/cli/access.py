@@ -163,9 +163,8 @@ def revoke_evidence(wanted: tuple[str, ...], every: bool, as_json: bool) -> None
     if bool(wanted) == every:
         base.refuse("Name alerts or incidents, or say --all.")
     from app.bootstrap.container import user
-    from app.domain.model.events import Way
 
-    with base.open_store() as made:
+    with base.open_bridge() as made:
         if every:
             made.revoke_evidence.all(user(), Way.CLI)
         revoked = {one: list(made.revoke_evidence(one, user(), Way.CLI)) for one in wanted}

@@ -269,10 +269,8 @@ def cancel(incident: str, as_json: bool) -> None:
     """Escalate this incident no more; a reopen begins anew."""
     from app.services.escalation.target import CANCELLING
 
-    with base.open_store() as made:
-        known = made.overview.escalation(incident) is not None
-        incident_id = incident if known or number_meant(incident) is None else _target(made, incident, None, as_json)
-        base.ask(made, CommandType.ESCALATE, [incident_id], as_json, CANCELLING)
+    with base.open_bridge() as made:
+        base.ask(made, CommandType.ESCALATE, [_under_way(made, incident, as_json)], as_json, CANCELLING)
 
 
 @escalation.command(short_help="Have the next level now.")
@@ -284,10 +282,8 @@ def now(incident: str, raise_urgency: bool, as_json: bool) -> None:
     incident rises once more on the policy that it is on. Nothing moves after an acknowledge or a resolve."""
     from app.services.escalation.target import hurrying
 
-    with base.open_store() as made:
-        known = made.overview.escalation(incident) is not None
-        incident_id = incident if known or number_meant(incident) is None else _target(made, incident, None, as_json)
-        base.ask(made, CommandType.ESCALATE, [incident_id], as_json, hurrying(raise_urgency))
+    with base.open_bridge() as made:
+        base.ask(made, CommandType.ESCALATE, [_under_way(made, incident, as_json)], as_json, hurrying(raise_urgency))
 
 
 @escalation.command(short_help="Escalate any incident unless somebody acknowledges it.")
@@ -311,16 +307,26 @@ def arm(incident: str, minutes: tuple[float, ...], policy_id: str | None, raise_
         base.ask(made, CommandType.ESCALATE, [_target(made, incident, policy_id, as_json)], as_json, detail)
 
 
-def _target(made: "Container", incident: str, policy_id: str | None, as_json: bool) -> str:
+def _under_way(made: base.Opened, incident: str, as_json: bool) -> str:
+    """The id of an incident that is escalated; a number is looked up, unless it is the id."""
+    is_id = number_meant(incident) is None or made.overview.escalation(incident) is not None
+    return incident if is_id else _target(made, incident, None, as_json)
+
+
+def _target(made: base.Opened, incident: str, policy_id: str | None, as_json: bool) -> str:
     """The incident's id; ends with 1 when PagerDuty knows no such incident or policy."""
+    from app.bootstrap.elsewhere import Elsewhere
     from app.domain.model.outcome import Refused
     from app.services.escalation.target import FindTarget, fit_for_an_id
     from app.services.operator.operator import CommandResult
 
     if not fit_for_an_id(incident):
         return incident  # it is refused for that, by whoever is asked
-    base.check_config(made.settings)
-    found = FindTarget(made.incidents, made.account)(incident, policy_id)
+    find = FindTarget(None, None)  # from afar nobody is asked
+    if not isinstance(made, Elsewhere):
+        base.check_config(made.settings)
+        find = FindTarget(made.incidents, made.account)
+    found = find(incident, policy_id)
     if isinstance(found, Refused):
         base.show_outcomes([CommandResult(incident, "", found.reason)], as_json)
         sys.exit(base.NOT_SO)

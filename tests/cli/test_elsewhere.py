@@ -106,6 +106,28 @@ def test_commands_are_done_there(elsewhere: Elsewhere):
     )
 
 
+def test_an_escalation_is_hurried_and_ended_there(elsewhere: Elsewhere):
+    def outcome(*words: str, code: int = 0) -> str:
+        return str(parsed(elsewhere.run("escalation", *words, "--json"), code)[0]["outcome"])
+
+    assert "hurried" == outcome("now", "Q1", "--raise-urgency")
+    escalation = elsewhere.api.app.extensions["bridge"].overview.escalation("Q1")
+    assert escalation.plan.raise_urgency
+    assert "cancelled" == outcome("cancel", "Q1")
+    for word in ("now", "cancel"):
+        assert ("not_armed", "number_only") == (outcome(word, "Q9", code=1), outcome(word, "#12", code=1))
+
+
+def test_evidence_links_are_revoked_there(elsewhere: Elsewhere):
+    revoked = parsed(elsewhere.run("evidence", "revoke", "alert/2 ü", "nobody", "--json"), 1)
+    assert {"all": False, "alerts": ["alert/2 ü"]} == revoked
+    assert "every evidence link" in elsewhere.run("evidence", "revoke", "--all").stdout
+    done = [
+        one for one in parsed(elsewhere.here("audit", "list", "--json")) if one["action"] == "revoke_evidence_links"
+    ]
+    assert [("", "api"), ("alert/2 ü", "api")] == [(one["subject"], one["way"]) for one in done]
+
+
 def test_what_is_not_there_is_said(elsewhere: Elsewhere):
     for words in (["links", "show", "nobody"], ["timeline", "nobody"], ["dead-letters", "show", "99"]):
         assert 1 == elsewhere.run(*words).exit_code
