@@ -63,7 +63,7 @@ class Rig:
         shape(bridge, self._inbox, data_dir)
         self.database = Database(bridge)
         self.said: dict[bytes, tuple[Reading, ...]] = {}
-        self.escalations = Escalations(StoredEscalations(), self.links, self.rulebook)
+        self.escalations = Escalations(StoredEscalations(), self.links, self.rulebook, StoredDeadLetters())
         writer = LinkWriter(self.links, self.engine, lambda: has_api_key, self.clock)
         reads: dict[Source, Read] = dict.fromkeys(Source, lambda body, _encoding: self.said[bytes(body)])
         inbox_reader = FlagInboxReader() if url else CursorInboxReader(self._inbox)

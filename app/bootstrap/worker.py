@@ -136,7 +136,7 @@ class WorkerBridge(Container):
 
     @cached_property
     def _escalations(self) -> Escalations:
-        return Escalations(StoredEscalations(), self.links, self.rulebook)
+        return Escalations(StoredEscalations(), self.links, self.rulebook, StoredDeadLetters())
 
     def _intake(self, engine: DurableEngine) -> Intake:
         links, rulebook, meter, escalations = self.links, self.rulebook, metrics.meter(), self._escalations

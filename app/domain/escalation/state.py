@@ -126,6 +126,8 @@ class Escalation:
     failing_since: datetime | None = None
     dead_letter_id: int | None = None
     """The open dead letter that this escalation became."""
+    usual_plan: EscalationPlan | None = None
+    """What ``plan`` was before somebody asked for a level at once, where that changed it: a later life has it again."""
 
     @property
     def status(self) -> Status:
@@ -165,15 +167,20 @@ def running(escalation: Escalation) -> Escalation:
 
 def hurried(escalation: Escalation, now: datetime, raise_urgency: bool = False) -> Escalation:
     """The escalation with its next level due now, also of one that ended before it. After the last level the incident
-    rises once more on the policy that it is on."""
+    rises once more on the policy that it is on. What is asked for now holds for this life of the incident alone."""
     if escalation.state is State.FINISHED:
         escalation = replace(escalation, skipped=0, move=None, dead_letter_id=None)
+    plan, done = escalation.plan, escalation.levels_done
     if escalation.next_level is None:
-        plan = EscalationPlan(None, (PlanLevel(0.0),), escalation.plan.raise_urgency)
-        escalation = replace(escalation, plan=plan, levels_done=0)
+        plan, done = EscalationPlan(None, (PlanLevel(0.0),), plan.raise_urgency), 0
     if raise_urgency:
-        escalation = replace(escalation, plan=replace(escalation.plan, raise_urgency=True))
-    timeout = timedelta(seconds=escalation.plan.levels[escalation.levels_done].timeout_seconds)
+        plan = replace(plan, raise_urgency=True)
+    if plan != escalation.plan:
+        usual = escalation.usual_plan or escalation.plan
+        escalation = replace(escalation, plan=plan, levels_done=done, usual_plan=usual)
+    else:
+        escalation = replace(escalation, levels_done=done)
+    timeout = timedelta(seconds=plan.levels[done].timeout_seconds)
     return running(untried(replace(escalation, clock_at=now - timeout)))
 
 
@@ -295,7 +302,7 @@ def applied(
 
 
 def _anew(escalation: Escalation, now: datetime, plan: EscalationPlan | None) -> Escalation:
-    plan = plan if plan and not escalation.by else escalation.plan
-    known = replace(escalation, plan=plan, clock_at=now, begun_at=now, move=None, dead_letter_id=None)
+    plan = plan if plan and not escalation.by else escalation.usual_plan or escalation.plan
+    known = replace(escalation, plan=plan, usual_plan=None, clock_at=now, begun_at=now, move=None, dead_letter_id=None)
     fresh = replace(known, levels_done=0, skipped=0, policy_assigned=False, at_level=1, at_policy=None)
     return _standing(untried(replace(fresh, state=State.RUNNING, reason="", due_at=None)), now)

@@ -9,16 +9,18 @@ from datetime import datetime
 from typing import Any
 
 from app.domain.escalation import state
-from app.domain.escalation.state import STILL, Escalation, EscalationPlan, PlanLevel, State
+from app.domain.escalation.state import STILL, Escalation, EscalationPlan, State
 from app.domain.escalation.steps import asked_again
 from app.domain.model.events import Command, CommandOutcome, IncidentEvent, IncidentEventType
 from app.domain.model.types import IncidentId, Side, Status
 from app.domain.sync.effects import held_seconds
 from app.domain.sync.link import Link, joint_status
-from app.ports import DeadLetter, EscalationStore, Links, RulebookSource, TimelineEntry, Tx
+from app.ports import DeadLetter, DeadLetters, EscalationStore, Links, RulebookSource, TimelineEntry, Tx
 from app.services.escalation.target import SOMEBODY, read
 
 Entries = list[TimelineEntry]
+NO_LEVELS = EscalationPlan(None, ())
+"""Of an incident that nothing escalates by itself."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Escalations:
     escalation_store: EscalationStore
     links: Links
     rulebook: RulebookSource
+    dead_letters: DeadLetters
 
     def attached(self, tx: Tx, before: Link, link: Link, now: datetime) -> None:
         """A link learned its incident, so PagerDuty has confirmed it: the clock starts. Not for a merge: the surviving
@@ -156,12 +159,14 @@ class Escalations:
         if known is None:
             if not ours:
                 return CommandOutcome.IN_HAND if links else CommandOutcome.NOT_ARMED
-            plan = self._current_plan() or EscalationPlan(None, (PlanLevel(0.0),))
+            plan = self._current_plan() or NO_LEVELS
             known = state.armed(_of_links(Escalation(IncidentId(command.subject), plan, at), ours))
         elif links:
             known = _of_links(known, links)
         if known.status is not Status.OPEN:
             return CommandOutcome.IN_HAND
+        if known.dead_letter_id is not None:  # what it is about comes about now
+            self.dead_letters.close(tx, known.dead_letter_id, CommandOutcome.HURRIED.value, at, command.by)
         after = state.hurried(known, at, asked is not None and asked.raise_urgency)
         self.escalation_store.save(tx, after, at)
         self.links.write_timeline(tx, [line(after, "escalation.hurried", at, coming(after), command.by or None)])

@@ -121,7 +121,9 @@ class ExecuteCommand:
                 self.reconcile()
                 return CommandOutcome.ASKED
             case CommandType.ESCALATE:
-                return self.escalations.execute(tx, command, at) if self.escalations else CommandOutcome.BAD_REQUEST
+                # Due times are compared with this machine's clock: one that is ahead elsewhere must not delay a page.
+                began = min(at, self.writer.clock())
+                return self.escalations.execute(tx, command, began) if self.escalations else CommandOutcome.BAD_REQUEST
             case CommandType.ERASE:
                 return self._erase(tx, command, at, gathered)
             case CommandType.ACKNOWLEDGE | CommandType.RESOLVE:

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.escalation.state import EscalationPlan, PlanLevel
+from app.domain.escalation.state import EscalationPlan, PlanLevel, State
 from app.domain.model.events import CommandType, IncidentEventType
 from app.domain.rules.rulebook import Rulebook
 from app.services.escalation.target import CANCELLING, arming, hurrying, read
 from tests.escalation_rig import EscalationRig
+from tests.services.escalation.test_escalate import refused
 
 
 def test_a_command_says_what_it_said() -> None:
@@ -87,6 +88,59 @@ def test_an_incident_that_nobody_escalates_rises_on_its_own_policy(rig: Escalati
     rig.page()
     hurry(rig)
     assert ["Q1 PTEAM/2"] == rig.moves
+
+
+def again(rig: EscalationRig) -> None:
+    """The incident is resolved, and opened again."""
+    for event in (IncidentEventType.RESOLVED, IncidentEventType.REOPENED):
+        rig.incident(event)
+        rig.run()
+
+
+def test_what_was_asked_for_now_is_not_asked_for_again_when_the_incident_is_reopened(rig: EscalationRig) -> None:
+    rig.rulebook.rulebook = Rulebook()
+    rig.page()
+    hurry(rig)
+    again(rig)
+    assert [] == rig.minutes(60)
+    assert ["Q1 PTEAM/2"] == rig.moves
+    assert State.FINISHED is rig.escalation().state
+
+
+def test_a_reopened_incident_has_the_plan_it_had_before_somebody_asked_for_more(rig: EscalationRig) -> None:
+    rig.rulebook.rulebook = Rulebook()
+    rig.page()
+    rig.command(CommandType.ESCALATE, "Q1", arming("PMGMT", 30))
+    rig.minutes(31)
+    hurry(rig, raise_urgency=True)
+    usual = rig.moves.copy()
+    again(rig)
+    assert [] == rig.fire()
+    assert not rig.escalation().plan.raise_urgency
+    rig.minutes(31)
+    assert [*usual, "Q1 PMGMT/3"] == rig.moves, "it is on that policy still, and rises"
+
+
+def test_a_level_at_once_closes_the_dead_letter_that_the_escalation_became(rig: EscalationRig) -> None:
+    number = refused(rig)
+    assert "moved" in hurry(rig)
+    assert [] == rig.dead()
+    rig.command(CommandType.REPLAY, number)
+    assert [] == rig.fire()
+
+
+def test_a_clock_that_is_ahead_elsewhere_delays_no_level_that_is_asked_for_now(
+    rig: EscalationRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.page()
+    rig.minutes(1)
+    with monkeypatch.context() as not_yet:
+        not_yet.setattr(rig.intake, "take", lambda: 0)
+        rig.clock.move(90)
+        rig.command(CommandType.ESCALATE, "Q1", hurrying())
+        rig.clock.move(-90)
+    rig.intake.take()
+    assert "moved" in rig.fire()
 
 
 def test_what_somebody_has_in_hand_is_not_escalated(rig: EscalationRig) -> None:
