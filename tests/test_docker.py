@@ -143,7 +143,7 @@ def locations() -> dict[str, str]:
 def test_the_proxy_lets_the_internet_reach_the_two_webhooks_and_evidence_links_and_nothing_else():
     passed_on = {path: rules for path, rules in locations().items() if "proxy_pass" in rules}
     public, evidence = [path for path, rules in passed_on.items() if "deny all;" not in rules]
-    assert public.startswith("~ ^/")
+    assert public.startswith("~ ^(?P<let_through>/+")
     for hook in ("/truthvouch/alerts", "/pagerduty/webhook"):
         for path in (hook, hook + "/", hook + "//", "/" + hook, hook.replace("/", "//") + "/"):
             assert re.search(public.removeprefix("~ "), path), path
@@ -155,6 +155,17 @@ def test_the_proxy_lets_the_internet_reach_the_two_webhooks_and_evidence_links_a
 
     for path, is_let in (("/e/WzEs.x-_y", True), ("/e/static/style.0a1b.css", True), ("/e/", False), ("/ex", False)):
         assert is_let == bool(re.search(evidence.removeprefix("~ "), path)), path
+
+
+def test_what_the_internet_reaches_is_passed_on_as_the_path_by_which_it_was_let_through():
+    """Without a path in ``proxy_pass``, ``/api/v1/../../e/x`` is let through as ``/e/x`` and passed on as it came."""
+    public = {path: rules for path, rules in locations().items() if "proxy_pass" in rules and "deny all;" not in rules}
+    for (location, rules), path in zip(public.items(), ("//pagerduty/webhook/", "/e/WzEs.x-_y"), strict=True):
+        (passed_on,) = re.findall(r"proxy_pass http://truthvouch_bridge(\S*);", rules)
+        found = re.search(location.removeprefix("~ "), path + "\n")  # as %0A is matched: `$` is before it, too
+        assert found
+        assert "$let_through$is_args$args" == passed_on
+        assert path == found["let_through"]
 
 
 def test_no_log_of_the_proxy_holds_an_address_that_lets_somebody_in():

@@ -4,12 +4,15 @@ Nothing of it is imported otherwise. Which collector, which sampler, how often: 
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 """
 
+import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import structlog
 
+from app import logs
+from app.config.environment import collector_headers
 from app.config.settings import Settings
 from app.remote import spans, trace
 
@@ -27,6 +30,7 @@ def export_spans(settings: Settings) -> None:
     """Begin to, where it is asked for. Never raises: a bridge without spans still pages."""
     if not settings.exports_spans:
         return
+    logs.conceal(collector_headers(os.environ))
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.trace.export import BatchSpanProcessor

@@ -158,7 +158,8 @@ def evidence() -> None:
 def revoke_evidence(wanted: tuple[str, ...], every: bool, as_json: bool) -> None:
     """End the evidence links of these alerts or incidents (id or #number) that were made until now.
 
-    It takes effect with the next request. An incident that is opened later carries a new link that works.
+    It takes effect with the next request. An incident that is opened more than two minutes later carries a new link
+    that works: until then, the clock of the machine that makes it may differ from this one's.
     """
     if bool(wanted) == every:
         base.refuse("Name alerts or incidents, or say --all.")

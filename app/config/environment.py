@@ -86,6 +86,13 @@ def exports_spans(variables: Mapping[str, str]) -> bool:
     return any(given[name] for name in _OTEL if name != "SDK_DISABLED")
 
 
+def collector_headers(variables: Mapping[str, str]) -> tuple[str, ...]:
+    """The headers for OpenTelemetry's collector, whole and one by one: its SDK logs a malformed one as it is, and it
+    commonly holds a key."""
+    given = [variables.get(f"OTEL_EXPORTER_OTLP_{name}", "") for name in ("HEADERS", "TRACES_HEADERS")]
+    return (*given, *(part.strip() for text in given for part in text.split(",")))
+
+
 _OTEL = ("SDK_DISABLED", "TRACES_EXPORTER", "EXPORTER_OTLP_ENDPOINT", "EXPORTER_OTLP_TRACES_ENDPOINT")
 
 

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from flask import Blueprint, Response, abort, request
 from werkzeug.exceptions import HTTPException
@@ -171,11 +171,21 @@ class Control(ControlCalls):
         return answer({"flushed": flushed, **self.world.webhook_queue.as_json()})
 
 
+class _NoRedirect(HTTPRedirectHandler):
+    """A token belongs to the address it was given with: a redirect would take it to another."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_OPENER = build_opener(_NoRedirect)
+
+
 def _ask(url: str, token: str) -> tuple[dict[str, Any], str | None]:
-    """An answer of the bridge's API; or nothing, and why."""
+    """An answer of the bridge's API; or nothing, and why. The scheme of its address was checked when it was given."""
     asked = Request(url, headers={"Authorization": f"Bearer {token}", "Accept": "application/json"})  # noqa: S310
     try:
-        with urlopen(asked, timeout=BRIDGE_TIMEOUT_SECONDS) as said:  # noqa: S310 - its scheme was checked
+        with _OPENER.open(asked, timeout=BRIDGE_TIMEOUT_SECONDS) as said:
             return dict(json.load(said)), None
     except HTTPError as refused:
         refused.close()

@@ -17,6 +17,7 @@ from app.remote import spans, trace
 from app.remote.transport import Transport
 from tests.fakes import FakeClock
 from tests.far_side import far_side
+from tests.test_logs import configured
 from tests.web_fakes import FakeBridge, sign
 
 ID, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -147,6 +148,19 @@ def test_without_the_extra_the_bridge_works_and_says_how_to_get_it(
     export_spans(Settings.from_env({"OTEL_TRACES_EXPORTER": "otlp", "BRIDGE_DATA_DIR": str(tmp_path)}))
     assert "pip install '.[otel]'" in capsys.readouterr().out
     assert spans.of_call("GET", "http://127.0.0.1", "", False) is None
+
+
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"])
+def test_no_malformed_header_for_the_collector_is_in_the_log(monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.setenv(name, "x-tenant=a , Authorization: Bearer abc-123, second secret")
+    with configured("json") as out:
+        export_spans(Settings.from_env({"OTEL_TRACES_EXPORTER": "otlp"}))
+        tracer: Any = spans.tracer
+        spans.export_by(None)
+        tracer.provider.shutdown()
+    assert "Header format invalid" in out.getvalue()
+    for secret in ("abc-123", "second secret"):
+        assert secret not in out.getvalue()
 
 
 def test_it_exports_to_the_collector_that_the_variables_name(monkeypatch: pytest.MonkeyPatch):

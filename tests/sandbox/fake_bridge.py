@@ -20,6 +20,8 @@ class FakeBridge:
         self.received: list[tuple[str, dict[str, str], bytes]] = []
         self.says: dict[str, tuple[int, Any]] = {}
         """Path -> status and JSON of the answer to a GET; what is not here gets 200 and an empty object."""
+        self.moved: dict[str, str] = {}
+        """Path -> where the answer to a GET sends whoever asks."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -83,14 +85,17 @@ class FakeBridge:
             def do_GET(self) -> None:
                 bridge.received.append((self.path, dict(self.headers.items()), b""))
                 status, said = bridge.says.get(self.path, (200, {}))
-                self._say(status, json.dumps(said).encode())
+                moved = bridge.moved.get(self.path)
+                self._say(302 if moved else status, json.dumps(said).encode(), moved)
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 self._say(bridge.take(self.path, dict(self.headers.items()), body))
 
-            def _say(self, status: int, body: bytes = b"{}") -> None:
+            def _say(self, status: int, body: bytes = b"{}", moved: str | None = None) -> None:
                 self.send_response(status)
+                if moved:
+                    self.send_header("Location", moved)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

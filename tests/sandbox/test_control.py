@@ -215,6 +215,14 @@ def test_the_bridge_is_asked_why_an_alert_has_no_incident(rig: Rig) -> None:
     assert "The bridge does not answer." == rig.order("/bridge/alerts/a5", method="GET")["fault"]
 
 
+def test_a_token_follows_no_redirect(rig: Rig) -> None:
+    with FakeBridge("") as elsewhere, FakeBridge("") as bridge:
+        bridge.moved["/api/v1/links/a1"] = f"{elsewhere.url}/api/v1/links/a1"
+        rig.order("/bridge", {"url": bridge.url, "token": "a-token"})
+        assert "The bridge answers 302." == rig.order("/bridge/alerts/a1", method="GET")["fault"]
+        assert [] == elsewhere.received
+
+
 def test_a_token_is_shown_to_nobody_and_goes_nowhere_else(rig: Rig) -> None:
     assert 409 == rig.client.get("/sandbox/bridge/alerts/a1").status_code
     given = rig.order("/bridge", {"url": "http://bridge.test", "token": "a-token"})

@@ -19,6 +19,7 @@ from app.ports import StoreUnavailable
 from app.ports.rules import MAX_SILENCES
 from app.services.access.evidence import (
     BUTTON_LASTS,
+    CLOCKS_APART,
     LASTS_AFTER,
     LONGEST,
     MOST_REQUESTS,
@@ -72,6 +73,13 @@ def test_a_login_with_the_right_to_it_sees_prompt_and_answer(rig: EvidenceRig, s
     answer = browser.get(f"/e/{token}")
     assert sees_evidence == ("How many may I take?" in answer.text)
     assert answer.headers.get("Set-Cookie") is None
+
+
+def test_labels_are_shown_as_redaction_sends_them(rig: EvidenceRig):
+    page = rig.get(rig.opened(replace(ALERT, model="bot-dana@example.com", category="Dana Smith"))).text
+    assert "Silence for two hours" in page
+    assert "bot-dana@example.com" not in page
+    assert "Dana Smith" not in page
 
 
 def test_the_story_holds_no_person_of_truthvouch(rig: EvidenceRig):
@@ -184,6 +192,18 @@ def test_no_link_makes_a_silence_longer_nor_begins_it_anew(rig: EvidenceRig):
     assert 1 == len(rig.rig.pagerduty.notes_on["Q1"])
 
 
+def test_a_merge_lets_no_link_begin_its_silence_again(rig: EvidenceRig):
+    token = rig.opened()
+    rig.opened(replace(ALERT, alert_id=AlertId("a2"), kind="pii"))
+    rig.press(token, "silence")
+    rig.rig.incident(IncidentEventType.MERGED, "Q1", merged_into="Q2")
+    rig.rig.run()
+    assert "Q2" == rig.rig.link().incident_id
+    rig.clock.move(7_201)
+    assert "silenced by link before" in rig.press(token, "silence")
+    assert [SOMEBODY] == [silence.owner for silence in stored_silences(rig)]
+
+
 def test_a_silence_of_a_quiet_incident_leaves_loud_ones_alone(rig: EvidenceRig):
     token = rig.opened(replace(ALERT, severity="high"))
     assert "What would page with high urgency still does." in rig.get(token).text
@@ -203,6 +223,13 @@ def test_an_alert_without_a_kind_cannot_be_silenced_by_link(rig: EvidenceRig):
     button = rig.tokens.make_button(token, EvidenceAction.SILENCE)
     assert rig.post(token, "silence", button).headers["Location"].endswith("?done=invalid")
     assert () == stored_silences(rig)
+
+
+def test_labels_too_long_for_a_trigger_cannot_be_silenced_by_link(rig: EvidenceRig):
+    token = rig.opened(replace(ALERT, category="Ж" * 700))
+    assert "silence" not in rig.buttons(token)
+    button = rig.tokens.make_button(token, EvidenceAction.SILENCE)
+    assert rig.post(token, "silence", button).headers["Location"].endswith("?done=invalid")
 
 
 def test_a_store_full_of_silences_takes_none_by_link(rig: EvidenceRig):
@@ -337,8 +364,23 @@ def test_it_is_revoked_by_alert_by_incident_or_with_all(rig: EvidenceRig, wanted
     assert {410} == {rig.get(token).status_code, rig.post(token, "acknowledge", word).status_code}
     assert (200 if wanted else 410) == rig.get(other).status_code
     assert nothing_was_done(rig)
+    rig.clock.move(CLOCKS_APART.total_seconds())
+    assert 410 == rig.get(token_of(rig)).status_code
     rig.clock.move(1)
-    assert 200 == rig.get(rig.tokens.make(rig.rig.link().link_id, rig.rig.link().incident_key)).status_code
+    assert 200 == rig.get(token_of(rig)).status_code
+
+
+def token_of(rig: EvidenceRig, ahead: timedelta = timedelta(0)) -> str:
+    """A link of the first alert, made now by a machine whose clock is that far ahead."""
+    tokens, link = EvidenceTokens(lambda: (KEY,), lambda: rig.clock() + ahead), rig.rig.link()
+    return tokens.make(link.link_id, link.incident_key)
+
+
+def test_it_is_revoked_though_the_clock_of_whoever_made_it_is_ahead(rig: EvidenceRig):
+    rig.opened()
+    token = token_of(rig, ahead=timedelta(seconds=30))
+    rig.revoke("a1", "root", Way.CLI)
+    assert 410 == rig.get(token).status_code
 
 
 def test_nobody_knows_what_is_to_be_revoked(rig: EvidenceRig):

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from app.domain.model.text import one_line, shortened
 from app.domain.model.types import FALSE_ALERT, Side, Status, Urgency
 from app.domain.rules.condition import Both, Compare, Field, Missing
+from app.domain.rules.decide import fields, matches
 from app.domain.rules.rulebook import Origin, Silence
 from app.domain.sync.link import HistoryEntry, Link, remembering
 from app.domain.sync.side_state import Attribution
@@ -66,7 +67,8 @@ MAX_LABELS_CHARS = 100
 
 def alike(link: Link, by: str, now: datetime) -> Silence | None:
     """A silence of whatever has this alert's kind, model and category and would page with no higher urgency than this
-    one; None where it has no kind to go by, or paged nobody. All links of alerts that are alike mean the same one."""
+    one; None where it has no kind to go by, where its labels are too long for a trigger, or where it paged nobody. All
+    links of alerts that are alike mean the same one."""
     alert, urgency = link.alert, link.decision.urgency if link.decision else None
     if not alert.kind or urgency is None:
         return None
@@ -74,6 +76,8 @@ def alike(link: Link, by: str, now: datetime) -> Silence | None:
     match = str(
         Both(tuple(Compare(Field(name), "==", label) if label else Missing(Field(name)) for name, label in labels))
     )
+    if not matches(match, fields(alert)):
+        return None
     up_to = urgency if urgency is not Urgency.HIGH else None
     stamp = hashlib.sha256(f"{match}|{urgency}".encode("utf-8", "surrogatepass")).hexdigest()[:8]
     shown = "".join(

@@ -4,7 +4,7 @@ Everything here is already allowed to leave (``redaction``) and already fits (``
 first what the alert is and where to look, then what is wrong, then the long texts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from urllib.parse import quote, urlsplit
 
@@ -72,6 +72,12 @@ def with_evidence_link(incident: IncidentDraft, url: str) -> IncidentDraft:
 def title_of(alert: Alert, decision: Decision | None, redaction: Redaction) -> str:
     """What the incident for this alert is called, or would be if it had one."""
     return _title(alert, decision.title if decision else None, _Words(alert, redaction))
+
+
+def labels_of(alert: Alert, names: Iterable[str], redaction: Redaction) -> dict[str, str]:
+    """These short texts of an alert as they may leave, by their names; empty where it has none."""
+    words = _Words(alert, redaction)
+    return {name: words.word(getattr(alert, name)) for name in names}
 
 
 def body_text(incident: IncidentDraft) -> str:

@@ -23,6 +23,9 @@ LASTS_AFTER = timedelta(hours=24)
 """How long a link works once its incident is over."""
 LONGEST = timedelta(days=14)
 """However long the incident lasts, a link works for so long."""
+CLOCKS_APART = timedelta(minutes=2)
+"""A link says when it was made by the clock of the machine that made it. A revocation reaches so much further than the
+clock of its own, so that a link of a machine whose clock is ahead ends, too."""
 BUTTON_LASTS = timedelta(minutes=10)
 MOST_REQUESTS = 60
 """Of one link within ``WINDOW``, in each web process."""

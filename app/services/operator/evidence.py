@@ -13,13 +13,13 @@ from app.domain.model.events import CommandOutcome, CommandType, Way
 from app.domain.model.text import one_line, shortened
 from app.domain.model.types import FALSE_ALERT, AlertId, LinkId, Status
 from app.domain.rules.rulebook import EvidenceShows, Redaction, Rulebook, Silence, scrub, withheld_texts, withhold
-from app.domain.sync.asked import alike
-from app.domain.sync.incident_draft import draft, title_of
+from app.domain.sync.asked import ALIKE, alike
+from app.domain.sync.incident_draft import draft, labels_of, title_of
 from app.domain.sync.link import Link
 from app.ports import Clock, Records, Row, Transactions, utc_now
 from app.ports.access import EVERY_LINK, AccessStore
 from app.ports.console import Audit, AuditEntry, SubjectKind
-from app.services.access.evidence import LONGEST, EvidenceAction, EvidencePace, EvidenceTokens
+from app.services.access.evidence import CLOCKS_APART, LONGEST, EvidenceAction, EvidencePace, EvidenceTokens
 from app.services.access.tokens import digest
 from app.services.operator.console import Console
 from app.services.operator.operator import Operate
@@ -77,6 +77,8 @@ class EvidencePage:
     shows_everything: bool
     silence: Silence | None
     """What the button would silence."""
+    labels: Mapping[str, str]
+    """What it goes by."""
     buttons: Mapping[EvidenceAction, str]
     """The signed word of each button that would do something."""
 
@@ -128,6 +130,7 @@ class Evidence:
         return EvidencePage(
             link, author_of(link), title_of(link.alert, decided, allowed), shown, found.decided if found else "",
             fit_to_show(found.lines if found else (), link, allowed), allowed.send_query, silence,
+            labels_of(link.alert, ALIKE, allowed),
             {action: self.tokens.make_button(token, action) for action in buttons_of(link, silence)},
         )  # fmt: skip
 
@@ -144,8 +147,8 @@ class Evidence:
             silence = alike(link, by, self.clock())
             if silence is None:
                 return CommandOutcome.INVALID
-            # Once for each life of the incident: its link cannot make a silence longer, nor begin it anew.
-            key = f"evidence-{link.incident_id or ''}-{link.life}"
+            # Once for each life of the alert, whichever incident it has: no link can begin its silence anew.
+            key = f"evidence-{link.life}"
             return ask(CommandType.SILENCE_ALIKE, link.alert.alert_id, key, silence.name).word
         key = digest(button)
         done = ask(COMMANDS[action], link.alert.alert_id, key)
@@ -156,7 +159,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class RevokeEvidence:
-    """Ends evidence links that were made until now. Raises ``StoreUnavailable``."""
+    """Ends evidence links that were made until ``CLOCKS_APART`` from now. Raises ``StoreUnavailable``."""
 
     transactions: Transactions
     records: Records
@@ -182,7 +185,7 @@ class RevokeEvidence:
 
     def _revoke(self, tx: Any, link_ids: Sequence[LinkId]) -> None:
         now = self.clock()
-        self.access.revoke_evidence(tx, link_ids, now, now - LONGEST)
+        self.access.revoke_evidence(tx, link_ids, now + CLOCKS_APART, now - LONGEST)
 
     def _write_down(self, tx: Any, by: str, way: Way, subject: str) -> None:
         self.audit.write(tx, AuditEntry(self.clock(), by, way, REVOKE, SubjectKind.ALERT, subject, "done"))

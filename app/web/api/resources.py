@@ -173,7 +173,8 @@ def show_health(bridge: WebBridge, _asked: Asked) -> Answer:
 def _revoke(path: str, view: Any, summary: str, *missing: str) -> Endpoint:
     """At once: no worker has to do it."""
     description = (
-        "Evidence links that were made until now work no more. An incident that is opened later has a new one."
+        "Evidence links that were made until now, or are made within two minutes, work no more. An incident that is "
+        "opened later has a new one."
     )
     return Endpoint(
         method="POST", path=path, access=Access.ADMIN, view=view, answer=answer_of(RevokedAnswer), summary=summary,
