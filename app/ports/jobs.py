@@ -141,7 +141,7 @@ class Job:
     cancel_asked_at: datetime | None = None
     finished_at: datetime | None = None
     failure: str = ""
-    """Why it failed, as one sentence."""
+    """Why it failed, as one sentence; of one that was cancelled, what it left behind."""
     result_name: str | None = None
     """The file name of its result; None where there is none."""
     result_type: str | None = None
@@ -162,7 +162,8 @@ class JobRefused(Exception):
 
 
 class JobCancelled(Exception):
-    """Somebody wants the job to end: raised where it reports progress."""
+    """Somebody wants the job to end: raised where it reports progress. The text says what it leaves behind, if anything
+    that somebody has to see to."""
 
 
 Progress = Callable[[int, int], None]

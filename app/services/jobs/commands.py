@@ -86,7 +86,7 @@ class JobRow(TypedDict):
     finished_at: datetime | None
     cancel_asked_at: datetime | None
     failure: str
-    """Why it failed; empty when it did not."""
+    """Why it failed, or what a cancelled one left behind; else empty."""
     result: str | None
     """The file name of what it made; null where there is none, or none any more."""
 

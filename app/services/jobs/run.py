@@ -33,9 +33,13 @@ HUNG_AFTER = timedelta(seconds=60)
 """A process without a sign of life for so long is killed."""
 CANCEL_WITHIN = timedelta(seconds=2)
 """What a run has to end by itself when somebody wants it to; then its process is killed."""
+CANCEL_TEST_WITHIN = timedelta(seconds=60)
+"""The same of a connection test, which resolves its incident first: by an event, and where that had no effect in half a
+minute, by REST."""
 MAX_STARTS = 2
 """A job is begun again once after its process died."""
 MAX_RESULT_BYTES = 32 * 1024 * 1024
+TEST_KILLED = "It was killed before it had ended: its test incident may still be open. Resolve it by hand in PagerDuty."
 DIED = "Its process ended twice without a result, perhaps for want of memory: ask for less, a shorter time say."
 BROKE = "It broke ({}): see the event job.failed in the worker's log."
 TOO_LARGE = f"Its result is larger than {MAX_RESULT_BYTES // 1024**2} MiB: ask for less, a shorter time say."
@@ -112,13 +116,15 @@ class RunWaitingJobs:
             return True
         seen = known.seen_at or now
         asked = None if known.state.is_over else known.cancel_asked_at
-        return (asked is not None and now - asked > CANCEL_WITHIN) or now - seen > HUNG_AFTER
+        within = CANCEL_TEST_WITHIN if known.kind == JobKind.CONNECTION_TEST else CANCEL_WITHIN
+        return (asked is not None and now - asked > within) or now - seen > HUNG_AFTER
 
     def _died(self, tx: Tx, job: Job, now: datetime) -> None:
         """A run left no result: it was to end, or it is begun again, or it was begun often enough."""
         run_id = job.run_id or ""
         if job.cancel_asked_at is not None:
-            self.jobs.finish(tx, job.job_id, run_id, JobState.CANCELLED, now)
+            left = TEST_KILLED if job.kind == JobKind.CONNECTION_TEST else ""
+            self.jobs.finish(tx, job.job_id, run_id, JobState.CANCELLED, now, left)
             log.info("job.cancelled", job_id=job.job_id)
         elif job.starts < MAX_STARTS:
             self.jobs.give_back(tx, job.job_id, run_id, counted=True)
@@ -169,8 +175,8 @@ class RunJob:
     def _outcome(self, job: Job) -> tuple[JobState, str, JobResult | None]:
         try:
             result = self.runners[job.kind](job, self._report)
-        except JobCancelled:
-            return JobState.CANCELLED, "", None
+        except JobCancelled as ended:
+            return JobState.CANCELLED, str(ended), None
         except JobRefused as refusal:
             return JobState.FAILED, str(refusal), None
         except MemoryError:
