@@ -53,7 +53,7 @@ def run_job(made: Container, report: Report) -> RunJob:
         assert isinstance(job.wanted, ReportWanted)
         return report(made, job.wanted, progress)
 
-    runners: Mapping[JobKind, Runner] = {
+    runners: Mapping[str, Runner] = {
         JobKind.BACKTEST: lambda job, progress: _backtest(made, job, progress),
         JobKind.REPORT: reporting,
         JobKind.REPLAY: lambda job, progress: _replay(made, job, progress),

@@ -89,7 +89,7 @@ class RunWaitingJobs:
         return (job, run_id) if job else None
 
     def _run(self, job: Job, run_id: str) -> None:
-        log.info("job.started", job_id=job.job_id, kind=job.kind.value, by=job.asked_by, start=job.starts)
+        log.info("job.started", job_id=job.job_id, kind=job.kind, by=job.asked_by, start=job.starts)
         child = self.start(job, run_id)
         try:
             while child.poll() is None:
@@ -99,7 +99,7 @@ class RunWaitingJobs:
         finally:
             child.kill()
         with self.transactions.begin() as tx:
-            left = self.jobs.get(tx, job.job_id)
+            left = self.jobs.standing(tx, job.job_id)
             if left is not None and left.state is JobState.RUNNING and left.run_id == run_id:
                 log.warning("job.process_ended", job_id=job.job_id, exit_code=child.poll())
                 self._died(tx, left, self.clock())
@@ -109,7 +109,7 @@ class RunWaitingJobs:
         now = self.clock()
         try:
             with self.transactions.read() as tx:
-                known = self.jobs.get(tx, job.job_id)
+                known = self.jobs.standing(tx, job.job_id)
         except StoreUnavailable:
             return False  # the job meets that itself
         if known is None or known.run_id != run_id:
@@ -145,7 +145,8 @@ class RunJob:
 
     transactions: Transactions
     jobs: Jobs
-    runners: Mapping[JobKind, Runner]
+    runners: Mapping[str, Runner]
+    """By ``JobKind``."""
     clock: Clock = utc_now
     beat_seconds: float = BEAT_SECONDS
     _progress: tuple[int, int] = field(default=(0, 0), init=False)
@@ -201,7 +202,7 @@ class RunJob:
         with self.transactions.begin() as tx:
             self.jobs.beat(tx, job.job_id, run_id, done, total, now)
             written = self.jobs.finish(tx, job.job_id, run_id, state, now, failure, result)
-        log.info("job.finished", job_id=job.job_id, kind=job.kind.value, state=state.value, counted=written)
+        log.info("job.finished", job_id=job.job_id, kind=job.kind, state=state.value, counted=written)
         return state if written else None
 
     def _beat(self, job: Job, run_id: str) -> None:
@@ -211,6 +212,6 @@ class RunJob:
                 done, total = self._progress
                 with self.transactions.begin() as tx:
                     ours = self.jobs.beat(tx, job.job_id, run_id, done, total, self.clock())
-                    known = self.jobs.get(tx, job.job_id)
+                    known = self.jobs.standing(tx, job.job_id)
                 if not ours or known is None or known.cancel_asked_at is not None:
                     self._cancelled.set()
