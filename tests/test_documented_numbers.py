@@ -224,6 +224,7 @@ JOBS: Sequence[Row] = (
     ("services.jobs.commands.MAX_WAITING", 20, "operating", "At most 20 jobs wait"),
     ("services.jobs.run.BEAT_SECONDS", 1.0, "operating", "cancelled it, once a second"),
     ("services.jobs.run.CANCEL_WITHIN", 2 * SECOND, "operating", "react within two seconds is killed"),
+    ("services.jobs.run.CANCEL_TEST_WITHIN", 60 * SECOND, "operating", "killed, a connection test within a minute"),
     ("services.jobs.run.MAX_STARTS", 2, "operating", "whose process dies is begun again once"),
     ("services.jobs.run.LOST_AFTER", 15 * SECOND, "operating", "that takes 15 seconds"),
     ("services.jobs.run.MAX_RESULT_BYTES", 32 * 1024**2, "operating", "A result may have 32 MiB"),

@@ -19,6 +19,7 @@ from app.ports.jobs import (
     BacktestWanted,
     EraseWanted,
     Job,
+    JobCancelled,
     JobKind,
     JobRefused,
     JobResult,
@@ -52,7 +53,7 @@ def run_job(made: Container, report: Report) -> RunJob:
         assert isinstance(job.wanted, ReportWanted)
         return report(made, job.wanted, progress)
 
-    runners: Mapping[JobKind, Runner] = {
+    runners: Mapping[str, Runner] = {
         JobKind.BACKTEST: lambda job, progress: _backtest(made, job, progress),
         JobKind.REPORT: reporting,
         JobKind.REPLAY: lambda job, progress: _replay(made, job, progress),
@@ -173,8 +174,10 @@ def _repair(made: Container, job: Job, progress: Progress) -> JobResult:
 
 
 def _connection_test(made: Container, job: Job, progress: Progress) -> JobResult:
-    """As ``truthvouch config pagerduty --test``. Cancelled in its midst it still resolves what it opened."""
+    """As ``truthvouch config pagerduty --test``. Cancelled in its midst it still resolves what it opened, and says what
+    stayed open."""
     from app.bootstrap.diagnostics import Doctor, rulebook_or_fault
+    from app.services.diagnostics.connection_test import LEFT_OPEN
 
     findings: list[Finding] = []
 
@@ -187,8 +190,12 @@ def _connection_test(made: Container, job: Job, progress: Progress) -> JobResult
 
     _leave_in_audit(made, job, "test_connection", "pagerduty")
     with Doctor(made.settings, *rulebook_or_fault(made.settings)) as examiner:
-        for found in examiner.test(begin, pause, job.key):
-            findings.append(found)
+        try:
+            for found in examiner.test(begin, pause, job.key):
+                findings.append(found)
+        except JobCancelled as cancelled:
+            left_open = (f"{one.message} {one.remedy}" for one in findings if one.code == LEFT_OPEN)
+            raise JobCancelled(" ".join(left_open)) from cancelled
     return _findings(made, f"truthvouch-connection-test-{job.job_id}.json", findings)
 
 

@@ -121,8 +121,10 @@ class Job:
     job_id: int
     key: str
     """Chosen by whoever asked: asking again under the same key asks nothing new."""
-    kind: JobKind
-    wanted: JobWanted
+    kind: str
+    """A ``JobKind``, or what a newer version calls one of its own."""
+    wanted: JobWanted | None
+    """None where it was not read, and where this version does not know the kind."""
     state: JobState
     asked_at: datetime
     asked_by: str
@@ -141,7 +143,7 @@ class Job:
     cancel_asked_at: datetime | None = None
     finished_at: datetime | None = None
     failure: str = ""
-    """Why it failed, as one sentence."""
+    """Why it failed, as one sentence; of one that was cancelled, what it left behind."""
     result_name: str | None = None
     """The file name of its result; None where there is none."""
     result_type: str | None = None
@@ -162,7 +164,8 @@ class JobRefused(Exception):
 
 
 class JobCancelled(Exception):
-    """Somebody wants the job to end: raised where it reports progress."""
+    """Somebody wants the job to end: raised where it reports progress. The text says what it leaves behind, if anything
+    that somebody has to see to."""
 
 
 Progress = Callable[[int, int], None]
@@ -179,9 +182,13 @@ class Jobs(Protocol):
 
     def get(self, tx: Tx, job_id: int) -> Job | None: ...
     def by_key(self, tx: Tx, key: str) -> Job | None: ...
+    def is_known(self, tx: Tx, key: str) -> bool: ...
+
+    def standing(self, tx: Tx, job_id: int) -> Job | None:
+        """How it stands: without ``wanted``, which may be a whole draft."""
 
     def listed(self, tx: Tx, page: Page) -> Sequence[Job]:
-        """Newest first; ``page.after``: only those with a smaller number."""
+        """Newest first, ``wanted`` only where it is short; ``page.after``: only those with a smaller number."""
 
     def result(self, tx: Tx, job_id: int) -> JobResult | None:
         """None where there is none, or none any more."""
@@ -189,13 +196,14 @@ class Jobs(Protocol):
     def count_waiting(self, tx: Tx) -> int: ...
 
     def is_any_pending(self, tx: Tx) -> bool:
-        """Whether any waits or is marked as running."""
+        """Whether any waits that this version can run, or any is marked as running."""
 
     def running(self, tx: Tx) -> Job | None:
-        """The one that is marked as running, locked."""
+        """The one that is marked as running, locked, without ``wanted``."""
 
     def claim(self, tx: Tx, run_id: str, now: datetime) -> Job | None:
-        """Mark the oldest that waits as running; None where none waits, or one runs already."""
+        """Mark the oldest that waits as running, of the kinds that this version knows; None where none waits, or one
+        runs already. Without ``wanted``."""
 
     def beat(self, tx: Tx, job_id: int, run_id: str, done: int, total: int, now: datetime) -> bool:
         """A sign of life; False where the job is not this run's any more."""

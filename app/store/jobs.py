@@ -52,14 +52,25 @@ def decode_job(text: str) -> tuple[JobKind, JobWanted]:
     return known, _WANTED[known].load(parameters)
 
 
-_job = sa.select(*(column for column in jobs.c if column is not jobs.c.result))
+LISTED_CHARS = 500
+"""Longer parameters are not read in a list, but for their beginning."""
+_listed_parameters = sa.case(
+    (sa.func.length(sa.func.substr(jobs.c.parameters, 1, LISTED_CHARS + 1)) <= LISTED_CHARS, jobs.c.parameters)
+).label("parameters")
+
+_standing = sa.select(*(column for column in jobs.c if column.name not in ("parameters", "result")))
+_job = _standing.add_columns(jobs.c.parameters)
 _by_id = _job.where(jobs.c.id == sa.bindparam("job_id"))
+_standing_by_id = _standing.where(jobs.c.id == sa.bindparam("job_id"))
 _by_key = _job.where(jobs.c.key == sa.bindparam("wanted"))
-_newest = _job.order_by(jobs.c.id.desc()).limit(sa.bindparam("at_most"))
+_known = sa.select(sa.select(jobs.c.id).where(jobs.c.key == sa.bindparam("wanted")).exists())
+_newest = _standing.add_columns(_listed_parameters).order_by(jobs.c.id.desc()).limit(sa.bindparam("at_most"))
 _older = _newest.where(jobs.c.id < sa.bindparam("before"))
-_running = _job.where(JOB_RUNS).with_for_update()
-_next = _job.where(JOB_WAITS).order_by(jobs.c.id).limit(1).with_for_update()
-_pending = sa.select(*(sa.select(jobs.c.id).where(state).exists() for state in (JOB_WAITS, JOB_RUNS)))
+_running = _standing.where(JOB_RUNS).with_for_update()
+_runnable = sa.and_(JOB_WAITS, jobs.c.kind.in_([kind.value for kind in JobKind]))
+"""A newer version may have queued what only it can run: while workers are replaced one by one, or were set back."""
+_next = sa.select(jobs.c.id, jobs.c.starts).where(_runnable).order_by(jobs.c.id).limit(1).with_for_update()
+_pending = sa.select(*(sa.select(jobs.c.id).where(state).exists() for state in (_runnable, JOB_RUNS)))
 _waiting = sa.select(sa.func.count()).select_from(jobs).where(JOB_WAITS)
 _result = sa.select(jobs.c.result_name, jobs.c.result_type, jobs.c.result).where(
     jobs.c.id == sa.bindparam("job_id"), jobs.c.result.is_not(None)
@@ -75,7 +86,7 @@ class StoredJobs:
 
     def add(self, tx: Tx, key: str, text: str, at: datetime, by: str, way: str | None) -> bool:
         kind, wanted = decode_job(text)
-        if self.by_key(tx, key) is not None:
+        if self.is_known(tx, key):
             return False
         row: dict[str, Any] = {"key": key, "kind": kind.value, "parameters": _WANTED[kind].dump(wanted), "asked_at": at}
         row |= {"asked_by": by, "asked_way": way, "state": JobState.WAITING.value}
@@ -87,6 +98,12 @@ class StoredJobs:
 
     def by_key(self, tx: Tx, key: str) -> Job | None:
         return _read(connection(tx).execute(_by_key, {"wanted": key}).one_or_none())
+
+    def is_known(self, tx: Tx, key: str) -> bool:
+        return bool(connection(tx).execute(_known, {"wanted": key}).scalar_one())
+
+    def standing(self, tx: Tx, job_id: int) -> Job | None:
+        return _read(connection(tx).execute(_standing_by_id, {"job_id": job_id}).one_or_none())
 
     def listed(self, tx: Tx, page: Page) -> Sequence[Job]:
         query, asked = (_older, {"before": page.after}) if page.after else (_newest, {})
@@ -117,7 +134,7 @@ class StoredJobs:
                 connection(tx).execute(sa.update(jobs).where(jobs.c.id == row.id).values(claimed))
         except sa.exc.IntegrityError:  # another worker was quicker: one runs at a time
             return None
-        return self.get(tx, row.id)
+        return self.standing(tx, row.id)
 
     def beat(self, tx: Tx, job_id: int, run_id: str, done: int, total: int, now: datetime) -> bool:
         values = {"progress_done": done, "progress_total": total, "seen_at": now}
@@ -160,12 +177,12 @@ class StoredJobs:
 def _read(row: Any) -> Job | None:
     if row is None:
         return None
-    kind = JobKind(row.kind)
+    codec, parameters = _WANTED.get(row.kind), getattr(row, "parameters", None)
     return Job(
         job_id=row.id,
         key=row.key,
-        kind=kind,
-        wanted=_WANTED[kind].load(row.parameters),
+        kind=JobKind(row.kind) if codec else row.kind,
+        wanted=codec.load(parameters) if codec and parameters else None,
         state=JobState(row.state),
         asked_at=row.asked_at,
         asked_by=row.asked_by,

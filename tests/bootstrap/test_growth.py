@@ -36,6 +36,7 @@ from app.ports import Page
 from app.ports.console import AuditFilter
 from app.store.database import Database, StoredKeyValues, open_bridge, open_inbox
 from app.store.inbox_reader import CURSOR
+from app.store.jobs import StoredJobs
 from app.store.links import _names, _standing
 from app.store.migrate import migrate
 from app.store.operator_records import StoredRecords
@@ -310,6 +311,12 @@ class Life:
             operator.jobs_overview.listed(Page(50, after))
         assert operator.jobs_overview.of_key("nobody's") is None
         assert operator.jobs_overview.result(LAST) is None
+        assert operator.jobs_overview.job(LAST) is not None
+        with operator.database.begin() as tx:
+            assert StoredJobs().is_any_pending(tx)
+            claimed = StoredJobs().claim(tx, "a-run", since)
+            assert claimed is not None
+            StoredJobs().give_back(tx, claimed.job_id, "a-run", counted=False)
         for begin, actor, subject, before in product((None, since), ("", "api:old"), ("", "old-1"), (None, LAST)):
             operator.audit_log.find(AuditFilter(begin, actor, subject, before))
         operator.stored_rules_overview.drafts()

@@ -23,6 +23,7 @@ from app.ports.jobs import (
     ConnectionTestWanted,
     EraseWanted,
     Job,
+    JobCancelled,
     JobKind,
     JobRefused,
     JobResult,
@@ -32,6 +33,7 @@ from app.ports.jobs import (
     ReplayWanted,
 )
 from app.ports.rules import StoredDraft
+from app.services.diagnostics.connection_test import LEFT_OPEN
 from app.services.diagnostics.doctor import Finding, State
 from tests.fakes import START
 from tests.rig import Rig
@@ -179,6 +181,25 @@ def test_a_connection_test_is_one_incident_however_often_it_is_begun(at_the_part
     result = run_job(made, no_report).runners[JobKind.CONNECTION_TEST](wanted, lambda _d, _t: None)
     assert json.loads(result.body)["well"]
     assert (["k7", "closed"], [("test_connection", "pagerduty", "dana")]) == (asked, actions(made))
+
+
+def test_a_cancelled_connection_test_says_what_stayed_open(
+    at_the_partners: tuple[Container, list[str]], monkeypatch: pytest.MonkeyPatch
+):
+    def test(_self: Examiner, begin: Callable[[str], None], *_: object) -> Iterator[Finding]:
+        yield Finding("test_event", State.WRONG, LEFT_OPEN, "Incident Q1 may still be open.", "Resolve it by hand.")
+        begin("deliveries")
+
+    def progress(_done: int, _total: int) -> None:
+        raise JobCancelled
+
+    monkeypatch.setattr(Examiner, "test", test)
+    wanted, runners = (
+        job(ConnectionTestWanted(), JobKind.CONNECTION_TEST),
+        run_job(at_the_partners[0], no_report).runners,
+    )
+    with pytest.raises(JobCancelled, match=r"^Incident Q1 may still be open\. Resolve it by hand\.$"):
+        runners[JobKind.CONNECTION_TEST](wanted, progress)
 
 
 def test_without_an_api_key_nothing_can_be_mended(tmp_path: Path):

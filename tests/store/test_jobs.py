@@ -26,7 +26,7 @@ from app.ports.jobs import (
     ReportWanted,
 )
 from app.store.database import connection
-from app.store.jobs import StoredAudit, StoredJobs, decode_job, encode_job
+from app.store.jobs import LISTED_CHARS, StoredAudit, StoredJobs, decode_job, encode_job
 from app.store.schema import jobs
 from tests.fakes import START
 from tests.store.conftest import Stores
@@ -170,6 +170,45 @@ def test_jobs_are_listed_newest_first_a_page_at_a_time(stores: Stores):
     with stores.bridge.read() as tx:
         assert ids[:2:-1] == [job.job_id for job in JOBS.listed(tx, Page(2))]
         assert ids[2:0:-1] == [job.job_id for job in JOBS.listed(tx, Page(2, ids[3]))]
+
+
+def test_long_parameters_are_read_only_where_the_job_is_run_or_shown(stores: Stores):
+    short, long = WANTED[0], BacktestWanted(START, START + timedelta(days=1), text="# ä\n" * LISTED_CHARS)
+    ids = [queued(stores, f"k{number}", wanted).job_id for number, wanted in enumerate((short, long))]
+    with begun(stores) as tx:
+        assert [None, short] == [job.wanted for job in JOBS.listed(tx, Page(2))]
+        assert [short, long] == [job.wanted for number in ids if (job := JOBS.get(tx, number))]
+        assert [None, None] == [job.wanted for number in ids if (job := JOBS.standing(tx, number))]
+        assert [True, False] == [JOBS.is_known(tx, key) for key in ("k1", "k2")]
+        for job in (JOBS.claim(tx, "run-1", START), JOBS.running(tx)):
+            assert job is not None
+            assert (ids[0], None) == (job.job_id, job.wanted)
+
+
+def test_a_job_of_a_newer_version_waits_and_is_listed_as_what_it_is(stores: Stores):
+    newer = queued(stores, "k1")
+    with begun(stores) as tx:
+        connection(tx).execute(sa.update(jobs).values(kind="audit_export", parameters='{"days": 7}'))
+        assert not JOBS.is_any_pending(tx)
+        assert JOBS.claim(tx, "run-1", START) is None
+    known = queued(stores, "k2")
+    with begun(stores) as tx:
+        claimed = JOBS.claim(tx, "run-1", START)
+        assert claimed is not None
+        assert known.job_id == claimed.job_id
+        for job in (JOBS.get(tx, newer.job_id), JOBS.by_key(tx, "k1"), JOBS.listed(tx, Page(2))[1]):
+            assert job is not None
+            assert ("audit_export", None, JobState.WAITING) == (job.kind, job.wanted, job.state)
+
+
+def test_a_job_of_a_newer_version_whose_worker_died_is_given_back(stores: Stores):
+    queued(stores)
+    claimed(stores)
+    with begun(stores) as tx:
+        connection(tx).execute(sa.update(jobs).values(kind="audit_export"))
+        running = JOBS.running(tx)
+        assert running is not None
+        assert JOBS.give_back(tx, running.job_id, "run-1", counted=True)
 
 
 # ---------------------------------------------------------------------------------------------------------- audit

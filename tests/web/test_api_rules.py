@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from app.domain.model.events import AlertEventType
 from app.ports.rules import MAX_SILENCES
 from app.services.rules.stored import silence_from
+from app.store.database import connection
+from app.store.schema import jobs
 from tests.web.test_api import LOGIN, Api, an_api, fault, message, people
 
 UNTIL = (datetime.now(UTC) + timedelta(hours=3)).isoformat()
@@ -126,6 +129,10 @@ def test_a_job_is_started_once_for_a_key_and_cancelled(api: Api):
     )
     assert ["cancel_asked", "already_over"] == [api.post("/jobs/5/cancel")["outcome"] for _ in range(2)]
     assert (404, "no_such_job") == fault(api.ask("POST", "/jobs/99/cancel"))
+    with api.rig.database.begin() as tx:
+        connection(tx).execute(sa.update(jobs).where(jobs.c.id == 5).values(kind="audit_export"))
+    newer = [api.get("/jobs/5"), api.get("/jobs?limit=1")["jobs"][0]]
+    assert ["audit_export"] * 2 == [job["kind"] for job in newer], "a newer version's"
 
 
 def test_jobs_come_in_pieces_and_their_result_as_it_was_made(unchanged: Api):

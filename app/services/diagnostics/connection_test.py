@@ -5,6 +5,7 @@ Whatever happens in between, an exception or Ctrl-C included, what was opened is
 Use case: PagerDuty's own test event, there and back: through our public address, the proxy, the web process, the inbox.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,8 @@ from app.domain.model.incident import IncidentDraft, IncidentFacts
 from app.domain.model.outcome import REDIRECTED, UNSENDABLE, Done, Held, Refused, Reply, Retry
 from app.domain.model.subscription import Subscription
 from app.domain.model.types import IncidentId, IncidentKey, Status, Urgency
-from app.ports import Events, Incidents, StoreUnavailable, Subscriptions
+from app.ports import KEY_TAKEN, Events, Incidents, StoreUnavailable, Subscriptions
+from app.ports.jobs import JobCancelled
 from app.remote.payload import RefusedDeliveries
 from app.services.diagnostics.doctor import Finding, Place, State, fine, probe
 
@@ -23,6 +25,8 @@ T = TypeVar("T")
 CHECK = "test_event"
 UNSEEN = "test_event_unseen"
 """Code: PagerDuty took the event, and nobody can look what became of it."""
+LEFT_OPEN = "test_event_left_open"
+"""Code: the resolve failed, and somebody has to resolve by hand."""
 TITLE = "TruthVouch bridge connection test"
 RESOLUTION = "The connection test is over."
 
@@ -31,7 +35,7 @@ APPEARS_SECONDS = 30.0
 POLL_EVERY_SECONDS = 0.5
 INTEGRATION_KEY, API_KEY = Place("PAGERDUTY_INTEGRATION_KEY"), Place("PAGERDUTY_API_KEY")
 TRIES = 3
-"""So often a resolve is tried: an incident left open wakes somebody."""
+"""So often a resolve is tried, and what it needs to know: an incident left open wakes somebody."""
 
 Pause = Callable[[float], None]
 _found = partial(Finding, CHECK)
@@ -55,8 +59,11 @@ class TestEvent:
     events: Events | None
     incidents: Incidents | None
     pause: Pause
+    """While the incident is waited for. What is raised here ends the test; ``JobCancelled`` only the waiting."""
     integration_key: Place = INTEGRATION_KEY
     api_key: Place = API_KEY
+    sleep: Pause = time.sleep
+    """Between the tries of the resolve, which nobody cancels."""
 
     def __call__(self) -> Iterable[Finding]:
         if self.events is not None:
@@ -73,7 +80,7 @@ class TestEvent:
         try:
             reply = events.trigger(self.draft)
             if isinstance(reply, Done) and self.incidents is not None:
-                seen = self._appeared(self.incidents)
+                seen = self._appeared_unless_cancelled(self.incidents)
         finally:
             found = seen.value if isinstance(seen, Done) else None
             resolved = self._resolve_event(events, found) if _may_be_open(reply) else None
@@ -119,7 +126,7 @@ class TestEvent:
         incidents = self.incidents
         if incidents is None or found is None:
             return reply
-        for _ in self._attempts():
+        for _ in _attempts(self.sleep):
             seen = incidents.get(found.incident_id)
             if isinstance(seen, Done) and seen.value.status is Status.RESOLVED:
                 return seen
@@ -128,10 +135,17 @@ class TestEvent:
     def _resolve(self, incidents: Incidents, incident_id: IncidentId) -> Reply[IncidentFacts]:
         return self._tried(partial(incidents.set_status, incident_id, Status.RESOLVED, RESOLUTION))
 
+    def _appeared_unless_cancelled(self, incidents: Incidents) -> Reply[IncidentFacts | None]:
+        """Whoever cancels the test still hears what stayed open."""
+        try:
+            return self._appeared(incidents)
+        except JobCancelled:
+            return Retry("cancelled")
+
     def _appeared(self, incidents: Incidents) -> Reply[IncidentFacts | None]:
         """The incident that came of the event; ``Done(None)`` when none came, else why nobody could see."""
         silent = 0
-        for _ in self._attempts():
+        for _ in _attempts(self.pause):
             reply = incidents.find(self.draft.incident_key)
             if isinstance(reply, Done):
                 silent = 0
@@ -148,40 +162,52 @@ class TestEvent:
         try:
             reply = incidents.open(self.draft)
         finally:
-            found = self._opened(incidents, reply)
-            replies = (self._resolve(incidents, one.incident_id) for one in found)
+            seen = self._opened(incidents, reply)
+            found = seen.value if isinstance(seen, Done) else ()
+            replies = [seen, *(self._resolve(incidents, one.incident_id) for one in found)]
             resolved = next((one for one in replies if not isinstance(one, Done)), None)
-        if isinstance(reply, Done):
-            yield fine(CHECK, f"The REST API opened incident {reply.value.incident_id} and it was resolved again.")
+        if isinstance(reply, Done) or (found and _was_begun_before(reply)):
+            yield fine(CHECK, f"The REST API opened incident {found[0].incident_id} and it was resolved again.")
         else:
             yield _not_taken("REST API", self.api_key, reply)
         yield from _left_open(resolved, self.draft.incident_key, found[0] if found else None)
 
-    def _opened(self, incidents: Incidents, reply: Reply[IncidentFacts]) -> Sequence[IncidentFacts]:
-        """What was opened, or may have been where the outcome is unclear."""
+    def _opened(self, incidents: Incidents, reply: Reply[IncidentFacts]) -> Reply[Sequence[IncidentFacts]]:
+        """What was opened, or may have been where the outcome is unclear, or by an earlier run of the same test."""
         if isinstance(reply, Done):
-            return (reply.value,)
-        found = self._tried(lambda: incidents.find(self.draft.incident_key)) if _may_be_open(reply) else None
-        return found.value if isinstance(found, Done) else ()
+            return Done((reply.value,))
+        if not _may_be_open(reply):
+            return Done(())
+        return self._tried(lambda: self._found_by_key(incidents, _was_begun_before(reply)))
 
-    def _attempts(self) -> Iterator[None]:
-        for number in range(int(APPEARS_SECONDS / POLL_EVERY_SECONDS)):
-            if number:
-                self.pause(POLL_EVERY_SECONDS)
-            yield
+    def _found_by_key(self, incidents: Incidents, is_there: bool) -> Reply[Sequence[IncidentFacts]]:
+        reply = incidents.find(self.draft.incident_key)
+        return Retry("not_found_yet") if is_there and isinstance(reply, Done) and not reply.value else reply
 
     def _tried(self, call: Callable[[], Reply[T]]) -> Reply[T]:
         reply = call()
         for _ in range(TRIES - 1):
             if not isinstance(reply, Retry):
                 break
-            self.pause(min(reply.after_seconds or 1.0, 5.0))
+            self.sleep(min(reply.after_seconds or 1.0, 5.0))
             reply = call()
         return reply
 
 
+def _attempts(pause: Pause) -> Iterator[None]:
+    for number in range(int(APPEARS_SECONDS / POLL_EVERY_SECONDS)):
+        if number:
+            pause(POLL_EVERY_SECONDS)
+        yield
+
+
 def _may_be_open(reply: Reply[object]) -> bool:
-    return isinstance(reply, Done) or (isinstance(reply, Retry) and reply.unclear)
+    return isinstance(reply, Done) or (isinstance(reply, Retry) and reply.unclear) or _was_begun_before(reply)
+
+
+def _was_begun_before(reply: Reply[object]) -> bool:
+    """The key is this test's own: what is open under it is of a run of this test that was ended in its midst."""
+    return isinstance(reply, Refused) and reply.reason == KEY_TAKEN
 
 
 def _not_taken(api: str, where: Place, reply: Retry | Held | Refused) -> Finding:
@@ -208,7 +234,7 @@ def _left_open(resolved: Reply[object] | None, key: str, found: IncidentFacts | 
         return
     name = f"incident {found.incident_id}" if found else f"whatever is open under the key {key}"
     message = f"The test could not be undone ({resolved.reason}): {name} may still be open."
-    yield _found(State.WRONG, "test_event_left_open", message, "Resolve it by hand in PagerDuty.")
+    yield _found(State.WRONG, LEFT_OPEN, message, "Resolve it by hand in PagerDuty.")
 
 
 PING_CHECK = "webhook_ping"

@@ -7,8 +7,8 @@ from typing import TypedDict
 
 from app.domain.model.events import Command, CommandOutcome, CommandType
 from app.domain.model.text import clean
-from app.ports import Page, Transactions, Tx
-from app.ports.jobs import Job, JobKind, JobResult, Jobs, JobState
+from app.ports import Clock, Page, Transactions, Tx, utc_now
+from app.ports.jobs import Job, JobResult, Jobs, JobState
 
 MAX_WAITING = 20
 """Jobs that may wait; more are refused. Each keeps a core busy for seconds to minutes."""
@@ -23,6 +23,8 @@ class JobCommands:
     jobs: Jobs
     wake: Callable[[], None] = lambda: None
     """Says that there is something to run; what is lost of it costs a few seconds."""
+    clock: Clock = utc_now
+    """The worker's: what a run has left to end by itself is counted by the same clock."""
 
     def certain(self, tx: Tx, command: Command) -> CommandOutcome | None:
         """Of a start nothing but that too many wait."""
@@ -37,7 +39,7 @@ class JobCommands:
         """Queue it, or mark it."""
         if command.type is CommandType.CANCEL_JOB:
             certain = self.certain(tx, command)
-            if certain is None and self.jobs.ask_to_cancel(tx, int(command.subject), at):
+            if certain is None and self.jobs.ask_to_cancel(tx, int(command.subject), self.clock()):
                 self.wake()
                 return CommandOutcome.CANCEL_ASKED
             return certain or CommandOutcome.ALREADY_OVER
@@ -58,23 +60,24 @@ class JobCommands:
             job = self._job(tx, command)
             asked = job is not None and job.cancel_asked_at is not None
             return CommandOutcome.CANCEL_ASKED if asked else CommandOutcome.ALREADY_OVER
-        if self.jobs.by_key(tx, command.subject) is not None:
+        if self.jobs.is_known(tx, command.subject):
             return CommandOutcome.QUEUED
         return CommandOutcome.NOT_TAKEN if self._has_room(tx, command) else CommandOutcome.TOO_MANY
 
     def _has_room(self, tx: Tx, command: Command) -> bool:
-        return self.jobs.count_waiting(tx) < MAX_WAITING or self.jobs.by_key(tx, command.subject) is not None
+        return self.jobs.count_waiting(tx) < MAX_WAITING or self.jobs.is_known(tx, command.subject)
 
     def _job(self, tx: Tx, command: Command) -> Job | None:
         known = command.subject.isascii() and command.subject.isdecimal() and len(command.subject) <= MAX_DIGITS
-        return self.jobs.get(tx, int(command.subject)) if known else None
+        return self.jobs.standing(tx, int(command.subject)) if known else None
 
 
 class JobRow(TypedDict):
     """A job for machines; never its parameters, which may hold a whole draft."""
 
     job_id: int
-    kind: JobKind
+    kind: str
+    """`backtest`, `report`, `replay`, `erase`, `repair`, `connection_test`, or a kind of a newer version."""
     state: JobState
     done: int
     """Of `total`, which is 0 as long as nobody knows it."""
@@ -86,7 +89,7 @@ class JobRow(TypedDict):
     finished_at: datetime | None
     cancel_asked_at: datetime | None
     failure: str
-    """Why it failed; empty when it did not."""
+    """Why it failed, or what a cancelled one left behind; else empty."""
     result: str | None
     """The file name of what it made; null where there is none, or none any more."""
 
@@ -108,12 +111,12 @@ class JobOverview:
     jobs: Jobs
 
     def listed(self, page: Page) -> Sequence[Job]:
-        """Newest first; ``page.after``: only those with a smaller number."""
+        """Newest first, without long parameters; ``page.after``: only those with a smaller number."""
         with self.transactions.read() as tx:
             return self.jobs.listed(tx, page)
 
     def job(self, job_id: int) -> Job | None:
-        """One, without its result."""
+        """One, with its parameters and without its result."""
         with self.transactions.read() as tx:
             return self.jobs.get(tx, job_id)
 
@@ -123,7 +126,8 @@ class JobOverview:
 
     def row(self, job_id: int) -> JobRow | None:
         """As ``job``, as values."""
-        job = self.job(job_id)
+        with self.transactions.read() as tx:
+            job = self.jobs.standing(tx, job_id)
         return job_row(job) if job else None
 
     def of_key(self, key: str) -> Job | None:

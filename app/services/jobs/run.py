@@ -33,9 +33,13 @@ HUNG_AFTER = timedelta(seconds=60)
 """A process without a sign of life for so long is killed."""
 CANCEL_WITHIN = timedelta(seconds=2)
 """What a run has to end by itself when somebody wants it to; then its process is killed."""
+CANCEL_TEST_WITHIN = timedelta(seconds=60)
+"""The same of a connection test, which resolves its incident first: by an event, and where that had no effect in half a
+minute, by REST."""
 MAX_STARTS = 2
 """A job is begun again once after its process died."""
 MAX_RESULT_BYTES = 32 * 1024 * 1024
+TEST_KILLED = "It was killed before it had ended: its test incident may still be open. Resolve it by hand in PagerDuty."
 DIED = "Its process ended twice without a result, perhaps for want of memory: ask for less, a shorter time say."
 BROKE = "It broke ({}): see the event job.failed in the worker's log."
 TOO_LARGE = f"Its result is larger than {MAX_RESULT_BYTES // 1024**2} MiB: ask for less, a shorter time say."
@@ -85,7 +89,7 @@ class RunWaitingJobs:
         return (job, run_id) if job else None
 
     def _run(self, job: Job, run_id: str) -> None:
-        log.info("job.started", job_id=job.job_id, kind=job.kind.value, by=job.asked_by, start=job.starts)
+        log.info("job.started", job_id=job.job_id, kind=job.kind, by=job.asked_by, start=job.starts)
         child = self.start(job, run_id)
         try:
             while child.poll() is None:
@@ -95,7 +99,7 @@ class RunWaitingJobs:
         finally:
             child.kill()
         with self.transactions.begin() as tx:
-            left = self.jobs.get(tx, job.job_id)
+            left = self.jobs.standing(tx, job.job_id)
             if left is not None and left.state is JobState.RUNNING and left.run_id == run_id:
                 log.warning("job.process_ended", job_id=job.job_id, exit_code=child.poll())
                 self._died(tx, left, self.clock())
@@ -105,20 +109,22 @@ class RunWaitingJobs:
         now = self.clock()
         try:
             with self.transactions.read() as tx:
-                known = self.jobs.get(tx, job.job_id)
+                known = self.jobs.standing(tx, job.job_id)
         except StoreUnavailable:
             return False  # the job meets that itself
         if known is None or known.run_id != run_id:
             return True
         seen = known.seen_at or now
         asked = None if known.state.is_over else known.cancel_asked_at
-        return (asked is not None and now - asked > CANCEL_WITHIN) or now - seen > HUNG_AFTER
+        within = CANCEL_TEST_WITHIN if known.kind == JobKind.CONNECTION_TEST else CANCEL_WITHIN
+        return (asked is not None and now - asked > within) or now - seen > HUNG_AFTER
 
     def _died(self, tx: Tx, job: Job, now: datetime) -> None:
         """A run left no result: it was to end, or it is begun again, or it was begun often enough."""
         run_id = job.run_id or ""
         if job.cancel_asked_at is not None:
-            self.jobs.finish(tx, job.job_id, run_id, JobState.CANCELLED, now)
+            left = TEST_KILLED if job.kind == JobKind.CONNECTION_TEST else ""
+            self.jobs.finish(tx, job.job_id, run_id, JobState.CANCELLED, now, left)
             log.info("job.cancelled", job_id=job.job_id)
         elif job.starts < MAX_STARTS:
             self.jobs.give_back(tx, job.job_id, run_id, counted=True)
@@ -139,7 +145,8 @@ class RunJob:
 
     transactions: Transactions
     jobs: Jobs
-    runners: Mapping[JobKind, Runner]
+    runners: Mapping[str, Runner]
+    """By ``JobKind``."""
     clock: Clock = utc_now
     beat_seconds: float = BEAT_SECONDS
     _progress: tuple[int, int] = field(default=(0, 0), init=False)
@@ -169,8 +176,8 @@ class RunJob:
     def _outcome(self, job: Job) -> tuple[JobState, str, JobResult | None]:
         try:
             result = self.runners[job.kind](job, self._report)
-        except JobCancelled:
-            return JobState.CANCELLED, "", None
+        except JobCancelled as ended:
+            return JobState.CANCELLED, str(ended), None
         except JobRefused as refusal:
             return JobState.FAILED, str(refusal), None
         except MemoryError:
@@ -195,7 +202,7 @@ class RunJob:
         with self.transactions.begin() as tx:
             self.jobs.beat(tx, job.job_id, run_id, done, total, now)
             written = self.jobs.finish(tx, job.job_id, run_id, state, now, failure, result)
-        log.info("job.finished", job_id=job.job_id, kind=job.kind.value, state=state.value, counted=written)
+        log.info("job.finished", job_id=job.job_id, kind=job.kind, state=state.value, counted=written)
         return state if written else None
 
     def _beat(self, job: Job, run_id: str) -> None:
@@ -205,6 +212,6 @@ class RunJob:
                 done, total = self._progress
                 with self.transactions.begin() as tx:
                     ours = self.jobs.beat(tx, job.job_id, run_id, done, total, self.clock())
-                    known = self.jobs.get(tx, job.job_id)
+                    known = self.jobs.standing(tx, job.job_id)
                 if not ours or known is None or known.cancel_asked_at is not None:
                     self._cancelled.set()

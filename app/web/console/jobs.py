@@ -1,6 +1,7 @@
 """Long work: which jobs wait, run and are over; one job with its progress and what came of it."""
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
@@ -44,7 +45,7 @@ PAGE = 50
 MAX_SHOWN_BYTES = 4 * 1024 * 1024
 """Of a result that is shown on a page; a larger one is a file."""
 FORMATS = tuple(form.value for form in ReportFormat)
-NAMES = {
+NAMES: Mapping[str, str] = {
     JobKind.BACKTEST: "Backtest",
     JobKind.REPORT: "Report",
     JobKind.REPLAY: "Replay of dead letters",
@@ -56,12 +57,14 @@ NAMES = {
 
 def name_of(job: Job) -> str:
     """What a job is called."""
-    return NAMES.get(job.kind, job.kind.value.replace("_", " ").capitalize())
+    return NAMES.get(job.kind, job.kind.replace("_", " ").capitalize())
 
 
 def about(job: Job) -> str:
-    """What it is about, in a few words; never the text of a draft."""
+    """What it is about, in a few words; never the text of a draft. Empty where its parameters were not read."""
     match job.wanted:
+        case None:
+            return ""
         case BacktestWanted(draft=draft, text=text):
             return f"the draft {draft}" if draft else "a pasted draft" if text else "the rules in force"
         case ReportWanted(form=form, period=period, start=start, end=end):
@@ -157,13 +160,13 @@ def _job_page(frame: Frame, work: Workbench, job: Job) -> Response:
     return frame.page(
         "job.html", "jobs", f"{name_of(job)} · job {job.job_id}", job=job, about=about(job), waits_for="",
         result=_result(work, job), file=address("job/result", job=job.job_id) if job.result_name else "",
-        is_backtest=job.kind is JobKind.BACKTEST,
+        is_backtest=job.kind == JobKind.BACKTEST,
     )  # fmt: skip
 
 
 def _result(work: Workbench, job: Job) -> dict[str, Any] | None:
     """What it made, where a page can show it."""
-    if job.state is not JobState.DONE or job.kind is JobKind.REPORT:
+    if job.state is not JobState.DONE or job.kind == JobKind.REPORT:
         return None
     found = work.jobs.result(job.job_id)
     if found is None or not found.content_type.startswith("application/json") or len(found.body) > MAX_SHOWN_BYTES:

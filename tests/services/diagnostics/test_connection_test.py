@@ -10,9 +10,17 @@ from app.domain.model.outcome import Done, Held, Refused, Reply, Retry
 from app.domain.model.subscription import Scope, Subscription
 from app.domain.model.types import IncidentId, IncidentKey, Status
 from app.ports import Created, StoreUnavailable, Subscriptions
+from app.ports.jobs import JobCancelled
 from app.remote.payload import RefusedDeliveries
 from app.services.diagnostics import connection_test
-from app.services.diagnostics.connection_test import APPEARS_SECONDS, PING_TIMEOUT_SECONDS, TestEvent, draft, ping
+from app.services.diagnostics.connection_test import (
+    APPEARS_SECONDS,
+    LEFT_OPEN,
+    PING_TIMEOUT_SECONDS,
+    TestEvent,
+    draft,
+    ping,
+)
 from app.services.diagnostics.doctor import Finding, State, place
 from tests.fakes import START, FakeClock, FakePagerDuty
 
@@ -32,13 +40,21 @@ class Stage:
     far: FakePagerDuty = field(default_factory=lambda: FakePagerDuty(FakeClock()))
     waited: float = 0.0
 
+    is_cancelled: bool = False
+
     def pause(self, seconds: float) -> None:
+        if self.is_cancelled:
+            raise JobCancelled
+        self.waited += seconds
+
+    def sleep(self, seconds: float) -> None:
         self.waited += seconds
 
     def run(self, events: bool = True, has_api_key: bool = True, service_id: str | None = None) -> list[Finding]:
         look = TestEvent(
-            draft("mark", service_id), self.far if events else None, self.far if has_api_key else None, self.pause
-        )
+            draft("mark", service_id), self.far if events else None, self.far if has_api_key else None, self.pause,
+            sleep=self.sleep,
+        )  # fmt: skip
         return list(look())
 
     @property
@@ -134,6 +150,49 @@ def test_what_stays_open_is_named(stage: Stage) -> None:
     found = stage.run(events=False)
     assert [("ok", "fine"), ("test_event_left_open", "wrong")] == codes(found)
     assert "Q1" in found[1].message
+
+
+@pytest.mark.parametrize("shows_at_once", [True, False])
+def test_a_cancelled_test_still_tries_its_resolve_again(stage: Stage, shows_at_once: bool) -> None:
+    class Slow(FakePagerDuty):
+        def find(self, key: IncidentKey, since: object = None) -> Reply[tuple[IncidentFacts, ...]]:
+            self.faults.queue.extend(["", "429", "refused"])
+            found = super().find(key)
+            return found if shows_at_once else Done(())
+
+    stage.far, stage.is_cancelled = Slow(FakeClock()), True
+    (found,) = stage.run()
+    assert ("ok" if shows_at_once else "test_event_not_seen") == found.code
+    assert ([Status.RESOLVED], 3) == (stage.statuses, stage.far.calls.count("event resolve"))
+
+
+def test_what_a_cancelled_test_leaves_open_is_named(stage: Stage) -> None:
+    stage.far.faults.queue.extend(["", "refused", "refused", "refused", "refused"])
+    stage.is_cancelled = True
+    assert [("test_event_not_seen", "unknown"), (LEFT_OPEN, "wrong")] == codes(stage.run())
+
+
+def test_a_test_by_rest_that_is_begun_again_resolves_the_incident_of_its_first_run(stage: Stage) -> None:
+    stage.far.open(draft("mark", None))
+    (found,) = stage.run(events=False)
+    assert (State.FINE, True, [Status.RESOLVED]) == (found.state, "Q1" in found.message, stage.statuses)
+
+
+@pytest.mark.parametrize("looks", [2, 99])
+def test_an_incident_of_the_first_run_that_is_not_found_is_looked_for_again_and_named(stage: Stage, looks: int) -> None:
+    class Late(FakePagerDuty):
+        def find(self, key: IncidentKey, since: object = None) -> Reply[tuple[IncidentFacts, ...]]:
+            found = super().find(key)
+            return found if self.calls.count("find") > looks else Done(())
+
+    stage.far = Late(FakeClock())
+    stage.far.open(draft("mark", None))
+    found = stage.run(events=False)
+    if looks == 2:
+        assert ([("ok", "fine")], [Status.RESOLVED]) == (codes(found), stage.statuses)
+    else:
+        assert [("test_event_refused", "wrong"), (LEFT_OPEN, "wrong")] == codes(found)
+        assert draft("mark", None).incident_key in found[1].message
 
 
 @pytest.mark.parametrize("events", [True, False])

@@ -39,7 +39,7 @@ class Commanded(Rig):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.rules, self.woken = RulesInStore(lambda: self.database, folder, None), 0
-        jobs, rules = JobCommands(StoredJobs(), self._wake), RuleCommands(self.rules, self.clock)
+        jobs, rules = JobCommands(StoredJobs(), self._wake, self.clock), RuleCommands(self.rules, self.clock)
         commands = self.intake.execute_command
         types = (CommandType.START_JOB, CommandType.CANCEL_JOB)
         others = [one for one in CommandType if one.value.endswith(("silence", "draft"))]
@@ -94,6 +94,17 @@ def test_a_job_is_cancelled_once(rig: Commanded):
     job = rig.jobs.job(1)
     assert job is not None
     assert job.state is JobState.CANCELLED
+
+
+def test_when_the_end_of_a_run_was_wanted_is_said_by_the_clock_that_watches_the_run(rig: Commanded):
+    rig.ask(CommandType.START_JOB, "k1", DETAIL)
+    jobs, asked_at = JobCommands(StoredJobs(), clock=rig.clock), rig.clock() - timedelta(minutes=3)
+    with rig.database.begin() as tx:
+        StoredJobs().claim(tx, "run-1", rig.clock())
+        jobs.execute(tx, Command(CommandType.CANCEL_JOB, "1", "dana"), asked_at)
+    job = rig.jobs.job(1)
+    assert job is not None
+    assert rig.clock() == job.cancel_asked_at
 
 
 def test_every_human_action_leaves_a_line_and_no_text(rig: Commanded):

@@ -8,13 +8,37 @@ from pathlib import Path
 
 import pytest
 
-from app.ports.jobs import Job, JobCancelled, JobKind, JobRefused, JobResult, JobState, Progress, ReplayWanted, Runner
+from app.ports.jobs import (
+    ConnectionTestWanted,
+    Job,
+    JobCancelled,
+    JobKind,
+    JobRefused,
+    JobResult,
+    JobState,
+    JobWanted,
+    Progress,
+    ReplayWanted,
+    Runner,
+)
 from app.services.jobs import run as run_module
-from app.services.jobs.run import DIED, HUNG_AFTER, LOST_AFTER, MAX_STARTS, TOO_LARGE, RunJob, RunWaitingJobs
+from app.services.jobs.run import (
+    CANCEL_TEST_WITHIN,
+    CANCEL_WITHIN,
+    DIED,
+    HUNG_AFTER,
+    LOST_AFTER,
+    MAX_STARTS,
+    TEST_KILLED,
+    TOO_LARGE,
+    RunJob,
+    RunWaitingJobs,
+)
 from app.store.jobs import StoredJobs, encode_job
 from tests.rig import Rig
 
 JOBS = StoredJobs()
+REPLAY = ReplayWanted((1,))
 RESULT = JobResult("replay.json", "application/json", b"{}")
 
 
@@ -58,9 +82,9 @@ class Jobs:
         self.children.append(FakeChild(self.looks(job, run_id)))
         return self.children[-1]
 
-    def add(self, key: str = "k1") -> int:
+    def add(self, key: str = "k1", wanted: JobWanted = REPLAY) -> int:
         with self.rig.database.begin() as tx:
-            JOBS.add(tx, key, encode_job(ReplayWanted((1,))), self.rig.clock(), "dana", "cli")
+            JOBS.add(tx, key, encode_job(wanted), self.rig.clock(), "dana", "cli")
             job = JOBS.by_key(tx, key)
         assert job is not None
         return job.job_id
@@ -119,8 +143,14 @@ def test_a_process_that_hangs_is_killed(jobs: Jobs):
     assert jobs.rig.clock() - began >= 2 * HUNG_AFTER
 
 
-def test_one_that_does_not_listen_is_killed_seconds_after_somebody_wanted_it_to_end(jobs: Jobs):
-    jobs.add()
+@pytest.mark.parametrize(
+    ("wanted", "within", "left"),
+    [(REPLAY, CANCEL_WITHIN, ""), (ConnectionTestWanted(), CANCEL_TEST_WITHIN, TEST_KILLED)],
+)
+def test_one_that_does_not_listen_is_killed_some_time_after_somebody_wanted_it_to_end(
+    jobs: Jobs, wanted: JobWanted, within: timedelta, left: str
+):
+    jobs.add(wanted=wanted)
 
     def looks(_job: Job, run_id: str) -> list[Callable[[], int | None]]:
         def beat() -> None:
@@ -132,7 +162,8 @@ def test_one_that_does_not_listen_is_killed_seconds_after_somebody_wanted_it_to_
     began = jobs.rig.clock()
     jobs.worker()
     assert (JobState.CANCELLED, [True]) == (jobs.job().state, [child.was_killed for child in jobs.children])
-    assert jobs.rig.clock() - began < timedelta(seconds=5)
+    assert within < jobs.rig.clock() - began < within + timedelta(seconds=3)
+    assert left == jobs.job().failure
 
 
 def test_a_job_that_another_run_has_is_left_alone_until_it_is_lost(jobs: Jobs):
@@ -179,6 +210,7 @@ def test_a_result_is_written_with_how_far_it_came(jobs: Jobs):
     [
         (JobRefused("There is no such period."), JobState.FAILED, "There is no such period."),
         (JobCancelled(), JobState.CANCELLED, ""),
+        (JobCancelled("It left Q1 open."), JobState.CANCELLED, "It left Q1 open."),
         (MemoryError(), JobState.FAILED, "It needs more memory than a job may have: ask for less, a shorter time say."),
         (ZeroDivisionError("a secret"), JobState.FAILED, "It broke (ZeroDivisionError): see the event job.failed"),
     ],

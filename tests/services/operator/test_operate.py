@@ -409,7 +409,7 @@ def test_a_note_and_an_escalation_at_once_tell_what_became_of_them(operator: Ope
 def handling(operator: OperatorRig, tmp_path: Path) -> OperatorRig:
     """The same with the commands of other capabilities, at both ends."""
     rules = RulesInStore(lambda: operator.rig.database, tmp_path, None)
-    jobs, silences = JobCommands(StoredJobs()), RuleCommands(rules, operator.rig.clock)
+    jobs, silences = JobCommands(StoredJobs(), clock=operator.rig.clock), RuleCommands(rules, operator.rig.clock)
     handlers: dict[CommandType, CommandHandler] = {
         CommandType.START_JOB: jobs, CommandType.CANCEL_JOB: jobs,
         CommandType.SILENCE: silences, CommandType.END_SILENCE: silences,

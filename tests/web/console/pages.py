@@ -126,7 +126,7 @@ class ConsoleRig:
         """Over the rig's store; the rig's worker executes what is asked, and no job runs unless a test does it."""
         database, clock = self.rig.database, self.rig.clock
         self.stored_rules = RulesInStore(lambda: database, self.data_dir, None)
-        jobs, rules = JobCommands(StoredJobs()), RuleCommands(self.stored_rules, clock)
+        jobs, rules = JobCommands(StoredJobs(), clock=clock), RuleCommands(self.stored_rules, clock)
         handlers: dict[CommandType, CommandHandler] = {
             kind: rules for kind in CommandType if kind.value.endswith(("silence", "draft"))
         }

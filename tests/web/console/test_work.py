@@ -5,13 +5,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from app.domain.model.events import CommandType
 from app.ports import SHADOW_DIFFERS, Page, TimelineEntry
 from app.ports.console import AuditFilter, Setting, WorkerConfiguration
 from app.ports.jobs import JobState
 from app.services.operator.operator import MESSAGES, NOBODY
+from app.store.database import connection
 from app.store.health import StoredConfigurations
+from app.store.schema import jobs
 from app.web.access import Role
 from app.web.console import audit as audit_page
 from app.web.console.drafts import PASTED
@@ -64,6 +67,13 @@ def test_a_pasted_draft_is_tried_and_never_shown_again(full: ConsoleRig) -> None
     assert "Only what is sure" not in page.html
     run_job(full)
     assert "with the draft (-1)" in full.get("/job?job=3").text
+
+
+def test_a_job_of_a_newer_version_is_shown_as_what_it_is(full: ConsoleRig) -> None:
+    with full.rig.database.begin() as tx:
+        connection(tx).execute(sa.update(jobs).where(jobs.c.id == 2).values(kind="audit_export"))
+    assert "Audit export" in full.get("/jobs").text
+    assert "Audit export · job 2" in full.get("/job?job=2").text
 
 
 @pytest.mark.parametrize(
