@@ -25,7 +25,9 @@ def test_a_command_has_its_stored_names(body: bytes, command: Command) -> None:
 
 
 def test_the_same_key_is_the_same_command_after_an_upgrade() -> None:
-    assert "wish:replay:7:k1" == _delivery_id(CommandType.REPLAY, "7", "k1")
+    assert "wish:replay:7:k1:a833fb5b178c" == _delivery_id(Command(CommandType.REPLAY, "7", "dana"), "k1")
+    for once in (CommandType.START_JOB, CommandType.SILENCE_ALIKE):
+        assert f"wish:{once}:7:k1" == _delivery_id(Command(once, "7", "dana", "more"), "k1")
 
 
 def test_keys_and_executor_ids_are_as_stored() -> None:

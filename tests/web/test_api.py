@@ -85,13 +85,12 @@ class Api:
 
 
 @contextmanager
-def an_api(data_dir: Path) -> Iterator[Api]:
+def an_api(data_dir: Path, url: str | None = None) -> Iterator[Api]:
     """An empty store; whoever waits lets the worker work, if one lives."""
-    rig = DatedRig(data_dir)
+    rig = DatedRig(data_dir, url=url)
     rig.said = Said()
-    settings = Settings.from_env(
-        {"BRIDGE_DATA_DIR": str(data_dir), "BRIDGE_ADMIN_TOKEN": TOKEN, "BRIDGE_CONFIG": str(data_dir / "none.yaml")}
-    )
+    given = {"BRIDGE_ADMIN_TOKEN": TOKEN, "BRIDGE_CONFIG": str(data_dir / "none.yaml"), "DATABASE_URL": url or ""}
+    settings = Settings.from_env({"BRIDGE_DATA_DIR": str(data_dir), **given})
     bridge = WebBridge(settings)
     # The worker executes what is no matter of links, too, and writes down who asked.
     object.__setattr__(rig.intake.execute_command, "handlers", bridge.command_handlers())
@@ -558,6 +557,26 @@ def test_what_nobody_knows_is_not_found(unchanged: Api, method: str, path: str, 
     answer = unchanged.ask(method, path)
     assert (404, code) == fault(answer)
     assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.postgres
+def test_a_nul_breaks_nothing_on_postgresql(tmp_path: Path, migrated_postgres_url: str):
+    """PostgreSQL takes it in no text: what is asked of the store is without it."""
+    queries = ("audit?actor=%00", "audit?subject=a%00b", "stats?service_id=P%00", "report?service_id=P%00")
+    with an_api(tmp_path, migrated_postgres_url) as api:
+        for path in (*queries, "links/%00", "timeline/%00", "escalations/%00", "rules"):
+            assert api.ask("GET", f"/{path}").status_code in (200, 404), path
+        span = {"since": "2026-05-04T09:00:00Z", "until": "2026-05-05T09:00:00Z"}
+        assert 202 == api.ask("POST", "/jobs/backtest", json={**span, "draft": "a\0b"}).status_code
+        api.rig.intake.take()
+        with api.rig.database.read() as tx:
+            job = StoredJobs().get(tx, 1)
+        assert job is not None
+        assert "ab" == getattr(job.wanted, "draft", None)
+        bridge = api.app.extensions["bridge"]
+        bridge.wakeup.close()
+        for engine in (bridge.database.engine, api.rig.database.engine, api.rig._inbox):
+            engine.dispose()
 
 
 @pytest.mark.parametrize("key", ["", " ", "x" * 101, "a b", "a\tb", "caf\xe9", 'a"b'])

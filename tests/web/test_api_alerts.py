@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.domain.model.events import AlertEventType
+from app.domain.model.events import AlertEventType, CommandType
 from app.domain.model.types import FALSE_ALERT, Status
 from app.ports.jobs import EraseWanted, JobKind
+from app.services.escalation.target import arming
 from app.store.jobs import StoredJobs
 from tests.web.test_api import Api, an_api, fault
 from tests.web.test_api_rules import post
@@ -58,6 +59,13 @@ def test_an_alert_that_nobody_knows_is_not_found(api: Api):
     for action in ("acknowledge", "resolve", "false-alert", "note", "erase"):
         body = {"note": "x"} if action in ("note", "resolve") else {}
         assert (404, "no_such_link") == fault(api.ask("POST", f"/links/nobody/{action}", json=body)), action
+
+
+def test_one_key_ends_an_escalation_and_asks_for_the_next_level(api: Api):
+    operate = api.app.extensions["bridge"].operate
+    assert "armed" == operate(CommandType.ESCALATE, "Q1", detail=arming(None, (60.0,))).outcome
+    assert "cancelled" == post(api, "/escalations/Q1/cancel", {}, "k1")["outcome"]
+    assert "hurried" == post(api, "/escalations/Q1/now", {}, "k1")["outcome"]
 
 
 def test_alerts_are_erased_and_partners_called_by_jobs(api: Api):

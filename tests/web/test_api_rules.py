@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,15 @@ def test_a_job_is_started_once_for_a_key_and_cancelled(api: Api):
         connection(tx).execute(sa.update(jobs).where(jobs.c.id == 5).values(kind="audit_export"))
     newer = [api.get("/jobs/5"), api.get("/jobs?limit=1")["jobs"][0]]
     assert ["audit_export"] * 2 == [job["kind"] for job in newer], "a newer version's"
+
+
+def test_other_work_under_the_key_of_work_that_waits_is_another_job(api: Api):
+    bridge = api.app.extensions["bridge"]
+    bridge.operate = replace(bridge.operate, timeout_seconds=0.0)
+    for period in ("weekly", "daily"):  # a 202 is not kept, so nothing but the job's own key tells them apart
+        assert "k1" == post(api, "/jobs/report", {"period": period}, "k1", status=202)["idempotency_key"]
+    api.rig.intake.take()
+    assert [4, 3, 2, 1] == [job["job_id"] for job in api.get("/jobs")["jobs"]]
 
 
 def test_jobs_come_in_pieces_and_their_result_as_it_was_made(unchanged: Api):

@@ -5,6 +5,7 @@ among everything else (``services/sync/commands.py``). Whoever asked waits a mom
 store.
 """
 
+import hashlib
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ log = structlog.get_logger()
 POLL_SECONDS = 0.05
 JUST_NOW = timedelta(minutes=1)
 """A level that was moved within this time may be the one that was asked for."""
+ONCE_BY_KEY = frozenset({CommandType.START_JOB, CommandType.SILENCE_ALIKE})
+"""Commands whose key alone says which one it is: a job is found by it, and an evidence link silences once."""
 UNKNOWN = frozenset(
     {
         CommandOutcome.NO_SUCH_DEAD_LETTER,
@@ -190,7 +193,7 @@ class Operate:
 
     def _ask(self, command: Command, key: str) -> CommandResult:
         key = key or uuid.uuid4().hex
-        delivery_id = _delivery_id(command.type, command.subject, key)
+        delivery_id = _delivery_id(command, key)
         known = self._standing(command)
         if known in UNKNOWN or (known and self.command_status.taken(delivery_id) is None):
             return CommandResult(command.subject, "", known)
@@ -269,7 +272,7 @@ class Operate:
 
     def _wait(self, command: Command, asked: CommandResult, waits: bool) -> CommandResult:
         until = self.monotonic() + (self.timeout_seconds if waits else 0.0)
-        while not self.command_status.taken(_delivery_id(command.type, command.subject, asked.key)):
+        while not self.command_status.taken(_delivery_id(command, asked.key)):
             if self.monotonic() >= until:
                 return replace(asked, alive=self.is_anybody_there())
             self.pause(POLL_SECONDS)
@@ -322,7 +325,11 @@ def _is_over(escalation: Escalation | None) -> bool:
     return escalation is None or escalation.state is State.FINISHED
 
 
-def _delivery_id(command_type: CommandType, subject: str, key: str) -> str:
-    """One key may be used for different things: only the same command is the same delivery. ``wish:`` is a
-    stored name."""
-    return f"wish:{command_type}:{subject}:{key}"
+def _delivery_id(command: Command, key: str) -> str:
+    """One key may be used for different things, and by different people: only the same command is the same delivery.
+    ``wish:`` is a stored name."""
+    named = f"wish:{command.type}:{command.subject}:{key}"
+    if command.type in ONCE_BY_KEY:
+        return named
+    content = f"{command.by}\0{command.detail}".encode("utf-8", "surrogatepass")
+    return f"{named}:{hashlib.sha256(content).hexdigest()[:12]}"

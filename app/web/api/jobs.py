@@ -142,7 +142,7 @@ def cancel_job(bridge: WebBridge, asked: Asked) -> Answer:
 def start_backtest(bridge: WebBridge, asked: Asked) -> Answer:
     given = asked.body
     return start_job(
-        bridge, asked, BacktestWanted(given["since"], given["until"], given["draft"], clean(given["text"]))
+        bridge, asked, BacktestWanted(given["since"], given["until"], clean(given["draft"]), clean(given["text"]))
     )
 
 
@@ -168,10 +168,10 @@ def list_audit(bridge: WebBridge, asked: Asked) -> Answer:
 
 
 def start_job(bridge: WebBridge, asked: Asked, wanted: JobWanted) -> Answer:
-    """A job is found by its key, so the same key of another caller or route is another job's."""
-    key = asked.key or uuid.uuid4().hex
-    own = hashlib.sha256(f"{asked.by}\0{type(wanted).__name__}\0{key}".encode()).hexdigest()[:32]
-    result = operate(bridge, asked).start_job(bridge.job_detail(wanted), own)
+    """A job is found by its key, so the same key of another caller, or with other work, is another job's."""
+    key, detail = asked.key or uuid.uuid4().hex, bridge.job_detail(wanted)
+    own = hashlib.sha256(f"{asked.by}\0{detail}\0{key}".encode()).hexdigest()[:32]
+    result = operate(bridge, asked).start_job(detail, own)
     if result.outcome == CommandOutcome.INVALID:
         raise BadRequest(result.message)
     job = bridge.jobs_overview.of_key(result.key) if result.key else None

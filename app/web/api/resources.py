@@ -5,6 +5,7 @@ from typing import Any, TypedDict
 from marshmallow import Schema, fields, validate
 
 from app.domain.model.events import CommandOutcome, CommandType, Way
+from app.domain.model.text import clean
 from app.domain.reports.figures import Report, Stats
 from app.ports import DeadLetterRow, LinkSummary, TimelineRow
 from app.services.diagnostics.health import State
@@ -148,8 +149,9 @@ def _of_period(bridge: WebBridge, asked: Asked, name: str) -> Answer:
     """Raises ``BadRequest`` for a period, a service or a time zone that is none."""
     from app.domain.reports.period import BadPeriod
 
+    wanted = {key: clean(value) if isinstance(value, str) else value for key, value in asked.query.items()}
     try:
-        return Answer(getattr(bridge.reports, name)(**asked.query))
+        return Answer(getattr(bridge.reports, name)(**wanted))
     except BadPeriod as fault:
         raise BadRequest(str(fault)) from fault
 

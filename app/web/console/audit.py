@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 from app.ports.console import AuditEntry, AuditFilter, SubjectKind
 from app.services.operator.workbench import Workbench
 from app.web.access import Access, needs
-from app.web.console.frame import KEY, PREFIX, ROUTE, Frame, address, number_of, text_of
+from app.web.console.frame import PREFIX, ROUTE, Frame, address, number_in, number_of, text_of
 
 PAGE = 100
 SPANS = {"24h": "the last 24 hours", "7d": "the last 7 days", "30d": "the last 30 days"}
@@ -42,7 +42,7 @@ def _address(entry: AuditEntry) -> str:
         case SubjectKind.ALERT:
             return address("links", q=entry.subject)
         case SubjectKind.JOB:
-            named = {"key": entry.subject} if KEY.fullmatch(entry.subject) else {"job": entry.subject}
-            return address("job", **named)
+            number = number_in(entry.subject)
+            return address("job", key=entry.subject) if number is None else address("job", job=number)
         case _:
             return ""

@@ -12,7 +12,18 @@ from app.services.operator.operator import Operate
 from app.services.operator.workbench import UNTITLED, Workbench
 from app.services.rules.stored import MAX_DRAFT_BYTES, MAX_NAME_CHARS
 from app.web.access import Access, needs
-from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, key_of_form, may_change, see_other, text_of
+from app.web.console.frame import (
+    PREFIX,
+    ROUTE,
+    Frame,
+    address,
+    did,
+    key_of_form,
+    may_change,
+    see_other,
+    storable,
+    text_of,
+)
 from app.web.console.jobs import started
 
 SPANS = {"24h": "the last 24 hours", "7d": "the last 7 days", "30d": "the last 30 days", "90d": "the last 90 days"}
@@ -40,7 +51,7 @@ def install(blueprint: Blueprint, frame: Frame, work: Workbench, operate: Operat
     @needs(Access.ADMIN)
     def change_draft() -> Response:
         """Keep a draft, remove one, ask one beside the rules, or none any more."""
-        name, action = request.form.get("draft", "").strip(), request.form.get("action", "")
+        name, action = storable(request.form.get("draft", "")).strip(), request.form.get("action", "")
         if action in ACTIONS:
             return see_other(address("drafts", done=did(operate, ACTIONS[action], name, key=key_of_form())))
         text = _text_of_form()
@@ -52,7 +63,7 @@ def install(blueprint: Blueprint, frame: Frame, work: Workbench, operate: Operat
     @needs(Access.ADMIN)
     def start_backtest() -> Response:
         """Try a draft over the alerts that came: a job."""
-        chosen, span = request.form.get("draft", ""), LENGTHS.get(request.form.get("since", ""))
+        chosen, span = storable(request.form.get("draft", "")), LENGTHS.get(request.form.get("since", ""))
         if span is None:
             abort(HTTPStatus.BAD_REQUEST)
         is_pasted, now = chosen == PASTED, frame.clock()

@@ -13,7 +13,7 @@ from app.services.operator.console import ConsoleParts
 from app.services.operator.operator import Operate
 from app.services.operator.overview import Overview
 from app.web.access import Access, needs
-from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, number_in, see_other, text_of
+from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, number_in, see_other, storable, text_of
 from app.web.console.jobs import started
 from app.web.console.links import FILTERS, filter_of
 
@@ -75,7 +75,7 @@ def _ask_about_filter(frame: Frame, parts: ConsoleParts, chosen: Mapping[str, st
 def _by_filter(frame: Frame, parts: ConsoleParts) -> EraseWanted | None:
     """What the filter found when it was asked about, and no alert that came since. Words of a title are kept in no job:
     with them, the alerts are named."""
-    chosen = {name: request.form.get(name, "").strip()[:600] for name in FILTERS}
+    chosen = {name: storable(request.form.get(name, "")).strip()[:600] for name in FILTERS}
     before = number_in(request.form.get("upto", ""))
     if before is None or not any(chosen.values()):
         return None

@@ -1,5 +1,6 @@
 """What all pages share: the frame with its navigation, the zone of their times, what became of a button, and errors."""
 
+import hashlib
 import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -201,7 +202,12 @@ def address(path: str, **query: object) -> str:
 
 def text_of(name: str, limit: int = 600) -> str:
     """One text of the query, cut to what anybody means."""
-    return request.args.get(name, "").strip()[:limit]
+    return storable(request.args.get(name, "")).strip()[:limit]
+
+
+def storable(text: str) -> str:
+    """The text without NUL, which PostgreSQL takes in no text. All else stays: an alert's id may hold anything."""
+    return text.replace("\0", "")
 
 
 def number_of(name: str) -> int | None:
@@ -229,9 +235,12 @@ def did(operate: Operate, command: CommandType, subject: str = "", detail: str =
 
 
 def key_of_form() -> str:
-    """What the form carries since its page was made, so that sending it twice is one command."""
-    given = request.form.get("key", "")
-    return given if KEY.fullmatch(given) else uuid.uuid4().hex
+    """Sending the same form twice is one command. What it carries since its page was made is shared by all forms of the
+    page, so what the form says belongs to it."""
+    if not KEY.fullmatch(request.form.get("key", "")):
+        return uuid.uuid4().hex
+    says = [request.path, *sorted(request.form.items(multi=True))]
+    return hashlib.sha256(repr(says).encode()).hexdigest()[:32]
 
 
 def see_other(path: str) -> Response:

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, request
 
 from app.domain.model.events import CommandType
+from app.domain.model.types import instant
 from app.domain.rules.rulebook import Origin, Silence
 from app.services.operator.operator import Operate
 from app.services.operator.workbench import Workbench
@@ -30,15 +31,17 @@ FIELDS = ("match", "for", "owner", "reason", "name")
 def install(blueprint: Blueprint, frame: Frame, work: Workbench, operate: Operate) -> None:
     """The routes of these pages."""
 
-    def page(asked: dict[str, str], preview: Preview | None = None) -> Response:
-        now = frame.clock()
+    def page(asked: dict[str, str], preview: Preview | None = None, silence: Silence | None = None) -> Response:
+        now, looked_at = frame.clock(), {}
+        if silence is not None:
+            looked_at = asked | {"name": silence.name, "until": silence.until.isoformat()}
         standing = [(silence, silence.standing(now)) for silence in work.silences()]
         return frame.page(
             "silences.html", "silences", "Silences",
             in_store=[one for one in standing if one[0].origin is Origin.STORE],
             in_file=[one for one in standing if one[0].origin is Origin.FILE],
-            version=work.rules.current().version, wanted=asked, preview=preview, spans=SPANS,
-            days=LOOKBACK.days,
+            version=work.rules.current().version, wanted=asked, preview=preview, looked_at=looked_at,
+            until=silence.until if silence else None, spans=SPANS, days=LOOKBACK.days,
         )  # fmt: skip
 
     @blueprint.get(f"{PREFIX}/silences", **ROUTE)
@@ -59,23 +62,25 @@ def install(blueprint: Blueprint, frame: Frame, work: Workbench, operate: Operat
         if action not in ("preview", "add"):
             abort(HTTPStatus.BAD_REQUEST)
         asked = {name: request.form.get(name, "").strip() for name in FIELDS}
-        silence = _silence(asked, frame.clock())
+        until = instant(request.form.get("until", ""))
+        silence = _silence(asked, frame.clock(), until)
         preview = work.preview(silence)
         is_agreed = not preview.is_for_all or request.form.get("all") == "yes"
         if preview.problem or action == "preview" or not is_agreed:
-            return page(asked, preview)
+            return page(asked, preview, silence)
         done = did(operate, CommandType.SILENCE, silence.name, silence_as_text(silence), key_of_form())
         return see_other(address("silences", done=done))
 
 
-def _silence(asked: dict[str, Any], now: datetime) -> Silence:
-    """As the form has it; to the second, for people read it."""
+def _silence(asked: dict[str, Any], now: datetime, until: datetime | None) -> Silence:
+    """As the form has it; to the second, for people read it. ``until``: as a look at it has fixed it, with its name, so
+    that the button is for one silence however late or often it is pressed."""
     lasting = LENGTHS.get(asked["for"])
     if lasting is None:
         abort(HTTPStatus.BAD_REQUEST)
     now = now.replace(microsecond=0)
     name = asked["name"] or f"silence {now:%Y-%m-%d %H:%M:%S}"
-    return Silence(name, asked["match"], asked["owner"], asked["reason"], now + lasting, None, Origin.STORE)
+    return Silence(name, asked["match"], asked["owner"], asked["reason"], until or now + lasting, None, Origin.STORE)
 
 
 def _me() -> str:

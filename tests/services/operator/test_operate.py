@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app.domain.model.events import AlertEventType, Command, CommandType, Reading, Unreadable
+from app.domain.model.events import AlertEventType, Command, CommandType, Reading, Unreadable, Way
 from app.domain.model.types import Source
 from app.domain.rules.rulebook import Silence
 from app.ports import CommandHandler, Page, Row, StoreUnavailable
@@ -23,6 +23,7 @@ from app.store import inbox as internal_events
 from app.store.database import StoredKeyValues
 from app.store.health import WORKER_SEEN, StoredHealth
 from app.store.inbox import StoredCommandStatus
+from app.store.inbox_postgres import PostgresInbox
 from app.store.inbox_sqlite import SqliteInbox
 from app.store.jobs import StoredJobs, encode_job
 from app.store.link_search import StoredLinkSearch
@@ -50,12 +51,13 @@ class OperatorRig:
     rig: Rig
     data_dir: Path
     works: bool = True
+    url: str | None = None
     waited: float = 0.0
     wakeup: FakeWakeup = field(default_factory=FakeWakeup)
 
     def __post_init__(self) -> None:
         self.command_status = StoredCommandStatus(self.rig.database, self.rig._inbox)
-        self.inbox = SqliteInbox(self.data_dir / "inbox.db")
+        self.inbox = PostgresInbox(self.url) if self.url else SqliteInbox(self.data_dir / "inbox.db")
         records, database = StoredRecords(), self.rig.database
         self.overview = Overview(database, records, lambda: True, StoredLinkSearch())
         self.operate = Operate(
@@ -139,6 +141,18 @@ def test_the_same_key_is_the_same_command(operator: OperatorRig) -> None:
     assert first == second
     assert "k1" == first.key
     assert 1 == len(operator.stored())
+
+
+def test_one_key_of_two_people_or_with_other_words_is_another_command(operator: OperatorRig) -> None:
+    operator.rig.alert(AlertEventType.CREATED)
+    operator.rig.run()
+    operator.beat()
+    asked = [("ada", "Rolled back."), ("grace", "Rolled back."), ("ada", "Rolled forward."), ("ada", "Rolled back.")]
+    for by, words in asked:
+        answer = operator.operate.as_actor(by, Way.API)(CommandType.NOTE, "a1", "k1", words)
+        assert ("noted", "k1") == (answer.outcome, answer.key)
+    notes = [note.content.partition(" (ref")[0] for note in operator.rig.pagerduty.notes_on["Q1"]]
+    assert [f"[TruthVouch] note by {by}: {words}" for by, words in asked[:3]] == notes
 
 
 def test_the_same_key_does_not_read_an_event_twice(operator: OperatorRig) -> None:

@@ -90,11 +90,12 @@ class ConsoleRig:
     notes: tuple[str, ...] = ()
     public_url: str | None = "https://bridge.example.com"
     budgets: tuple[BudgetLeft, ...] = ()
+    url: str | None = None
     settings: list[Setting] = field(default_factory=lambda: [Setting("TRUTHVOUCH_API_KEY", "set", "")])
 
     def __post_init__(self) -> None:
-        self.rig = DatedRig(self.data_dir)
-        self.operator = OperatorRig(self.rig, self.data_dir)
+        self.rig = DatedRig(self.data_dir, url=self.url)
+        self.operator = OperatorRig(self.rig, self.data_dir, url=self.url)
         self.rules = RulesOfRig(self.rig.rulebook.rulebook)
         self.work = self._workbench()
         database, records = self.rig.database, StoredRecords()
@@ -125,7 +126,7 @@ class ConsoleRig:
     def _workbench(self) -> Workbench:
         """Over the rig's store; the rig's worker executes what is asked, and no job runs unless a test does it."""
         database, clock = self.rig.database, self.rig.clock
-        self.stored_rules = RulesInStore(lambda: database, self.data_dir, None)
+        self.stored_rules = RulesInStore(lambda: database, self.data_dir, self.url)
         jobs, rules = JobCommands(StoredJobs(), clock=clock), RuleCommands(self.stored_rules, clock)
         handlers: dict[CommandType, CommandHandler] = {
             kind: rules for kind in CommandType if kind.value.endswith(("silence", "draft"))

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -56,7 +57,25 @@ def test_a_backtest_is_started_once_however_often_the_button_is_pressed(full: Co
     first, second = full.post("/backtest", **form), full.post("/backtest", **form)
     assert "Backtest · job 3" in first.text
     assert "Backtest · job 3" in second.text
-    assert [("start_job", KEY, "queued")] == audited(full)
+    assert [("start_job", "queued")] == [(action, outcome) for action, _, outcome in audited(full)]
+
+
+def test_two_forms_of_one_page_are_two_commands(full: ConsoleRig) -> None:
+    assert "Report · job 3" in full.post("/jobs", kind="report", format="csv", key=KEY).text
+    assert "Replay of dead letters · job 4" in full.post("/jobs", kind="replay", key=KEY).text
+    assert "Backtest · job 5" in full.post("/backtest", draft="calmer", since="7d", key=KEY).text
+    assert "Backtest · job 6" in full.post("/backtest", draft="", since="7d", key=KEY).text
+    for text in (CALMER, CALMER.replace("sure", "certain")):
+        assert MESSAGES["saved"] in full.post("/drafts", draft="night", text=text, action="save", key=KEY).text
+        stored = full.work.stored.draft("night")
+        assert stored is not None
+        assert text == stored.text
+
+
+def test_a_backtest_that_is_asked_for_again_a_moment_later_is_the_same_job(full: ConsoleRig) -> None:
+    for _ in range(2):
+        assert "Backtest · job 3" in full.post("/backtest", draft="calmer", since="7d", key=KEY).text
+        full.rig.clock.move(2)
 
 
 def test_a_pasted_draft_is_tried_and_never_shown_again(full: ConsoleRig) -> None:
@@ -186,7 +205,7 @@ def test_a_job_without_a_worker_waits_under_its_key(console: ConsoleRig) -> None
     assert "The job is stored and waits for the worker" in page.text
     console.operator.works = True
     console.rig.intake.take()
-    assert "Replay of dead letters · job 1" in console.get(f"/job?key={KEY}").text
+    assert "Replay of dead letters · job 1" in console.post("/jobs", kind="replay", key=KEY).text
 
 
 @pytest.mark.parametrize("form", [{}, {"kind": "erase"}, {"kind": "report", "format": "exe"}])
@@ -211,6 +230,19 @@ def test_a_silence_is_made_after_a_look_at_what_it_would_have_silenced_and_ended
     assert ["Deploy", "noise", "Load test"] == names(full.get("/silences"))
     assert MESSAGES["ended"] in full.post("/silences", action="end", name="noise").text
     assert [("silence", "noise", "silenced"), ("end_silence", "noise", "ended")] == audited(full)
+
+
+def test_a_silence_whose_button_is_pressed_twice_is_one(full: ConsoleRig) -> None:
+    page = full.post("/silences", action="preview", **(MATCH | {"name": ""}))
+    form = next(one for one in re.findall("<form.*?</form>", page.html, re.DOTALL) if 'value="add"' in one)
+    given = {one["name"]: one["value"] for one in PageRead(200, form, {}).all("input")}
+    until = full.now() + timedelta(hours=2)
+    for _ in range(2):
+        full.rig.clock.move(60)
+        full.operator.beat()
+        assert MESSAGES["silenced"] in full.post("/silences", action="add", **given).text
+    (made,) = (one for one in full.work.stored.silences() if one.name != "Deploy")
+    assert until == made.until
 
 
 def test_those_of_the_file_have_no_button(full: ConsoleRig) -> None:
@@ -269,6 +301,32 @@ def test_what_people_did_is_found_by_person_and_by_what_it_was_about(full: Conso
     assert "console:Grace" not in about
     assert "Nothing like that." in full.get("/audit?by=console:Grac").text
     assert "calmer" in full.get("/audit?since=24h").text
+
+
+def test_a_job_in_the_log_leads_to_its_page(full: ConsoleRig) -> None:
+    for action in ("repair", "test"):
+        full.post("/setup", action=action, key=KEY)
+    full.post("/job", job="2")
+    listed = [given["href"] for given in full.get("/audit").all("a") if "/job?" in given.get("href", "")]
+    assert 5 == len(listed)
+    for address in listed:
+        assert 200 == full.get(address.removeprefix("/console")).status, address
+
+
+@pytest.mark.postgres
+def test_a_nul_breaks_no_page_on_postgresql(tmp_path: Path, migrated_postgres_url: str) -> None:
+    """PostgreSQL takes it in no text: what is asked of the store is without it."""
+    console = ConsoleRig(tmp_path, url=migrated_postgres_url)
+    asked = ("audit?by=%00", "audit?about=a%00b", "job?key=%00", "drafts?draft=a%00b", "links?q=a%00b&severity=%00")
+    for path in (*asked, "reports?service=P%00", "rules?alert=%00", "silence?alert=%00", "erase?alert=%00"):
+        assert console.get(f"/{path}").status in (200, 404), path
+    for action in ("save", "shadow", "delete"):
+        assert 200 == console.post("/drafts", draft="a\0b", text="rules: []", action=action).status, action
+    assert "The store has no draft" in console.post("/backtest", draft="a\0b", since="7d").text
+    assert 200 == console.post("/erase", severity="\0high", upto="9", confirmed="yes").status
+    console.operator.inbox.close()
+    console.rig.database.engine.dispose()
+    console.rig._inbox.dispose()
 
 
 def test_the_log_is_read_page_by_page(full: ConsoleRig, monkeypatch: pytest.MonkeyPatch) -> None:
