@@ -241,8 +241,6 @@ class ManualEngine:
                 self.seen.add(key)
                 self.waiting[key] = (order.priority, order.delay_seconds or 0.0)
 
-    def wake(self) -> None: ...
-
     def run(self, deliver: Callable[..., str], at_most: int = 100) -> list[str]:
         """Deliver until nothing waits; the outcome words."""
         events: list[str] = []

@@ -66,7 +66,7 @@ class Rig:
         self.escalations = Escalations(StoredEscalations(), self.links, self.rulebook, StoredDeadLetters())
         writer = LinkWriter(self.links, self.engine, lambda: has_api_key, self.clock)
         reads: dict[Source, Read] = dict.fromkeys(Source, lambda body, _encoding: self.said[bytes(body)])
-        inbox_reader = FlagInboxReader() if url else CursorInboxReader(self._inbox)
+        inbox_reader = FlagInboxReader(self.database) if url else CursorInboxReader(Database(self._inbox))
         process_event = ProcessEvent(self.links, writer, self.rulebook, lambda: via, self.escalations)
         self.reconciliations = 0
         self.stored_rules = RulesInStore(lambda: self.database, data_dir, url)

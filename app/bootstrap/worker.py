@@ -16,7 +16,7 @@ from app.config.settings import Settings
 from app.domain.sync.effects import TARGETS
 from app.engine.durable import DurableEngine
 from app.pagerduty.directory import AccountApi, RespondersApi
-from app.ports import Asked, Meter, PeriodicTask, StoreUnavailable
+from app.ports import Asked, InboxReader, Meter, PeriodicTask, StoreUnavailable
 from app.ports.jobs import Job
 from app.services.diagnostics.configuration import PublishConfiguration
 from app.services.diagnostics.heartbeat import heartbeat_task
@@ -40,9 +40,10 @@ from app.services.sync.erasure import EraseEvidence
 from app.services.sync.execute_effect import Perform, TargetHealth
 from app.services.sync.intake import Intake, ProcessEvent
 from app.services.sync.link_writer import CHANGES, LinkWriter
-from app.services.sync.recovery import OrphanedDeliveries, RecoverDeadWorkers, recovery_task
+from app.services.sync.recovery import AllLeftovers, OrphanedDeliveries, RecoverDeadWorkers, recovery_task
 from app.services.sync.silence_watch import WatchSilences, silences_task
 from app.store import codec
+from app.store.claims import StoredClaims
 from app.store.database import KEY_VALUES, Database, check
 from app.store.escalations import StoredEscalations
 from app.store.evidence import StoredBodies, StoredEvidence
@@ -99,7 +100,8 @@ class WorkerBridge(Container):
     def launch(self, executor_id: str) -> Callable[[], int]:
         """Start the engine as this executor; the answer takes in one inbox batch and says how many rows."""
         _ = self.inbox, self.wakeup, self.command_status  # made by this thread, before others ask for them
-        engine = DurableEngine(self.database.engine, executor_id, queue_budgets(self.settings))
+        claims = StoredClaims()
+        engine = DurableEngine(self.database, executor_id, queue_budgets(self.settings), claims=claims)
         self._engine, intake = engine, self._intake(engine)
         self._publish = publisher(executor_id)
         far, may_read = self.partners(self.budgets), CallQuota(self.database, self.hourly_quota).take
@@ -114,10 +116,16 @@ class WorkerBridge(Container):
             if not self.settings.reconcile_seconds:  # an old success would look like one that is overdue
                 KEY_VALUES.clear(tx, RECONCILED)
         codec.prepare()
-        engine.launch(deliver, DeadLetterFailedDelivery(self.database, self.links, intake.meter))
+        give_up = DeadLetterFailedDelivery(self.database, self.links, intake.meter)
+        engine.launch(deliver, give_up)
+        assert engine.direct is not None
+        leftovers = AllLeftovers(
+            engine.leftovers, engine.direct, self.database, claims, intake.links, intake.writer, give_up
+        )
+        leftovers.pick_up()  # what an earlier run of this worker had in hand
         leases = PostgresLeases(self.database.engine) if self.settings.database_url else None
         self.tasks = (
-            recovery(self.database, leases, engine, executor_id, intake.writer, intake.meter),
+            recovery(self.database, leases, leftovers, executor_id, intake.writer, intake.meter),
             self._retention(engine),
             evidence_task(self._erase_bodies),
             self._silences(intake),
@@ -148,7 +156,7 @@ class WorkerBridge(Container):
     def _intake(self, engine: DurableEngine) -> Intake:
         links, rulebook, meter, escalations = self.links, self.rulebook, metrics.meter(), self._escalations
         writer = LinkWriter(links, engine, self.overview.has_api_key)
-        inbox_reader = FlagInboxReader() if self.settings.database_url else CursorInboxReader(self.inbox_engine)
+        inbox_reader = self._inbox_reader()
         shadow = shadow_of(self.settings, rulebook, meter.shadowed, self.text_of_draft)
         process_event = ProcessEvent(links, writer, rulebook, rulebook.via, escalations, shadow)
         execute_command = ExecuteCommand(
@@ -159,6 +167,11 @@ class WorkerBridge(Container):
         intake = Intake(self.database, inbox_reader, links, writer, process_event, execute_command, READERS, meter)
         intake.erase_bodies = self._erase_bodies.soon
         return intake
+
+    def _inbox_reader(self) -> InboxReader:
+        if self.settings.database_url:
+            return FlagInboxReader(self.database)
+        return CursorInboxReader(Database(self.inbox_engine))
 
     @cached_property
     def _erase_bodies(self) -> EraseBodies:
@@ -269,14 +282,14 @@ def queue_budgets(settings: Settings) -> Mapping[str, int]:
 def recovery(
     database: Database,
     leases: PostgresLeases | None,
-    engine: DurableEngine,
+    leftovers: AllLeftovers,
     executor_id: str,
     writer: LinkWriter,
     meter: Meter,
 ) -> PeriodicTask:
     """Recovery of dead workers, then of what is pending and in no queue."""
-    recover = RecoverDeadWorkers(leases, engine.leftovers, executor_id)
-    submit_again = OrphanedDeliveries(database, StoredOverdue(), engine.leftovers, writer.links, writer, meter)
+    recover = RecoverDeadWorkers(leases, leftovers, executor_id)
+    submit_again = OrphanedDeliveries(database, StoredOverdue(), leftovers, writer.links, writer, meter)
 
     def run() -> None:
         recover()

@@ -6,12 +6,10 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, count, repeat
-from queue import PriorityQueue
-from typing import Any
+from itertools import chain, repeat
+from typing import Any, Protocol
 
 import structlog
 from dbos import DBOS, DBOSClient, DBOSConfig
@@ -19,8 +17,9 @@ from dbos._dbos import _get_dbos_instance
 from dbos._serialization import DBOSPortableJSON, DefaultSerializer
 
 from app.domain.model.types import TOGETHER, LinkId, Side, delivery_name
-from app.engine.recovery import DeliveryRef, Leftovers, let_end
-from app.ports import Order, StoreUnavailable, Tx
+from app.engine.direct import DirectDeliveries, PriorityPool
+from app.engine.recovery import Leftovers, let_end
+from app.ports import Claims, DeliveryRef, Order, StoreUnavailable, Transactions, Tx
 
 BROKEN_DELAYS = (1.0, 2.0, 5.0, 15.0, 60.0)
 """Seconds between tries of a delivery that raised, which none should."""
@@ -92,38 +91,6 @@ def workflow_name(orders: Sequence[Order]) -> str:
     return f"{name}{TOGETHER}{hashlib.sha256(rest.encode()).hexdigest()[:16]}"
 
 
-Call = Callable[[], str]
-
-
-class PriorityPool:
-    """A pool of daemon threads: the urgent first, equals in order of arrival. One for each queue."""
-
-    def __init__(self, threads: int, name: str) -> None:
-        """``threads``: how many calls run at once; they start with the first call."""
-        self._to_start, self._name = threads, name
-        self._waiting: PriorityQueue[tuple[int, int, Call, Future[str]]] = PriorityQueue()
-        self._order = count()
-        self._starting = threading.Lock()
-
-    def submit(self, priority: int, call: Call) -> Future[str]:
-        """Run this when a thread is free; 1 goes before 10."""
-        with self._starting:
-            for number in range(self._to_start):
-                threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True).start()
-            self._to_start = 0
-        done: Future[str] = Future()
-        self._waiting.put((priority, next(self._order), call, done))
-        return done
-
-    def _work(self) -> None:
-        while True:
-            _, _, call, done = self._waiting.get()
-            try:
-                done.set_result(call())
-            except BaseException as fault:
-                done.set_exception(fault)
-
-
 log = structlog.get_logger()
 
 APPLICATION_VERSION = "1"
@@ -148,6 +115,10 @@ DELIVERIES_AT_ONCE = 8
 ORDERS_PER_WORKFLOW = 8
 """Of a queue without a budget of our own. With one it is one: DBOS's limit counts workflows."""
 
+ROOM_ALONE, ROOM = 256, 64
+"""So many deliveries of a queue may wait in this worker's memory: after a crash each of them looks before it calls.
+Where there are other workers, they help with the rest."""
+
 DUE_MARGIN_SECONDS = 0.01
 """DBOS counts delays in whole milliseconds of the wall clock."""
 
@@ -163,10 +134,11 @@ def limiter(per_minute: int) -> dict[str, float] | None:
     return {"limit": max(1, int(per_minute * period / 60)), "period": period}
 
 
-class _Submitted(threading.local):
-    def __init__(self) -> None:
-        self.pending: list[tuple[str, float]] = []
-        """What this thread submitted and nobody was woken for: the queue, and the delay in seconds."""
+class EngineStore(Transactions, Protocol):
+    """The store's transactions, and the SQLAlchemy engine under them, hooks included."""
+
+    @property
+    def engine(self) -> Any: ...
 
 
 class DurableEngine:
@@ -174,26 +146,32 @@ class DurableEngine:
 
     def __init__(
         self,
-        sql_engine: Any,
+        store: EngineStore,
         executor_id: str,
         per_minute: Mapping[str, int],
         poll_seconds: float | None = None,
         broken_delays: Sequence[float] = BROKEN_DELAYS,
+        claims: Claims | None = None,
     ) -> None:
-        """``sql_engine`` is the store's, hooks included; ``per_minute`` names every queue and its budget.
-
-        ``poll_seconds``: between two polls of a queue, whatever its budget.
+        """``per_minute`` names every queue and its budget; ``poll_seconds``: between two polls of a queue, whatever its
+        budget. ``claims``: where it is written down which deliveries are made at once, past the queues; None: none is.
         """
-        self._sql, self._executor_id, self._per_minute = sql_engine, executor_id, dict(per_minute)
+        self._store, self._executor_id, self._per_minute = store, executor_id, dict(per_minute)
+        self._sql = store.engine
         self._poll_seconds, self._broken_delays = poll_seconds, broken_delays
         self._client: DBOSClient | None = None
         self._persistent: Persistent | None = None
         self._wakeup: QueueWakeup | None = None
         self._due: Due | None = None
         self._stopping = threading.Event()
-        self._submitted = _Submitted()
         self._pools = {queue: PriorityPool(DELIVERIES_AT_ONCE, queue) for queue in per_minute}
-        self._alone = sql_engine.dialect.name == "sqlite"
+        self._alone = self._sql.dialect.name == "sqlite"
+        self.direct: DirectDeliveries | None = None
+        """What is made at once, past the queues."""
+        if claims is not None:
+            room = ROOM_ALONE if self._alone else ROOM
+            limits = {queue: limiter(budget) for queue, budget in per_minute.items()}
+            self.direct = DirectDeliveries(store, claims, executor_id, self._pools, limits, room)
         self._fresh: set[str] = set()
         self._fresh_lock = threading.Lock()
 
@@ -215,6 +193,8 @@ class DurableEngine:
         DBOS.launch()
         running = _get_dbos_instance()
         _take_this_version_for_the_latest(running._sys_db)
+        if self.direct is not None:
+            self.direct.launch(self._persistent, self.leftovers.is_queued)
         self._wakeup = QueueWakeup(running.background_thread_stop_events)
         self._due = Due(partial(_enqueue_due, running._sys_db), self._notify)
         self._register_queues(self._poll_seconds_of)
@@ -299,10 +279,13 @@ class DurableEngine:
             )
 
     def submit(self, tx: Tx, orders: Sequence[Order]) -> None:
-        """Enqueue deliveries in the caller's transaction.
+        """See that these deliveries are made once the caller's transaction has committed: at once by this worker, as
+        far as it has room; the rest by way of the queues.
 
         Orders that may start together share one workflow, so that a backlog costs the engine an eighth.
         """
+        if self.direct is not None:
+            orders = self.direct.submit(tx, orders)
         together: dict[tuple[str, int, float | None], list[Order]] = {}
         for order in orders:
             together.setdefault((order.queue, order.priority, order.delay_seconds), []).append(order)
@@ -327,26 +310,26 @@ class DurableEngine:
         }
         if delay:
             options["delay_seconds"] = delay
-        self._submitted.pending.append((first.queue, delay or 0.0))
+        self._store.after_commit(tx, partial(self._wake, first.queue, delay or 0.0))
         refs = [[int(order.link_id), str(order.side), order.seq] for order in orders]
         self._client.enqueue_in_transaction(tx, options, first.queue, priority, refs)  # type: ignore[arg-type]
 
-    def wake(self) -> None:
-        pending = self._submitted.pending
-        for queue in {queue for queue, delay in pending if not delay}:
+    def _wake(self, queue: str, delay: float) -> None:
+        if not delay:
             self._notify(queue)
-        for queue, delay in pending:
-            if delay and self._due is not None:
-                self._due.at(delay + DUE_MARGIN_SECONDS, queue)
-        pending.clear()
+        elif self._due is not None:
+            self._due.at(delay + DUE_MARGIN_SECONDS, queue)
 
     def close(self, timeout_seconds: int) -> None:
         """Stop taking work, let what is in hand end for so long, and let go; the rest is repeated at the next start."""
         self._stopping.set()
         if self._due is not None:
             self._due.stop()
+        deadline = time.monotonic() + timeout_seconds
         if self._wakeup is not None:
             let_end(timeout_seconds)
+        if self.direct is not None:
+            self.direct.let_end(deadline - time.monotonic())
         DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
         if self._client is not None:
             self._client.destroy()

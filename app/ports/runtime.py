@@ -1,6 +1,6 @@
 """The bridge as it runs: its engine, health, counters and rulebook; its inbox, and what proves and reads a webhook."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -174,6 +174,17 @@ class Order:
     delay_seconds: float | None = None
     """None = now."""
 
+    @property
+    def ref(self) -> "DeliveryRef":
+        """The delivery."""
+        return self.link_id, self.side, self.seq
+
+
+DeliveryRef = tuple[LinkId, Side, int]
+"""A delivery: its link, its side, its number."""
+URGENT_ORDER = 1
+"""The priority of an order that waits for no other."""
+
 
 @dataclass
 class Asked:
@@ -204,13 +215,28 @@ class Engine(Protocol):
     """Durable delivery: what is submitted runs at least once, by one worker at a time, through any crash."""
 
     def submit(self, tx: Tx, orders: Sequence[Order]) -> None:
-        """Enqueue deliveries in the caller's transaction.
+        """See that these deliveries are made once the caller's transaction has committed.
 
         One given twice may start twice; its link knows that it is done.
         """
 
-    def wake(self) -> None:
-        """Say that something was committed, so that it starts now and not at the next poll."""
+
+class Claims(Protocol):
+    """Deliveries that a worker makes at once, past the engine's queues: by whom, so that another can go on."""
+
+    def claim(self, tx: Tx, executor_id: str, orders: Sequence[Order]) -> None: ...
+
+    def release(self, tx: Tx, deliveries: Sequence[DeliveryRef]) -> None:
+        """They have ended, or somebody else makes them."""
+
+    def of(self, tx: Tx, executor_id: str) -> tuple[DeliveryRef, ...]:
+        """What that worker has claimed, the urgent first."""
+
+    def claimants(self, tx: Tx) -> frozenset[str]:
+        """Every worker that has claimed something, dead ones included."""
+
+    def claimed(self, tx: Tx, deliveries: Collection[DeliveryRef]) -> frozenset[DeliveryRef]:
+        """Which of these are claimed by anybody."""
 
 
 class StoreUnavailable(Exception):
@@ -262,6 +288,9 @@ class Inbox(Protocol):
 
 class InboxReader(Protocol):
     """Intake's view of the inbox: in the order of arrival, each row taken once."""
+
+    def waits(self) -> bool:
+        """Whether there may be rows not yet taken in. Costs little, and locks nobody out."""
 
     def next_rows(self, tx: Tx, limit: int) -> tuple[InboxRow, ...]:
         """The oldest rows not yet taken in. On PostgreSQL they are locked: nobody else takes them in meanwhile."""

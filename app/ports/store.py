@@ -222,6 +222,10 @@ class Transactions(Protocol):
     def read(self) -> AbstractContextManager[Tx]:
         """A read that waits for nobody, locks nobody out and changes nothing."""
 
+    def after_commit(self, tx: Tx, act: Callable[[], None]) -> None:
+        """Do this in the same thread once that transaction has committed, and not at all if it does not. ``act`` must
+        not raise."""
+
 
 Row = Mapping[str, Any]
 

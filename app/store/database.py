@@ -14,16 +14,18 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from app.ports import StoreUnavailable, Tx
+from app.store.prepared import Prepared
 from app.store.schema import key_values
 
 # SQLite's own busy handler sleeps in growing steps and lets whoever wakes luckiest go first: with a dozen threads it
@@ -164,6 +166,9 @@ READ_ONLY = "25006"
 https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 
 
+_afterwards: WeakKeyDictionary[sa.Connection, list[Callable[[], None]]] = WeakKeyDictionary()
+"""What is to be done when these transactions have committed."""
+
 GONE = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError, sa.exc.PendingRollbackError)
 
 
@@ -179,8 +184,16 @@ class Database:
         with reachable(self.engine) as connection:
             if self._lock_first:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                connection.begin()  # what the driver itself runs would begin nothing that a commit here ends
             yield Tx(connection)
             connection.commit()
+            acts = _afterwards.pop(connection, ())
+        for act in acts:
+            act()
+
+    def after_commit(self, tx: Tx, act: Callable[[], None]) -> None:
+        _afterwards.setdefault(connection(tx), []).append(act)
 
     def read(self) -> AbstractContextManager[Tx]:
         return cast("AbstractContextManager[Tx]", reachable(self.engine))
@@ -262,21 +275,35 @@ def check(engine: sa.Engine, branch: str) -> str:
     return found
 
 
-_value = sa.select(key_values.c.value).where(key_values.c.name == sa.bindparam("wanted"))
+_value = Prepared(sa.select(key_values.c.value).where(key_values.c.name == sa.bindparam("wanted")))
+
+
+def upserting(table: sa.Table) -> Prepared:
+    """Writes whole rows of this table, new or not."""
+    made = {}
+    for dialect, insert in (("sqlite", sqlite_insert(table)), ("postgresql", postgres_insert(table))):
+        key = [column.name for column in table.primary_key]
+        values = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in key}
+        made[dialect] = insert.on_conflict_do_update(index_elements=key, set_=values)
+    return Prepared(made)
+
+
+_put = upserting(key_values)
 
 
 class StoredKeyValues:
     """Implements ``ports.KeyValueStore``."""
 
     def read(self, tx: Tx, name: str) -> str | None:
-        return connection(tx).execute(_value, {"wanted": name}).scalar_one_or_none()
+        row = _value.row(tx, {"wanted": name})
+        return row.value if row else None
 
     def all(self, tx: Tx) -> dict[str, str]:
         """Every text, by name."""
         return dict(connection(tx).execute(sa.select(key_values.c.name, key_values.c.value)).all())
 
     def put(self, tx: Tx, name: str, value: str) -> None:
-        upsert(connection(tx), key_values, {"name": name}, {"value": value})
+        _put.run(tx, [{"name": name, "value": value}])
 
     def clear(self, tx: Tx, name: str) -> None:
         connection(tx).execute(sa.delete(key_values).where(key_values.c.name == name))

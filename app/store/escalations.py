@@ -1,7 +1,6 @@
 """The escalations of incidents: what is looked up is a column, the rest is one JSON value."""
 
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,12 +10,13 @@ from app.domain.sync.link import Link
 from app.ports import Tx
 from app.store import codec
 from app.store.database import connection, upsert
+from app.store.prepared import Prepared
 from app.store.schema import OPEN_PAGED, UNFINISHED, escalations, links
 
 _select = sa.select(escalations.c.state)
-_peek = _select.where(escalations.c.incident_id == sa.bindparam("wanted"))
-_find = _peek.with_for_update()
-_of_dead_letter = _select.where(escalations.c.letter_id == sa.bindparam("wanted")).with_for_update()
+_of_incident = _select.where(escalations.c.incident_id == sa.bindparam("wanted"))
+_peek, _find = Prepared(_of_incident), Prepared(_of_incident.with_for_update())
+_of_dead_letter = Prepared(_select.where(escalations.c.letter_id == sa.bindparam("wanted")).with_for_update())
 _due = (
     sa.select(escalations.c.incident_id)
     .where(escalations.c.due_at.is_not(None), escalations.c.due_at <= sa.bindparam("now"))
@@ -73,6 +73,6 @@ class StoredEscalations:
         return tuple(map(codec.ESCALATION.load, connection(tx).execute(query.limit(limit)).scalars()))
 
 
-def _one(tx: Tx, query: sa.Select[Any], wanted: str | int) -> Escalation | None:
-    row = connection(tx).execute(query, {"wanted": wanted}).scalar_one_or_none()
-    return None if row is None else codec.ESCALATION.load(row)
+def _one(tx: Tx, query: Prepared, wanted: str | int) -> Escalation | None:
+    row = query.row(tx, {"wanted": wanted})
+    return None if row is None else codec.ESCALATION.load(row.state)

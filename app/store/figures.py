@@ -8,8 +8,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from app.domain.model.types import LinkId
 from app.domain.reports.record import IncidentFigures, figures_of, final_state, record_of
@@ -17,7 +15,8 @@ from app.domain.rules.rulebook import Redaction
 from app.domain.sync.incident_draft import title_of
 from app.domain.sync.link import HistoryEntry, Link
 from app.ports import Tx
-from app.store.database import connection
+from app.store.database import connection, upserting
+from app.store.prepared import Prepared
 from app.store.schema import alert_figures, incident_figures, incident_moments, link_titles
 
 MAX_CHARS = 255
@@ -37,23 +36,10 @@ class Change:
     is_new: bool = False
 
 
-def _upserts(dialect_insert: Any) -> Mapping[sa.Table, Any]:
-    made = {}
-    for table in TABLES:
-        insert, key = dialect_insert(table), [column.name for column in table.primary_key]
-        values = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in key}
-        made[table] = insert.on_conflict_do_update(index_elements=key, set_=values)
-    return made
-
-
-# Built once: making a statement costs more than running it.
-_write: Mapping[str, Mapping[sa.Table, Any]] = {
-    "sqlite": _upserts(sqlite_insert),
-    "postgresql": _upserts(postgres_insert),
-}
+_write: Mapping[sa.Table, Prepared] = {table: upserting(table) for table in TABLES}
 _moment_key = [column == sa.bindparam(f"its_{column.name}") for column in incident_moments.primary_key]
-_drop_moment = sa.delete(incident_moments).where(*_moment_key)
-_drop_moments = sa.delete(incident_moments).where(incident_moments.c.link_id == sa.bindparam("its_link_id"))
+_drop_moment = Prepared(sa.delete(incident_moments).where(*_moment_key))
+_drop_moments = Prepared(sa.delete(incident_moments).where(incident_moments.c.link_id == sa.bindparam("its_link_id")))
 _drop_titles = sa.delete(link_titles).where(link_titles.c.link_id.in_(sa.bindparam("ids", expanding=True)))
 
 
@@ -76,11 +62,9 @@ def write_figures(tx: Tx, changes: Iterable[Change], redaction: Callable[[], Red
             came, went = _moments(before, link)
             rows[incident_moments] += came
             gone += went
-    upserts = _write[connection(tx).dialect.name]
-    writes = [(_drop_moments, unknown), (_drop_moment, gone), *((upserts[table], some) for table, some in rows.items())]
+    writes = [(_drop_moments, unknown), (_drop_moment, gone), *((_write[table], some) for table, some in rows.items())]
     for statement, some in writes:
-        if some:
-            connection(tx).execute(statement, some)
+        statement.run(tx, some)
 
 
 def erase_titles(tx: Tx, link_ids: Collection[LinkId]) -> None:

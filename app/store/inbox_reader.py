@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +17,8 @@ import structlog
 
 from app.domain.model.types import Source
 from app.ports import Delivery, InboxRow, Tx
-from app.store.database import KEY_VALUES, connection
+from app.store.database import KEY_VALUES, Database, connection
+from app.store.prepared import Prepared
 from app.store.schema import dead_letters, inbox, kept_bodies, unmatched_events
 
 log = structlog.get_logger()
@@ -28,14 +30,29 @@ _rows = sa.select(
     *inbox.c["id", "source", "delivery_id", "received_at", "body", "request_id"],
     *inbox.c["content_encoding", "secret_index", "trace"],
 ).order_by(inbox.c.id)
+_from = Prepared(_rows.where(inbox.c.id >= sa.bindparam("first")).limit(sa.bindparam("at_most")))
+_not_taken = Prepared(
+    _rows.where(inbox.c.taken_at.is_(None)).limit(sa.bindparam("at_most")).with_for_update(skip_locked=True)
+)
+_whole = Prepared(_rows.where(inbox.c.id == sa.bindparam("wanted"), inbox.c.erased_sha256.is_(None)))
+_is_one_after = Prepared(sa.select(inbox.c.id).where(inbox.c.id > sa.bindparam("last")).limit(1))
+_is_one_not_taken = Prepared(sa.select(inbox.c.id).where(inbox.c.taken_at.is_(None)).limit(1))
 _SOURCES = frozenset(Source)
 
 
 @dataclass(eq=False)
 class CursorInboxReader:
-    """For the SQLite inbox in its own file."""
+    """For the SQLite inbox in its own file. For one thread."""
 
-    inbox_engine: sa.Engine
+    inbox: Database
+    _last: int | None = None
+    """Up to which everything was taken in by us and is committed; None until we know. It can be behind, never ahead."""
+
+    def waits(self) -> bool:
+        if self._last is None:
+            return True
+        with self.inbox.read() as tx:
+            return _is_one_after.row(tx, {"last": self._last}) is not None
 
     def next_rows(self, tx: Tx, limit: int) -> tuple[InboxRow, ...]:
         """The rows after the cursor; all rows where the cursor was moved over another inbox than this one.
@@ -45,6 +62,7 @@ class CursorInboxReader:
         """
         cursor = int(KEY_VALUES.read(tx, CURSOR) or 0)
         expected = KEY_VALUES.read(tx, LAST_TAKEN) if cursor else None
+        self._last = cursor
         rows = self._from(cursor if expected else cursor + 1, limit + 1)
         if expected and not (rows and rows[0].inbox_id == cursor and _looks(rows[0]) == expected):
             log.critical("inbox.replaced", cursor=cursor, because="the row last taken is not in it any more")
@@ -53,11 +71,15 @@ class CursorInboxReader:
         return rows[1:] if expected else rows[:limit]
 
     def _from(self, inbox_id: int, limit: int) -> tuple[InboxRow, ...]:
-        with self.inbox_engine.connect() as reader:
-            return tuple(_row(row) for row in reader.execute(_rows.where(inbox.c.id >= inbox_id).limit(limit)))
+        with self.inbox.read() as tx:
+            return tuple(_row(row) for row in _from.rows(tx, {"first": inbox_id, "at_most": limit}))
+
+    def _has_taken(self, last: int) -> None:
+        self._last = last
 
     def _start_over(self, tx: Tx) -> None:
         """What was kept under the numbers of the other inbox lets go of them: a row here may have the same."""
+        self._last = None
         KEY_VALUES.put(tx, CURSOR, "0")
         KEY_VALUES.clear(tx, LAST_TAKEN)
         letting_go = sa.update(dead_letters).where(dead_letters.c.inbox_id.is_not(None)).values(inbox_id=None)
@@ -67,24 +89,31 @@ class CursorInboxReader:
         connection(tx).execute(sa.delete(kept_bodies).where(kept_bodies.c.inbox_id > 0))
 
     def row(self, tx: Tx, inbox_id: int) -> InboxRow | None:
-        with self.inbox_engine.connect() as reader:
-            return _one(reader, inbox_id)
+        with self.inbox.read() as reading:
+            return _one(reading, inbox_id)
 
     def mark_taken(self, tx: Tx, rows: Sequence[InboxRow], at: datetime) -> None:
         last = max(rows, key=lambda row: row.inbox_id)
         KEY_VALUES.put(tx, CURSOR, str(last.inbox_id))
+        self.inbox.after_commit(tx, partial(self._has_taken, last.inbox_id))
         KEY_VALUES.put(tx, LAST_TAKEN, _looks(last))
 
 
+@dataclass(eq=False)
 class FlagInboxReader:
     """For the PostgreSQL inbox in the bridge's own database."""
 
+    bridge: Database
+
+    def waits(self) -> bool:
+        with self.bridge.read() as tx:
+            return _is_one_not_taken.row(tx) is not None
+
     def next_rows(self, tx: Tx, limit: int) -> tuple[InboxRow, ...]:
-        query = _rows.where(inbox.c.taken_at.is_(None)).limit(limit).with_for_update(skip_locked=True)
-        return tuple(_row(row) for row in connection(tx).execute(query))
+        return tuple(_row(row) for row in _not_taken.rows(tx, {"at_most": limit}))
 
     def row(self, tx: Tx, inbox_id: int) -> InboxRow | None:
-        return _one(connection(tx), inbox_id)
+        return _one(tx, inbox_id)
 
     def mark_taken(self, tx: Tx, rows: Sequence[InboxRow], at: datetime) -> None:
         ids = [row.inbox_id for row in rows]
@@ -97,12 +126,12 @@ def _looks(row: InboxRow) -> str:
     return hashlib.sha256(seen_at.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _one(reader: sa.Connection, inbox_id: int) -> InboxRow | None:
-    row = reader.execute(_rows.where(inbox.c.id == inbox_id, inbox.c.erased_sha256.is_(None))).one_or_none()
+def _one(tx: Tx, inbox_id: int) -> InboxRow | None:
+    row = _whole.row(tx, {"wanted": inbox_id})
     return None if row is None else _row(row)
 
 
-def _row(row: sa.Row[Any]) -> InboxRow:
+def _row(row: Any) -> InboxRow:
     delivery = Delivery(
         # That of a newer version beside us is an internal event that we cannot read: it is parked, and stops nobody.
         source=Source(row.source) if row.source in _SOURCES else Source.BRIDGE,

@@ -19,6 +19,7 @@ from app.ports import PAGES, DeadLetter, OpenKind, TakenBody, TimelineEntry, Tx
 from app.store import codec
 from app.store.database import connection, upsert
 from app.store.figures import MAX_NUMBER, Change, erase_titles, write_figures
+from app.store.prepared import Prepared
 from app.store.schema import (
     EPOCH,
     OPEN_PAGED,
@@ -93,30 +94,33 @@ _texts = sa.select(evidence.c.texts).where(evidence.c.link_id == links.c.id).cor
 LINK_COLUMNS = (links.c.id, links.c.state, _texts.label("texts"))
 """What ``read_links`` makes links of. No join: for a page of a few links PostgreSQL would read all evidence."""
 _select = sa.select(*LINK_COLUMNS)
-_by_alert = _select.where(links.c.alert_id == sa.bindparam("wanted")).with_for_update()
-_by_key = _select.where(links.c.incident_key == sa.bindparam("wanted")).with_for_update()
+_by_alert = Prepared(_select.where(links.c.alert_id == sa.bindparam("wanted")).with_for_update())
+_by_key = Prepared(_select.where(links.c.incident_key == sa.bindparam("wanted")).with_for_update())
 _its_incident = sa.select(links.c.incident_id).where(links.c.id == sa.bindparam("wanted")).scalar_subquery()
 # With every link on the same incident, always in one order: two deliveries of a merged incident never wait for each
 # other in a circle.
-_by_id = (
+_by_id = Prepared(
     _select.where(sa.or_(links.c.id == sa.bindparam("wanted"), links.c.incident_id == _its_incident))
     .order_by(links.c.id)
     .with_for_update()
 )
-_by_incident = _select.where(links.c.incident_id == sa.bindparam("wanted")).order_by(links.c.id).with_for_update()
+_by_incident = Prepared(
+    _select.where(links.c.incident_id == sa.bindparam("wanted")).order_by(links.c.id).with_for_update()
+)
 _left = sa.select(timeline.c.link_id).where(
     timeline.c.incident_id == sa.bindparam("wanted"), timeline.c.event == "incident.left"
 )
-_peek = _select.where(links.c.id == sa.bindparam("wanted"))
-_add = sa.insert(links).returning(links.c.id)
-_save = sa.update(links).where(links.c.id == sa.bindparam("row_id"))
-_say = sa.insert(timeline)
-_add_evidence = sa.insert(evidence)
-_unmatched_of = (
+_peek = Prepared(_select.where(links.c.id == sa.bindparam("wanted")))
+_add = Prepared(sa.insert(links).returning(links.c.id))
+_save = Prepared(sa.update(links).where(links.c.id == sa.bindparam("row_id")))
+_say = Prepared(sa.insert(timeline))
+_add_evidence = Prepared(sa.insert(evidence))
+_unmatched_of = Prepared(
     sa.select(unmatched_events.c.word)
     .where(unmatched_events.c.incident_id == sa.bindparam("wanted"))
     .order_by(unmatched_events.c.id)
 )
+_keep_unmatched = Prepared(sa.insert(unmatched_events))
 
 
 def _take(insert: Any) -> Any:
@@ -125,7 +129,7 @@ def _take(insert: Any) -> Any:
     return row.on_conflict_do_update(index_elements=["inbox_id", "subject"], set_={"due": due})
 
 
-_take_bodies = {"sqlite": _take(sqlite_insert), "postgresql": _take(postgres_insert)}
+_take_bodies = Prepared({"sqlite": _take(sqlite_insert), "postgresql": _take(postgres_insert)})
 _erase_evidence = sa.delete(evidence).where(evidence.c.link_id == sa.bindparam("row_id"))
 
 
@@ -171,8 +175,7 @@ class StoredLinks:
         finally:
             del _batches[connection(tx)]
         if batch.changed:
-            rows = [_standing(batch.links[one]) | {"row_id": one} for one in sorted(batch.changed)]
-            connection(tx).execute(_save, rows)
+            _save.run(tx, [_standing(batch.links[one]) | {"row_id": one} for one in sorted(batch.changed)])
         saved = [batch.links[one] for one in sorted(batch.changed | batch.added)]
         self._write_parts(tx, saved, batch.added)
 
@@ -191,7 +194,7 @@ class StoredLinks:
     def by_incident(self, tx: Tx, incident_id: IncidentId) -> tuple[Link, ...]:
         batch = _batches.get(connection(tx))
         if batch is None or incident_id not in batch.whole:
-            found = _remembered(tx, read_links(tx, _by_incident, {"wanted": incident_id}))
+            found = _remembered(tx, tuple(map(_link, _by_incident.rows(tx, {"wanted": incident_id}))))
             if batch is None:
                 return found
             for link in found:
@@ -207,7 +210,7 @@ class StoredLinks:
         batch = _batches.get(connection(tx))
         if batch is not None and link_id in batch.links:
             return batch.links[link_id]
-        rows = connection(tx).execute(_by_id, {"wanted": link_id})
+        rows = _by_id.rows(tx, {"wanted": link_id})
         found = _found(next((_link(row) for row in rows if row.id == link_id), None), link_id)
         _remembered(tx, (found,))
         return found if batch is None else batch.keep(found)
@@ -216,8 +219,8 @@ class StoredLinks:
         return _found(self._one(tx, _peek, link_id), link_id)
 
     def add(self, tx: Tx, link: Link) -> Link:
-        stored = connection(tx).execute(_add, _names(link) | _standing(link))
-        added = replace(link, link_id=LinkId(stored.scalar_one()))
+        stored = _add.row(tx, _names(link) | _standing(link))
+        added = replace(link, link_id=LinkId(stored.id))
         batch = _batches.get(connection(tx))
         if batch is not None:
             batch.added.add(added.link_id)
@@ -232,7 +235,7 @@ class StoredLinks:
             batch.links[link.link_id] = link
             batch.changed.add(link.link_id)
             return
-        connection(tx).execute(_save, _standing(link) | {"row_id": link.link_id})
+        _save.run(tx, [_standing(link) | {"row_id": link.link_id}])
         self._write_parts(tx, [link])
 
     def _write_parts(self, tx: Tx, saved: Sequence[Link], added: Collection[LinkId] = ()) -> None:
@@ -258,22 +261,20 @@ class StoredLinks:
             "at": at,
             "word": codec.INCIDENT_EVENT.dump(event),
         }
-        connection(tx).execute(sa.insert(unmatched_events).values(row))
+        _keep_unmatched.run(tx, [row])
 
     def take_unmatched(self, tx: Tx, incident_id: IncidentId) -> tuple[IncidentEvent, ...]:
-        rows = connection(tx).execute(_unmatched_of, {"wanted": incident_id}).scalars().all()
+        rows = _unmatched_of.rows(tx, {"wanted": incident_id})
         if rows:
             connection(tx).execute(sa.delete(unmatched_events).where(unmatched_events.c.incident_id == incident_id))
-        return tuple(map(codec.INCIDENT_EVENT.load, rows))
+        return tuple(codec.INCIDENT_EVENT.load(row.word) for row in rows)
 
     def take_bodies(self, tx: Tx, bodies: Sequence[TakenBody]) -> None:
-        if bodies:
-            rows = [{"inbox_id": body.inbox_id, "subject": body.subject, "due": body.due} for body in bodies]
-            connection(tx).execute(_take_bodies[connection(tx).dialect.name], rows)
+        rows = [{"inbox_id": body.inbox_id, "subject": body.subject, "due": body.due} for body in bodies]
+        _take_bodies.run(tx, rows)
 
     def write_timeline(self, tx: Tx, entries: Sequence[TimelineEntry]) -> None:
-        if entries:
-            connection(tx).execute(_say, [_entry(entry) for entry in entries])
+        _say.run(tx, [_entry(entry) for entry in entries])
 
     def add_dead_letter(self, tx: Tx, dead_letter: DeadLetter) -> int:
         columns = ("kind", "reason", "at", "attempts", "detail", "link_id", "side", "inbox_id", "effect")
@@ -288,8 +289,8 @@ class StoredLinks:
     def open_dead_letters(self, tx: Tx, link_id: LinkId, side: Side) -> tuple[str, ...]:
         return held_by(tx, link_id, side)
 
-    def _one(self, tx: Tx, query: sa.Select[Any], wanted: str | int) -> Link | None:
-        row = connection(tx).execute(query, {"wanted": wanted}).one_or_none()
+    def _one(self, tx: Tx, query: Prepared, wanted: str | int) -> Link | None:
+        row = query.row(tx, {"wanted": wanted})
         if row is None:
             return None
         (found,) = _remembered(tx, (_link(row),))
@@ -329,8 +330,7 @@ def _write_evidence(tx: Tx, saved: Sequence[Link], added: Collection[LinkId]) ->
                 first.append({"link_id": link.link_id, "texts": texts})
             elif before is None or texts != codec.LINK.evidence(before.alert):
                 upsert(connection(tx), evidence, {"link_id": link.link_id}, {"texts": texts})
-    if first:
-        connection(tx).execute(_add_evidence, first)
+    _add_evidence.run(tx, first)
     return erased
 
 

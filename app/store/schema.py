@@ -419,6 +419,17 @@ rule_drafts = sa.Table(
     sa.Column("saved_at", Instant, nullable=False),
 )
 
+claims = sa.Table(
+    "claims",
+    bridge,
+    sa.Column("link_id", RowId, primary_key=True, autoincrement=False),
+    sa.Column("side", sa.Text, primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("priority", sa.SmallInteger, nullable=False, comment="1 = first"),
+    sa.Column("executor_id", sa.Text, nullable=False, comment="the worker that makes this delivery"),
+    sqlite_with_rowid=False,
+)
+
 worker_configurations = sa.Table(
     "worker_configurations",
     bridge,

@@ -52,14 +52,13 @@ class Running:
     ) -> None:
         self.database = Database(open_bridge(data_dir, None))
         budgets = {QUEUE: per_minute, "truthvouch": 0}
-        self.engine = DurableEngine(self.database.engine, "main", budgets, poll_seconds)
+        self.engine = DurableEngine(self.database, "main", budgets, poll_seconds)
         self.recorder = Recorder(break_once or set())
         self.engine.launch(self.recorder)
 
     def submit(self, *seqs: int, priority: int = 3, delay: float | None = None) -> None:
         with self.database.begin() as tx:
             self.engine.submit(tx, [order(seq, priority, delay) for seq in seqs])
-        self.engine.wake()
 
     def close(self) -> None:
         self.engine.close(10)  # a connection in hand when the store is let go of would be nobody's
@@ -131,7 +130,6 @@ def test_the_urgent_go_first_under_a_budget(tmp_path: Path) -> None:
         with running.database.begin() as tx:
             running.engine.submit(tx, [order(seq, priority=6) for seq in range(60)])
             running.engine.submit(tx, [order(seq, priority=1) for seq in range(100, 105)])
-        running.engine.wake()
         ran = running.recorder.wait_for(20)
         assert set(range(100, 105)) <= set(ran[:10])
     finally:
@@ -155,11 +153,10 @@ def test_a_delivery_cut_off_by_kill_9_runs_again_after_the_start(tmp_path: Path)
         from app.ports import Order
         from app.store.database import Database, open_bridge
         database = Database(open_bridge(Path(sys.argv[1]), None))
-        engine = DurableEngine(database.engine, "main", {"pagerduty-rest": 0, "truthvouch": 0})
+        engine = DurableEngine(database, "main", {"pagerduty-rest": 0, "truthvouch": 0})
         engine.launch(lambda *_: os.kill(os.getpid(), signal.SIGKILL))
         with database.begin() as tx:
             engine.submit(tx, [Order("pagerduty-rest", LinkId(1), Side.PAGERDUTY, seq, 1) for seq in (7, 8, 9)])
-        engine.wake()
         signal.pause()
         """
     )

@@ -31,7 +31,7 @@ class Slow:
 
 def launched(folder: Path, slow: Slow) -> tuple[DurableEngine, Database]:
     database = Database(open_bridge(folder, None))
-    engine = DurableEngine(database.engine, "main", {QUEUE: 0})
+    engine = DurableEngine(database, "main", {QUEUE: 0})
     engine.launch(slow)
     return engine, database
 
@@ -39,7 +39,6 @@ def launched(folder: Path, slow: Slow) -> tuple[DurableEngine, Database]:
 def submit(engine: DurableEngine, database: Database, seq: int) -> None:
     with database.begin() as tx:
         engine.submit(tx, [Order(QUEUE, LinkId(1), Side.PAGERDUTY, seq, 1)])
-    engine.wake()
 
 
 def test_what_is_in_hand_ends_before_the_engine_does(tmp_path: Path) -> None:
@@ -90,5 +89,5 @@ def test_where_nothing_is_in_hand_a_few_looks_are_enough(tmp_path: Path, monkeyp
 
 def test_an_engine_that_was_never_launched_can_be_closed(tmp_path: Path) -> None:
     database = Database(open_bridge(tmp_path, None))
-    DurableEngine(database.engine, "main", {QUEUE: 0}).close(5)
+    DurableEngine(database, "main", {QUEUE: 0}).close(5)
     database.engine.dispose()

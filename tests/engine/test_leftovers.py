@@ -28,11 +28,10 @@ DIES = textwrap.dedent(
     from app.ports import Order
     from app.store.database import Database, open_bridge
     database = Database(open_bridge(Path(sys.argv[1]), sys.argv[2] or None))
-    engine = DurableEngine(database.engine, "worker-7", {"pagerduty-rest": 0})
+    engine = DurableEngine(database, "worker-7", {"pagerduty-rest": 0})
     engine.launch(lambda *_: os.kill(os.getpid(), signal.SIGKILL))
     with database.begin() as tx:
         engine.submit(tx, [Order("pagerduty-rest", LinkId(1), Side.PAGERDUTY, seq, 1) for seq in (7, 8, 9)])
-    engine.wake()
     signal.pause()
     """
 )
@@ -43,7 +42,7 @@ class Running:
 
     def __init__(self, data_dir: Path, url: str | None) -> None:
         self.database = Database(open_bridge(data_dir, url))
-        self.engine = DurableEngine(self.database.engine, "worker-1", {QUEUE: 0})
+        self.engine = DurableEngine(self.database, "worker-1", {QUEUE: 0})
         self.ran: list[tuple[int, bool]] = []
         self.may_end = threading.Event()
         self.may_end.set()
@@ -58,7 +57,6 @@ class Running:
         for seq in seqs:
             with self.database.begin() as tx:
                 self.engine.submit(tx, [Order(QUEUE, LinkId(1), Side.PAGERDUTY, seq, 3, delay)])
-        self.engine.wake()
 
     def sql(self, statement: str) -> list[tuple[object, ...]]:
         """``{t}`` is DBOS's table of deliveries."""

@@ -23,7 +23,7 @@ def arrives(stores: Stores, name: str, at: datetime) -> None:
 
 def taken_in(stores: Stores) -> None:
     sqlite = stores.inbox.dialect.name == "sqlite"
-    inbox_reader = CursorInboxReader(stores.inbox) if sqlite else FlagInboxReader()
+    inbox_reader = CursorInboxReader(Database(stores.inbox)) if sqlite else FlagInboxReader(stores.bridge)
     with stores.bridge.begin() as tx:
         inbox_reader.mark_taken(tx, inbox_reader.next_rows(tx, 10), START)
 

@@ -22,6 +22,7 @@ from app.services.operator import retention as erasing
 from app.services.operator.retention import EraseBodies, EraseOldEvidence
 from app.services.sync.erasure import EraseEvidence
 from app.store import database as opened
+from app.store.database import Database
 from app.store.evidence import StoredBodies, StoredEvidence
 from app.store.inbox import ClosableInbox, inbox_for
 from app.store.inbox_reader import CursorInboxReader, FlagInboxReader
@@ -53,7 +54,7 @@ class Store:
         self.on_sqlite = stores.inbox.dialect.name == "sqlite"
         url = stores.inbox.url.set(drivername="postgresql").render_as_string(hide_password=False)
         self.database_url = None if self.on_sqlite else url
-        self.reader = CursorInboxReader(stores.inbox) if self.on_sqlite else FlagInboxReader()
+        self.reader = CursorInboxReader(Database(stores.inbox)) if self.on_sqlite else FlagInboxReader(stores.bridge)
         self.inbox: ClosableInbox = inbox_for(self)
         self.bodies = StoredBodies(stores.bridge, stores.inbox, data_dir)
         self.erase_bodies = EraseBodies(self.bodies, lambda _seconds: None)

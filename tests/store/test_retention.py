@@ -18,7 +18,7 @@ from app.ports import DeadLetter, Delivery, TimelineEntry
 from app.ports.console import AuditEntry, AuditFilter, SubjectKind
 from app.ports.jobs import JobState, ReplayWanted
 from app.store import retention
-from app.store.database import connection
+from app.store.database import Database, connection
 from app.store.inbox import ClosableInbox, inbox_for
 from app.store.inbox_reader import CursorInboxReader, FlagInboxReader
 from app.store.jobs import StoredAudit, StoredJobs, encode_job
@@ -42,7 +42,7 @@ class Store:
         self.database_url = None if on_sqlite else stores.inbox.url.render_as_string(hide_password=False)
         if self.database_url:
             self.database_url = self.database_url.replace("postgresql+psycopg", "postgresql")
-        self.inbox_reader = CursorInboxReader(stores.inbox) if on_sqlite else FlagInboxReader()
+        self.inbox_reader = CursorInboxReader(Database(stores.inbox)) if on_sqlite else FlagInboxReader(stores.bridge)
         self.inbox_store: ClosableInbox = inbox_for(self)
         self.swept = StoredRetention(stores.bridge, stores.inbox, data_dir).sweeps()
 

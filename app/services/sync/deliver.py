@@ -121,9 +121,7 @@ class Deliver:
     def _nothing_to_do(self, link_id: LinkId, side: Side, seq: int) -> tuple[Link, Effect] | None:
         with self.transactions.begin() as tx:
             link = self.links.get(tx, link_id)
-            step = self._next(tx, link, side, self.clock()) if _is_due(link, side, seq) else None
-        self.writer.wake()
-        return step
+            return self._next(tx, link, side, self.clock()) if _is_due(link, side, seq) else None
 
     def _next(
         self, tx: Tx, link: Link, side: Side, since: datetime, pending: tuple[Effect | None, float] | None = None
@@ -194,7 +192,6 @@ class Deliver:
             self._write_down(tx, result, side, result.given_up or effect, now, took_ms(began, now))
             link = self._with_consequences(tx, before, result, side, effect, reply, began or now, now)
             step, put_off = self._go_on(tx, link, side, effect, result, since)
-        self.writer.wake()
         self._report(result, side, result.given_up or effect, since, now)
         self._count_page(before, result, effect, (now - since).total_seconds())
         return step, result.outcome if put_off else None
@@ -331,7 +328,6 @@ class Deliver:
                     self._again(tx, link, side, effect, 0.0, held, since)
                 else:
                     self._next(tx, link, side, since, (effect, held))
-        self.writer.wake()
         return EffectOutcome.YIELDED
 
     def _write_down(self, tx: Tx, result: Result, side: Side, effect: Effect, now: datetime, took: int) -> None:

@@ -356,6 +356,8 @@ class Intake:
             return self._park(rows[0], reason) if rows else 0
 
     def _take(self, limit: int) -> int:
+        if not self.inbox_reader.waits():
+            return 0
         gathered = Gathered()
         with self.transactions.begin() as tx:
             rows = self.inbox_reader.next_rows(tx, limit)
@@ -366,8 +368,6 @@ class Intake:
                 self._write_down(tx, gathered)
                 self.inbox_reader.mark_taken(tx, rows, self.clock())
         self._report(gathered)
-        if rows:
-            self.writer.wake()
         return len(rows)
 
     def _write_down(self, tx: Tx, gathered: Gathered) -> None:
@@ -440,7 +440,6 @@ class Intake:
                 self.inbox_reader.mark_taken(tx, [row], self.clock())
             self._report(gathered)
             if row.inbox_id == poison_row.inbox_id:
-                self.writer.wake()
                 return 1
 
 

@@ -66,10 +66,6 @@ class LinkWriter:
         """Enqueue deliveries with this transaction."""
         self.engine.submit(tx, orders)
 
-    def wake(self) -> None:
-        """Have the engine look now for what the last transactions enqueued."""
-        self.engine.wake()
-
     def write(self, tx: Tx, link: Link, at: datetime, trace: str | None = None) -> tuple[Link, list[Order]]:
         """Save the link; the answer names what the caller has to submit before this transaction ends. ``trace``: what
         it follows from."""

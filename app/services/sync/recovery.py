@@ -10,7 +10,7 @@ more, locked. And one that is begun all the same finds its number outdated.
 What a worker that is gone had in hand is finished by another; a worker that hangs is ended first.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ import structlog
 from app.domain.model.types import LinkId, Side
 from app.domain.sync.delivery import without_outstanding
 from app.domain.sync.link import Link
-from app.ports import Clock, Links, Meter, PeriodicTask, Transactions, Tx, utc_now
+from app.ports import Claims, Clock, DeliveryRef, Links, Meter, PeriodicTask, Transactions, Tx, utc_now
 from app.services.sync.link_writer import LinkWriter, line
 
 # ------------------------------------------------------------------------------------------------- orphaned deliveries
@@ -36,7 +36,6 @@ AT_ONCE = 500
 """Deliveries towards one side in one check; the next check goes on after them."""
 
 Place = tuple[datetime, LinkId]
-DeliveryRef = tuple[LinkId, Side, int]
 
 
 class Overdue(Protocol):
@@ -51,10 +50,10 @@ class Overdue(Protocol):
 
 
 class Unfinished(Protocol):
-    """What the engine knows of."""
+    """What somebody knows of."""
 
     def unfinished(self, deliveries: Collection[DeliveryRef]) -> frozenset[DeliveryRef]:
-        """Which of these deliveries are queued, delayed or begun."""
+        """Which of these deliveries are queued, delayed, claimed or begun."""
         ...
 
 
@@ -64,7 +63,7 @@ class OrphanedDeliveries:
 
     transactions: Transactions
     overdue: Overdue
-    engine: Unfinished
+    known: Unfinished
     links: Links
     writer: LinkWriter
     meter: Meter
@@ -80,7 +79,6 @@ class OrphanedDeliveries:
             return 0
         found = sum(self._again(delivery) for side in Side for delivery in self._lost(side, now))
         self._next_at = now if found else now + EVERY
-        self.writer.wake()
         return found
 
     def _lost(self, side: Side, now: datetime) -> list[DeliveryRef]:
@@ -92,7 +90,7 @@ class OrphanedDeliveries:
         else:
             self._places[side] = rows[-1][:2]
         deliveries = [(link_id, side, seq) for _, link_id, seq in rows if seq is not None]
-        known = self.engine.unfinished(deliveries) if deliveries else frozenset()
+        known = self.known.unfinished(deliveries) if deliveries else frozenset()
         return [delivery for delivery in deliveries if delivery not in known]
 
     def _again(self, wanted: DeliveryRef) -> bool:
@@ -170,6 +168,70 @@ class Leftovers(Protocol):
     def pick_up(self) -> int:
         """Go on with what this executor was given and does not know of; the answer is how many deliveries."""
         ...
+
+
+class EngineLeftovers(Leftovers, Unfinished, Protocol):
+    """What came by way of the queues."""
+
+
+class Direct(Protocol):
+    """What this worker makes past the queues."""
+
+    def lost(self) -> Sequence[DeliveryRef]:
+        """What is claimed under its name and not in hand, the urgent first."""
+        ...
+
+
+@dataclass(frozen=True)
+class AllLeftovers:
+    """What is begun and not ended, whichever way it came.
+
+    What was claimed is submitted anew under the next number: the answer of a worker that is not dead after all is only
+    an observation then.
+    """
+
+    queued: EngineLeftovers
+    direct: Direct
+    transactions: Transactions
+    claims: Claims
+    links: Links
+    writer: LinkWriter
+    give_up: Callable[[LinkId, Side, int, str], None]
+    """Takes note of a delivery that cannot be made, and of the name of what it raised."""
+    clock: Clock = utc_now
+
+    def owners(self) -> frozenset[str]:
+        with self.transactions.read() as tx:
+            return self.queued.owners() | self.claims.claimants(tx)
+
+    def recover_dead_worker(self, executor_id: str) -> int:
+        with self.transactions.read() as tx:
+            claimed = self.claims.of(tx, executor_id)
+        return self._submit_anew(claimed) + self.queued.recover_dead_worker(executor_id)
+
+    def pick_up(self) -> int:
+        return self._submit_anew(self.direct.lost()) + self.queued.pick_up()
+
+    def unfinished(self, deliveries: Collection[DeliveryRef]) -> frozenset[DeliveryRef]:
+        with self.transactions.read() as tx:
+            claimed = self.claims.claimed(tx, deliveries)
+        return claimed | self.queued.unfinished(deliveries)
+
+    def _submit_anew(self, deliveries: Sequence[DeliveryRef]) -> int:
+        for delivery in deliveries:
+            link_id, side, seq = delivery
+            try:
+                with self.transactions.begin() as tx:
+                    link = self.links.get(tx, link_id)
+                    self.claims.release(tx, [delivery])
+                    owed = link.delivery(side)
+                    if owed.outstanding and owed.seq == seq:
+                        self.writer.save(tx, _forgotten(link, side), owed.since or self.clock())
+            except (KeyError, ValueError) as fault:  # the link is gone, or cannot be read
+                self.give_up(link_id, side, seq, type(fault).__name__)
+                with self.transactions.begin() as tx:
+                    self.claims.release(tx, [delivery])
+        return len(deliveries)
 
 
 @dataclass

@@ -112,7 +112,6 @@ class WatchSilences:
             self.process_event(tx, AlertEvent(AlertEventType.CREATED, link.alert, ENDED), now, 0, gathered)
             self.links.write_timeline(tx, gathered.entries)
             self.writer.submit(tx, gathered.orders)
-        self.writer.wake()
         return True
 
     def _is_to_be_applied(self, link: Link, now: datetime) -> bool:

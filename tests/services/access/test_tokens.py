@@ -42,6 +42,8 @@ class Gone:
 
     read = begin
 
+    def after_commit(self, tx: Any, act: Any) -> None: ...
+
 
 @pytest.fixture
 def tokens(database: Database, clock: FakeClock) -> Tokens:

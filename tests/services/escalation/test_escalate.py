@@ -550,6 +550,7 @@ class Killer:
             setattr(rig.pagerduty, name, self._counted(getattr(rig.pagerduty, name)))
         rig.escalate.transactions = self
         self.begin, self.read = self._counted(rig.database.begin), self._counted(rig.database.read)
+        self.after_commit = rig.database.after_commit
 
     def aim(self, step: int) -> None:
         self.count, self.step = 0, step

@@ -11,7 +11,9 @@ from app.bootstrap.worker import recovery
 from app.domain.model.events import AlertEventType, IncidentEventType
 from app.domain.model.types import LinkId, Side, Status
 from app.engine.durable import DurableEngine
-from app.services.sync.recovery import DeliveryRef, OrphanedDeliveries
+from app.ports import DeliveryRef
+from app.services.sync.recovery import AllLeftovers, OrphanedDeliveries
+from app.store.claims import StoredClaims
 from app.store.links import StoredOverdue
 from app.store.schema import links, timeline
 from tests.fakes import ManualEngine, SilentMeter
@@ -170,11 +172,16 @@ def test_a_workers_recovery_task_does_it(tmp_path: Path) -> None:
     """On a real engine that knows nothing of what is owed."""
     rig = Rig(tmp_path)
     rig.alert(AlertEventType.CREATED)
-    engine = DurableEngine(rig.database.engine, "main", {"pagerduty-rest": 0, "pagerduty-rest-changes": 0})
+    claims = StoredClaims()
+    engine = DurableEngine(rig.database, "main", {"pagerduty-rest": 0, "pagerduty-rest-changes": 0}, claims=claims)
     writer = replace(rig.deliver.writer, engine=engine)
     engine.launch(replace(rig.deliver, writer=writer))
+    assert engine.direct is not None
     try:
-        recover_dead_worker = recovery(rig.database, None, engine, "main", writer, SilentMeter())
+        leftovers = AllLeftovers(
+            engine.leftovers, engine.direct, rig.database, claims, rig.links, writer, lambda *_: None
+        )
+        recover_dead_worker = recovery(rig.database, None, leftovers, "main", writer, SilentMeter())
         assert "recovery" == recover_dead_worker.name
         recover_dead_worker.run()
         until(lambda: "open" in rig.pagerduty.calls, "the page goes out")

@@ -1,10 +1,20 @@
 """Who is gone is replaced; who hangs is ended; who merely has another clock is left alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from app.services.sync.recovery import CHECKS, RecoverDeadWorkers
+import pytest
+
+from app.domain.model.events import AlertEventType
+from app.domain.model.types import LinkId, Side
+from app.domain.sync.effects import EffectOutcome
+from app.ports import DeliveryRef, Order
+from app.services.sync.recovery import CHECKS, AllLeftovers, RecoverDeadWorkers
+from app.store.claims import StoredClaims
+from app.store.schema import links
+from tests.rig import Rig
 
 
 @dataclass
@@ -114,3 +124,112 @@ def test_where_there_is_one_worker_only_its_own_are_looked_after() -> None:
     _, leftovers, _ = world(worker_9=1)
     RecoverDeadWorkers(None, leftovers, "main")()
     assert [] == leftovers.taken
+
+
+# ---------------------------------------------------------------------------------------------------- what was claimed
+
+
+class NothingQueued:
+    """The queues' leftovers: none."""
+
+    def owners(self) -> frozenset[str]:
+        return frozenset({"worker-9"})
+
+    def recover_dead_worker(self, executor_id: str) -> int:
+        return 0
+
+    def pick_up(self) -> int:
+        return 0
+
+    def unfinished(self, deliveries: Collection[DeliveryRef]) -> frozenset[DeliveryRef]:
+        return frozenset()
+
+
+class Claimed:
+    """A store in which another worker had claimed deliveries when it died."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig, self.claims = rig, StoredClaims()
+        self.lost_here: list[DeliveryRef] = []
+        self.given_up: list[tuple[int, str]] = []
+        self.leftovers = AllLeftovers(
+            NothingQueued(), self, rig.database, self.claims, rig.links, rig.deliver.writer, self._give_up, rig.clock
+        )
+
+    def lost(self) -> list[DeliveryRef]:
+        return self.lost_here
+
+    def _give_up(self, link_id: int, _side: Side, _seq: int, fault: str) -> None:
+        self.given_up.append((link_id, fault))
+
+    def claim(self, executor_id: str = "worker-3") -> DeliveryRef:
+        """What the only link owes PagerDuty; nobody else will make it."""
+        link = self.rig.link()
+        self.rig.engine.waiting.clear()
+        order = Order("pagerduty-rest", link.link_id, Side.PAGERDUTY, link.pagerduty.seq, 1)
+        with self.rig.database.begin() as tx:
+            self.claims.claim(tx, executor_id, [order])
+        return order.ref
+
+    def still_claimed(self) -> frozenset[str]:
+        with self.rig.database.read() as tx:
+            return self.claims.claimants(tx)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def claimed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Claimed]:
+    url = request.getfixturevalue("migrated_postgres_url") if request.param == "postgresql" else None
+    rig = Rig(tmp_path, url=url)
+    rig.alert(AlertEventType.CREATED)
+    yield Claimed(rig)
+    rig.database.engine.dispose()
+    rig._inbox.dispose()
+
+
+def test_what_a_dead_worker_claimed_is_made_by_another_that_looks_first(claimed: Claimed) -> None:
+    _, _, seq = claimed.claim()
+    assert {"worker-3", "worker-9"} == claimed.leftovers.owners()
+    assert 1 == claimed.leftovers.recover_dead_worker("worker-3")
+    assert frozenset() == claimed.still_claimed()
+    assert seq + 1 == claimed.rig.link().pagerduty.seq
+    claimed.rig.run()
+    assert ["find", "open"] == claimed.rig.pagerduty.calls
+
+
+def test_its_late_answer_is_only_an_observation(claimed: Claimed) -> None:
+    link_id, side, seq = claimed.claim()
+    claimed.leftovers.recover_dead_worker("worker-3")
+    assert EffectOutcome.DONE == claimed.rig.deliver(link_id, side, seq)
+    assert [] == claimed.rig.pagerduty.calls
+
+
+def test_what_it_had_done_is_not_made_again(claimed: Claimed) -> None:
+    claimed.rig.run()
+    claimed.claim()
+    claimed.leftovers.recover_dead_worker("worker-3")
+    claimed.rig.run()
+    assert ["open"] == claimed.rig.pagerduty.calls
+    assert frozenset() == claimed.still_claimed()
+
+
+def test_what_this_worker_lost_is_submitted_anew(claimed: Claimed) -> None:
+    claimed.lost_here = [claimed.claim("worker-0")]
+    assert 1 == claimed.leftovers.pick_up()
+    claimed.rig.run()
+    assert ["find", "open"] == claimed.rig.pagerduty.calls
+
+
+def test_one_of_a_link_that_is_gone_or_cannot_be_read_is_given_up_and_stops_nobody(claimed: Claimed) -> None:
+    link_id, _, _ = claimed.claim()
+    with claimed.rig.database.begin() as tx:
+        claimed.claims.claim(tx, "worker-3", [Order("pagerduty-rest", LinkId(99), Side.PAGERDUTY, 1, 1)])
+    with claimed.rig.database.engine.begin() as connection:
+        connection.execute(links.update().values(state="{broken"))
+    assert 2 == claimed.leftovers.recover_dead_worker("worker-3")
+    assert {(link_id, "ValidationError"), (99, "KeyError")} == set(claimed.given_up)
+    assert frozenset() == claimed.still_claimed()
+
+
+def test_what_is_claimed_is_no_orphan(claimed: Claimed) -> None:
+    link_id, side, seq = claimed.claim()
+    assert {(link_id, side, seq)} == claimed.leftovers.unfinished([(link_id, side, seq), (link_id, side, seq + 1)])

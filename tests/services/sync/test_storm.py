@@ -24,6 +24,7 @@ from app.remote.replies import Answer
 from app.services.sync.deliver import Deliver
 from app.services.sync.execute_effect import Perform, TargetHealth
 from app.services.sync.link_writer import LinkWriter
+from app.store.claims import StoredClaims
 from app.store.database import Database, StoredKeyValues, open_bridge, open_inbox
 from app.store.links import StoredLinks
 from app.store.rate_limits import budget
@@ -82,7 +83,7 @@ class Storm:
         inbox.dispose()
         self.partner, self.database, self.links = Partner(), Database(sql), StoredLinks()
         queues = queue_budgets(Settings.from_env({"PAGERDUTY_REST_PER_MINUTE": str(PER_MINUTE)}))
-        self.engine = DurableEngine(sql, "main", queues)
+        self.engine = DurableEngine(self.database, "main", queues, claims=StoredClaims())
         self.writer = LinkWriter(self.links, self.engine, lambda: True)
         pacing = Pacing(budget(sql, "pagerduty-rest", PER_MINUTE))
         rest = RestApi(self.partner, "http://pagerduty", "key", "a@example.com", "PSVC", pacing)  # type: ignore[arg-type]
@@ -97,7 +98,6 @@ class Storm:
         with self.database.begin() as tx:
             for link in links:
                 self.writer.save(tx, link, datetime.now(UTC))
-        self.engine.wake()
 
     def close(self) -> None:
         self.engine.close(10)  # a connection in hand when the store is let go of would be nobody's
