@@ -80,7 +80,7 @@ class WorkerBridge(Container):
         """What it does again and again besides; there are none before it is launched."""
 
     def check_schema(self) -> None:
-        """Raises ``SchemaTooNew`` when a newer version has upgraded the store."""
+        """Raises ``StoreRefused`` where this program must not work on the store."""
         check(self.database.engine, "bridge")
 
     def metrics_text(self) -> bytes:
@@ -289,10 +289,11 @@ def recovery(
 ) -> PeriodicTask:
     """Recovery of dead workers, then of what is pending and in no queue."""
     recover = RecoverDeadWorkers(leases, leftovers, executor_id)
-    submit_again = OrphanedDeliveries(database, StoredOverdue(), leftovers, writer.links, writer, meter)
+    stored = (database, StoredOverdue(), leftovers, writer.links)
+    submit_again = OrphanedDeliveries(*stored, writer, meter, key_values=KEY_VALUES)
 
     def run() -> None:
         recover()
         submit_again()
 
-    return recovery_task(run)
+    return recovery_task(run, at_once=submit_again.is_copy())

@@ -23,6 +23,7 @@ from app.cli import (
     rules,
     serve,
     silences,
+    store,
 )
 
 
@@ -70,6 +71,7 @@ COMMANDS = (
     doctor.doctor,
     links.dead_letters,
     links.links,
+    store.store,
     reconcile.reconcile,
     rules.rules,
     access.console_link,

@@ -87,7 +87,7 @@ def worker() -> None:
     stop = threading.Event()
     watch_signals(stop)
     # The bulk of the imports: behind the log's configuration and the signals, which count from the first second.
-    from app.bootstrap import SchemaTooNew, migrate_stores
+    from app.bootstrap import StoreRefused, migrate_stores
     from app.bootstrap.worker import WorkerBridge
 
     keep_watch(settings, stop)  # also while it waits for a store, or for a lease
@@ -101,7 +101,7 @@ def worker() -> None:
             when_stored(lambda: migrate_stores(settings), stop)
             startup.remark(settings, rulebook)
         Worker(bridge).run(stop)
-    except SchemaTooNew as refusal:
+    except StoreRefused as refusal:
         logs.refuse("start.refused", str(refusal))
         sys.exit(base.WRONG_USE)
 

@@ -205,6 +205,11 @@ class DeadLetters(Protocol):
         """It was tried once more, in vain."""
 
 
+COPIED = "store.copied"
+"""Key: when everything here was copied from another store, without what that store's engine had in hand; absent once
+what is owed is submitted again. A stored name."""
+
+
 class KeyValueStore(Protocol):
     """Small named facts about the running bridge: heartbeats, paused targets."""
 

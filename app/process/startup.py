@@ -140,7 +140,7 @@ def main(starts: bool = False) -> None:
         sys.stderr.write(message + "\n")
         sys.exit(WRONG_USE)
     from app import logs
-    from app.bootstrap import SchemaTooNew, migrate_stores
+    from app.bootstrap import StoreRefused, migrate_stores
     from app.bootstrap.container import confirm_secrets
     from app.config import bridge_yaml
     from app.config.settings import Settings
@@ -154,7 +154,7 @@ def main(starts: bool = False) -> None:
         migrate_stores(settings)
         if starts:
             confirm_secrets(settings)
-    except SchemaTooNew as refusal:
+    except StoreRefused as refusal:
         sys.stderr.write(f"{refusal}\n")
         sys.exit(WRONG_USE)
     except StoreUnavailable as fault:

@@ -49,7 +49,7 @@ class Worker:
         self._leading = False
 
     def run(self, stop: threading.Event) -> None:
-        """Work until told to stop. Raises ``SchemaTooNew`` when a newer version has upgraded the store."""
+        """Work until told to stop. Raises ``StoreRefused`` where this program must not work on the store."""
         executor_id = self._acquire_lease(stop)
         if executor_id is None:
             return

@@ -244,8 +244,20 @@ def connection(tx: Tx) -> sa.Connection:
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-class SchemaTooNew(Exception):
-    """A newer version of the bridge has migrated the store; this one must not touch it. The message is for people."""
+CLOSED = "store.closed"
+"""Key: why no bridge may work on this store, for people; absent on every other. A stored name."""
+
+
+class StoreRefused(Exception):
+    """This program must not work on the store as it is. The message is for people."""
+
+
+class SchemaTooNew(StoreRefused):
+    """A newer version of the bridge has migrated the store; this one must not touch it."""
+
+
+class StoreClosed(StoreRefused):
+    """The store was copied elsewhere, or what is copied into it is not complete."""
 
 
 def known(branch: str) -> tuple[str, ...]:
@@ -264,14 +276,19 @@ def stored(engine: sa.Engine, branch: str) -> str:
 
 
 def check(engine: sa.Engine, branch: str) -> str:
-    """The revision that the store has. Raises ``SchemaTooNew`` when this program does not know it, and
-    ``StoreUnavailable``."""
+    """The revision that the store has. Raises ``SchemaTooNew`` when this program does not know it, ``StoreClosed``
+    where the bridge's own store says so, and ``StoreUnavailable``."""
     found, ours = stored(engine, branch), known(branch)
     if found and found not in ours:
         raise SchemaTooNew(
             f"A newer version of the bridge has upgraded this store: the {branch} tables have revision {found}, and "
             f"this version knows up to {ours[-1]}. Start the newer version instead. Nothing was changed."
         )
+    if found and branch == "bridge":
+        with Database(engine).read() as tx:
+            closed = KEY_VALUES.read(tx, CLOSED)
+        if closed is not None:
+            raise StoreClosed(closed)
     return found
 
 

@@ -120,6 +120,15 @@ class FlagInboxReader:
         connection(tx).execute(sa.update(inbox).where(inbox.c.id.in_(ids)).values(taken_at=at))
 
 
+def is_inbox_of(bridge_tx: Tx, inbox_tx: Tx) -> bool:
+    """Whether the cursor was moved over this inbox, so that what lies up to it was taken in."""
+    cursor, expected = int(KEY_VALUES.read(bridge_tx, CURSOR) or 0), KEY_VALUES.read(bridge_tx, LAST_TAKEN)
+    if not cursor or expected is None:
+        return True
+    rows = _from.rows(inbox_tx, {"first": cursor, "at_most": 1})
+    return bool(rows) and rows[0].id == cursor and _looks(_row(rows[0])) == expected
+
+
 def _looks(row: InboxRow) -> str:
     delivery = row.delivery
     seen_at = f"{delivery.received_at.isoformat()} {delivery.delivery_id}"

@@ -40,11 +40,11 @@ def migrate(
     """Create or upgrade the tables of both stores, one process at a time. Waits for workers as long as it takes, but
     only where a store that is there is upgraded. ``redaction``: what may be in the titles of links that are there.
 
-    Raises ``StoreUnavailable`` when the store cannot be reached or written, ``SchemaTooNew`` when a newer version has
-    upgraded it.
+    Raises ``StoreUnavailable`` when the store cannot be reached or written, ``StoreRefused`` where this program must
+    not work on it.
     """
     try:
-        with _alone(bridge, data_dir):
+        with alone(bridge, data_dir):
             found = database.check(bridge, "bridge")
             database.check(inbox, "inbox")
             upgraded = found == database.known("bridge")[-1] and _is_filled(bridge)
@@ -82,7 +82,7 @@ def _upgrade(engine: sa.Engine, branch: str) -> None:
 
 
 @contextmanager
-def _alone(engine: sa.Engine, data_dir: Path) -> Iterator[None]:
+def alone(engine: sa.Engine, data_dir: Path) -> Iterator[None]:
     """One process migrates; the others wait, also while it waits for workers: those migrate before they work, so nobody
     who works ever waits here."""
     if engine.dialect.name == "sqlite":

@@ -4,6 +4,9 @@ A pending delivery and its place in the queue are written together, so one witho
 restored by halves, or a fault of ours. Asking costs little: what is pending for minutes is looked up by its age, some
 at a time, and the engine is asked whether it knows of it.
 
+A store that was copied from another one knows what is pending and has nothing in any queue: there everything pending is
+asked about at once.
+
 A delivery that ends between the two questions is not made again: it has changed its link by then, which is read once
 more, locked. And one that is begun all the same finds its number outdated.
 
@@ -21,7 +24,19 @@ import structlog
 from app.domain.model.types import LinkId, Side
 from app.domain.sync.delivery import without_outstanding
 from app.domain.sync.link import Link
-from app.ports import Claims, Clock, DeliveryRef, Links, Meter, PeriodicTask, Transactions, Tx, utc_now
+from app.ports import (
+    COPIED,
+    Claims,
+    Clock,
+    DeliveryRef,
+    KeyValueStore,
+    Links,
+    Meter,
+    PeriodicTask,
+    Transactions,
+    Tx,
+    utc_now,
+)
 from app.services.sync.link_writer import LinkWriter, line
 
 # ------------------------------------------------------------------------------------------------- orphaned deliveries
@@ -68,6 +83,8 @@ class OrphanedDeliveries:
     writer: LinkWriter
     meter: Meter
     clock: Clock = utc_now
+    key_values: KeyValueStore | None = None
+    """Says whether the store is a copy; None where it is none."""
     _places: dict[Side, Place] = field(default_factory=dict)
     """Where the next check begins."""
     _next_at: datetime | None = None
@@ -75,16 +92,40 @@ class OrphanedDeliveries:
     def __call__(self) -> int:
         """Look, unless it is too early; the answer is how many were submitted again. Raises what the store raises."""
         now = self.clock()
+        if self.is_copy():
+            return self._after_copy(now)
         if self._next_at is not None and now < self._next_at:
             return 0
-        found = sum(self._again(delivery) for side in Side for delivery in self._lost(side, now))
+        found = sum(self._again(delivery) for side in Side for delivery in self._lost(side, now - OVERDUE))
         self._next_at = now if found else now + EVERY
         return found
 
-    def _lost(self, side: Side, now: datetime) -> list[DeliveryRef]:
+    def is_copy(self) -> bool:
+        """Whether this store was copied, and nobody has looked since."""
+        if self.key_values is None:
+            return False
+        with self.transactions.read() as tx:
+            return self.key_values.read(tx, COPIED) is not None
+
+    def _after_copy(self, now: datetime) -> int:
+        """Submit everything that is pending, to the last of it; several workers may do so at the same time."""
+        assert self.key_values is not None
+        found, self._places = 0, {}
+        while True:
+            for side in Side:
+                # Also what a clock that was ahead has dated.
+                found += sum(self._again(delivery, True) for delivery in self._lost(side, now + OVERDUE))
+            if not self._places:
+                break
+        with self.transactions.begin() as tx:
+            self.key_values.clear(tx, COPIED)
+        log.info("deliveries.submitted_after_copy", count=found)
+        return found
+
+    def _lost(self, side: Side, before: datetime) -> list[DeliveryRef]:
         """First what is pending, then what the engine knows: it knows of each before it is pending."""
         with self.transactions.read() as tx:
-            rows = self.overdue.overdue(tx, side, now - OVERDUE, self._places.get(side), AT_ONCE)
+            rows = self.overdue.overdue(tx, side, before, self._places.get(side), AT_ONCE)
         if len(rows) < AT_ONCE:
             self._places.pop(side, None)
         else:
@@ -93,7 +134,8 @@ class OrphanedDeliveries:
         known = self.known.unfinished(deliveries) if deliveries else frozenset()
         return [delivery for delivery in deliveries if delivery not in known]
 
-    def _again(self, wanted: DeliveryRef) -> bool:
+    def _again(self, wanted: DeliveryRef, expected: bool = False) -> bool:
+        """Submit it, unless it has ended meanwhile. ``expected``: nothing is wrong that anybody had to know of."""
         link_id, side, seq = wanted
         with self.transactions.begin() as tx:
             link = self.links.get(tx, link_id)
@@ -103,6 +145,8 @@ class OrphanedDeliveries:
             now = self.clock()
             saved = self.writer.save(tx, _forgotten(link, side), delivery.since or now)
             self.links.write_timeline(tx, [line(saved, "delivery.resubmitted", now, {"side": side.value, "seq": seq})])
+        if expected:
+            return True
         self.meter.resubmitted(side)
         log.error(
             "delivery.resubmitted",
@@ -282,8 +326,9 @@ class RecoverDeadWorkers:
         self._same = now
 
 
-def recovery_task(recover_dead_worker: Callable[[], None], every_seconds: float = EVERY_SECONDS) -> PeriodicTask:
-    """The check as a periodic task of every worker, the leader or not."""
-    return PeriodicTask(
-        "recovery", every_seconds, recover_dead_worker, first_after_seconds=every_seconds, leader_only=False
-    )
+def recovery_task(
+    recover_dead_worker: Callable[[], None], every_seconds: float = EVERY_SECONDS, at_once: bool = False
+) -> PeriodicTask:
+    """The check as a periodic task of every worker, the leader or not. ``at_once``: nobody has looked at this store."""
+    first = 0.0 if at_once else every_seconds
+    return PeriodicTask("recovery", every_seconds, recover_dead_worker, first_after_seconds=first, leader_only=False)

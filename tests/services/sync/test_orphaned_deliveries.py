@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from app.bootstrap.worker import recovery
 from app.domain.model.events import AlertEventType, IncidentEventType
 from app.domain.model.types import LinkId, Side, Status
 from app.engine.durable import DurableEngine
-from app.ports import DeliveryRef
+from app.ports import COPIED, DeliveryRef
 from app.services.sync.recovery import AllLeftovers, OrphanedDeliveries
 from app.store.claims import StoredClaims
+from app.store.database import KEY_VALUES
 from app.store.links import StoredOverdue
 from app.store.schema import links, timeline
 from tests.fakes import ManualEngine, SilentMeter
@@ -47,7 +49,14 @@ class World:
         self.known, self.meter = Known(self.rig.engine), Counting()
         writer = self.rig.deliver.writer
         self.look = OrphanedDeliveries(
-            self.rig.database, StoredOverdue(), self.known, self.rig.links, writer, self.meter, self.rig.clock
+            self.rig.database,
+            StoredOverdue(),
+            self.known,
+            self.rig.links,
+            writer,
+            self.meter,
+            self.rig.clock,
+            KEY_VALUES,
         )
 
     def has_a_page_pending(self, *alert_ids: str) -> None:
@@ -166,6 +175,29 @@ def test_a_link_that_cannot_be_read_stops_nobody(world: World) -> None:
     with world.rig.database.engine.begin() as connection:
         connection.execute(links.update().where(links.c.alert_id == "a1").values(state="{broken"))
     assert 1 == world.looks(after_minutes=6)
+
+
+def test_in_a_store_that_was_copied_everything_that_is_owed_is_made_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no fault, so no alarm; and once it is done, what is pending may take its time again."""
+    monkeypatch.setattr("app.services.sync.recovery.AT_ONCE", 2)
+    alerts = [f"a{number}" for number in range(5)]
+    world.has_a_page_pending(*alerts)
+    world.loses_everything()
+    world.has_a_page_pending("queued")
+    with world.rig.database.begin() as tx:
+        KEY_VALUES.put(tx, COPIED, "then")
+    with capture_logs() as lines:
+        assert 5 == world.looks(after_minutes=0)
+    assert ["deliveries.submitted_after_copy"] == [line["event"] for line in lines]
+    assert [] == world.meter.counted
+    assert ["done"] * 6 == world.rig.run()
+    calls = world.rig.pagerduty.calls
+    assert (5, 6) == (calls.count("find"), calls.count("open")), "what may have been made is looked for first"
+    world.has_a_page_pending("later")
+    world.loses_everything()
+    assert 0 == world.looks(after_minutes=1)
 
 
 def test_a_workers_recovery_task_does_it(tmp_path: Path) -> None:
