@@ -148,4 +148,4 @@ COUNTED: Mapping[str, str] = {"links": "links", "timeline": "lines of the time l
 
 
 def _counted(rows: Mapping[str, int]) -> str:
-    return ", ".join(f"{rows[name]} {words}" for name, words in COUNTED.items() if name in rows)
+    return ", ".join(f"{words}: {rows[name]}" for name, words in COUNTED.items() if name in rows)

@@ -136,7 +136,7 @@ def restore(
             _brought(folder / name, data_dir / f"{name}{PART}", _Sum(progress, sum(sizes[:place]), sum(sizes)))
         with _nobody_works(data_dir):
             there = [name for name in FILES if (data_dir / name).exists()]
-            aside = data_dir / f"before-restore-{now:%Y%m%dT%H%M%S}" if there else None
+            aside = data_dir / f"before-restore-{now:%Y%m%dT%H%M%S.%f}" if there else None
             for name in there:
                 _fold(data_dir / name)
             for name in names:
