@@ -138,7 +138,8 @@ def restore(
             there = [name for name in FILES if (data_dir / name).exists()]
             aside = data_dir / f"before-restore-{now:%Y%m%dT%H%M%S.%f}" if there else None
             for name in there:
-                _fold(data_dir / name)
+                if not is_nobodys(data_dir / name):
+                    raise StoreRefused(f"Somebody has {name} open: stop the bridge first, its web processes too.")
             for name in names:
                 _replace(data_dir, name, aside)
             _sync(data_dir)
@@ -198,9 +199,9 @@ def _writing(data_dir: Path) -> Iterator[None]:
         lock.close()
 
 
-def _fold(file: Path) -> None:
-    """Bring what is in the log into the file, which SQLite does only for whoever is alone with it. A damaged file keeps
-    its log."""
+def is_nobodys(file: Path) -> bool:
+    """Whether no other process has it open. Then what is in its log is in the file itself: SQLite does that only for
+    whoever is alone with it. A damaged file keeps its log."""
     try:
         with closing(_connected(file, "rw")) as connection:
             connection.execute("PRAGMA busy_timeout=0")
@@ -208,9 +209,10 @@ def _fold(file: Path) -> None:
     except sqlite3.OperationalError as fault:
         if "locked" not in str(fault):
             raise
-        raise StoreRefused(f"Somebody has {file.name} open: stop the bridge first, its web processes too.") from fault
+        return False
     except sqlite3.DatabaseError:
-        return
+        return True
+    return True
 
 
 def _replace(data_dir: Path, name: str, aside: Path | None) -> None:

@@ -8,6 +8,7 @@ What the engine has in hand is not copied. The links say what is owed, and the f
 """
 
 import json
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 
 from app.domain.sync.circuit_breaker import DOWN, PAUSED
 from app.ports import COPIED, Tx
+from app.store.backup import FILES, is_nobodys
 from app.store.database import (
     CLOSED,
     KEY_VALUES,
@@ -225,7 +227,7 @@ class StoreCopy:
                         self._follow()
                         wait()
             return self._open_target()
-        except sa.exc.SQLAlchemyError as fault:
+        except (sa.exc.SQLAlchemyError, sqlite3.Error) as fault:
             raise unavailable(fault) from fault
 
     # ---------------------------------------------------------------------------------------------------- beginning
@@ -383,11 +385,12 @@ class StoreCopy:
     # --------------------------------------------------------------------------------------------------------- ending
 
     def _finish(self) -> bool:
-        """Copy the rest and close the old store; False while a worker works on it."""
+        """Copy the rest and close the old store; False while a bridge works on it. One whose worker has just died has
+        its files open still."""
         with workers_kept_out(self._bridge.database.engine, self._data_dir) as workers:
-            if workers:
+            if workers or not self._is_unused():
                 return False
-            # Nobody writes from here on; a web process that still runs refuses what it gets, and the sender repeats it.
+            # Nobody writes from here on; a web process that comes back refuses what it gets, and the sender repeats it.
             with self._bridge.database.begin() as tx, self._inbox.database.begin() as inbox_tx:
                 readers = {"bridge": connection(tx), "inbox": connection(inbox_tx)}
                 self._copy_changed(self._bridge, readers["bridge"])
@@ -399,6 +402,11 @@ class StoreCopy:
                 for file, reader in zip(self._files, readers.values(), strict=True):
                     file.close(reader)
         return True
+
+    def _is_unused(self) -> bool:
+        for file in self._files:
+            file.database.engine.dispose()
+        return all(is_nobodys(self._data_dir / name) for name in FILES)
 
     def _check_counts(self, readers: Iterable[sa.Connection]) -> None:
         """Every row is there as it is here: it was compared. So equal numbers mean equal tables."""

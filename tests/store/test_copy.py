@@ -80,18 +80,32 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 class Copying:
     """Runs copies of one store into one database."""
 
-    def __init__(self, data_dir: Path, url: str) -> None:
-        self.data_dir, self.url = data_dir, url
+    def __init__(self, rig: Rig, data_dir: Path, url: str) -> None:
+        self.rig, self.data_dir, self.url = rig, data_dir, url
         self.meanwhile: Callable[[], None] = lambda: None
         """Done after every page."""
         self.asked = 0
 
     def run(self, wait: Callable[[], None] = lambda: None) -> dict[str, int]:
-        copy = StoreCopy(self.data_dir, self.url, lambda *_: self.meanwhile(), lambda: NOW)
+        def page(_done: int, _total: int) -> None:
+            self.meanwhile()
+            self.close()
+
+        def waits() -> None:
+            wait()
+            self.close()
+
+        self.close()
+        copy = StoreCopy(self.data_dir, self.url, page, lambda: NOW)
         try:
-            return dict(copy.run(self._ask, wait))
+            return dict(copy.run(self._ask, waits))
         finally:
             copy.dispose()
+
+    def close(self) -> None:
+        """Nobody has the old files open."""
+        self.rig.database.engine.dispose()
+        self.rig._inbox.dispose()
 
     def _ask(self) -> None:
         self.asked += 1
@@ -102,7 +116,7 @@ class Copying:
 
 @pytest.fixture
 def copying(tmp_path: Path, rig: Rig, migrated_postgres_url: str) -> Copying:
-    return Copying(tmp_path, migrated_postgres_url)
+    return Copying(rig, tmp_path, migrated_postgres_url)
 
 
 @pytest.fixture
@@ -135,7 +149,7 @@ def there(copying: Copying) -> Rows:
 
 
 def test_every_row_of_every_table_comes(rig: Rig, tmp_path: Path, postgres_url: str) -> None:
-    copying = Copying(tmp_path, postgres_url)  # without a table
+    copying = Copying(rig, tmp_path, postgres_url)  # without a table
     before = everything_in(rig.database, rig._inbox)
     filled = {name for name, rows in before.items() if rows}
     assert {"links", "evidence", "timeline", "alert_figures", "incident_figures"} <= filled
@@ -264,6 +278,16 @@ def test_while_a_worker_works_it_follows_and_asks_for_its_end(rig: Rig, copying:
     copying.run(wait)
     assert (1, 3) == (copying.asked, waits[0])
     assert everything_in(rig.database, rig._inbox) == there(copying)
+
+
+def test_a_worker_that_has_just_died_does_not_end_the_bridge(rig: Rig, copying: Copying) -> None:
+    """Its web processes have the files open still."""
+    with rig.database.read() as web:
+        connection(web).execute(sa.select(links.c.id)).all()
+        with pytest.raises(Killed):
+            copying.run(killing(2))
+    check(rig.database.engine, "bridge")
+    assert 1 == copying.asked
 
 
 def test_a_database_that_has_a_bridges_rows_is_refused_and_left_alone(

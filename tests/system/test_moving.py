@@ -2,8 +2,13 @@
 
 import threading
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import pytest
 
 from tests.system.bridge import Bridge
 from tests.system.conftest import StartWorld
@@ -20,10 +25,11 @@ SOON_SECONDS = 10.0
 
 
 class Traffic:
-    """Alerts that come and are acknowledged, until told to stop."""
+    """Alerts that come one after the other, until as many are there as are wanted."""
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._wanted = 0
         self.alerts: list[str] = []
 
     @contextmanager
@@ -39,7 +45,13 @@ class Traffic:
 
     def _flow(self, stop: threading.Event) -> None:
         while not stop.wait(PAUSE_SECONDS):
-            self.raise_one()
+            if len(self.alerts) < self._wanted:
+                self.raise_one()
+
+    def more(self, count: int) -> int:
+        """Let so many more come; how many there are then."""
+        self._wanted = len(self.alerts) + count
+        return self._wanted
 
     def raise_one(self) -> str:
         alert_id = self._world.new_alert_id()
@@ -48,30 +60,48 @@ class Traffic:
         return alert_id
 
 
-def beside(bridge: Bridge, name: str, *words: str) -> Tree:
-    """A command of ``truthvouch`` in the bridge's environment."""
-    environment = {name: value for name, value in bridge.environment.items() if value}
-    return Tree([PYTHON, "-m", "app.cli", *words], environment, bridge.folder / f"{name}.log")
+class Beside(Protocol):
+    def __call__(self, bridge: Bridge, *words: str) -> Tree: ...
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Iterator[Beside]:
+    """Starts commands of ``truthvouch`` in the bridge's environment."""
+    with ExitStack() as ending:
+
+        def start(bridge: Bridge, *words: str) -> Tree:
+            environment = {name: value for name, value in bridge.environment.items() if value}
+            log = tmp_path / f"{uuid.uuid4().hex}.log"
+            tree = Tree([PYTHON, "-m", "app.cli", *words], environment, log)
+            ending.callback(tree.destroy)
+            return tree
+
+        yield start
 
 
 def asks_to_stop(copy: Tree) -> None:
     until(lambda: "Stop the bridge now" in copy.output(), "it asks for the bridge's end", 20, copy.output)
 
 
-def test_a_move_to_postgresql_loses_and_doubles_nothing(postgres_url: str, start_world: StartWorld):
+def test_a_move_to_postgresql_loses_and_doubles_nothing(postgres_url: str, start_world: StartWorld, beside: Beside):
     world = start_world(BRIDGE_SECRET_KEY="")
     bridge, traffic = world.bridge, Traffic(world)
     _, token = command(bridge, "tokens", "add", "ci", "--role", "admin")
     browser = Browser(bridge)
     assert 303 == browser.send_form(f"{bridge.url}/console/login", token=token["token"])
     with traffic.flowing():
-        killed = beside(bridge, "killed", "store", "copy", "--to", postgres_url)
+        traffic.more(9)
+        assert 0 == command(bridge, "store", "backup", str(bridge.folder / "backup"))[0]
+        refused = beside(bridge, "store", "restore", str(bridge.folder / "backup"), "--yes")
+        killed = beside(bridge, "store", "copy", "--to", postgres_url)
         asks_to_stop(killed)
         killed.destroy()
-        seen = len(traffic.alerts)
-        until(lambda: len(traffic.alerts) > seen + 2, "more comes while nobody copies")
-        copy = beside(bridge, "copy", "store", "copy", "--to", postgres_url)
+        wanted = traffic.more(3)
+        until(lambda: len(traffic.alerts) >= wanted, "more comes while nobody copies")
+        traffic.more(9)
+        copy = beside(bridge, "store", "copy", "--to", postgres_url)
         asks_to_stop(copy)
+        assert 2 == refused.process.wait(20), "nothing is restored while the bridge runs"
     world.until_both_are(traffic.alerts[0], "open", "triggered")
     world.sandbox.at_pagerduty(traffic.alerts[0], "acknowledge")
     world.sandbox.fault(partner="pagerduty", method="POST", path_regex=r"/incidents$", status=503, times=10_000)
@@ -83,7 +113,7 @@ def test_a_move_to_postgresql_loses_and_doubles_nothing(postgres_url: str, start
     stopped_at = time.monotonic()
     assert 0 == copy.process.wait(20), copy.output()
     assert time.monotonic() - stopped_at < 10, "the rest is little"
-    refused = beside(bridge, "refused", "migrate")
+    refused = beside(bridge, "migrate")
     assert 2 == refused.process.wait(20)
     assert "DATABASE_URL" in refused.output(), "nobody starts on the old store"
 
