@@ -250,6 +250,8 @@ class StoreCopy:
         copy_id = copy_id or uuid.uuid4().hex
         if there != copy_id:
             self._check_empty()
+        elif stored(self._target.engine, "bridge") != known("bridge")[-1]:
+            raise StoreRefused("Another version began this copy: give it up with --undo, and use an empty database.")
         for file in self._files:
             with file.database.begin() as tx:
                 file.log_changes(connection(tx))

@@ -13,7 +13,7 @@ from app.domain.model.types import Alert, AlertId, Side
 from app.ports import COPIED, Delivery, StoreUnavailable
 from app.ports.access import Role
 from app.store.access import StoredAccess
-from app.store.copy import NOT_COPIED, StoreCopy, undo
+from app.store.copy import NOT_COPIED, StoreCopy, _File, undo
 from app.store.database import KEY_VALUES, Database, StoreClosed, StoreRefused, check, connection, open_bridge
 from app.store.inbox_reader import CURSOR
 from app.store.inbox_sqlite import SqliteInbox
@@ -212,6 +212,48 @@ def test_only_one_of_the_two_stores_can_be_worked_on(rig: Rig, copying: Copying,
     assert len(before["links"]) == copying.run()["links"], "once more it only says what is there"
     assert before == there(copying)
     web.close()
+
+
+def test_killed_between_the_two_stores_it_is_neither_and_the_next_run_opens_the_new_one(
+    rig: Rig, copying: Copying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(StoreCopy, "_open_target", lambda _: killing(0)())
+        with pytest.raises(Killed):
+            copying.run()
+    target = copying.target()
+    for engine in (rig.database.engine, target.engine):
+        with pytest.raises(StoreClosed):
+            check(engine, "bridge")
+    copying.run()
+    check(target.engine, "bridge")
+    with pytest.raises(StoreClosed):
+        check(rig.database.engine, "bridge")
+    target.engine.dispose()
+
+
+def test_killed_when_one_of_the_two_files_is_closed_it_goes_on(
+    rig: Rig, copying: Copying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inbox is closed first: nothing is taken in that nobody would copy."""
+    with monkeypatch.context() as patched:
+        close = _File.close
+
+        def closes(file: _File, writer: sa.Connection) -> None:
+            close(file, writer)
+            if inbox.name in file.parts:
+                writer.commit()
+                raise Killed
+
+        patched.setattr(_File, "close", closes)
+        with pytest.raises(Killed):
+            copying.run()
+    check(rig.database.engine, "bridge")
+    with pytest.raises(sa.exc.IntegrityError):
+        arrives(rig, "refused")
+    before = everything_in(rig.database, rig._inbox)
+    copying.run()
+    assert before == there(copying)
 
 
 def killing(after: int) -> Callable[[], None]:
