@@ -7,6 +7,7 @@ rest follows in a moment, and the old store is closed before the new one is open
 What the engine has in hand is not copied. The links say what is owed, and the first worker on the new store sees to it.
 """
 
+import fcntl
 import json
 import sqlite3
 import uuid
@@ -219,16 +220,27 @@ class StoreCopy:
         """Copy everything; the answer is the rows of each table. ``ask_to_stop``: says that the bridge is to be stopped
         now; ``wait``: lets a moment go by."""
         try:
-            if self._begin():
-                self._copy_all()
-                if not self._finish():
-                    ask_to_stop()
-                    while not self._finish():
-                        self._follow()
-                        wait()
-            return self._open_target()
+            with self._alone():
+                if self._begin():
+                    self._copy_all()
+                    if not self._finish():
+                        ask_to_stop()
+                        while not self._finish():
+                            self._follow()
+                            wait()
+                return self._open_target()
         except (sa.exc.SQLAlchemyError, sqlite3.Error) as fault:
             raise unavailable(fault) from fault
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Of two copies one would bring back what the other has seen to."""
+        with (self._data_dir / "copy.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as fault:
+                raise StoreRefused("Another `truthvouch store copy` works on this store.") from fault
+            yield
 
     # ---------------------------------------------------------------------------------------------------- beginning
 
@@ -237,9 +249,6 @@ class StoreCopy:
         for branch, file in (("bridge", self._bridge), ("inbox", self._inbox)):
             if stored(file.database.engine, branch) != known(branch)[-1]:
                 raise StoreRefused("This store has another version: start this version of the bridge on it once.")
-        with workers_kept_out(self._target.engine, self._data_dir) as workers:
-            if workers:
-                raise StoreRefused(f"A bridge works on {self.where}: stop it, and name a database of its own.")
         with self._bridge.database.read() as tx:
             copy_id, closed = KEY_VALUES.read(tx, COPY_ID), KEY_VALUES.read(tx, CLOSED)
         there = self._id_there()
@@ -247,6 +256,9 @@ class StoreCopy:
             if copy_id is None or there != copy_id:
                 raise StoreClosed(closed)
             return False
+        with workers_kept_out(self._target.engine, self._data_dir) as workers:
+            if workers:
+                raise StoreRefused(f"A bridge works on {self.where}: stop it, and name a database of its own.")
         copy_id = copy_id or uuid.uuid4().hex
         if there != copy_id:
             self._check_empty()

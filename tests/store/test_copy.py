@@ -322,6 +322,16 @@ def test_while_a_worker_works_it_follows_and_asks_for_its_end(rig: Rig, copying:
     assert everything_in(rig.database, rig._inbox) == there(copying)
 
 
+def test_of_two_copies_at_a_time_the_second_is_refused(copying: Copying) -> None:
+    def another() -> None:
+        copying.meanwhile = lambda: None
+        with pytest.raises(StoreRefused, match="Another"):
+            copying.run()
+
+    copying.meanwhile = another
+    assert copying.run()
+
+
 def test_a_worker_that_has_just_died_does_not_end_the_bridge(rig: Rig, copying: Copying) -> None:
     """Its web processes have the files open still."""
     with rig.database.read() as web:
