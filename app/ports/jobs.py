@@ -193,7 +193,8 @@ class Jobs(Protocol):
     def result(self, tx: Tx, job_id: int) -> JobResult | None:
         """None where there is none, or none any more."""
 
-    def count_waiting(self, tx: Tx) -> int: ...
+    def count_waiting(self, tx: Tx) -> int:
+        """How many wait that this version can run."""
 
     def is_any_pending(self, tx: Tx) -> bool:
         """Whether any waits that this version can run, or any is marked as running."""

@@ -71,7 +71,7 @@ _runnable = sa.and_(JOB_WAITS, jobs.c.kind.in_([kind.value for kind in JobKind])
 """A newer version may have queued what only it can run: while workers are replaced one by one, or were set back."""
 _next = sa.select(jobs.c.id, jobs.c.starts).where(_runnable).order_by(jobs.c.id).limit(1).with_for_update()
 _pending = sa.select(*(sa.select(jobs.c.id).where(state).exists() for state in (_runnable, JOB_RUNS)))
-_waiting = sa.select(sa.func.count()).select_from(jobs).where(JOB_WAITS)
+_waiting = sa.select(sa.func.count()).select_from(jobs).where(_runnable)
 _result = sa.select(jobs.c.result_name, jobs.c.result_type, jobs.c.result).where(
     jobs.c.id == sa.bindparam("job_id"), jobs.c.result.is_not(None)
 )
