@@ -177,11 +177,12 @@ class RemoteOperate:
         while True:
             status, answer = self.api.post(path, key, body)
             if status == HTTPStatus.NOT_FOUND:
-                return CommandResult(subject, "", str(answer.get("code", ""))), answer
-            said = _read(CommandAnswer, answer)
-            outcome = (said["outcome"] if said else None) or ""
+                code, detail = (str(answer.get(name, "")) for name in ("code", "detail"))
+                return CommandResult(subject, "", code, said=detail), answer
+            said = _there(CommandAnswer, path, answer)
+            outcome = said["outcome"] or ""
             if outcome or self.monotonic() >= until:
-                return CommandResult(subject, key, outcome), answer
+                return CommandResult(subject, key, outcome, said=said["message"]), answer
             self.pause(POLL_SECONDS)
 
 
@@ -193,7 +194,8 @@ def _request(command_type: CommandType, subject: str, detail: str) -> tuple[str,
         return PATHS[command_type], None
     asked = read(detail) if command_type is CommandType.ESCALATE else None
     if asked is not None and asked.now:
-        return ESCALATE_NOW, {"raise_urgency": asked.raise_urgency}
+        saw = {} if asked.saw is None else {"moves": asked.saw}
+        return ESCALATE_NOW, {"raise_urgency": asked.raise_urgency, **saw}
     if detail == CANCELLING and asked is not None:
         return CANCEL_ESCALATION, None
     raise Unreachable("this cannot be asked over the API: run it where the bridge runs")

@@ -209,7 +209,9 @@ def show_outcomes(results: "Sequence[CommandResult]", as_json: bool) -> None:
     if as_json:
         output.as_json([{"subject": one.subject, **one.answer} for one in results])
     for one in () if as_json else results:
-        click.echo(f"{output.text(one.subject)}: {one.message}" if one.subject else one.message)
+        click.echo(
+            f"{output.text(one.subject)}: {output.text(one.message)}" if one.subject else output.text(one.message)
+        )
     if any(one.outcome in NOT_DONE for one in results):
         sys.exit(NOT_SO)
 

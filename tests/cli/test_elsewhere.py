@@ -110,7 +110,9 @@ def test_an_escalation_is_hurried_and_ended_there(elsewhere: Elsewhere):
     def outcome(*words: str, code: int = 0) -> str:
         return str(parsed(elsewhere.run("escalation", *words, "--json"), code)[0]["outcome"])
 
-    assert "hurried" == outcome("now", "Q1", "--raise-urgency")
+    assert "hurried" == outcome("now", "Q1", "--raise-urgency", "--moves", "0")
+    again = elsewhere.run("escalation", "now", "Q1", "--moves", "0")
+    assert (0, "Q1: Already asked for by api:admin; nothing more is asked for.\n") == (again.exit_code, again.stdout)
     escalation = elsewhere.api.app.extensions["bridge"].overview.escalation("Q1")
     assert escalation.plan.raise_urgency
     assert "cancelled" == outcome("cancel", "Q1")

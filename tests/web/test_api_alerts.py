@@ -68,6 +68,17 @@ def test_one_key_ends_an_escalation_and_asks_for_the_next_level(api: Api):
     assert "hurried" == post(api, "/escalations/Q1/now", {}, "k1")["outcome"]
 
 
+def test_two_who_saw_the_same_level_ask_for_one(api: Api):
+    assert "hurried" == post(api, "/escalations/Q1/now", {"moves": 0}, "k1")["outcome"]
+    assert 0 == api.get("/escalations/Q1")["moves"]
+    second = post(api, "/escalations/Q1/now", {"moves": 0}, "k2")
+    assert ("done", "already_asked") == (second["status"], second["outcome"])
+    assert "Already asked for by api:admin; nothing more is asked for." == second["message"]
+    assert "hurried" == post(api, "/escalations/Q1/now", {"moves": 0}, "k1")["outcome"]
+    for moves in (-1, "0", 0.5):
+        assert (400, "bad_parameter") == fault(api.ask("POST", "/escalations/Q1/now", json={"moves": moves}))
+
+
 def test_alerts_are_erased_and_partners_called_by_jobs(api: Api):
     assert "erased" == post(api, "/links/a1/erase", {})["outcome"]
     assert api.rig.link("a1").erased_at is not None

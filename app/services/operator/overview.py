@@ -109,6 +109,8 @@ class EscalationRow(TypedDict):
     by: str
     """Who asked for it; `rulebook` for those of the rules."""
     drill: bool
+    moves: int
+    """How often it was escalated, over every life: what `now` takes, to say which level you saw coming."""
 
 
 def escalation_row(one: Escalation) -> EscalationRow:
@@ -124,6 +126,7 @@ def escalation_row(one: Escalation) -> EscalationRow:
         "policy_id": one.plan.policy_id,
         "by": one.by or "rulebook",
         "drill": one.drill,
+        "moves": one.moves,
     }
 
 

@@ -12,7 +12,7 @@ from app.services.escalation.target import hurrying
 from app.shapes import answer_of
 from app.web.api.endpoint import Answer, Asked, Endpoint, View, commands, operate, result_of
 from app.web.api.jobs import JOBS, JobStarted, Yes, start_job
-from app.web.api.parameters import BadRequest, Body
+from app.web.api.parameters import MAX_NUMBER, BadRequest, Body
 from app.web.bridge import WebBridge
 
 ALERTS, ESCALATIONS = "links", "escalations"
@@ -43,6 +43,14 @@ class EscalateBody(Body):
     raise_urgency = Yes(
         load_default=False,
         metadata={"description": "Raise a low urgency to high first, without which PagerDuty escalates nothing."},
+    )
+    moves = fields.Integer(
+        strict=True,
+        validate=validate.Range(0, MAX_NUMBER),
+        metadata={
+            "description": "As the escalation had it when you looked, 0 where there was none: a level that came since "
+            "is not asked for again."
+        },
     )
 
 
@@ -78,7 +86,7 @@ def erase_alert(bridge: WebBridge, asked: Asked) -> Answer:
 
 
 def escalate_now(bridge: WebBridge, asked: Asked) -> Answer:
-    detail = hurrying(asked.body["raise_urgency"])
+    detail = hurrying(asked.body["raise_urgency"], asked.body.get("moves"), asked.key)
     return result_of(operate(bridge, asked)(CommandType.ESCALATE, asked.path["incident_id"], asked.key, detail))
 
 
@@ -128,7 +136,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         ESCALATIONS,
         CommandOutcome.BAD_REQUEST,
         body=EscalateBody,
-        description="Nothing moves after an acknowledge or a resolve.",
+        description="Nothing moves after an acknowledge or a resolve. Two who ask for the same level ask for one.",
     ),
     _job("erase", erase_alerts, "Erase many alerts", body=EraseBody),
     _job("repair", start_repair, "Examine everything and mend", description="As `truthvouch doctor --repair`."),
