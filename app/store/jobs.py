@@ -21,6 +21,7 @@ from app.ports.jobs import (
     JobResult,
     JobState,
     JobWanted,
+    ReconcileWanted,
     RepairWanted,
     ReplayWanted,
     ReportWanted,
@@ -36,6 +37,7 @@ _WANTED: dict[JobKind, Codec[Any]] = {
     JobKind.ERASE: Codec[EraseWanted](EraseWanted),
     JobKind.REPAIR: Codec[RepairWanted](RepairWanted),
     JobKind.CONNECTION_TEST: Codec[ConnectionTestWanted](ConnectionTestWanted),
+    JobKind.RECONCILE: Codec[ReconcileWanted](ReconcileWanted),
 }
 
 

@@ -7,9 +7,10 @@ from marshmallow import fields, validate
 from app.domain.model.events import CommandOutcome, CommandType
 from app.domain.model.text import clean
 from app.domain.sync.asked import MAX_WORDS_CHARS
-from app.ports.jobs import ConnectionTestWanted, EraseWanted, RepairWanted
+from app.ports import utc_now
+from app.ports.jobs import ConnectionTestWanted, EraseWanted, ReconcileWanted, RepairWanted
 from app.services.escalation.target import hurrying
-from app.shapes import answer_of
+from app.shapes import Instant, answer_of
 from app.web.api.endpoint import Answer, Asked, Endpoint, View, commands, operate, result_of
 from app.web.api.jobs import JOBS, JobStarted, Yes, start_job
 from app.web.api.parameters import MAX_NUMBER, BadRequest, Body
@@ -54,6 +55,15 @@ class EscalateBody(Body):
     )
 
 
+class ReconcileBody(Body):
+    """How both sides are read."""
+
+    dry_run = Yes(load_default=False, metadata={"description": "Only look: nothing is taken in."})
+    since = Instant(
+        metadata={"description": "Also take in alerts raised from then on, even before this store existed."}
+    )
+
+
 class EraseBody(Body):
     """Which alerts."""
 
@@ -92,6 +102,13 @@ def escalate_now(bridge: WebBridge, asked: Asked) -> Answer:
 
 def erase_alerts(bridge: WebBridge, asked: Asked) -> Answer:
     return start_job(bridge, asked, EraseWanted(tuple(dict.fromkeys(map(clean, asked.body["alerts"])))))
+
+
+def start_reconciliation(bridge: WebBridge, asked: Asked) -> Answer:
+    since = asked.body.get("since")
+    if since is not None and since > utc_now():
+        raise BadRequest("since: it has to be past.")
+    return start_job(bridge, asked, ReconcileWanted(asked.body["dry_run"], since))
 
 
 def start_repair(bridge: WebBridge, asked: Asked) -> Answer:
@@ -139,6 +156,13 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         description="Nothing moves after an acknowledge or a resolve. Two who ask for the same level ask for one.",
     ),
     _job("erase", erase_alerts, "Erase many alerts", body=EraseBody),
+    _job(
+        "reconcile",
+        start_reconciliation,
+        "Read both sides back, and tell what differs",
+        body=ReconcileBody,
+        description="The result is what `truthvouch reconcile --json` prints.",
+    ),
     _job("repair", start_repair, "Examine everything and mend", description="As `truthvouch doctor --repair`."),
     _job(
         "connection-test",
