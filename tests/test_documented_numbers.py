@@ -322,7 +322,7 @@ ESCALATION_AND_RECONCILIATION: Sequence[Row] = (
     ("services.reconciliation.alerts.LOOK_BACK", DAY, "reconciliation", "back to one day before the oldest of them"),
     ("services.reconciliation.alerts.MISSES", 2, "reconciliation", "after 404 or 405 for two alerts"),
     ("bootstrap.worker.INBOX_TIMEOUT", 5 * SECOND, "reconciliation", "waited more than five seconds for intake"),
-    ("cli.reconcile.INTAKE_TIMEOUT_SECONDS", 10.0, "reconciliation", "waits up to ten seconds for intake"),
+    ("bootstrap.container.INTAKE_TIMEOUT_SECONDS", 10.0, "reconciliation", "waits up to ten seconds for intake"),
     ("store.rate_limits.HOUR", HOUR, "reconciliation", "in any sixty minutes"),
 )
 
