@@ -56,8 +56,8 @@ def observed(state: SideState, seen: Observation) -> tuple[SideState, Applied]:
     at = usable(seen.at, seen.began_at)
     if state.received_at is not None and seen.began_at < state.received_at:
         return state, Applied.STALE
-    if state.write_lost and seen.began_at == state.received_at:  # that very read, once more
-        return state, Applied.SAME
+    if state.read_at == state.received_at == seen.began_at and seen.status is state.status and state.confirmed:
+        return state, Applied.SAME  # that very read, once more
     read = replace(state, must_read=False, hint=None, hint_by=None, read_at=seen.began_at)
     if state.status is None:
         return replace(read, status=seen.status, at=at, received_at=seen.began_at), Applied.TAKEN
@@ -141,7 +141,7 @@ def _write_lost(state: SideState, seen: Observation) -> tuple[SideState, Applied
         return replace(state, must_read=True), Applied.STALE
     lost = replace(
         state, status=seen.status, received_at=seen.began_at, by_us=False, write_lost=True, previous=None,
-        previous_at=None, unconfirmed_count=state.unconfirmed_count + 1,
+        previous_at=None, unconfirmed_count=state.unconfirmed_count + 1, confirmed=True,
     )  # fmt: skip
     return lost, Applied.WRITE_LOST
 
