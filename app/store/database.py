@@ -182,10 +182,9 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Tx]:
         with reachable(self.engine) as connection:
+            connection.begin()  # what the driver itself runs would begin nothing that a commit here ends
             if self._lock_first:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                connection.begin()  # what the driver itself runs would begin nothing that a commit here ends
+                _lock.run(Tx(connection), [{}])
             yield Tx(connection)
             connection.commit()
             acts = _afterwards.pop(connection, ())
@@ -275,6 +274,7 @@ def check(engine: sa.Engine, branch: str) -> str:
     return found
 
 
+_lock = Prepared(sa.text("BEGIN IMMEDIATE"))
 _value = Prepared(sa.select(key_values.c.value).where(key_values.c.name == sa.bindparam("wanted")))
 
 
