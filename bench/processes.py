@@ -102,31 +102,6 @@ class Process:
             os.killpg(self._running.pid, signal.SIGKILL)
             self._running.wait()
 
-    def megabytes(self) -> dict[str, float]:
-        """Resident memory of the process and all below it, by a name that tells them apart."""
-        table = subprocess.run(
-            ["ps", "-axo", "pid=,ppid=,rss=,command="], capture_output=True, text=True, check=True
-        ).stdout
-        rows = [line.split(None, 3) for line in table.splitlines() if line.strip()]
-        family = {self._running.pid}
-        for pid, parent, *_ in sorted(rows, key=lambda row: int(row[0])):
-            if int(parent) in family:
-                family.add(int(pid))
-        weights: dict[str, float] = {}
-        for pid, parent, kilobytes, *command in rows:
-            if int(pid) in family:
-                role = _role(int(pid) == self._running.pid, int(parent) == self._running.pid, " ".join(command))
-                weights[f"{role} {pid}"] = int(kilobytes) / 1024
-        return weights
-
-
-def _role(first: bool, child: bool, command: str) -> str:
-    if first:
-        return "gunicorn master"
-    if "worker" in command and "gunicorn" not in command:
-        return "worker"
-    return "web" if child else "other"
-
 
 class Sandbox(Process):
     """The simulated partners."""

@@ -46,7 +46,7 @@ class Walk:
             raise BenchFault(f"the walk through the console ended: {self.fault or 'no page was opened'}")
 
     def _walk(self) -> None:
-        paths = ["/console"]
+        paths, found = ["/console"], {}
         while not self._ended.is_set():
             for path in paths:
                 began = time.monotonic()

@@ -1,0 +1,103 @@
+"""What every round is made of: alerts at some pace, and all that follows from them before the next round starts."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.alerts import AlertMill
+from bench.load import Generator, Load
+from bench.proc import Tree
+from bench.processes import Bare, BenchFault, Bridge, Sandbox
+
+QUIET_SECONDS = 120
+"""The longest wait for the bridge to get on with what it was given."""
+AFTER_THE_LAST_SECONDS = 0.3
+"""What the last webhook takes the bridge, amply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much to measure."""
+
+    pairs: int
+    rounds: int
+    seconds: float
+    connections: int
+    backlog: int
+    idle_seconds: float
+
+
+FULL = Plan(pairs=7, rounds=3, seconds=8.0, connections=16, backlog=3000, idle_seconds=20.0)
+QUICK = Plan(pairs=3, rounds=1, seconds=3.0, connections=16, backlog=1500, idle_seconds=20.0)
+
+
+class Rig:
+    """The bridge that is measured and the partners that it talks to. ``say`` gets a line now and then."""
+
+    def __init__(
+        self, plan: Plan, mill: AlertMill, sandbox: Sandbox, bridge: Bridge, say: Callable[[str], None]
+    ) -> None:
+        self.plan = plan
+        self.mill = mill
+        self.sandbox = sandbox
+        self.bridge = bridge
+        self.say = say
+        self.tree = Tree(bridge.pid)
+
+    def saturate(self, server: Bare | Bridge, name: str, seconds: float) -> Load:
+        """Every connection always has one request in flight."""
+        with Generator(server.address, self.plan.connections) as generator:
+            return _check(generator.saturate(self.mill.series(f"{server.name}-{name}"), seconds))
+
+    def pace(self, server: Bridge, name: str, per_second: float, seconds: float) -> Load:
+        """A fixed rate, whatever the server does."""
+        with Generator(server.address, self.plan.connections) as generator:
+            return _check(generator.pace(self.mill.series(name), per_second, seconds))
+
+    def post(self, name: str, count: int) -> Load:
+        """So many at once to the bridge."""
+        with Generator(self.bridge.address, self.plan.connections) as generator:
+            return _check(generator.post(self.mill.series(name), count))
+
+    def follow(self, alerts: int) -> None:
+        """Until every alert is an incident and every webhook about one was sent. Asks the sandbox alone, since what
+        the bridge is asked costs it processor time."""
+        ends = time.monotonic() + QUIET_SECONDS
+        done = -1
+        while self.sandbox.incidents() < alerts or self.sandbox.echoes()[1]:
+            if (now := self.sandbox.incidents()) > done:
+                done, ends = now, time.monotonic() + QUIET_SECONDS
+            if time.monotonic() > ends:
+                raise BenchFault(f"only {done} of {alerts} incidents, none for long\n{self.bridge.tail()}")
+            time.sleep(0.1)
+        time.sleep(AFTER_THE_LAST_SECONDS)
+
+    def finish(self, alerts: int) -> None:
+        """Until nothing, webhooks included, is left over for the next round."""
+        self.follow(alerts)
+        ends = time.monotonic() + QUIET_SECONDS
+        while self.bridge.waiting() or self.sandbox.echoes()[1]:
+            if time.monotonic() > ends:
+                raise BenchFault(f"events are waiting after {QUIET_SECONDS} s\n{self.bridge.tail()}")
+            time.sleep(0.2)
+        # What `waiting` said may be a second old.
+        time.sleep(1.1)
+        if self.bridge.waiting():
+            self.finish(alerts)
+
+    def waits(self, load: Load) -> list[float]:
+        """Milliseconds from sending each alert to the arrival of the call that opens its incident."""
+        arrived = self.sandbox.opened_at()
+        return [(arrived[incident_key(alert)] - sent) * 1000 for alert, sent in load.sent.items()]
+
+
+def incident_key(alert_id: str) -> str:
+    """As the bridge documents it: one key for each alert, for ever."""
+    return "truthvouch-" + hashlib.sha256(alert_id.encode()).hexdigest()
+
+
+def _check(load: Load) -> Load:
+    if load.refused:
+        raise BenchFault(f"not everything was accepted: {load.refused}")
+    return load
