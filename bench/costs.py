@@ -5,14 +5,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from bench.figures import Figure
+from bench.figures import Figure, number
 from bench.proc import Tree
 from bench.rig import Rig
 
 BURST_ALERT_MS = 2.0
-BURST_ALERTS = 1000
 IDLE_PERCENT = 1.5
-MEMORY_MB = 230.0
+COMMITS_PER_SECOND = 10.0
 
 
 @dataclass(slots=True)
@@ -51,42 +50,55 @@ class AlertCosts:
         """The median, and how it divides over the processes in the last round."""
         return Figure(
             f"processor time per alert, {name}", "ms", tuple(sum(one.values()) for one in self.rounds), bound,
-            note=_parts(self.rounds[-1]),
+            note=parts_text(self.rounds[-1]),
         )  # fmt: skip
-
-
-def weighing(rig: Rig) -> list[Figure]:
-    """Memory of the whole bridge now."""
-    weights = rig.tree.megabytes()
-    parts = ", ".join(f"{role} {megabytes:.0f}" for role, megabytes in weights.items())
-    return [Figure("memory, all processes", "MB", (sum(weights.values()),), MEMORY_MB, note=parts)]
 
 
 def bursting(rig: Rig) -> list[Figure]:
     """Processor time for each alert of many at once, until the last webhook about them is worked off."""
-    costs = AlertCosts()
+    costs, alerts = AlertCosts(), rig.plan.burst
     for n in range(rig.plan.rounds):
         rig.sandbox.begin(echoes=True)
         with spending(rig.tree) as spent:
-            rig.post(f"burst{n}", BURST_ALERTS)
-            rig.follow(BURST_ALERTS)
-        rig.say(f"burst {n + 1}: {costs.add(spent, BURST_ALERTS):.2f} ms of a processor for each alert")
-        rig.finish(BURST_ALERTS)
+            rig.post(f"burst{n}", alerts)
+            rig.follow(alerts)
+        rig.say(f"burst {n + 1}: {costs.add(spent, alerts):.2f} ms of a processor for each alert")
+        rig.finish(alerts)
     return [costs.figure("burst", BURST_ALERT_MS)]
 
 
 def idling(rig: Rig) -> list[Figure]:
-    """Percent of one processor with nothing to do, after work: timers, look-outs, looks at the store."""
+    """Percent of one processor with nothing to do, after work: timers, heartbeats, looks at the store. On PostgreSQL
+    also what commits that are."""
     percents: list[float] = []
+    commits: list[float] = []
     parts: Mapping[str, float] = {}
     for n in range(rig.plan.rounds):
+        before = _commits(rig)
         with spending(rig.tree) as spent:
             time.sleep(rig.plan.idle_seconds)
+        commits.append((_commits(rig) - before) / spent.elapsed)
         parts = {role: seconds / spent.elapsed * 100 for role, seconds in spent.seconds.items()}
         percents.append(sum(parts.values()))
-        rig.say(f"idle {n + 1}: {percents[-1]:.2f} % of a processor")
-    return [Figure("idle, everything", "%", tuple(percents), IDLE_PERCENT, note=_parts(parts))]
+        rig.say(f"idle {n + 1}: {percents[-1]:.2f} % of a processor, {commits[-1]:.1f} commits/s on PostgreSQL")
+    figures = [Figure("idle, everything", "%", tuple(percents), IDLE_PERCENT, note=parts_text(parts))]
+    if rig.setup.postgres:
+        figures.append(Figure("idle, commits on PostgreSQL", "/s", tuple(commits), COMMITS_PER_SECOND))
+    return figures
 
 
-def _parts(parts: Mapping[str, float]) -> str:
-    return ", ".join(f"{role} {value:.2f}" for role, value in parts.items())
+def _commits(rig: Rig) -> int:
+    """Of the bridge's database so far; a session says what it has committed within a second or so."""
+    if not rig.setup.postgres:
+        return 0
+    import psycopg
+
+    name = rig.bridge.database_url.rpartition("/")[2]
+    with psycopg.connect(rig.setup.postgres, autocommit=True) as server:
+        found = server.execute("SELECT xact_commit FROM pg_stat_database WHERE datname = %s", (name,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def parts_text(parts: Mapping[str, float]) -> str:
+    """How a sum divides over the processes."""
+    return ", ".join(f"{role} {number(value)}" for role, value in parts.items())

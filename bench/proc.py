@@ -1,7 +1,8 @@
 """What the kernel counts of a process and all below it: processor time and memory, by role. From ``/proc``: Linux."""
 
 import os
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,7 @@ class Tree:
         return "web" if stat.parent == self._pid else "other"
 
     @staticmethod
-    def _by_role(found: Iterator[tuple[str, float]]) -> dict[str, float]:
+    def _by_role(found: Iterable[tuple[str, float]]) -> dict[str, float]:
         sums: dict[str, float] = {}
         for role, value in found:
             sums[role] = sums.get(role, 0.0) + value
@@ -88,3 +89,22 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def process_of(connection: socket.socket, pids: Iterable[int]) -> int:
+    """Which of these processes holds the other end of this loopback connection; 0: none."""
+    ours, theirs = connection.getsockname()[1], connection.getpeername()[1]
+    for table in ("tcp", "tcp6"):
+        for line in _read(PROC / "self" / "net" / table).splitlines()[1:]:
+            fields = line.split()
+            local, remote = (int(fields[n].rpartition(b":")[2], 16) for n in (1, 2))
+            if (local, remote) == (theirs, ours):
+                return next((pid for pid in pids if _holds(pid, fields[9].decode())), 0)
+    return 0
+
+
+def _holds(pid: int, inode: str) -> bool:
+    try:
+        return any(str(fd.readlink()) == f"socket:[{inode}]" for fd in (PROC / str(pid) / "fd").iterdir())
+    except OSError:
+        return False

@@ -2,13 +2,15 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.alerts import AlertMill
 from bench.load import Generator, Load
 from bench.proc import Tree
-from bench.processes import Bare, BenchFault, Bridge, Sandbox
+from bench.processes import Bare, BenchFault, Bridge, Sandbox, free_port, fresh_database
 
 QUIET_SECONDS = 120
 """The longest wait for the bridge to get on with what it was given."""
@@ -25,25 +27,58 @@ class Plan:
     seconds: float
     connections: int
     backlog: int
+    burst: int
     idle_seconds: float
+    events: int
+    """That a bridge has had when it is weighed."""
 
 
-FULL = Plan(pairs=7, rounds=3, seconds=8.0, connections=16, backlog=3000, idle_seconds=20.0)
-QUICK = Plan(pairs=3, rounds=1, seconds=3.0, connections=16, backlog=1500, idle_seconds=20.0)
+FULL = Plan(pairs=7, rounds=3, seconds=8.0, connections=16, backlog=3000, burst=1000, idle_seconds=20.0, events=100_000)
+QUICK = Plan(pairs=3, rounds=1, seconds=3.0, connections=16, backlog=1500, burst=1000, idle_seconds=20.0, events=5_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What every part of one run shares."""
+
+    plan: Plan
+    mill: AlertMill
+    folder: Path
+    """For data and logs."""
+    postgres: str
+    """The URL of a server; empty: SQLite."""
+    say: Callable[[str], None]
+    """Gets a line now and then."""
+
+    @contextmanager
+    def rig(self, name: str, role: str = "all", **settings: str) -> Iterator["Rig"]:
+        """A bridge with partners and a store of its own, started now. ``settings``: environment variables."""
+        folder, port = self.folder / name, free_port()
+        with fresh_database(self.postgres) as database, Sandbox(folder, port) as sandbox:
+            rig = Rig(self, folder, sandbox, Bridge(folder, port, sandbox.url, role, database, settings))
+            try:
+                yield rig
+            finally:
+                rig.bridge.stop()
 
 
 class Rig:
-    """The bridge that is measured and the partners that it talks to. ``say`` gets a line now and then."""
+    """A bridge that is measured and the partners that it talks to."""
 
-    def __init__(
-        self, plan: Plan, mill: AlertMill, sandbox: Sandbox, bridge: Bridge, say: Callable[[str], None]
-    ) -> None:
-        self.plan = plan
-        self.mill = mill
+    def __init__(self, setup: Setup, folder: Path, sandbox: Sandbox, bridge: Bridge) -> None:
+        self.setup = setup
+        self.plan, self.mill, self.say = setup.plan, setup.mill, setup.say
+        self.folder = folder
         self.sandbox = sandbox
         self.bridge = bridge
-        self.say = say
         self.tree = Tree(bridge.pid)
+
+    def restart(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """The same bridge once more, over the same store."""
+        self.bridge.stop()
+        meanwhile()
+        self.bridge = self.bridge.again()
+        self.tree = Tree(self.bridge.pid)
 
     def saturate(self, server: Bare | Bridge, name: str, seconds: float) -> Load:
         """Every connection always has one request in flight."""
@@ -85,6 +120,14 @@ class Rig:
         time.sleep(1.1)
         if self.bridge.waiting():
             self.finish(alerts)
+
+    def drain(self, name: str, alerts: int) -> float:
+        """So many alerts at once, without webhooks in answer: calls a second from the first call to the last."""
+        self.sandbox.begin(echoes=False)
+        self.post(name, alerts)
+        self.finish(alerts)
+        arrived = self.sandbox.opened_at().values()
+        return (len(arrived) - 1) / (max(arrived) - min(arrived))
 
     def waits(self, load: Load) -> list[float]:
         """Milliseconds from sending each alert to the arrival of the call that opens its incident."""
