@@ -43,8 +43,8 @@ from bench.processes import fresh_database
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LINES_EACH = 10
 ROWS_AT_ONCE = 1_000
-COPIED = 10_000
-"""So many links of a store that is grown are made one by one."""
+COPIED, COPIED_LINES = 10_000, 3
+"""So many links of a store that is grown are made one by one; so many lines each of the others has."""
 ROUNDS = 5
 SEARCHES = 100
 YEAR_SECONDS = 2.0
@@ -131,7 +131,10 @@ def _copied(table: sa.Table, copy: int) -> sa.Insert:
         values["incident_number"] = columns.incident_number + offset
     if table is links:
         values["state"] = sa.func.replace(columns.state, columns.alert_id, columns.alert_id + mark)
-    return sa.insert(table).from_select(list(values), sa.select(*values.values()).where(key <= COPIED))
+    some = sa.select(*values.values()).where(key <= COPIED)
+    if table is timeline:
+        some = some.where(columns.id % LINES_EACH < COPIED_LINES)
+    return sa.insert(table).from_select(list(values), some)
 
 
 def _link(number: int, at: datetime, dice: random.Random) -> Link:

@@ -12,8 +12,8 @@ from bench.load import Generator, Load
 from bench.proc import Tree
 from bench.processes import Bare, BenchFault, Bridge, Sandbox, free_port, fresh_database
 
-QUIET_SECONDS = 120
-"""The longest wait for the bridge to get on with what it was given."""
+STUCK_SECONDS = 120
+"""The longest wait for any progress."""
 AFTER_THE_LAST_SECONDS = 0.3
 """What the last webhook takes the bridge, amply."""
 
@@ -96,30 +96,32 @@ class Rig:
             return _check(generator.post(self.mill.series(name), count))
 
     def follow(self, alerts: int) -> None:
-        """Until every alert is an incident and every webhook about one was sent. Asks the sandbox alone, since what
-        the bridge is asked costs it processor time."""
-        ends = time.monotonic() + QUIET_SECONDS
-        done = -1
-        while self.sandbox.incidents() < alerts or self.sandbox.echoes()[1]:
-            if (now := self.sandbox.incidents()) > done:
-                done, ends = now, time.monotonic() + QUIET_SECONDS
+        """Until every alert is an incident, every webhook about one was sent, and the bridge has worked them off. It is
+        asked little: each answer costs it processor time."""
+        left, ends = None, 0.0
+        while (now := self._left(alerts)) != (0, 0, 0):
+            if now != left:
+                left, ends = now, time.monotonic() + STUCK_SECONDS
             if time.monotonic() > ends:
-                raise BenchFault(f"only {done} of {alerts} incidents, none for long\n{self.bridge.tail()}")
+                incidents, webhooks, events = now
+                raise BenchFault(
+                    f"nothing moved for {STUCK_SECONDS} s: {incidents} of {alerts} incidents are missing, {webhooks} "
+                    f"webhooks to be sent, {events} events waiting\n{self.bridge.tail()}"
+                )
             time.sleep(0.1)
+
+    def _left(self, alerts: int) -> tuple[int, int, int]:
+        incidents, webhooks = max(0, alerts - self.sandbox.incidents()), self.sandbox.echoes()[1]
+        if incidents or webhooks:
+            return incidents, webhooks, 0
         time.sleep(AFTER_THE_LAST_SECONDS)
+        return 0, self.sandbox.echoes()[1], self.bridge.waiting()
 
     def finish(self, alerts: int) -> None:
         """Until nothing, webhooks included, is left over for the next round."""
         self.follow(alerts)
-        ends = time.monotonic() + QUIET_SECONDS
-        while self.bridge.waiting() or self.sandbox.echoes()[1]:
-            if time.monotonic() > ends:
-                raise BenchFault(f"events are waiting after {QUIET_SECONDS} s\n{self.bridge.tail()}")
-            time.sleep(0.2)
-        # What `waiting` said may be a second old.
-        time.sleep(1.1)
-        if self.bridge.waiting():
-            self.finish(alerts)
+        time.sleep(1.1)  # what the bridge says of its events may be a second old
+        self.follow(alerts)
 
     def drain(self, name: str, alerts: int) -> float:
         """So many alerts at once, without webhooks in answer: calls a second from the first call to the last."""
