@@ -4,37 +4,62 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from bench import history
-from bench.__main__ import measure
+from bench import history, profile
+from bench.__main__ import main, measure
 from bench.alerts import AlertMill
 from bench.figures import Figure, Report
-from bench.processes import SECRET
+from bench.processes import SECRET, BenchFault
 from bench.rig import Plan, Setup
-
-pytestmark = pytest.mark.system
 
 SMALL = Plan(pairs=1, rounds=1, seconds=0.4, connections=4, backlog=20, burst=20, idle_seconds=0.5, events=40)
 
 
-def figures_of(folder: Path, *parts: str, postgres: str = "") -> dict[str, Figure]:
-    mill = AlertMill(1, SECRET, "2026-01-15T10:00:00Z")
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
     said: list[str] = []
-    return {one.name: one for one in measure(Setup(SMALL, mill, folder, postgres, said.append), parts)}
+    return Setup(SMALL, AlertMill(1, SECRET, "2026-01-15T10:00:00Z"), tmp_path, "", said.append)
 
 
-def test_a_small_run_measures_what_each_part_promises(tmp_path: Path):
-    found = figures_of(tmp_path, "calls", "idle")
+def by_name(figures: list[Figure]) -> dict[str, Figure]:
+    return {figure.name: figure for figure in figures}
+
+
+@pytest.mark.system
+def test_a_small_run_measures_what_each_part_promises(setup: Setup):
+    found = by_name(measure(setup, ("calls", "idle")))
     costs = [found[f"processor time per alert, {at}/s"].value for at in (20, 50, 100)]
     assert all(0 < cost < 1000 for cost in costs), costs
     assert 0 <= found["idle, everything"].value < 100
     assert 0 < found["alert to call at 50/s, p50"].value <= found["alert to call at 50/s, p99"].value
 
 
-def test_a_bridge_is_weighed_before_and_after_every_page_was_opened(tmp_path: Path):
-    found = figures_of(tmp_path, "memory")
+@pytest.mark.system
+def test_a_bridge_is_weighed_before_and_after_every_page_was_opened(setup: Setup):
+    found = by_name(measure(setup, ("memory",)))
     before, after = found["memory"].value, found["memory, then every page opened in every web process"].value
     assert 50 < before < after < 1000
+
+
+def test_a_part_that_is_not_there_is_refused_with_those_that_are():
+    answer = CliRunner().invoke(main, ["--only", "calls", "--only", "nothing"])
+    assert 2 == answer.exit_code
+    assert "nothing; known: accept, calls, " in answer.output
+
+
+def test_several_workers_need_a_store_for_several():
+    answer = CliRunner().invoke(main, ["--only", "workers"])
+    assert 2 == answer.exit_code
+    assert "--postgres" in answer.output
+
+
+def test_whoever_wants_a_flame_graph_without_the_tool_learns_how_to_get_it(
+    setup: Setup, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
+    with pytest.raises(BenchFault, match="pip install py-spy"):
+        profile.profiling(setup, tmp_path / "flames")
 
 
 @pytest.fixture
