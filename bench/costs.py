@@ -13,6 +13,9 @@ BURST_ALERT_MS = 2.0
 IDLE_PERCENT = 1.5
 COMMITS_PER_SECOND = 10.0
 
+WORK_BEFORE_IDLE = 20
+"""Alerts: what is loaded with the first of them is there."""
+
 
 @dataclass(slots=True)
 class Spent:
@@ -20,10 +23,6 @@ class Spent:
 
     seconds: dict[str, float] = field(default_factory=dict)
     elapsed: float = 0.0
-
-    def total(self) -> float:
-        """Of all of them."""
-        return sum(self.seconds.values())
 
 
 @contextmanager
@@ -69,7 +68,10 @@ def bursting(rig: Rig) -> list[Figure]:
 
 def idling(rig: Rig) -> list[Figure]:
     """Percent of one processor with nothing to do, after work: timers, heartbeats, looks at the store. On PostgreSQL
-    also what commits that are."""
+    also how many commits these are."""
+    rig.sandbox.begin(echoes=True)
+    rig.post("before-idle", WORK_BEFORE_IDLE)
+    rig.finish(WORK_BEFORE_IDLE)
     percents: list[float] = []
     commits: list[float] = []
     parts: Mapping[str, float] = {}
@@ -80,7 +82,8 @@ def idling(rig: Rig) -> list[Figure]:
         commits.append((_commits(rig) - before) / spent.elapsed)
         parts = {role: seconds / spent.elapsed * 100 for role, seconds in spent.seconds.items()}
         percents.append(sum(parts.values()))
-        rig.say(f"idle {n + 1}: {percents[-1]:.2f} % of a processor, {commits[-1]:.1f} commits/s on PostgreSQL")
+        on_postgres = f", {commits[-1]:.1f} commits/s" if rig.setup.postgres else ""
+        rig.say(f"idle {n + 1}: {percents[-1]:.2f} % of a processor{on_postgres}")
     figures = [Figure("idle, everything", "%", tuple(percents), IDLE_PERCENT, note=parts_text(parts))]
     if rig.setup.postgres:
         figures.append(Figure("idle, commits on PostgreSQL", "/s", tuple(commits), COMMITS_PER_SECOND))
