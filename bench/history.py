@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ HISTORY = ROOT / "docs" / "performance-history.jsonl"
 PICTURES = ROOT / "docs" / "pictures"
 WIDTH, HEIGHT = 720, 300
 
-Line = dict[str, Any]
+Run = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +55,49 @@ def record(report: Report, history: Path = HISTORY) -> None:
 
 
 def draw(history: Path = HISTORY, pictures: Path = PICTURES) -> list[Path]:
-    """The charts of the runs that can be compared with the newest: the same machine and store."""
-    runs: list[Line] = [json.loads(line) for line in history.read_text("utf-8").splitlines()]
-    same = [run for run in runs if all(run[name] == runs[-1][name] for name in ("machine", "store"))]
+    """The charts of the runs on the machine of the newest: those of others cannot be compared with it."""
+    runs: list[Run] = [json.loads(line) for line in history.read_text("utf-8").splitlines()]
+    same = [run for run in runs if run["machine"] == runs[-1]["machine"]]
     drawn = []
     for chart in CHARTS:
-        if any(name in run["figures"] for run in same for name in chart.figures):
+        if series := _series(chart, same):
             drawn.append(pictures / f"{chart.name}.svg")
-            drawn[-1].write_text(_svg(chart, same), "utf-8")
+            drawn[-1].write_text(_svg(chart, _commits(same), series), "utf-8")
     return drawn
 
 
-def _svg(chart: Chart, runs: Sequence[Line]) -> str:
+def _commits(runs: Sequence[Run]) -> list[str]:
+    """In the order of their first runs."""
+    return list(dict.fromkeys(run["commit"] for run in runs))
+
+
+def _series(chart: Chart, runs: Sequence[Run]) -> dict[str, list[float | None]]:
+    """A value for each commit, of its last run, by figure and store."""
+    found: dict[str, dict[str, float]] = {}
+    for name in chart.figures:
+        for run in runs:
+            if name in run["figures"]:
+                label = name if run["store"] in ("SQLite", *name.split()) else f"{name}, {run['store']}"
+                found.setdefault(label, {})[run["commit"]] = run["figures"][name]
+    return {label: [values.get(commit) for commit in _commits(runs)] for label, values in found.items()}
+
+
+def _svg(chart: Chart, labels: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> str:
     import pygal
     from pygal.etree import etree
     from pygal.style import CleanStyle
 
     etree.to_etree()  # whatever else is installed: the same file everywhere
+    sizes = {f"{what}_font_size": 12 for what in ("label", "major_label", "legend", "title")}
+    style = CleanStyle(font_family="sans-serif", background="#ffffff", plot_background="#ffffff", **sizes)
     made = pygal.Line(
-        title=chart.title, x_labels=[run["commit"] for run in runs], width=WIDTH, height=HEIGHT, js=(), no_prefix=True,
-        style=CleanStyle(font_family="sans-serif", background="#ffffff", plot_background="#ffffff"),
+        title=chart.title, x_labels=list(labels), width=WIDTH, height=HEIGHT, js=(), style=style,
         legend_at_bottom=True, legend_at_bottom_columns=2, truncate_legend=-1, truncate_label=-1, x_label_rotation=30,
-        include_x_axis=True, dots_size=3, show_x_guides=False, allow_interruptions=True,
+        include_x_axis=True, dots_size=3, allow_interruptions=True,
     )  # fmt: skip
-    for name in chart.figures:
-        values = [run["figures"].get(name) for run in runs]
-        if any(value is not None for value in values):
-            made.add(name, values)
+    made.uuid = chart.name  # it would be another with every drawing
+    for name, values in series.items():
+        made.add(name, list(values))
     tree = made.render_tree()
     for parent in list(tree.iter()):
         for child in list(parent):
