@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from bench.processes import ROOT
 
 HISTORY = ROOT / "docs" / "performance-history.jsonl"
 PICTURES = ROOT / "docs" / "pictures"
-WIDTH, HEIGHT = 720, 300
+WIDTH, HEIGHT = 720, 400
+COLOURS = ("#1f6fb2", "#d9822b", "#2e8b57", "#b5443a", "#7b5ea7", "#5b6b7a", "#a08a00", "#00888a")
 
 Run = dict[str, Any]
 
@@ -87,13 +89,17 @@ def _svg(chart: Chart, labels: Sequence[str], series: Mapping[str, Sequence[floa
     from pygal.etree import etree
     from pygal.style import CleanStyle
 
+    # For plug-ins with maps it hangs a finder of modules, of a kind that Python has given up, into every later import.
+    sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__module__ != "pygal"]
     etree.to_etree()  # whatever else is installed: the same file everywhere
     sizes = {f"{what}_font_size": 12 for what in ("label", "major_label", "legend", "title")}
-    style = CleanStyle(font_family="sans-serif", background="#ffffff", plot_background="#ffffff", **sizes)
+    style = CleanStyle(
+        font_family="sans-serif", background="#ffffff", plot_background="#ffffff", colors=COLOURS, **sizes
+    )
     made = pygal.Line(
         title=chart.title, x_labels=list(labels), width=WIDTH, height=HEIGHT, js=(), style=style,
         legend_at_bottom=True, legend_at_bottom_columns=2, truncate_legend=-1, truncate_label=-1, x_label_rotation=30,
-        include_x_axis=True, dots_size=3, allow_interruptions=True,
+        include_x_axis=True, max_scale=6, dots_size=3, allow_interruptions=True,
     )  # fmt: skip
     made.uuid = chart.name  # it would be another with every drawing
     for name, values in series.items():
@@ -101,7 +107,8 @@ def _svg(chart: Chart, labels: Sequence[str], series: Mapping[str, Sequence[floa
     tree = made.render_tree()
     for parent in list(tree.iter()):
         for child in list(parent):
-            if not isinstance(child.tag, str):  # a comment with the day on which it was drawn
+            # A comment has the day on which it was drawn; scripts do not run in a picture.
+            if not isinstance(child.tag, str) or child.tag.endswith("script"):
                 parent.remove(child)
     svg: str = etree.tostring(tree, encoding="unicode")
     return svg + "\n"
