@@ -21,6 +21,7 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -192,6 +193,8 @@ READ_ONLY = "25006"
 https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 
 
+log = structlog.get_logger()
+
 _afterwards: WeakKeyDictionary[sa.Connection, list[Callable[[], None]]] = WeakKeyDictionary()
 """What is to be done when these transactions have committed."""
 
@@ -215,7 +218,10 @@ class Database:
             connection.commit()
             acts = _afterwards.pop(connection, ())
         for act in acts:
-            act()
+            try:
+                act()
+            except Exception:  # what is committed stands, and the others are to be done
+                log.exception("commit.not_followed")
 
     def after_commit(self, tx: Tx, act: Callable[[], None]) -> None:
         _afterwards.setdefault(connection(tx), []).append(act)

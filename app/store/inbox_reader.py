@@ -6,6 +6,7 @@ PostgreSQL: ids may become visible out of order, so each row carries a flag, set
 """
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +39,8 @@ _whole = Prepared(_rows.where(inbox.c.id == sa.bindparam("wanted"), inbox.c.eras
 _is_one_after = Prepared(sa.select(inbox.c.id).where(inbox.c.id > sa.bindparam("last")).limit(1))
 _is_one_not_taken = Prepared(sa.select(inbox.c.id).where(inbox.c.taken_at.is_(None)).limit(1))
 _SOURCES = frozenset(Source)
+LOOK_SECONDS = 5.0
+"""So often an inbox is looked at in which nothing new seems to be: a file restored from a copy has lower numbers."""
 
 
 @dataclass(eq=False)
@@ -48,11 +51,12 @@ class CursorInboxReader:
     _reader: sa.Connection | None = None
     """Kept open: to take one from the pool costs several times what it reads."""
     _last: int | None = None
-    """Up to which everything was taken in by us and is committed; None until we know. It can be behind, never ahead."""
+    """Up to which everything was taken in by us and is committed; None until we know."""
+    _looked_at: float = 0.0
 
     def waits(self) -> bool:
-        if self._last is None:
-            return True
+        if self._last is None or time.monotonic() - self._looked_at >= LOOK_SECONDS:
+            return True  # one of the files may have been replaced meanwhile
         return bool(self._read(_is_one_after, {"last": self._last}))
 
     def next_rows(self, tx: Tx, limit: int) -> tuple[InboxRow, ...]:
@@ -63,7 +67,7 @@ class CursorInboxReader:
         """
         cursor = int(KEY_VALUES.read(tx, CURSOR) or 0)
         expected = KEY_VALUES.read(tx, LAST_TAKEN) if cursor else None
-        self._last = cursor
+        self._last, self._looked_at = cursor, time.monotonic()
         rows = self._from(cursor if expected else cursor + 1, limit + 1)
         if expected and not (rows and rows[0].inbox_id == cursor and _looks(rows[0]) == expected):
             log.critical("inbox.replaced", cursor=cursor, because="the row last taken is not in it any more")
