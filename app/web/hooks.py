@@ -62,7 +62,9 @@ def install(app: Flask) -> None:
     Flask redirects nobody to a path with fewer slashes any more.
     """
     app.url_map.merge_slashes = False
-    app.wsgi_app = Hooks(app.wsgi_app, _views(app))  # type: ignore[method-assign]
+    views = _views(app)
+    app.extensions["hooks"] = frozenset(views)  # for the server
+    app.wsgi_app = Hooks(app.wsgi_app, views)  # type: ignore[method-assign]
 
 
 def _views(app: Flask) -> "dict[str, Callable[[], WSGIApplication]]":
