@@ -98,6 +98,6 @@ def _settings_of_this_process() -> "Settings":
     from app.config.settings import Settings
 
     settings = Settings.from_env(os.environ)
-    logs.configure(settings.log_format, settings.log_level)
+    logs.configure(settings.log_format, settings.log_level, for_good=True)
     logs.conceal(logs.hidden_in(settings))
     return settings

@@ -25,37 +25,41 @@ class PriorityPool:
 
     def __init__(self, threads: int, name: str) -> None:
         """``threads``: how many calls run at once; they start with the first call."""
-        self._to_start, self._name = threads, name
+        self._threads = self._to_start = threads
+        self._name = name
         self._waiting: PriorityQueue[tuple[int, int, Call, Future[str]]] = PriorityQueue()
         self._order = count()
-        self._starting = threading.Lock()
+        self._lock = threading.Lock()
+        self._unfinished = 0
 
     @property
-    def waiting(self) -> int:
-        """How many calls wait for a thread."""
-        return self._waiting.qsize()
+    def free(self) -> int:
+        """How many threads are free; below 0, how many calls wait for one."""
+        return self._threads - self._unfinished
 
     def submit(self, priority: int, call: Call) -> Future[str]:
         """Run this when a thread is free; 1 goes before 10."""
-        if self._to_start:
-            self._start()
         done: Future[str] = Future()
-        self._waiting.put((priority, next(self._order), call, done))
-        return done
-
-    def _start(self) -> None:
-        with self._starting:
+        with self._lock:
+            self._unfinished += 1
             for number in range(self._to_start):
                 threading.Thread(target=self._work, name=f"{self._name}-{number}", daemon=True).start()
             self._to_start = 0
+        self._waiting.put((priority, next(self._order), call, done))
+        return done
 
     def _work(self) -> None:
         while True:
             _, _, call, done = self._waiting.get()
             try:
-                done.set_result(call())
+                result: str | None = call()
             except BaseException as fault:
+                result = None
                 done.set_exception(fault)
+            with self._lock:
+                self._unfinished -= 1
+            if result is not None:
+                done.set_result(result)
 
 
 CHECK_SECONDS = 0.25
@@ -76,7 +80,7 @@ class DirectDeliveries:
         room: int,
     ) -> None:
         """``limits``: of each queue, how many may start (``limit``) in so many seconds (``period``); ``room``: how many
-        may wait for a thread."""
+        may wait for a thread. 0: none, because another worker may have one that is free."""
         self._transactions, self._claims, self._executor_id = transactions, claims, executor_id
         self._pools, self._limits, self._room = pools, limits, room
         self._run: Callable[[DeliveryRef, bool], str] | None = None
@@ -103,7 +107,8 @@ class DirectDeliveries:
         taken: list[Order] = []
         rest: list[Order] = []
         for order in orders:
-            (taken if self._takes(order) else rest).append(order)
+            before = sum(one.queue == order.queue for one in taken)
+            (taken if self._takes(order, before) else rest).append(order)
         if taken:
             with self._lock:
                 ended, self._ended = self._ended, []
@@ -140,19 +145,21 @@ class DirectDeliveries:
         while self.in_hand() and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
 
-    def _takes(self, order: Order) -> bool:
+    def _takes(self, order: Order, before: int) -> bool:
+        """``before``: how many of this transaction were taken for the same queue."""
         if self._run is None or self._stopping or order.delay_seconds:
             return False
+        queue, urgent = order.queue, order.priority <= URGENT_ORDER
         with self._lock:
-            allowed = self._is_allowed(order.queue)
-            if order.priority > URGENT_ORDER and not (allowed and self._has_room(order.queue)):
-                self._checked_at.setdefault(order.queue, time.monotonic())
+            has_room = self._pools[queue].free - before > -self._room or (urgent and self._room > 0)
+            in_turn = urgent or (self._is_in_pace(queue) and self._goes_behind_nobody(queue))
+            if not (has_room and in_turn):
+                self._checked_at.setdefault(queue, time.monotonic())
                 return False
-            self._starts[order.queue].append(time.monotonic())
+            self._starts[queue].append(time.monotonic())
             return True
 
-    def _is_allowed(self, queue: str) -> bool:
-        """Within the queue's own pace; what is urgent goes all the same, and counts."""
+    def _is_in_pace(self, queue: str) -> bool:
         limit, starts = self._limits[queue], self._starts[queue]
         if limit is None:
             starts.clear()
@@ -161,10 +168,8 @@ class DirectDeliveries:
             starts.popleft()
         return len(starts) < limit["limit"]
 
-    def _has_room(self, queue: str) -> bool:
+    def _goes_behind_nobody(self, queue: str) -> bool:
         """Once a queue has taken what had no room, later orders go behind it, until it is empty again."""
-        if self._pools[queue].waiting >= self._room:
-            return False
         checked_at, now = self._checked_at.get(queue), time.monotonic()
         if checked_at is None:
             return True
@@ -177,7 +182,7 @@ class DirectDeliveries:
         return True
 
     def _begin(self, orders: Sequence[Order]) -> None:
-        refs = [order.ref for order in orders]
+        refs = [(order.link_id, order.side, order.seq) for order in orders]
         with self._lock:
             self._in_hand.update(refs)
         for order, ref in zip(orders, refs, strict=True):

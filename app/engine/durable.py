@@ -99,12 +99,11 @@ running deliveries at every upgrade. Raise it only when a delivery's arguments c
 
 APPLICATION_NAME = "bridge"
 WORKFLOW = "deliver"
-POLL_SECONDS = 0.25
-"""How late a delivery starts when its notification is lost, or when another machine submitted it."""
+POLL_SECONDS = 2.0
+"""How late a delivery starts when its notification is lost, or when another machine had no room for it."""
 
-ALONE_POLL_SECONDS = 2.0
-"""On SQLite whoever submits is in this process and notifies. A queue with a budget is polled as often as elsewhere:
-nobody notifies it of a place in the budget."""
+BUSY_POLL_SECONDS, BUSY_SECONDS = 0.25, 6.0
+"""The same where something was started or submitted so short a time ago: a place in a budget notifies nobody."""
 
 FIRST_POLL_SECONDS = 0.02
 """Until the queue threads can be notified, which is right after they start."""
@@ -115,9 +114,9 @@ DELIVERIES_AT_ONCE = 8
 ORDERS_PER_WORKFLOW = 8
 """Of a queue without a budget of our own. With one it is one: DBOS's limit counts workflows."""
 
-ROOM_ALONE, ROOM = 256, 64
-"""So many deliveries of a queue may wait in this worker's memory: after a crash each of them looks before it calls.
-Where there are other workers, they help with the rest."""
+ROOM_ALONE = 256
+"""So many deliveries of a queue may wait in the only worker's memory: after a crash each of them looks before it calls.
+Where there may be others none waits: another worker's thread may be free."""
 
 DUE_MARGIN_SECONDS = 0.01
 """DBOS counts delays in whole milliseconds of the wall clock."""
@@ -169,7 +168,7 @@ class DurableEngine:
         self.direct: DirectDeliveries | None = None
         """What is made at once, past the queues."""
         if claims is not None:
-            room = ROOM_ALONE if self._alone else ROOM
+            room = ROOM_ALONE if self._alone else 0
             limits = {queue: limiter(budget) for queue, budget in per_minute.items()}
             self.direct = DirectDeliveries(store, claims, executor_id, self._pools, limits, room)
         self._fresh: set[str] = set()
@@ -187,7 +186,7 @@ class DurableEngine:
         )
         # Queues that are there at the launch are polled at once; later ones are noticed within a second.
         self._client._sys_db.run_migrations()
-        self._register_queues(lambda _per_minute: FIRST_POLL_SECONDS)
+        self._register_queues(FIRST_POLL_SECONDS)
         DBOS(config=self._config())
         self._register()
         DBOS.launch()
@@ -197,7 +196,7 @@ class DurableEngine:
             self.direct.launch(self._persistent, self.leftovers.is_queued)
         self._wakeup = QueueWakeup(running.background_thread_stop_events)
         self._due = Due(partial(_enqueue_due, running._sys_db), self._notify)
-        self._register_queues(self._poll_seconds_of)
+        self._register_queues(POLL_SECONDS if self._poll_seconds is None else self._poll_seconds)
 
     def _config(self) -> DBOSConfig:
         url = "sqlite:///bridge.db" if self._sql.dialect.name == "sqlite" else "postgresql://bridge/bridge"
@@ -263,19 +262,14 @@ class DurableEngine:
             log.warning("engine.first_run_unknown", workflow_id=workflow_id, exc_info=True)
             return False
 
-    def _poll_seconds_of(self, per_minute: int) -> float:
-        if self._poll_seconds is not None:
-            return self._poll_seconds
-        return ALONE_POLL_SECONDS if self._alone and not per_minute else POLL_SECONDS
-
-    def _register_queues(self, poll_seconds_of: Callable[[int], float]) -> None:
+    def _register_queues(self, poll_seconds: float) -> None:
         assert self._client is not None
         for queue, per_minute in self._per_minute.items():
             self._client.register_queue(
                 queue,
                 worker_concurrency=DELIVERIES_AT_ONCE,
                 limiter=limiter(per_minute),  # type: ignore[arg-type]
-                polling_interval_sec=poll_seconds_of(per_minute),
+                polling_interval_sec=poll_seconds,
             )
 
     def submit(self, tx: Tx, orders: Sequence[Order]) -> None:
@@ -383,6 +377,7 @@ class QueueWakeup:
         self._notified: defaultdict[str, int] = defaultdict(int)
         self._seen: defaultdict[str, int] = defaultdict(int)
         self._soon: defaultdict[str, bool] = defaultdict(bool)
+        self._busy_until: defaultdict[str, float] = defaultdict(float)
         for stop in stops:
             stop.wait = partial(self._wait, stop)  # type: ignore[method-assign]
             stop.set = partial(self._set_and_notify, stop.set)  # type: ignore[method-assign]
@@ -391,11 +386,13 @@ class QueueWakeup:
         """Poll that queue now."""
         with self._condition:
             self._notified[queue] += 1
+            self._busy_until[queue] = time.monotonic() + BUSY_SECONDS
             self._condition.notify_all()
 
     def soon(self, queue: str) -> None:
         """Poll that queue again in a moment: a place became free, and more may be waiting for one."""
         with self._condition:
+            self._busy_until[queue] = time.monotonic() + BUSY_SECONDS
             if not self._soon[queue]:
                 self._soon[queue] = True
                 self._condition.notify_all()
@@ -408,6 +405,8 @@ class QueueWakeup:
             return stop.is_set() or self._notified[queue] != self._seen[queue]
 
         with self._condition:
+            if timeout is not None and self._busy_until[queue] > time.monotonic():
+                timeout = min(timeout, BUSY_POLL_SECONDS)
             self._condition.wait_for(lambda: called() or self._soon[queue], timeout)
             if self._soon[queue]:
                 self._condition.wait_for(called, SOON_SECONDS)

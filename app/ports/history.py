@@ -59,8 +59,8 @@ class History(Protocol):
         been."""
 
     def incidents(self, tx: Tx, triggered: Span, scope: Scope, changed_only: bool = False) -> Iterator[ListedIncident]:
-        """Every incident triggered in the span, as it stands today. Those that have changed since ``as_of``, or
-        ``changed_only`` those, have the moments in their record by which it is known how they stood then."""
+        """Every incident triggered in the span, as it stands today, the oldest first. Those that have changed since
+        ``as_of``, or ``changed_only`` those, say so with their moments, by which it is known how they stood then."""
 
 
 class Analytics(Protocol):

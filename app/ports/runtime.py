@@ -174,11 +174,6 @@ class Order:
     delay_seconds: float | None = None
     """None = now."""
 
-    @property
-    def ref(self) -> "DeliveryRef":
-        """The delivery."""
-        return self.link_id, self.side, self.seq
-
 
 DeliveryRef = tuple[LinkId, Side, int]
 """A delivery: its link, its side, its number."""

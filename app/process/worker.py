@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 1.0
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.5
 """How late an event is taken in when its notification is lost."""
 TASK_POLL_SECONDS = 0.2
 FAILED_TASK_SECONDS = 10.0

@@ -4,13 +4,13 @@ A row is written when it changes, not when its link does; the rows of one transa
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from app.domain.model.types import LinkId
-from app.domain.reports.record import IncidentFigures, figures_of, final_state, record_of
+from app.domain.reports.record import figures_of, final_state, record_of
 from app.domain.rules.rulebook import Redaction
 from app.domain.sync.incident_draft import title_of
 from app.domain.sync.link import HistoryEntry, Link
@@ -121,11 +121,25 @@ def _incident_row(link: Link) -> dict[str, Any] | None:
     state, final_at = found
     incident_id, number, url = _incident(link)
     figures = figures_of(state)
-    columns = {"incident_id": incident_id, "incident_number": number, "url": url, "final_at": final_at}
-    return {"link_id": link.link_id, **columns, **{name: getattr(figures, name) for name in _FIGURES}}
-
-
-_FIGURES = tuple(field.name for field in fields(IncidentFigures))
+    return {
+        "link_id": link.link_id,
+        "triggered_at": figures.times.triggered_at,
+        "received_at": figures.times.received_at,
+        "final_at": final_at,
+        "status": figures.status,
+        "acknowledged_at": figures.acknowledged_at,
+        "acknowledged_by": figures.acknowledged_by,
+        "acknowledged_after": state.acknowledged_after,
+        "resolved_at": figures.resolved_at,
+        "resolved_after": state.resolved_after,
+        "reopened": figures.reopened,
+        "escalated": figures.escalated,
+        "acknowledged_after_escalation": figures.acknowledged_after_escalation,
+        "merged": figures.merged,
+        "incident_id": incident_id,
+        "incident_number": number,
+        "url": url,
+    }
 
 
 def _incident(link: Link) -> tuple[str | None, int | None, str | None]:

@@ -20,6 +20,7 @@ from app.domain.reports.record import (
     Names,
     Record,
     WeeklyCount,
+    minutes_of,
     timed,
 )
 from app.domain.rules.rulebook import Decision
@@ -103,13 +104,10 @@ _counts = (
 # Nobody asks how long it has been there of one that is over.
 _received = sa.case((_incident.resolved_after.is_(None), _incident.received_at)).label("received_at")
 _times = (
-    sa.select(
-        *_names, _incident.triggered_at, _received,
-        _incident.acknowledged_by, _incident.acknowledged_after, _incident.resolved_after,
-    )
+    sa.select(*_names, _incident.triggered_at, _received, _incident.acknowledged_after, _incident.resolved_after)
     .select_from(_with_alert)
     .where(_triggered, _is_final, _of_service)
-)  # fmt: skip
+)
 _weekly = (
     sa.select(_incident.acknowledged_by, _acknowledged.label("is_acknowledged"), sa.func.count().label("count"))
     .select_from(_with_alert)
@@ -123,16 +121,17 @@ _incomplete = (
 )
 _listed = (
     sa.select(
-        *_names, *_alert["link_id", "alert_id", "raised_at", "reason", "verdict", "flaps", "incomplete"],
+        *_names, *_alert["link_id", "alert_id", "verdict", "flaps", "incomplete"],
         _incident.triggered_at, _received,
-        *_incident["acknowledged_by", "acknowledged_after", "resolved_after", "status"],
-        *_incident["acknowledged_at", "resolved_at", "reopened", "escalated", "acknowledged_after_escalation"],
-        *_incident["merged", "incident_id", "incident_number", "url"],
+        *_incident["acknowledged_after", "resolved_after", "status", "acknowledged_at", "acknowledged_by"],
+        *_incident["resolved_at", "reopened", "escalated", "acknowledged_after_escalation", "merged"],
+        *_incident["incident_id", "incident_number", "url"],
         link_titles.c.title, _is_final.label("is_final"),
-        sa.case((sa.not_(_is_final), _alert.first_seen_at)).label("first_seen_at"),
+        *(sa.case((sa.not_(_is_final), at)).label(at.name) for at in (_alert.raised_at, _alert.first_seen_at)),
     )
     .select_from(_with_alert.outerjoin(link_titles, link_titles.c.link_id == _alert.link_id))
     .where(_triggered, _had_happened, _of_service)
+    .order_by(_incident.triggered_at, _incident.link_id)
 )  # fmt: skip
 _changed = _listed.where(sa.not_(_is_final))
 _moments = (
@@ -159,9 +158,8 @@ class StoredHistory:
     def times(self, tx: Tx, triggered: Span, scope: Scope) -> Iterator[tuple[Names, IncidentTimes]]:
         named = _Named(scope)
         for rows in connection(tx).execute(_times, _values(triggered, scope)).partitions(PAGE):
-            for *names, at, received_at, by, acknowledged_after, resolved_after in rows:
-                times = IncidentTimes(at, received_at or at, by, acknowledged_after, resolved_after)
-                yield named[tuple(names)], times
+            for *names, at, received_at, acknowledged_after, resolved_after in rows:
+                yield named[tuple(names)], _times_of(at, received_at, acknowledged_after, resolved_after)
 
     def weekly(self, tx: Tx, triggered: Span, scope: Scope) -> tuple[WeeklyCount, ...]:
         rows = connection(tx).execute(_weekly, _values(triggered, scope))
@@ -212,21 +210,30 @@ _STATUSES = {status.value: status for status in IncidentStatus}
 def _incident_of(row: Any, moments: Iterable[HistoryEntry] | None, named: _Named) -> ListedIncident:
     """Of a row of ``_listed``, taken apart at once: a report reads a hundred thousand."""
     (
-        rule, severity, service_id, urgency, link_id, alert_id, raised_at, reason, verdict, flaps, incomplete,
-        triggered_at, received_at, acknowledged_by, acknowledged_after, resolved_after, status, acknowledged_at,
-        resolved_at, reopened, escalated, acknowledged_after_escalation, merged, incident_id, number, url, title, _,
-        seen_at,
+        rule, severity, service_id, urgency, _, alert_id, verdict, flaps, incomplete, triggered_at, received_at,
+        acknowledged_after, resolved_after, status, acknowledged_at, acknowledged_by, resolved_at, reopened, escalated,
+        acknowledged_after_escalation, merged, incident_id, number, url, title, _, raised_at, seen_at,
     ) = row  # fmt: skip
     names = named[rule, severity, service_id, urgency]
-    record = Record(
-        alert_id, raised_at, names.severity, names.rule, reason, urgency, names.service_id, verdict, flaps,
-        timed(moments, seen_at) if moments else (), incomplete,
+    figures = IncidentFigures(
+        _times_of(triggered_at, received_at, acknowledged_after, resolved_after), _STATUSES[status], acknowledged_at,
+        acknowledged_by, resolved_at, reopened, escalated, acknowledged_after_escalation, merged,
     )  # fmt: skip
-    incident = IncidentFigures(
-        triggered_at, received_at or triggered_at, acknowledged_by, acknowledged_after, resolved_after,
-        _STATUSES[status], acknowledged_at, resolved_at, reopened, escalated, acknowledged_after_escalation, merged,
-    )  # fmt: skip
-    return ListedIncident(link_id, record, incident, title or alert_id, incident_id, number, url)
+    changed = None
+    if moments:
+        changed = Record(
+            alert_id, raised_at, names.severity, names.rule, urgency=urgency, service_id=names.service_id,
+            verdict=verdict, flaps=flaps, entries=timed(moments, seen_at), incomplete=incomplete,
+        )  # fmt: skip
+    return ListedIncident(
+        names, alert_id, verdict, incomplete, figures, title or alert_id, incident_id, number, url, changed
+    )
+
+
+def _times_of(
+    at: datetime, received_at: datetime | None, acknowledged: int | None, resolved: int | None
+) -> IncidentTimes:
+    return IncidentTimes(at, received_at or at, minutes_of(acknowledged), minutes_of(resolved))
 
 
 _seen = links.c.first_seen_at

@@ -6,7 +6,7 @@ PostgreSQL: ids may become visible out of order, so each row carries a flag, set
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,7 +17,7 @@ import structlog
 
 from app.domain.model.types import Source
 from app.ports import Delivery, InboxRow, Tx
-from app.store.database import KEY_VALUES, Database, connection
+from app.store.database import KEY_VALUES, Database, connection, is_gone, unavailable
 from app.store.prepared import Prepared
 from app.store.schema import dead_letters, inbox, kept_bodies, unmatched_events
 
@@ -45,14 +45,15 @@ class CursorInboxReader:
     """For the SQLite inbox in its own file. For one thread."""
 
     inbox: Database
+    _reader: sa.Connection | None = None
+    """Kept open: to take one from the pool costs several times what it reads."""
     _last: int | None = None
     """Up to which everything was taken in by us and is committed; None until we know. It can be behind, never ahead."""
 
     def waits(self) -> bool:
         if self._last is None:
             return True
-        with self.inbox.read() as tx:
-            return _is_one_after.row(tx, {"last": self._last}) is not None
+        return bool(self._read(_is_one_after, {"last": self._last}))
 
     def next_rows(self, tx: Tx, limit: int) -> tuple[InboxRow, ...]:
         """The rows after the cursor; all rows where the cursor was moved over another inbox than this one.
@@ -71,8 +72,19 @@ class CursorInboxReader:
         return rows[1:] if expected else rows[:limit]
 
     def _from(self, inbox_id: int, limit: int) -> tuple[InboxRow, ...]:
-        with self.inbox.read() as tx:
-            return tuple(_row(row) for row in _from.rows(tx, {"first": inbox_id, "at_most": limit}))
+        return tuple(map(_row, self._read(_from, {"first": inbox_id, "at_most": limit})))
+
+    def _read(self, statement: Prepared, values: Mapping[str, Any]) -> list[Any]:
+        try:
+            self._reader = self._reader or self.inbox.engine.connect()
+            return statement.rows(Tx(self._reader), values)
+        except sa.exc.SQLAlchemyError as fault:
+            if self._reader is not None:
+                self._reader.close()
+            self._reader = None
+            if is_gone(fault):
+                raise unavailable(fault) from fault
+            raise
 
     def _has_taken(self, last: int) -> None:
         self._last = last

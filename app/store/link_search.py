@@ -54,10 +54,13 @@ class StoredLinkSearch:
             some = sa.select(sa.func.count()).select_from(ids.limit(COMMON).subquery())
             return connection(tx).execute(some).scalar_one() >= COMMON
 
-        found: set[int] = set()
+        newest: list[int] = []
         for query in numbers(wanted, connection(tx).dialect.name, are_many):
-            found.update(connection(tx).execute(query).scalars())
-        newest = sorted(found, reverse=True)[: wanted.limit]
+            if len(newest) == wanted.limit:
+                # Of what comes before the last of them nothing would be shown: titles need not be read so far.
+                query = query.where(query.selected_columns[0] > newest[-1])
+            found = {*newest, *connection(tx).execute(query).scalars()}
+            newest = sorted(found, reverse=True)[: wanted.limit]
         return tuple(map(_found, connection(tx).execute(_shown, {"ids": newest}))) if newest else ()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.domain.model.types import LinkId, Side
+from app.engine.direct import DirectDeliveries, PriorityPool
 from app.engine.durable import ROOM_ALONE, DurableEngine
 from app.ports import DeliveryRef, Order
 from app.store.claims import StoredClaims
@@ -129,7 +130,7 @@ def test_the_urgent_go_first_among_those_that_wait(running: Running) -> None:
 def test_what_has_no_room_goes_through_the_queue_and_later_ones_behind_it(running: Running) -> None:
     running.held.clear()
     running.submit(*range(1, 9))
-    running.submit(*range(10, 10 + ROOM_ALONE + 8))  # claimed in one transaction: room is looked for before it
+    running.submit(*range(10, 10 + ROOM_ALONE))
     assert 0 == running.queued()
     running.submit(1000, 1001)
     queued = running.queued()
@@ -147,6 +148,31 @@ def test_what_has_no_room_goes_through_the_queue_and_later_ones_behind_it(runnin
         return running.queued() == before
 
     until(goes_direct_again, "once the queue is empty they are made at once again")
+
+
+def test_where_others_may_help_only_free_threads_are_room(tmp_path: Path) -> None:
+    pool = PriorityPool(2, "pool")
+    database = Database(open_bridge(tmp_path, None))
+    claims.create(database.engine)
+    direct = DirectDeliveries(database, StoredClaims(), "worker-0", {QUEUE: pool}, {QUEUE: None}, room=0)
+    hold = threading.Event()
+
+    def run(_delivery: DeliveryRef, _first_run: bool) -> str:
+        return "done" if hold.wait(10) else ""
+
+    direct.launch(run, lambda _queue: False)
+    with database.begin() as tx:
+        assert [3, 4] == [one.seq for one in direct.submit(tx, [order(1), order(2), order(3), order(4, URGENT)])]
+    hold.set()
+    until(lambda: pool.free == 2, "both have ended")
+
+    def takes_again() -> bool:
+        with database.begin() as tx:
+            return not direct.submit(tx, [order(5)])
+
+    until(takes_again, "the queue that took the others is found empty")
+    until(lambda: pool.free == 2 and not direct.in_hand(), "it has ended")
+    database.engine.dispose()
 
 
 def test_a_queue_with_a_budget_makes_no_more_at_once_than_that(tmp_path: Path) -> None:

@@ -125,9 +125,13 @@ def test_looking_every_few_seconds_reads_only_what_is_in_hand(tmp_path: Path) ->
     running = Running(tmp_path, None)
     try:
         asked: list[str] = []
-        sa.event.listen(
-            running.database.engine, "before_cursor_execute", lambda _c, _k, statement, *_: asked.append(statement)
-        )
+        here = threading.get_ident()  # the queues' own threads ask, too
+
+        @sa.event.listens_for(running.database.engine, "before_cursor_execute")
+        def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+            if threading.get_ident() == here:
+                asked.append(statement)
+
         running.engine.leftovers.owners()
         [query] = [statement for statement in asked if "PENDING" in statement]
         [plan] = running.sql(f"EXPLAIN QUERY PLAN {query}")

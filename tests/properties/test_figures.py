@@ -183,6 +183,13 @@ def test_what_the_store_counts_is_what_the_whole_record_says(
         )
         for line in answer["incidents"]
     }  # fmt: skip
+    assert {
+        name: rounded(state.minutes_until(about.as_of) if state.resolve is None else state.minutes_to_resolve)
+        for name, state in listed.items()
+    } == {line["alert_id"]: line["duration_minutes"] for line in answer["incidents"]}
+    # ``listed`` is in the order of the links' numbers.
+    oldest_first = sorted(listed, key=lambda name: listed[name].triggered_at)
+    assert oldest_first == [line["alert_id"] for line in answer["incidents"]]
 
 
 def test_a_report_of_days_that_are_over_says_how_everything_stood_then(database: Database) -> None:

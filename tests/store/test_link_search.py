@@ -163,6 +163,13 @@ def test_filters_narrow_it_down_and_pages_follow_one_another(stores: Stores) -> 
     assert [["a5", "a4", "a3"], ["a2"]] == pages
 
 
+def test_the_newest_are_shown_whatever_they_were_found_by(stores: Stores) -> None:
+    keep(stores, link("a1", "x1"), link("x11"), link("x12"), link("a2", "about x1"), link("x1"))
+    assert ["x1", "a2", "x12", "x11", "a1"] == ids(find(stores, "x1"))
+    for limit in range(1, 6):
+        assert ["x1", "a2", "x12", "x11", "a1"][:limit] == ids(find(stores, "x1", limit=limit))
+
+
 # --------------------------------------------------------------------------------------------------------------- plans
 
 WANTED = {
@@ -228,6 +235,21 @@ def test_every_search_goes_by_an_index(filled: Stores, monkeypatch: pytest.Monke
         found += [ids(find(filled, text, **more)) for text, more in asked]
     assert by_index == from_the_newest
     assert all(by_index)
+
+
+def test_titles_are_read_no_further_than_to_the_last_link_that_is_shown_anyway(filled: Stores) -> None:
+    """A beginning that every id has, and no title: all of them would be read."""
+    read = list[Any]()
+
+    def take(_connection: Any, _cursor: Any, statement: str, given: Any, *_: Any) -> None:
+        if "folded" in statement:
+            read.append(given.values() if isinstance(given, dict) else given)
+
+    sa.event.listen(filled.bridge.engine, "before_cursor_execute", take)
+    found = find(filled, "a", limit=7)
+    assert ["a2999", "a2993"] == [ids(found)[0], ids(found)[-1]]
+    (given,) = read
+    assert found[-1].number in given
 
 
 def explained(connection: sa.Connection, query: sa.Select[Any]) -> list[str]:

@@ -51,7 +51,8 @@ def listed(link: Link, as_of: datetime) -> ListedIncident:
     state = state_at(record, as_of)
     assert state
     title = title_of(link.alert, link.decision, Redaction())
-    return ListedIncident(1, record, figures_of(state), title, link.incident_id, link.incident_number)
+    known = (record.names, record.alert_id, record.verdict, record.incomplete)
+    return ListedIncident(*known, figures_of(state), title, link.incident_id, link.incident_number)
 
 
 def report(*links: Link, time_zone: str = "UTC") -> Any:

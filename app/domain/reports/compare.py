@@ -119,15 +119,15 @@ def targets(sla: Mapping[str, Sla]) -> Mapping[tuple[str, str], float]:
     }
 
 
-def judged(incident: IncidentTimes, target: str, minutes: float, as_of: datetime) -> SlaOutcome:
+def judged(times: IncidentTimes, target: str, minutes: float, as_of: datetime) -> SlaOutcome:
     """What became of the target. To the very second of it is in time.
 
     A resolve ends the waiting for an acknowledge too: nobody is waited for any more.
     """
-    done = incident.minutes_to_resolve
-    acknowledged = incident.minutes_to_acknowledge if target == ACKNOWLEDGE else None
+    done = times.minutes_to_resolve
+    acknowledged = times.minutes_to_acknowledge if target == ACKNOWLEDGE else None
     if acknowledged is not None and (done is None or acknowledged < done):
         done = acknowledged
     if done is not None:
         return SlaOutcome.KEPT if done <= minutes else SlaOutcome.BROKEN
-    return SlaOutcome.RUNNING if incident.minutes_until(as_of) <= minutes else SlaOutcome.BROKEN
+    return SlaOutcome.RUNNING if times.minutes_until(as_of) <= minutes else SlaOutcome.BROKEN

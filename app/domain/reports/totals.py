@@ -6,11 +6,12 @@ with them, but for one number for each time.
 """
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 
 from app.domain.model.types import FALSE_ALERT, RANK, TRUE_ALERT
 from app.domain.reports.compare import capacity, judged, targets, whole_weeks
@@ -81,7 +82,8 @@ def fold(records: Iterable[Record], asked: Frame) -> Numbers:
 
 def counted(incident: IncidentFigures, verdict: str | None, flaps: int = 0) -> Mapping[str, int]:
     """What one incident counts for."""
-    is_resolved, is_acknowledged = incident.status == IncidentStatus.RESOLVED, incident.acknowledged_after is not None
+    is_resolved = incident.status == IncidentStatus.RESOLVED
+    is_acknowledged = incident.times.minutes_to_acknowledge is not None
     return {
         "total": 1,
         "acknowledged": is_acknowledged,
@@ -158,12 +160,12 @@ class Tally:
 
     def take_state(self, record: Record, state: IncidentState) -> None:
         """One more incident, as it stood at ``as_of``."""
-        incident = figures_of(state)
-        if self._since <= incident.triggered_at < self._until:
+        incident, triggered_at = figures_of(state), state.triggered_at
+        if self._since <= triggered_at < self._until:
             self.take_counts(record.names, counted(incident, record.verdict, record.flaps))
-        self.take_times(record.names, incident)
-        if (monday := self._week_of(incident.triggered_at)) is not None:
-            self.take_week(monday, WeeklyCount(incident.acknowledged_by, incident.acknowledged_after is not None))
+        self.take_times(record.names, incident.times)
+        if (monday := self._week_of(triggered_at)) is not None:
+            self.take_week(monday, WeeklyCount(incident.acknowledged_by, state.acknowledge is not None))
 
     def take_alerts(self, alerts: AlertCount) -> None:
         """Alerts of the period."""
@@ -180,18 +182,19 @@ class Tally:
         for pile in self._piles(names):
             pile.counts.update(counts)
 
-    def take_times(self, names: Names, incident: IncidentTimes) -> None:
+    def take_times(self, names: Names, times: IncidentTimes) -> None:
         """The times of an incident, if it was triggered in the period."""
-        if not self._since <= incident.triggered_at < self._until:
+        triggered_at, _, took, lasted = times
+        if not self._since <= triggered_at < self._until:
             return
         acknowledges, resolves = self._times[names]
-        if (took := incident.minutes_to_acknowledge) is not None:
+        if took is not None:
             acknowledges.append(took)
-        if (lasted := incident.minutes_to_resolve) is not None:
+        if lasted is not None:
             resolves.append(lasted)
         for target, minutes in self._targets_of.get(names.severity, ()):
-            self._sla[names.severity, target, judged(incident, target, minutes, self.as_of)] += 1
-        here = incident.triggered_at.astimezone(self.period.zone)
+            self._sla[names.severity, target, judged(times, target, minutes, self.as_of)] += 1
+        here = triggered_at.astimezone(self.period.zone)
         self._days[here.date()][names.urgency] += 1
         self._hours[here.weekday()][here.hour] += 1
 
@@ -230,10 +233,12 @@ class Tally:
             for pile in self._piles(names):
                 pile.acknowledges.extend(acknowledged_after)
                 pile.resolves.extend(resolved_after)
-        counts, resolves = self.all.counts, spread(self.all.resolves)
+        counts = self.all.counts
+        acknowledges, resolves = sorted(self.all.acknowledges), sorted(self.all.resolves)
+        mttr = spread(resolves)
         return {
             "total": counts["total"],
-            "avg_resolution_minutes": resolves["mean"],
+            "avg_resolution_minutes": mttr["mean"],
             "escalated": counts["escalated"],
             "acknowledged": counts["acknowledged"],
             "resolved": counts["resolved"],
@@ -245,12 +250,12 @@ class Tally:
             "acknowledged_after_escalation": counts["acknowledged_after_escalation"],
             "flaps": counts["flaps"],
             "history_incomplete": self.incomplete,
-            "mtta_minutes": spread(self.all.acknowledges),
-            "mttr_minutes": resolves,
+            "mtta_minutes": spread(acknowledges),
+            "mttr_minutes": mttr,
             "time_steps": {
                 "up_to_minutes": list(STEPS),
-                "acknowledged": _steps(self.all.acknowledges),
-                "resolved": _steps(self.all.resolves),
+                "acknowledged": _steps(acknowledges),
+                "resolved": _steps(resolves),
             },
             "sla": self._sla_counts(),
             "alerts": self._alerts(),
@@ -314,7 +319,7 @@ class Tally:
         ]
 
 
-def _steps(minutes: Iterable[float]) -> list[int]:
+def _steps(ordered: Sequence[float]) -> list[int]:
     """How many times fall on each of ``STEPS``, and how many beyond."""
-    counts = Counter(bisect_left(STEPS, took) for took in minutes)
-    return [counts[place] for place in range(len(STEPS) + 1)]
+    reached = [bisect_right(ordered, step) for step in STEPS]
+    return [upto - before for before, upto in pairwise((0, *reached, len(ordered)))]

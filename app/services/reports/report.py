@@ -5,9 +5,8 @@ numbers, and a line for each incident listed.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from operator import itemgetter
 from typing import Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
@@ -118,23 +117,18 @@ class Reports:
     def _take_changed(self, tx: Tx, triggered: Span, scope: Scope, tally: Tally) -> None:
         """The incidents triggered then that have changed since ``as_of``: they alone are looked at moment by moment."""
         for incident in self.history.incidents(tx, triggered, scope, changed_only=True):
-            if state := state_at(incident.record, scope.as_of):
-                tally.take_state(incident.record, state)
+            if incident.changed and (state := state_at(incident.changed, scope.as_of)):
+                tally.take_state(incident.changed, state)
 
     def _take_and_list(self, tx: Tx, asked: Frame, scope: Scope, tally: Tally) -> Iterator[IncidentLine]:
         """The same of the period's, each read once for both: its times, and its line."""
-        lines: list[tuple[datetime, int, IncidentLine]] = []
         for incident in self.history.incidents(tx, Span(asked.period.since, asked.period.until), scope):
-            if incident.record.entries:
-                state = state_at(incident.record, asked.as_of)
-                if state is not None:
-                    tally.take_state(incident.record, state)
-                    incident = replace(incident, figures=figures_of(state))
-            else:
-                tally.take_times(incident.record.names, incident.figures)
-            lines.append((incident.figures.triggered_at, incident.link_id, line_of(incident, asked.as_of)))
-        lines.sort(key=itemgetter(0, 1))
-        return (line for *_, line in lines)
+            if incident.changed is None:
+                tally.take_times(incident.names, incident.figures.times)
+            elif state := state_at(incident.changed, asked.as_of):
+                tally.take_state(incident.changed, state)
+                incident = incident._replace(figures=figures_of(state))
+            yield line_of(incident, asked.as_of)
 
 
 def zone_of(name: str) -> tzinfo:
@@ -173,30 +167,30 @@ def days_of(asked: Frame) -> figures.Period:
 
 def line_of(incident: ListedIncident, as_of: datetime) -> IncidentLine:
     """An incident as it stood at ``as_of``."""
-    record, stood = incident.record, incident.figures
-    took, lasted = stood.minutes_to_acknowledge, stood.minutes_to_resolve
+    names, stood, times = incident.names, incident.figures, incident.figures.times
+    took, lasted = times.minutes_to_acknowledge, times.minutes_to_resolve
     return {
         "incident_number": incident.incident_number,
         "incident_id": incident.incident_id,
         "title": incident.title,
         # Plain texts and numbers alone: the collector of cycles passes over a hundred thousand such lines.
         "status": cast(IncidentStatus, stood.status.value),
-        "urgency": record.urgency or UNKNOWN,
-        "service_id": record.service_id,
-        "triggered_at": stood.triggered_at.isoformat(),
+        "urgency": names.urgency,
+        "service_id": names.service_id,
+        "triggered_at": times.triggered_at.isoformat(),
         "acknowledged_at": _instant(stood.acknowledged_at),
         "acknowledged_by": stood.acknowledged_by,
         "acknowledged_after_minutes": None if took is None else round(took, 2),
         "resolved_at": _instant(stood.resolved_at),
-        "duration_minutes": round(stood.minutes_until(as_of) if lasted is None else lasted, 2),
+        "duration_minutes": round(times.minutes_until(as_of) if lasted is None else lasted, 2),
         "escalated": stood.escalated > 0,
         "reopened": stood.reopened,
         "merged": stood.merged,
-        "history_incomplete": record.incomplete,
-        "rule": record.rule,
-        "severity": record.severity,
-        "alert_id": record.alert_id,
-        "verdict": record.verdict,
+        "history_incomplete": incident.incomplete,
+        "rule": names.rule,
+        "severity": names.severity,
+        "alert_id": incident.alert_id,
+        "verdict": incident.verdict,
         "url": incident.url,
     }
 

@@ -169,7 +169,7 @@ class Claimed:
         order = Order("pagerduty-rest", link.link_id, Side.PAGERDUTY, link.pagerduty.seq, 1)
         with self.rig.database.begin() as tx:
             self.claims.claim(tx, executor_id, [order])
-        return order.ref
+        return order.link_id, order.side, order.seq
 
     def still_claimed(self) -> frozenset[str]:
         with self.rig.database.read() as tx:
