@@ -41,7 +41,7 @@ def create_app(settings: "Settings | None" = None, bridge: "Bridge | None" = Non
     """
     from flask import Flask
 
-    from app.web import api, auth, bearer, console, evidence, health, http, inbound, outbound, proxies
+    from app.web import api, auth, bearer, console, evidence, health, hooks, http, inbound, outbound, proxies
     from app.web.console import guard, login
 
     settings = settings or _settings_of_this_process()
@@ -63,8 +63,8 @@ def create_app(settings: "Settings | None" = None, bridge: "Bridge | None" = Non
     app.register_blueprint(login.blueprint(bridge.tokens, bridge.sessions))
     app.register_blueprint(console.blueprint(bridge.console, bridge.operate, bridge.overview, bridge.health))
     app.register_blueprint(evidence.blueprint(bridge))
-    http.install_hook_paths(app)
     http.install_host_check(app)
+    hooks.install(app)
     proxies.install(app, settings.trusted_proxies)
     return app
 
@@ -98,6 +98,6 @@ def _settings_of_this_process() -> "Settings":
     from app.config.settings import Settings
 
     settings = Settings.from_env(os.environ)
-    logs.configure(settings.log_format, settings.log_level)
+    logs.configure(settings.log_format, settings.log_level, for_good=True)
     logs.conceal(logs.hidden_in(settings))
     return settings

@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from types import TracebackType
@@ -54,17 +54,18 @@ TALKATIVE = ("dbos", "alembic")
 _concealed: set[str] = set()
 
 
-def configure(form: str | None, level: str = "INFO", stream: TextIO | None = None) -> None:
+def configure(form: str | None, level: str = "INFO", stream: TextIO | None = None, for_good: bool = False) -> None:
     """Send every log line of this process to ``stream`` (standard error) in one form.
 
     ``form``: ``json``, ``console``, or None: console on a terminal, else json. ``level``: a name of ``LEVELS``.
-    May be called again; handlers of others are left alone.
+    May be called again, unless it was ``for_good``: then every logger keeps what it has at its first line, which saves
+    a server a third of each line's cost. Handlers of others are left alone.
     """
     structlog.configure(
         processors=[*_common(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=for_good,
     )
     root = logging.getLogger()
     for handler in [one for one in root.handlers if isinstance(one, _Handler)]:
@@ -153,9 +154,31 @@ def _formatter(form: str, stream: TextIO) -> logging.Formatter:
         last = [structlog.processors.ExceptionRenderer(_indented), _printable, columns]
     else:
         transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=MAX_FRAMES)
-        last = [_add_pid, structlog.processors.ExceptionRenderer(transformer), structlog.processors.JSONRenderer()]
+        last = [_add_pid, structlog.processors.ExceptionRenderer(transformer), structlog.processors.JSONRenderer(_json)]
     first = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_common(), processors=[first, *last, _conceal])
+    return _Formatter(foreign_pre_chain=_common(), processors=[first, *last, _conceal])
+
+
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Copies of an event of ours the event alone, not the whole record as well, which costs as much as the rest."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        given = vars(record)
+        if "_logger" not in given:
+            return super().format(record)
+        line: Any = given["msg"].copy()
+        for process in self.processors[1:]:  # the first takes out what was not put in
+            line = process(given["_logger"], given["_name"], line)
+        return str(line)
+
+
+def _json(event: EventDict, default: Callable[[Any], Any]) -> str:
+    return _encoder(default).encode(event)
+
+
+@lru_cache(1)
+def _encoder(default: Callable[[Any], Any]) -> json.JSONEncoder:
+    return json.JSONEncoder(default=default)
 
 
 def _add_pid(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
@@ -165,6 +188,8 @@ def _add_pid(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
 
 def mask(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     """Blank the text under every name that looks like a secret's, at any depth."""
+    if not any(isinstance(value, dict) or _names_a_secret(name) for name, value in event.items()):
+        return event
     return {name: _masked(name, value) for name, value in event.items()}
 
 

@@ -26,6 +26,7 @@ class AlertMill:
     occurred_at: str
     """ISO 8601, the event's own time; part of the signed body."""
     path: str = "/truthvouch/alerts"
+    severity: str = "critical"
 
     def series(self, name: str) -> Iterator[tuple[str, bytes]]:
         """Endless (alert id, HTTP request); the ids never repeat while ``name`` differs."""
@@ -54,7 +55,7 @@ class AlertMill:
         words = random.Random(self.seed)
         text = " ".join(words.choice(_WORDS) for _ in range(400))
         alert = {
-            "severity": "critical",
+            "severity": self.severity,
             "type": "hallucination",
             "category": "Contradiction",
             "message": "The answer contradicts the verified source",

@@ -23,7 +23,7 @@ from typing import Protocol
 import click
 from flask import Flask, request
 
-from app.domain.model.types import Side
+from app.domain.model.types import Source
 from app.ports import Delivery
 from app.store.database import open_inbox
 from app.store.inbox_sqlite import SqliteInbox, WriteLock, insert_statement, row_of
@@ -117,7 +117,7 @@ def create_app() -> Flask:
         signature = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
         if not hmac.compare_digest(signature, request.headers.get("X-TruthVouch-Signature", "")):
             return {"status": "refused"}, 401
-        storage.add(Delivery(Side.TRUTHVOUCH, json.loads(body)["id"], datetime.now(UTC), body))
+        storage.add(Delivery(Source.TRUTHVOUCH, json.loads(body)["id"], datetime.now(UTC), body))
         return {"status": "accepted"}, 202
 
     @app.get("/healthz")

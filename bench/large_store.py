@@ -16,6 +16,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 import sqlalchemy as sa
@@ -30,18 +31,20 @@ from app.ports import TimelineEntry
 from app.ports.console import LinkFilter
 from app.services.reports.report import Reports
 from app.store.database import Database, open_bridge, open_inbox
-from app.store.figures import Change, write_figures
+from app.store.figures import TABLES, Change, write_figures
 from app.store.history import StoredHistory
 from app.store.link_search import StoredLinkSearch
 from app.store.links import StoredLinks, _names, _standing
 from app.store.migrate import migrate
-from app.store.schema import links
+from app.store.schema import links, timeline
 from bench.figures import Figure, Report, percentile
 from bench.processes import fresh_database
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LINES_EACH = 10
 ROWS_AT_ONCE = 1_000
+COPIED, COPIED_LINES = 10_000, 3
+"""So many links of a store that is grown are made one by one; so many lines each of the others has."""
 ROUNDS = 5
 SEARCHES = 100
 YEAR_SECONDS = 2.0
@@ -95,6 +98,43 @@ def _fill(store: Database, count: int, dice: random.Random) -> None:
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if store.engine.dialect.name == "postgresql":
             connection.execute(sa.text("ANALYZE"))
+
+
+def grow(folder: Path, url: str | None, count: int) -> None:
+    """Fill a new store with so many links: the first as the bridge writes them, the others copied from these by SQL."""
+    bridge, inbox = open_bridge(folder, url), open_inbox(folder, url)
+    migrate(bridge, inbox, folder)
+    store = Database(bridge)
+    _fill(store, COPIED, random.Random(1))
+    for copy in range(1, count // COPIED):
+        with store.begin() as tx:
+            assert isinstance(tx, sa.Connection)
+            for table in (links, *TABLES, timeline):
+                tx.execute(_copied(table, copy))
+    if bridge.dialect.name == "postgresql":
+        with bridge.begin() as connection:
+            connection.execute(sa.text("SELECT setval(pg_get_serial_sequence('links', 'id'), max(id)) FROM links"))
+            connection.execute(sa.text("ANALYZE"))
+    bridge.dispose()
+    inbox.dispose()
+
+
+def _copied(table: sa.Table, copy: int) -> sa.Insert:
+    """Insert the first rows of a table once more, with ids of their own."""
+    columns, offset, mark = table.c, copy * COPIED, f"-{copy}"
+    key = columns.id if table is links else columns.link_id
+    values: dict[str, sa.ColumnElement[Any]] = {one.name: one for one in columns if one is not timeline.c.id}
+    values[key.name] = key + offset
+    for name in {"alert_id", "incident_id", "incident_key"} & values.keys():
+        values[name] = columns[name] + mark
+    if "incident_number" in values:
+        values["incident_number"] = columns.incident_number + offset
+    if table is links:
+        values["state"] = sa.func.replace(columns.state, columns.alert_id, columns.alert_id + mark)
+    some = sa.select(*values.values()).where(key <= COPIED)
+    if table is timeline:
+        some = some.where(columns.id % LINES_EACH < COPIED_LINES)
+    return sa.insert(table).from_select(list(values), some)
 
 
 def _link(number: int, at: datetime, dice: random.Random) -> Link:
@@ -179,12 +219,11 @@ def _pages(folder: Path, url: str | None, count: int) -> Iterator[Figure]:
 
 def _reports(store: Database) -> Iterator[Figure]:
     reports = Reports(store, StoredHistory(), _Rules(), "PMAIN", lambda: NOW)
-    year: dict[str, str] = {"period": "365d", "time_zone": "Europe/Berlin"}
-    month: dict[str, str] = {"period": "2026-03", "time_zone": "Europe/Berlin"}
+    zone = "Europe/Berlin"
     asked: dict[str, Callable[[], object]] = {
-        "statistics of a year": lambda: reports.stats(**year),
-        "report of a year, every incident listed": lambda: reports.report(**year),
-        "statistics of a month that is over": lambda: reports.stats(**month),
+        "statistics of a year": lambda: reports.stats(period="365d", time_zone=zone),
+        "report of a year, every incident listed": lambda: reports.report(period="365d", time_zone=zone),
+        "statistics of a month that is over": lambda: reports.stats(period="2026-03", time_zone=zone),
     }
     for name, ask in asked.items():
         began = time.process_time()

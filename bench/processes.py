@@ -12,12 +12,14 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 ROOT = Path(__file__).parents[1]
 OURS = ("PAGERDUTY_", "TRUTHVOUCH_", "BRIDGE_", "DATABASE_URL", "WEB_CONCURRENCY", "LOG_", "PORT")
 START_SECONDS = 60
 STOP_SECONDS = 25
+LOOK_SECONDS = 0.02
+"""Between two looks whether a process answers."""
 SECRET = "whsec_benchmark"
 ADMIN_TOKEN = "benchmark-admin-token"
 
@@ -65,6 +67,7 @@ class Process:
         folder.mkdir(parents=True, exist_ok=True)
         self.name = name
         self.log = folder / f"{name}.log"
+        self._began = time.monotonic()
         clean = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
         path = f"{Path(sys.executable).parent}{os.pathsep}{clean.get('PATH', '')}"
         with self.log.open("wb") as output:
@@ -78,14 +81,22 @@ class Process:
         """Of the process itself."""
         return self._running.pid
 
-    def wait_for(self, url: str) -> None:
-        """Until the URL answers 200. Raises ``BenchFault``, with the end of the output, when it never does."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def wait_for(self, url: str) -> float:
+        """Until the URL answers 200; how many seconds after the start that was. Raises ``BenchFault``, with the end of
+        the output, when it never does."""
         ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends and self._running.poll() is None:
             with suppress(OSError, ValueError):
                 ask(url)
-                return
-            time.sleep(0.1)
+                return time.monotonic() - self._began
+            time.sleep(LOOK_SECONDS)
+        self.stop()
         raise BenchFault(f"{self.name} did not start ({url}):\n{self.tail()}")
 
     def tail(self) -> str:
@@ -101,31 +112,6 @@ class Process:
         except subprocess.TimeoutExpired:
             os.killpg(self._running.pid, signal.SIGKILL)
             self._running.wait()
-
-    def megabytes(self) -> dict[str, float]:
-        """Resident memory of the process and all below it, by a name that tells them apart."""
-        table = subprocess.run(
-            ["ps", "-axo", "pid=,ppid=,rss=,command="], capture_output=True, text=True, check=True
-        ).stdout
-        rows = [line.split(None, 3) for line in table.splitlines() if line.strip()]
-        family = {self._running.pid}
-        for pid, parent, *_ in sorted(rows, key=lambda row: int(row[0])):
-            if int(parent) in family:
-                family.add(int(pid))
-        weights: dict[str, float] = {}
-        for pid, parent, kilobytes, *command in rows:
-            if int(pid) in family:
-                role = _role(int(pid) == self._running.pid, int(parent) == self._running.pid, " ".join(command))
-                weights[f"{role} {pid}"] = int(kilobytes) / 1024
-        return weights
-
-
-def _role(first: bool, child: bool, command: str) -> str:
-    if first:
-        return "gunicorn master"
-    if "worker" in command and "gunicorn" not in command:
-        return "worker"
-    return "web" if child else "other"
 
 
 class Sandbox(Process):
@@ -174,10 +160,21 @@ class Sandbox(Process):
 class Bridge(Process):
     """The whole bridge, or with ``role="web"`` its web processes alone."""
 
-    def __init__(self, folder: Path, port: int, partners: str, role: str = "all", database_url: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        partners: str,
+        role: str = "all",
+        database_url: str = "",
+        more_settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.address = ("127.0.0.1", port)
+        self.data = folder / f"data-{role}"
+        self.database_url = database_url
+        self._given = (folder, port, partners, role, database_url, more_settings)
         settings = {
-            "PORT": str(port), "BRIDGE_ROLE": role, "BRIDGE_DATA_DIR": str(folder / f"data-{role}"),
+            "PORT": str(port), "BRIDGE_ROLE": role, "BRIDGE_DATA_DIR": str(self.data),
             "BRIDGE_CONFIG": str(folder / "bridge.yaml"), "BRIDGE_RECONCILE_SECONDS": "0",
             "TRUTHVOUCH_WEBHOOK_SECRETS": SECRET, "PAGERDUTY_WEBHOOK_SECRETS": "sandbox-pagerduty-secret",
             "TRUTHVOUCH_API_URL": f"{partners}/api/v1", "TRUTHVOUCH_API_KEY": "bench",
@@ -188,14 +185,30 @@ class Bridge(Process):
         }  # fmt: skip
         if database_url:
             settings["DATABASE_URL"] = database_url
+        self.settings = {**settings, **(more_settings or {})}
         command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "wsgi:app"]
-        super().__init__(f"bridge-{role}", command, folder, settings)
-        self.wait_for(f"http://127.0.0.1:{port}/{'readyz' if role == 'all' else 'healthz'}")
+        super().__init__(f"bridge-{role}", command, folder, self.settings)
+        self.ready_after = self.wait_for(f"http://127.0.0.1:{port}/{'readyz' if role == 'all' else 'healthz'}")
+
+    def again(self) -> "Bridge":
+        """The same once more, after its end."""
+        return Bridge(*self._given)
+
+    def wait_ready(self) -> None:
+        """Until a worker works: one was started on its own."""
+        self.wait_for(f"http://127.0.0.1:{self.address[1]}/readyz")
 
     def waiting(self) -> int:
         """Deliveries taken in and not yet worked off, echoes included; up to a second old."""
         checks = ask(f"http://127.0.0.1:{self.address[1]}/readyz")["checks"]
         return int(checks["oldest_waiting"]["waiting"])
+
+
+class Worker(Process):
+    """One more worker for a bridge, on its own."""
+
+    def __init__(self, folder: Path, bridge: Bridge, name: str) -> None:
+        super().__init__(name, [sys.executable, "-m", "app.cli", "worker"], folder, bridge.settings)
 
 
 class Bare(Process):

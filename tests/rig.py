@@ -170,6 +170,15 @@ class Rig:
         self.say(Side.PAGERDUTY, event)
         return event
 
+    def let_go(self) -> None:
+        """Close the store; whoever uses it next opens it again."""
+        reader = self.intake.inbox_reader
+        if isinstance(reader, CursorInboxReader) and reader._reader is not None:
+            reader._reader.close()
+            reader._reader = None
+        self.database.engine.dispose()
+        self._inbox.dispose()
+
     def run(self) -> list[str]:
         """Deliver everything that is owed."""
         return self.engine.run(self.deliver)

@@ -2,36 +2,14 @@
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
-ROOT = Path(__file__).parents[1]
-
-
-def instructions() -> list[tuple[str, str]]:
-    """(INSTRUCTION, rest) in order, continuation lines joined."""
-    text = re.sub(r"^\s*#.*\n", "", (ROOT / "Dockerfile").read_text("utf-8"), flags=re.M)
-    joined = re.sub(r"\\\n\s*", " ", text)
-    return [(word, rest) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
-
-
-def stages() -> list[list[tuple[str, str]]]:
-    found: list[list[tuple[str, str]]] = []
-    for word, rest in instructions():
-        if word == "FROM":
-            found.append([])
-        found[-1].append((word, rest))
-    return found
-
-
-def every(word: str, stage: list[tuple[str, str]]) -> list[str]:
-    return [rest for name, rest in stage if name == word]
-
-
-BUILD, FINAL = stages()
+from tests.deploy.manifests import BUILD, FINAL, ROOT, every, services_of
 
 
 def test_there_are_two_stages_on_one_base_pinned_by_patch_version():
@@ -92,11 +70,6 @@ def test_the_build_context_holds_only_what_is_copied():
     }
     assert "*" == lines[0]
     assert needed == allowed
-
-
-def services_of(file: str) -> dict[str, dict[str, Any]]:
-    services: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "deploy" / file)["services"]
-    return services
 
 
 @pytest.mark.parametrize("file", ["compose.yaml", "compose.postgres.yaml"])
@@ -204,6 +177,23 @@ def test_the_unit_starts_what_the_image_starts_and_waits_long_enough():
     assert int(settings["TimeoutStopSec"][0]) > 20
     assert ["mixed"] == settings["KillMode"]
     assert "%S/truthvouch-bridge" in " ".join(settings["Environment"])
+
+
+def test_systemd_takes_the_unit(tmp_path: Path):
+    tool = shutil.which("systemd-analyze")
+    if tool is None:
+        pytest.skip("no systemd-analyze on this machine (apt-get install systemd)")
+    text = (ROOT / "deploy/truthvouch-bridge.service").read_text("utf-8")
+    installed = text.replace("/opt/truthvouch-bridge/.venv/bin/", f"{Path(sys.executable).parent}/")
+    assert "" == said_of_a_unit(tool, tmp_path / "good.service", installed)
+    assert "Unknown key" in said_of_a_unit(tool, tmp_path / "bad.service", installed.replace("KillMode", "KilMode"))
+
+
+def said_of_a_unit(tool: str, file: Path, text: str) -> str:
+    """What it says of an unknown key it says with status 0."""
+    file.write_text(text, "utf-8")
+    done = subprocess.run([tool, "verify", "--man=no", file], capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout + done.stderr + (f"status {done.returncode}" if done.returncode else "")
 
 
 def test_the_example_environment_holds_no_values_that_look_real():

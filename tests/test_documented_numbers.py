@@ -124,7 +124,7 @@ FAILURES: Sequence[Row] = (
         "operating",
         "six tries, after 1, 2, 5, 15 and 60 seconds",
     ),
-    ("engine.durable.DELIVERIES_AT_ONCE", 8, "operating", "runs eight at once for each queue"),
+    ("engine.durable.DELIVERIES_AT_ONCE", 8, "operating", "makes eight at once for each queue"),
     ("engine.durable.POLL_SECONDS", 2.0, "operating", "a queue that was idle is looked at every 2 seconds"),
     ("process.worker.POLL_SECONDS", 0.5, "operating", "intake starts half a second later"),
     ("engine.durable.ORDERS_PER_WORKFLOW", 8, "decisions/0005-engine", "share one workflow of up to eight"),
@@ -322,7 +322,7 @@ ESCALATION_AND_RECONCILIATION: Sequence[Row] = (
     ("services.reconciliation.alerts.LOOK_BACK", DAY, "reconciliation", "back to one day before the oldest of them"),
     ("services.reconciliation.alerts.MISSES", 2, "reconciliation", "after 404 or 405 for two alerts"),
     ("bootstrap.worker.INBOX_TIMEOUT", 5 * SECOND, "reconciliation", "waited more than five seconds for intake"),
-    ("cli.reconcile.INTAKE_TIMEOUT_SECONDS", 10.0, "reconciliation", "waits up to ten seconds for intake"),
+    ("bootstrap.container.INTAKE_TIMEOUT_SECONDS", 10.0, "reconciliation", "waits up to ten seconds for intake"),
     ("store.rate_limits.HOUR", HOUR, "reconciliation", "in any sixty minutes"),
 )
 

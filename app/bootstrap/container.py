@@ -6,6 +6,7 @@ the engine.
 
 import getpass
 import hashlib
+import time
 import uuid
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -71,6 +72,8 @@ READERS: Mapping[Source, Read] = {
 }
 COMMAND_TIMEOUT_SECONDS = 5.0
 """How long a command waits for the worker."""
+INTAKE_TIMEOUT_SECONDS, INTAKE_POLL_SECONDS = 10.0, 0.05
+"""How long a reconciliation waits until what it found is taken in, and how often it looks."""
 TRUTHVOUCH_QUOTA = "reconcile.truthvouch"
 """Key: the calls to TruthVouch that reconciliations made, of every process."""
 TRUTHVOUCH_READS = "truthvouch-reads"
@@ -348,6 +351,18 @@ class Container:
         stored = (StoredOpenLinks(), self.database, KEY_VALUES)
         services, quota = self._named_services, self.hourly_quota
         return Reconcile(*stored, far.incidents, far.alerts, services, quota, self._post, metrics.meter())
+
+    def taken_in(self, posted: Sequence[str]) -> str:
+        """Whether what a reconciliation posted is taken in: ``taken_in``, ``waiting`` or, where nobody works,
+        ``no_worker``; empty where nothing was posted. It waits for that a while."""
+        deadline = time.monotonic() + INTAKE_TIMEOUT_SECONDS
+        while not all(map(self.command_status.taken, posted)):
+            if not self.operate.is_anybody_there():
+                return "no_worker"
+            if time.monotonic() > deadline:
+                return "waiting"
+            time.sleep(INTAKE_POLL_SECONDS)
+        return "taken_in" if posted else ""
 
     def _named_services(self) -> set[str]:
         return {*self.service_ids, *self.settings.pagerduty.service_keys}

@@ -18,15 +18,15 @@ from app.domain.model.types import AlertId
 from app.domain.reports.figures import Report, Stats
 from app.domain.reports.period import BadPeriod
 from app.ports import DeadLetterRow, LinkSummary, Page, StoreUnavailable, TimelineRow
-from app.ports.console import AuditFilter
-from app.ports.jobs import KINDS, JobResult, JobWanted, ReportWanted
+from app.ports.console import AuditFilter, LinkFilter
+from app.ports.jobs import KINDS, JobResult, JobState, JobWanted, Progress, ReplayWanted, ReportWanted
 from app.remote.replies import Answer
 from app.remote.transport import Transport
 from app.services.escalation.target import CANCELLING, read
 from app.services.jobs.commands import JobRow
 from app.services.operator.audit import AuditRow
 from app.services.operator.operator import CommandAnswer, CommandResult
-from app.services.operator.overview import DeadLetterInFull, EscalationRow, LinkRow
+from app.services.operator.overview import DeadLetterInFull, EscalationRow, EvidenceRow, FoundLinkRow, LinkRow
 from app.services.rules.overview import ExplanationShown, RulesShown, SilencePreview, SilenceRow
 from app.services.rules.stored import Preview
 from app.shapes import plain, schema_of
@@ -38,10 +38,13 @@ MOST_BYTES = 256 * 1024 * 1024
 """Of one answer: the report of a year is large."""
 TIMEOUT_SECONDS, POLL_SECONDS = 5.0, 0.25
 """How long a command waits for the worker, and how often it asks."""
+FOLLOW_SECONDS = 0.5
+"""How often it is asked how far a job is."""
 PATHS: Mapping[CommandType, str] = {
     CommandType.REPLAY: "dead-letters/{}/replay",
     CommandType.DISCARD: "dead-letters/{}/discard",
     CommandType.THAW: "links/{}/thaw",
+    CommandType.ERASE: "links/{}/erase",
     CommandType.RECONCILE: "reconciliations",
     CommandType.CANCEL_JOB: "jobs/{}/cancel",
     CommandType.SILENCE: "silences",
@@ -132,6 +135,17 @@ class RemoteOverview:
         asked = {"open": _flag(is_open), "frozen": _flag(frozen), "since": since.isoformat() if since else None}
         return rows_of(self.api, "links", "links", LinkSummary, page, **asked)
 
+    def found(self, wanted: LinkFilter) -> Sequence[FoundLinkRow]:
+        """The links that these words and filters mean, in short, newest first."""
+        asked = {"text": wanted.text, "open": _flag(wanted.is_open), "frozen": _flag(wanted.frozen)}
+        since = wanted.since.isoformat() if wanted.since else None
+        page = Page(wanted.limit, wanted.before or 0)
+        return rows_of(self.api, "search", "found", FoundLinkRow, page, **asked, since=since)
+
+    def evidence(self, alert_id: str) -> EvidenceRow | None:
+        """What of an alert would be erased; None where that bridge knows no such alert."""
+        return _read(EvidenceRow, self.api.get(f"evidence/{_id(alert_id)}"))
+
     def link(self, alert_id: str) -> LinkRow | None:
         """One link."""
         return _read(LinkRow, self.api.get(f"links/{_id(alert_id)}"))
@@ -177,11 +191,12 @@ class RemoteOperate:
         while True:
             status, answer = self.api.post(path, key, body)
             if status == HTTPStatus.NOT_FOUND:
-                return CommandResult(subject, "", str(answer.get("code", ""))), answer
-            said = _read(CommandAnswer, answer)
-            outcome = (said["outcome"] if said else None) or ""
+                code, detail = (str(answer.get(name, "")) for name in ("code", "detail"))
+                return CommandResult(subject, "", code, said=detail), answer
+            said = _there(CommandAnswer, path, answer)
+            outcome = said["outcome"] or ""
             if outcome or self.monotonic() >= until:
-                return CommandResult(subject, key, outcome), answer
+                return CommandResult(subject, key, outcome, said=said["message"]), answer
             self.pause(POLL_SECONDS)
 
 
@@ -193,7 +208,8 @@ def _request(command_type: CommandType, subject: str, detail: str) -> tuple[str,
         return PATHS[command_type], None
     asked = read(detail) if command_type is CommandType.ESCALATE else None
     if asked is not None and asked.now:
-        return ESCALATE_NOW, {"raise_urgency": asked.raise_urgency}
+        saw = {} if asked.saw is None else {"moves": asked.saw}
+        return ESCALATE_NOW, {"raise_urgency": asked.raise_urgency, **saw}
     if detail == CANCELLING and asked is not None:
         return CANCEL_ESCALATION, None
     raise Unreachable("this cannot be asked over the API: run it where the bridge runs")
@@ -284,6 +300,7 @@ class RemoteJobs:
     """What ``JobOverview`` shows, of that bridge."""
 
     api: Api
+    pause: Callable[[float], None] = time.sleep
 
     def rows(self, page: Page) -> Sequence[JobRow]:
         """Newest first."""
@@ -292,6 +309,15 @@ class RemoteJobs:
     def row(self, job_id: int) -> JobRow | None:
         """One, without its result."""
         return _read(JobRow, self.api.get(f"jobs/{job_id}"))
+
+    def followed(self, job_id: int, progress: Progress) -> JobRow:
+        """One, once it is over."""
+        while True:
+            job = _there(JobRow, f"jobs/{job_id}", self.api.get(f"jobs/{job_id}"))
+            progress(job["done"], job["total"])
+            if JobState(job["state"]).is_over:
+                return job
+            self.pause(FOLLOW_SECONDS)
 
     def result(self, job_id: int) -> JobResult | None:
         """What it made."""
@@ -360,7 +386,7 @@ class Elsewhere:
         given = asdict(wanted)
         if isinstance(wanted, ReportWanted):
             given |= {"format": given.pop("form"), "from": given.pop("start"), "to": given.pop("end")}
-        elif not any(given.values()):
+        elif isinstance(wanted, ReplayWanted) and not any(given.values()):
             given = {"all": True}
         body = {name: value for name, value in plain(given).items() if value not in (None, "", [])}
         result, answer = self.operate.ask(f"jobs/{KINDS[type(wanted)]}", "", body=body)

@@ -24,11 +24,13 @@ from app.ports.jobs import (
     JobRefused,
     JobResult,
     Progress,
+    ReconcileWanted,
     ReplayWanted,
     ReportWanted,
     Runner,
 )
 from app.services.jobs.run import RunJob
+from app.services.reconciliation.context import shown
 from app.services.rules.rulebook import backtested
 from app.store.jobs import StoredJobs
 
@@ -60,6 +62,7 @@ def run_job(made: Container, report: Report) -> RunJob:
         JobKind.ERASE: lambda job, progress: _erase(made, job, progress),
         JobKind.REPAIR: lambda job, progress: _repair(made, job, progress),
         JobKind.CONNECTION_TEST: lambda job, progress: _connection_test(made, job, progress),
+        JobKind.RECONCILE: lambda job, progress: _reconcile(made, job, progress),
     }
     return RunJob(made.database, StoredJobs(), runners)
 
@@ -199,9 +202,22 @@ def _connection_test(made: Container, job: Job, progress: Progress) -> JobResult
     return _findings(made, f"truthvouch-connection-test-{job.job_id}.json", findings)
 
 
-def _leave_in_audit(made: Container, job: Job, action: str, subject: str) -> None:
+def _reconcile(made: Container, job: Job, progress: Progress) -> JobResult:
+    """As ``truthvouch reconcile``. Cancelled in its midst, what it has found until then is taken in all the same."""
+    wanted = job.wanted
+    assert isinstance(wanted, ReconcileWanted)
+    found = made.reconcile(wanted.since, wanted.dry_run, lambda _side, done, total: progress(done, total))
+    if not wanted.dry_run:
+        _leave_in_audit(made, job, "reconcile", "", SubjectKind.RECONCILIATION)
+    result = shown(found, wanted.dry_run, made.taken_in(found.posted))
+    return _json(f"truthvouch-reconcile-{job.job_id}.json", result)
+
+
+def _leave_in_audit(
+    made: Container, job: Job, action: str, subject: str, kind: SubjectKind = SubjectKind.CONFIGURATION
+) -> None:
     if job.asked_way:
-        made.audit_log.record(job.asked_by, Way(job.asked_way), action, SubjectKind.CONFIGURATION, subject)
+        made.audit_log.record(job.asked_by, Way(job.asked_way), action, kind, subject)
 
 
 def _findings(made: Container, name: str, findings: "Sequence[Finding]", **more: Any) -> JobResult:

@@ -120,9 +120,10 @@ class WorkerBridge(Container):
         engine.launch(deliver, give_up)
         assert engine.direct is not None
         leftovers = AllLeftovers(
-            engine.leftovers, engine.direct, self.database, claims, intake.links, intake.writer, give_up
-        )
-        leftovers.pick_up()  # what an earlier run of this worker had in hand
+            engine.leftovers, engine.direct, self.database, claims, intake.links, intake.writer, give_up,
+            engine.look_everywhere,
+        )  # fmt: skip
+        leftovers.submit_lost()  # what an earlier run of this worker had in hand
         leases = PostgresLeases(self.database.engine) if self.settings.database_url else None
         self.tasks = (
             recovery(self.database, leases, leftovers, executor_id, intake.writer, intake.meter),
@@ -293,7 +294,9 @@ def recovery(
     submit_again = OrphanedDeliveries(*stored, writer, meter, key_values=KEY_VALUES)
 
     def run() -> None:
-        recover()
-        submit_again()
+        try:
+            recover()
+        finally:
+            submit_again()
 
     return recovery_task(run, at_once=submit_again.is_copy())

@@ -6,12 +6,14 @@ runs: a worker is started by this module and should carry nothing else.
 
 import io
 import sys
+from collections.abc import Iterator
 
 import click
 
 from app.cli import (
     access,
     audit,
+    base,
     config,
     doctor,
     escalation,
@@ -38,9 +40,9 @@ from app.cli import (
 def main(url: str | None, token_file: str | None) -> None:
     """The bridge between TruthVouch alerts and PagerDuty incidents.
 
-    With --url, the commands that look and decide (timeline, links, dead-letters, escalation list, now and cancel,
-    evidence revoke, rules list and explain, silences, jobs, audit, stats, report) work on a bridge elsewhere; all
-    others work where the bridge runs.
+    With --url, the commands that look and decide (timeline, links, dead-letters, reconcile, escalation list, now and
+    cancel, evidence revoke, rules list and explain, silences, jobs, audit, stats, report) work on a bridge elsewhere;
+    all others work where the bridge runs, and say so.
     """
     print_whatever_comes()
 
@@ -87,3 +89,29 @@ COMMANDS = (
 )
 for command in COMMANDS:
     main.add_command(command)
+
+FROM_ELSEWHERE = frozenset(
+    {"timeline", "reconcile", "stats", "report", "audit list", "evidence revoke", "rules list", "rules explain"}
+    | {f"dead-letters {one}" for one in ("list", "show", "replay", "discard")}
+    | {f"links {one}" for one in ("list", "show", "thaw", "erase")}
+    | {f"silences {one}" for one in ("list", "add", "end")}
+    | {f"escalation {one}" for one in ("list", "cancel", "now")}
+    | {f"jobs {one}" for one in ("list", "show", "cancel")}
+    | {f"jobs start {one}" for one in ("backtest", "report", "replay", "erase")}
+    | {"man"}
+)
+"""The commands that work on a bridge elsewhere; ``man`` is about none."""
+
+
+def leaves(group: click.Group, *words: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, and how it is called."""
+    for name, one in group.commands.items():
+        if isinstance(one, click.Group):
+            yield from leaves(one, *words, name)
+        else:
+            yield " ".join((*words, name)), one
+
+
+for called, command in leaves(main):
+    if called not in FROM_ELSEWHERE and command.callback:
+        command.callback = base.only_here(command.callback)

@@ -5,8 +5,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Union
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, Union, cast
 
 import click
 
@@ -34,6 +35,7 @@ NOT_DONE = frozenset(
     | {"no_such_silence", "no_such_draft", "not_shadowed", "no_incident", "in_hand"}
 )
 """Outcomes with which the thing asked for is not so."""
+ONLY_HERE = "--url does not go with this command: run it where the bridge runs."
 NOTHING_KNOWN = (
     "The bridge knows no such alert or incident. `truthvouch links list` lists what it knows; whether the webhooks "
     "arrive, /readyz and `truthvouch doctor` say."
@@ -116,6 +118,18 @@ def log_only(level: str, settings: Settings) -> None:
     logs.conceal(logs.hidden_in(settings))
 
 
+def only_here(run: F) -> F:
+    """The command, refused with ``--url``."""
+
+    @wraps(run)
+    def running(*given: Any, **options: Any) -> Any:
+        if is_elsewhere():
+            refuse(ONLY_HERE)
+        return run(*given, **options)
+
+    return cast(F, running)
+
+
 def is_elsewhere() -> bool:
     """Whether ``--url`` names a bridge to work on."""
     return bool(click.get_current_context().find_root().params.get("url"))
@@ -151,8 +165,6 @@ def elsewhere() -> "Iterator[Elsewhere]":
 @contextmanager
 def open_store(settings: Settings | None = None, log_level: str = QUIET) -> Iterator["Container"]:
     """This installation, where a bridge was started before; exit code 2 when its store cannot be read or written."""
-    if is_elsewhere():
-        refuse("This command works on the bridge's store, so --url does not go with it: run it where the bridge runs.")
     settings = settings or read_settings()
     log_only(log_level, settings)  # first: it keeps structlog from loading what nobody here uses
     from app.bootstrap.container import Container
@@ -209,7 +221,9 @@ def show_outcomes(results: "Sequence[CommandResult]", as_json: bool) -> None:
     if as_json:
         output.as_json([{"subject": one.subject, **one.answer} for one in results])
     for one in () if as_json else results:
-        click.echo(f"{output.text(one.subject)}: {one.message}" if one.subject else one.message)
+        click.echo(
+            f"{output.text(one.subject)}: {output.text(one.message)}" if one.subject else output.text(one.message)
+        )
     if any(one.outcome in NOT_DONE for one in results):
         sys.exit(NOT_SO)
 

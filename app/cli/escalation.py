@@ -276,14 +276,20 @@ def cancel(incident: str, as_json: bool) -> None:
 @escalation.command(short_help="Have the next level now.")
 @incident
 @click.option("--raise-urgency", is_flag=True, help="Raise an incident of low urgency to high first.")
+@click.option("--moves", "saw", type=click.IntRange(0), metavar="NUMBER", help="As `escalation list --json` showed it.")
 @base.json_option
-def now(incident: str, raise_urgency: bool, as_json: bool) -> None:
+def now(incident: str, raise_urgency: bool, saw: int | None, as_json: bool) -> None:
     """Have the next level now instead of at its time; the levels after it keep theirs. After the last level the
-    incident rises once more on the policy that it is on. Nothing moves after an acknowledge or a resolve."""
+    incident rises once more on the policy that it is on. Nothing moves after an acknowledge or a resolve.
+
+    Two who ask for the same level ask for one: --moves says which level you saw coming. Without it, a level that
+    somebody had asked for in the ten seconds before is taken for the same.
+    """
     from app.services.escalation.target import hurrying
 
     with base.open_bridge() as made:
-        base.ask(made, CommandType.ESCALATE, [_under_way(made, incident, as_json)], as_json, hurrying(raise_urgency))
+        detail = hurrying(raise_urgency, saw)
+        base.ask(made, CommandType.ESCALATE, [_under_way(made, incident, as_json)], as_json, detail)
 
 
 @escalation.command(short_help="Escalate any incident unless somebody acknowledges it.")

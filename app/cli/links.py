@@ -4,7 +4,6 @@ alerts and their incidents as the bridge knows them.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime, tzinfo
 from functools import partial
 from operator import itemgetter
@@ -253,8 +252,8 @@ def _list_found(
     from app.ports.console import LinkFilter
 
     wanted = LinkFilter(search, is_open or None, None, frozen or None, "", since, after or None, limit)
-    with base.open_store() as made:
-        rows = [{"id": row.pop("number"), **row} for row in map(asdict, made.overview.search(wanted))]
+    with base.open_bridge() as made:
+        rows = made.overview.found(wanted)
     names = ("alert_id", "title", "severity", "alert_status", "incident_id", "incident_status", "first_seen_at")
     output.listing(rows, as_json, "No such links.", FOUND_COLUMNS, itemgetter(*names))
     if len(rows) == limit:
@@ -296,7 +295,7 @@ def erase(alerts: tuple[str, ...], yes: bool, as_json: bool) -> None:
     An alert whose create is still pending is paged all the same, with a title that says *erased*.
     """
     wanted = list(dict.fromkeys(alerts))
-    with base.open_store() as made:
+    with base.open_bridge() as made:
         known = [row for one in wanted if (row := made.overview.evidence(one))]
         if known and not as_json:
             output.table(ERASED_COLUMNS, map(_erasable, known))

@@ -1,11 +1,11 @@
 """``truthvouch reconcile``: read both sides back now, and tell what differs."""
 
+import json
 import re
 import sys
-import time
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -13,12 +13,9 @@ from app.cli import base, output
 from app.domain.model.types import instant
 
 if TYPE_CHECKING:
-    from app.bootstrap.container import Container
-    from app.services.reconciliation.context import Findings
+    from app.services.reconciliation.context import ReconciliationShown
 
 HEAD = ("side", "alert", "incident", "we knew", "found", "outcome", "meaning")
-INTAKE_TIMEOUT_SECONDS = 10.0
-POLL_SECONDS = 0.05
 UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
 
@@ -47,57 +44,62 @@ def _since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> d
 )
 @base.json_option
 def reconcile(dry_run: bool, since: datetime | None, as_json: bool) -> None:
-    """Read TruthVouch and PagerDuty back, now, and take in what the webhooks did not tell."""
+    """Read TruthVouch and PagerDuty back, now, and take in what the webhooks did not tell.
+
+    With --url it is a job of that bridge, which goes on if this command is interrupted.
+    """
+    found = (_there if base.is_elsewhere() else _here)(dry_run, since, as_json)
+    (output.as_json if as_json else _show)(found)
+    if not found["readable"]:
+        base.refuse("Nothing could be read.")
+    sys.exit(base.NOT_SO if dry_run and (found["drift"] or not found["complete"]) else 0)
+
+
+def _here(dry_run: bool, since: datetime | None, as_json: bool) -> "ReconciliationShown":
+    from app.services.reconciliation.context import shown
+
     settings = base.read_config()[0]
     with base.open_store(settings, base.SILENT) as made:  # everything it has to say is in its answer
         with output.bars(hidden=as_json) as progress:
             found = made.reconcile(since, dry_run, lambda side, done, total: progress(f"{side:<11}", done, total))
         if not dry_run:
             base.leave_in_audit(settings, "reconcile", "reconciliation", "")
-        taken = "" if dry_run or not found.posted else _taken(made, found)
-    if as_json:
-        output.as_json(_plain(found, dry_run, taken))
-    else:
-        _show(found, dry_run, taken)
-    if not found.readable:
-        base.refuse("Nothing could be read.")
-    sys.exit(base.NOT_SO if dry_run and (found.drift or not found.complete) else 0)
+        return shown(found, dry_run, made.taken_in(found.posted))
 
 
-def _taken(made: "Container", found: "Findings") -> str:
-    """Whether what was posted is taken in: ``taken_in``, ``waiting`` or, where nobody works, ``no_worker``."""
-    from app.services.diagnostics.health import HEARTBEAT_LIMIT_SECONDS
+def _there(dry_run: bool, since: datetime | None, as_json: bool) -> "ReconciliationShown":
+    from app.ports.jobs import ReconcileWanted
 
-    deadline = time.monotonic() + INTAKE_TIMEOUT_SECONDS
-    while not all(made.command_status.taken(delivery_id) for delivery_id in found.posted):
-        seen_at = made.command_status.worker_seen_at()
-        if seen_at is None or datetime.now(UTC) - seen_at > timedelta(seconds=HEARTBEAT_LIMIT_SECONDS):
-            return "no_worker"
-        if time.monotonic() > deadline:
-            return "waiting"
-        time.sleep(POLL_SECONDS)
-    return "taken_in"
+    with base.elsewhere() as there:
+        result, job_id = there.start_job(ReconcileWanted(dry_run, since))
+        if job_id is None:
+            base.not_so(output.text(result.message))
+        with output.bars(hidden=as_json) as progress:
+            job = there.jobs_overview.followed(job_id, lambda done, total: progress("links", done, total))
+        made = there.jobs_overview.result(job_id)
+    if made is None:
+        base.refuse(f"Job {job_id}: {output.text(job['failure']) or job['state']}")
+    return cast("ReconciliationShown", json.loads(made.body))
 
 
-def _show(found: "Findings", dry_run: bool, taken: str) -> None:
-    rows = [
-        (one.side, one.alert_id, one.incident_id, one.knew, one.found, one.outcome, one.reason)
-        for one in found.findings
-    ]
+def _show(found: "ReconciliationShown") -> None:
+    rows = found["findings"]
     if rows:
-        output.table(HEAD, rows)
-    elif found.agreed:
+        columns = itemgetter("side", "alert_id", "incident_id", "knew", "found", "outcome", "reason")
+        output.table(HEAD, map(columns, rows))
+    elif found["in_step"]:
         click.echo("Both sides agree.")
-    calls = ", ".join(f"{number} to {side}" for side, number in sorted(found.calls.items())) or "none"
-    click.echo(f"{found.links} open links; calls: {calls}; TruthVouch calls left for now: {found.budget_left}.")
-    for fault in found.faults:
+    calls = ", ".join(f"{number} to {side}" for side, number in sorted(found["calls"].items())) or "none"
+    left = found["truthvouch_calls_left"]
+    click.echo(f"{found['links']} open links; calls: {calls}; TruthVouch calls left for now: {left}.")
+    for fault in found["not_read"]:
         click.echo(f"Not read: {output.text(fault)}", err=True)
-    for remedy in dict.fromkeys(one.remedy for one in found.findings if one.remedy):
-        click.echo(f"→ {remedy}")
-    if dry_run and rows:
+    for remedy in dict.fromkeys(one["remedy"] for one in rows if one["remedy"]):
+        click.echo(f"→ {output.text(remedy)}")
+    if found["dry_run"] and rows:
         click.echo("Nothing was changed.")
-    if taken:
-        click.echo(TAKEN[taken])
+    if found["status"]:
+        click.echo(TAKEN[found["status"]])
 
 
 TAKEN = {
@@ -105,21 +107,3 @@ TAKEN = {
     "waiting": "It is stored; the worker has not taken it in yet.",
     "no_worker": "It is stored; no worker is running, and it is taken in when one runs.",
 }
-
-
-def _plain(found: "Findings", dry_run: bool, taken: str) -> dict[str, object]:
-    return {
-        "findings": [
-            asdict(one) | {"knew": one.knew or None, "reason": one.reason, "remedy": one.remedy or None}
-            for one in found.findings
-        ],
-        "dry_run": dry_run,
-        "posted": len(found.posted),
-        "status": taken or None,
-        "confirmed": found.confirmed,
-        "links": found.links,
-        "calls": {side.value: number for side, number in found.calls.items()},
-        "truthvouch_calls_left": found.budget_left,
-        "complete": found.complete,
-        "not_read": list(found.faults),
-    }

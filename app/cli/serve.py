@@ -76,7 +76,7 @@ def worker() -> None:
 
     startup.few_arenas()
     sys.setswitchinterval(SWITCH_SECONDS)
-    logs.configure(settings.log_format, settings.log_level)
+    logs.configure(settings.log_format, settings.log_level, for_good=True)
     logs.conceal(logs.hidden_in(settings))
     is_alone = PARENT_FD not in os.environ
     listener = listen(*settings.metrics_listener) if is_alone and settings.metrics_listener else None

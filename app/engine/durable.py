@@ -102,7 +102,7 @@ WORKFLOW = "deliver"
 POLL_SECONDS = 2.0
 """How late a delivery starts when its notification is lost, or when another machine had no room for it."""
 
-BUSY_POLL_SECONDS, BUSY_SECONDS = 0.25, 6.0
+BUSY_POLL_SECONDS, BUSY_SECONDS, BUSY_AT_START_SECONDS = 0.25, 6.0, 120.0
 """The same where something was started or submitted so short a time ago: a place in a budget notifies nobody."""
 
 FIRST_POLL_SECONDS = 0.02
@@ -320,6 +320,8 @@ class DurableEngine:
         if self._due is not None:
             self._due.stop()
         deadline = time.monotonic() + timeout_seconds
+        if self.direct is not None:
+            self.direct.stop()
         if self._wakeup is not None:
             let_end(timeout_seconds)
         if self.direct is not None:
@@ -327,6 +329,11 @@ class DurableEngine:
         DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
         if self._client is not None:
             self._client.destroy()
+
+    def look_everywhere(self) -> None:
+        """Have every queue looked at now: something was put into one by nobody who notifies."""
+        for queue in self._per_minute:
+            self._notify(queue)
 
     def _notify(self, queue: str) -> None:
         if self._wakeup is not None:
@@ -377,7 +384,9 @@ class QueueWakeup:
         self._notified: defaultdict[str, int] = defaultdict(int)
         self._seen: defaultdict[str, int] = defaultdict(int)
         self._soon: defaultdict[str, bool] = defaultdict(bool)
-        self._busy_until: defaultdict[str, float] = defaultdict(float)
+        # After a start nobody knows when what an earlier run delayed is due.
+        started = time.monotonic()
+        self._busy_until: defaultdict[str, float] = defaultdict(lambda: started + BUSY_AT_START_SECONDS)
         for stop in stops:
             stop.wait = partial(self._wait, stop)  # type: ignore[method-assign]
             stop.set = partial(self._set_and_notify, stop.set)  # type: ignore[method-assign]

@@ -15,7 +15,7 @@ from dbos._dbos import _get_dbos_instance
 from dbos._utils import INTERNAL_QUEUE_NAME
 
 from app.domain.model.types import TOGETHER, LinkId, Side, delivery_name
-from app.ports import DeliveryRef
+from app.ports import DeliveryRef, Tx
 
 QUEUED, DELAYED = ("ENQUEUED", "PENDING"), "DELAYED"
 UNFINISHED = (*QUEUED, DELAYED)
@@ -62,15 +62,14 @@ class Leftovers:
         found = {names[name] for name in self._unfinished_names(sorted(names))}
         return frozenset(found | (set(self._in_company()) & set(deliveries) if len(found) < len(names) else set()))
 
-    def is_queued(self, queue: str) -> bool:
-        """Whether something in that queue could start and has not."""
-        store = self._client._sys_db
+    def is_queued(self, tx: Tx, queue: str) -> bool:
+        """Whether something in that queue could start and has not. Asked on the transaction's own connection."""
         query = (
-            f"SELECT 1 FROM {self._table(store.tables.workflow_status)} "  # noqa: S608 - our own words only
-            f"WHERE queue_name = '{queue}' AND status = 'ENQUEUED' LIMIT 1"
+            f"SELECT 1 FROM {self._table(self._client._sys_db.tables.workflow_status)} "  # noqa: S608 - our own words only
+            f"WHERE queue_name = '{queue}' AND status = 'ENQUEUED' AND status IN ({_listed(QUEUED)}) LIMIT 1"
         )
-        with store.engine.connect() as connection:
-            return connection.exec_driver_sql(query).first() is not None
+        connection: Any = tx
+        return connection.exec_driver_sql(query).first() is not None
 
     def sweep(self, before: datetime, limit: int) -> int:
         """Forget at most so many deliveries that ended before this instant; the answer is how many.

@@ -20,6 +20,7 @@ class JobKind(StrEnum):
     ERASE = "erase"
     REPAIR = "repair"
     CONNECTION_TEST = "connection_test"
+    RECONCILE = "reconcile"
 
 
 class JobState(StrEnum):
@@ -101,7 +102,17 @@ class ConnectionTestWanted:
     """What ``truthvouch config pagerduty --test`` does; the result is JSON, the findings."""
 
 
-JobWanted = BacktestWanted | ReportWanted | ReplayWanted | EraseWanted | RepairWanted | ConnectionTestWanted
+@dataclass(frozen=True, slots=True)
+class ReconcileWanted:
+    """What ``truthvouch reconcile`` does; the result is JSON, as it writes it."""
+
+    dry_run: bool = False
+    since: datetime | None = None
+
+
+JobWanted = (
+    BacktestWanted | ReportWanted | ReplayWanted | EraseWanted | RepairWanted | ConnectionTestWanted | ReconcileWanted
+)
 
 KINDS: Mapping[type[JobWanted], JobKind] = {
     BacktestWanted: JobKind.BACKTEST,
@@ -110,6 +121,7 @@ KINDS: Mapping[type[JobWanted], JobKind] = {
     EraseWanted: JobKind.ERASE,
     RepairWanted: JobKind.REPAIR,
     ConnectionTestWanted: JobKind.CONNECTION_TEST,
+    ReconcileWanted: JobKind.RECONCILE,
 }
 """The kind of job that parameters of a type belong to."""
 
@@ -193,7 +205,8 @@ class Jobs(Protocol):
     def result(self, tx: Tx, job_id: int) -> JobResult | None:
         """None where there is none, or none any more."""
 
-    def count_waiting(self, tx: Tx) -> int: ...
+    def count_waiting(self, tx: Tx) -> int:
+        """How many wait that this version can run."""
 
     def is_any_pending(self, tx: Tx) -> bool:
         """Whether any waits that this version can run, or any is marked as running."""

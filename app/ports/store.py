@@ -229,7 +229,7 @@ class Transactions(Protocol):
 
     def after_commit(self, tx: Tx, act: Callable[[], None]) -> None:
         """Do this in the same thread once that transaction has committed, and not at all if it does not. ``act`` must
-        not raise."""
+        not raise: that would only be logged."""
 
 
 Row = Mapping[str, Any]

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from app import metrics
 from app.config.environment import PARENT_FD
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class JobProcess:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        metrics.mark_process_dead(self.process.pid)
         if self.process.stdin is not None:
             with suppress(OSError):
                 self.process.stdin.close()

@@ -7,11 +7,11 @@ import sqlalchemy as sa
 
 from app.domain.model.types import LinkId, Side
 from app.ports import DeliveryRef, Order, Tx
-from app.store.database import connection
+from app.store.database import connection, upserting
 from app.store.prepared import Prepared
 from app.store.schema import claims
 
-_claim = Prepared(sa.insert(claims))
+_claim = upserting(claims)
 _key = [claims.c[name] == sa.bindparam(f"its_{name}") for name in ("link_id", "side", "seq")]
 _release = Prepared(sa.delete(claims).where(*_key))
 _of = (

@@ -21,6 +21,7 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -86,6 +87,9 @@ PRAGMAS = {
 }
 
 
+USED_AT, RESTED_SECONDS = "used_at", 1.0
+
+
 def open_bridge(data_dir: Path, database_url: str | None) -> sa.Engine:
     """The engine over links, time line and the durable engine's own tables. Opens nothing yet."""
     return _postgres(database_url) if database_url else _sqlite(data_dir / "bridge.db")
@@ -99,14 +103,37 @@ def open_inbox(data_dir: Path, database_url: str | None) -> sa.Engine:
 def _postgres(url: str) -> sa.Engine:
     parsed = sa.make_url(url).set(drivername="postgresql+psycopg")
     name = f"{APPLICATION}{socket.gethostname()[:24]} {os.getpid()} {secrets.token_hex(4)}"  # at most 63 bytes
-    return sa.create_engine(
+    engine = sa.create_engine(
         parsed,
         pool_size=20,
         max_overflow=20,
-        pool_pre_ping=True,
+        pool_use_lifo=True,  # few are in use, and the others are not kept awake
         hide_parameters=True,
         connect_args=CONNECT_TIMEOUTS | {"application_name": name},
     )
+    ping_the_rested(engine)
+    return engine
+
+
+def ping_the_rested(engine: sa.Engine) -> None:
+    """Try a connection that nobody used for a while before it is given to anybody: its server may have restarted. One
+    that was used a moment ago is not asked, which would be a round trip more for each transaction."""
+
+    def given(driver: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info.get(USED_AT, 0.0) < RESTED_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(driver)
+        except sa.exc.SQLAlchemyError as fault:
+            raise sa.exc.DisconnectionError from fault
+        except engine.dialect.loaded_dbapi.Error as fault:
+            raise sa.exc.DisconnectionError from fault
+
+    def given_back(_driver: Any, record: Any) -> None:
+        record.info[USED_AT] = time.monotonic()
+
+    sa.event.listen(engine, "checkout", given)
+    sa.event.listen(engine, "checkin", given_back)
 
 
 def _sqlite(path: Path) -> sa.Engine:
@@ -166,6 +193,8 @@ READ_ONLY = "25006"
 https://www.postgresql.org/docs/current/errcodes-appendix.html"""
 
 
+log = structlog.get_logger()
+
 _afterwards: WeakKeyDictionary[sa.Connection, list[Callable[[], None]]] = WeakKeyDictionary()
 """What is to be done when these transactions have committed."""
 
@@ -182,15 +211,17 @@ class Database:
     @contextmanager
     def begin(self) -> Iterator[Tx]:
         with reachable(self.engine) as connection:
+            connection.begin()  # what the driver itself runs would begin nothing that a commit here ends
             if self._lock_first:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-            else:
-                connection.begin()  # what the driver itself runs would begin nothing that a commit here ends
+                _lock.run(Tx(connection), [{}])
             yield Tx(connection)
             connection.commit()
             acts = _afterwards.pop(connection, ())
         for act in acts:
-            act()
+            try:
+                act()
+            except Exception:  # what is committed stands, and the others are to be done
+                log.exception("commit.not_followed")
 
     def after_commit(self, tx: Tx, act: Callable[[], None]) -> None:
         _afterwards.setdefault(connection(tx), []).append(act)
@@ -292,6 +323,7 @@ def check(engine: sa.Engine, branch: str) -> str:
     return found
 
 
+_lock = Prepared(sa.text("BEGIN IMMEDIATE"))
 _value = Prepared(sa.select(key_values.c.value).where(key_values.c.name == sa.bindparam("wanted")))
 
 

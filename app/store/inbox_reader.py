@@ -6,7 +6,8 @@ PostgreSQL: ids may become visible out of order, so each row carries a flag, set
 """
 
 import hashlib
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -17,7 +18,7 @@ import structlog
 
 from app.domain.model.types import Source
 from app.ports import Delivery, InboxRow, Tx
-from app.store.database import KEY_VALUES, Database, connection
+from app.store.database import KEY_VALUES, Database, connection, is_gone, unavailable
 from app.store.prepared import Prepared
 from app.store.schema import dead_letters, inbox, kept_bodies, unmatched_events
 
@@ -38,6 +39,8 @@ _whole = Prepared(_rows.where(inbox.c.id == sa.bindparam("wanted"), inbox.c.eras
 _is_one_after = Prepared(sa.select(inbox.c.id).where(inbox.c.id > sa.bindparam("last")).limit(1))
 _is_one_not_taken = Prepared(sa.select(inbox.c.id).where(inbox.c.taken_at.is_(None)).limit(1))
 _SOURCES = frozenset(Source)
+LOOK_SECONDS = 5.0
+"""So often an inbox is looked at in which nothing new seems to be: a file restored from a copy has lower numbers."""
 
 
 @dataclass(eq=False)
@@ -45,14 +48,16 @@ class CursorInboxReader:
     """For the SQLite inbox in its own file. For one thread."""
 
     inbox: Database
+    _reader: sa.Connection | None = None
+    """Kept open: to take one from the pool costs several times what it reads."""
     _last: int | None = None
-    """Up to which everything was taken in by us and is committed; None until we know. It can be behind, never ahead."""
+    """Up to which everything was taken in by us and is committed; None until we know."""
+    _looked_at: float = 0.0
 
     def waits(self) -> bool:
-        if self._last is None:
-            return True
-        with self.inbox.read() as tx:
-            return _is_one_after.row(tx, {"last": self._last}) is not None
+        if self._last is None or time.monotonic() - self._looked_at >= LOOK_SECONDS:
+            return True  # one of the files may have been replaced meanwhile
+        return bool(self._read(_is_one_after, {"last": self._last}))
 
     def next_rows(self, tx: Tx, limit: int) -> tuple[InboxRow, ...]:
         """The rows after the cursor; all rows where the cursor was moved over another inbox than this one.
@@ -62,7 +67,7 @@ class CursorInboxReader:
         """
         cursor = int(KEY_VALUES.read(tx, CURSOR) or 0)
         expected = KEY_VALUES.read(tx, LAST_TAKEN) if cursor else None
-        self._last = cursor
+        self._last, self._looked_at = cursor, time.monotonic()
         rows = self._from(cursor if expected else cursor + 1, limit + 1)
         if expected and not (rows and rows[0].inbox_id == cursor and _looks(rows[0]) == expected):
             log.critical("inbox.replaced", cursor=cursor, because="the row last taken is not in it any more")
@@ -71,8 +76,19 @@ class CursorInboxReader:
         return rows[1:] if expected else rows[:limit]
 
     def _from(self, inbox_id: int, limit: int) -> tuple[InboxRow, ...]:
-        with self.inbox.read() as tx:
-            return tuple(_row(row) for row in _from.rows(tx, {"first": inbox_id, "at_most": limit}))
+        return tuple(map(_row, self._read(_from, {"first": inbox_id, "at_most": limit})))
+
+    def _read(self, statement: Prepared, values: Mapping[str, Any]) -> list[Any]:
+        try:
+            self._reader = self._reader or self.inbox.engine.connect()
+            return statement.rows(Tx(self._reader), values)
+        except sa.exc.SQLAlchemyError as fault:
+            if self._reader is not None:
+                self._reader.close()
+            self._reader = None
+            if is_gone(fault):
+                raise unavailable(fault) from fault
+            raise
 
     def _has_taken(self, last: int) -> None:
         self._last = last

@@ -21,6 +21,7 @@ from app.ports.jobs import (
     JobResult,
     JobState,
     JobWanted,
+    ReconcileWanted,
     RepairWanted,
     ReplayWanted,
     ReportWanted,
@@ -36,6 +37,7 @@ _WANTED: dict[JobKind, Codec[Any]] = {
     JobKind.ERASE: Codec[EraseWanted](EraseWanted),
     JobKind.REPAIR: Codec[RepairWanted](RepairWanted),
     JobKind.CONNECTION_TEST: Codec[ConnectionTestWanted](ConnectionTestWanted),
+    JobKind.RECONCILE: Codec[ReconcileWanted](ReconcileWanted),
 }
 
 
@@ -71,7 +73,7 @@ _runnable = sa.and_(JOB_WAITS, jobs.c.kind.in_([kind.value for kind in JobKind])
 """A newer version may have queued what only it can run: while workers are replaced one by one, or were set back."""
 _next = sa.select(jobs.c.id, jobs.c.starts).where(_runnable).order_by(jobs.c.id).limit(1).with_for_update()
 _pending = sa.select(*(sa.select(jobs.c.id).where(state).exists() for state in (_runnable, JOB_RUNS)))
-_waiting = sa.select(sa.func.count()).select_from(jobs).where(JOB_WAITS)
+_waiting = sa.select(sa.func.count()).select_from(jobs).where(_runnable)
 _result = sa.select(jobs.c.result_name, jobs.c.result_type, jobs.c.result).where(
     jobs.c.id == sa.bindparam("job_id"), jobs.c.result.is_not(None)
 )

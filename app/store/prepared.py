@@ -37,6 +37,7 @@ class Prepared:
     def run(self, tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
         """Execute it for each of these, which have the same keys."""
         if rows:
+            assert all(row.keys() == rows[0].keys() for row in rows[1:])
             conn = _connection(tx)
             self._for(conn, rows[0]).run(conn, rows)
 
@@ -72,7 +73,7 @@ class _Compiled:
             cursor = driver.execute(self._sql, params)
             found = cursor.fetchall() if self._row else []
         except self._error as fault:
-            raise self._raised(driver, fault) from fault
+            raise self._raised(conn, fault) from fault
         return [self._made(row) for row in found]
 
     def run(self, conn: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -84,7 +85,7 @@ class _Compiled:
             else:
                 driver.cursor().executemany(self._sql, params)
         except self._error as fault:
-            raise self._raised(driver, fault) from fault
+            raise self._raised(conn, fault) from fault
 
     def _tell(self, conn: sa.Connection, params: Any) -> None:
         """Whoever listens to what this connection executes hears of it as of any other statement."""
@@ -106,9 +107,11 @@ class _Compiled:
         ]
         return tuple(bound) if self._as_tuple else dict(zip((name for name, _, _ in self._binds), bound, strict=True))
 
-    def _raised(self, driver: Any, fault: Exception) -> Exception:
+    def _raised(self, conn: sa.Connection, fault: Exception) -> Exception:
         """As SQLAlchemy would raise it, without values: alerts are in them."""
-        gone = self._dialect.is_disconnect(fault, driver, None)  # type: ignore[arg-type]
+        gone = self._dialect.is_disconnect(fault, _driver(conn), None)  # type: ignore[arg-type]
+        if gone:
+            conn.invalidate(fault)
         return sa.exc.DBAPIError.instance(
             self._sql,
             None,

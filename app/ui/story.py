@@ -20,6 +20,7 @@ _OUTCOME_SENTENCES: Mapping[str, str] = {
     "frozen": "That was once too often.",
     "conflict": "From before our own change, and further along: both sides are to be {status}.",
     "already_so": "Nothing new.",
+    "explained": "This was seen before: now it is known who did it, and why.",
     "stale": "Older than what is known: without effect.",
     "to_be_read": "The order is not certain: that side is read.",
     "write_lost": "Our change is not there: it is made again.",

@@ -1,10 +1,10 @@
 """Inbound sync begins here: PagerDuty says what became of an incident."""
 
-from flask import Blueprint, Response, request
+from flask import Blueprint
 
-from app.web import http
 from app.web.access import Access, needs
 from app.web.bridge import Receiver
+from app.web.hooks import Hook
 
 
 def blueprint(receive_incident_event: Receiver) -> Blueprint:
@@ -13,8 +13,8 @@ def blueprint(receive_incident_event: Receiver) -> Blueprint:
 
     @blueprint.post("/pagerduty/webhook", provide_automatic_options=False)
     @needs(Access.SIGNED)
-    def webhook() -> Response:
+    def webhook() -> Hook:
         """Take in one delivery."""
-        return http.receive_response(receive_incident_event(http.webhook_request(request)))
+        return Hook(receive_incident_event)
 
     return blueprint

@@ -1,10 +1,10 @@
 """Outbound incident creation begins here: TruthVouch delivers an alert."""
 
-from flask import Blueprint, Response, request
+from flask import Blueprint
 
-from app.web import http
 from app.web.access import Access, needs
 from app.web.bridge import Receiver
+from app.web.hooks import Hook
 
 
 def blueprint(receive_alert: Receiver) -> Blueprint:
@@ -13,8 +13,8 @@ def blueprint(receive_alert: Receiver) -> Blueprint:
 
     @blueprint.post("/truthvouch/alerts", provide_automatic_options=False)
     @needs(Access.SIGNED)
-    def alerts() -> Response:
+    def alerts() -> Hook:
         """Take in one delivery."""
-        return http.receive_response(receive_alert(http.webhook_request(request)))
+        return Hook(receive_alert)
 
     return blueprint

@@ -11,6 +11,7 @@ A proxy that buffers requests does the same in front of us; nothing makes sure t
 
 import errno
 import json
+import os
 import selectors
 import socket
 import sys
@@ -26,6 +27,7 @@ from gunicorn.http import get_parser  # type: ignore[import-untyped]
 from gunicorn.workers import base, gthread  # type: ignore[import-untyped]
 
 from app import metrics
+from app.web import gateway
 from app.web.incoming import ANSWER_SECONDS, RECEIVE_SECONDS, Fault, Incoming, PlainRequest
 from app.web.proxies import plain_address
 
@@ -118,11 +120,12 @@ class Exchange:
 
     def __init__(self, conn: "Connection", request: PlainRequest) -> None:
         self.cfg, self.client, self.server, self.request = conn.cfg, conn.client, conn.server, request
-        self.parser = get_parser(conn.cfg, request.pieces(), conn.client)
+        self.parser: Any = None
         self.sock = Answer(conn.sock)
 
     def init(self) -> None:
-        """Nothing is left to do."""
+        """Gunicorn reads the request after this, in a thread."""
+        self.parser = get_parser(self.cfg, self.request.pieces(), self.client)
 
 
 class Connection(gthread.TConn):  # type: ignore[misc]
@@ -172,6 +175,8 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self.held_bytes = 0
         self.is_short = False
         """Whether a shortage kept a connection out in this round."""
+        self.hook_lines: Mapping[str, str] = {}
+        """The request lines that are answered without gunicorn (``gateway``)."""
         self.accepts_again_at = self.reports_again_at = 0.0
         """Monotonic."""
 
@@ -182,6 +187,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         except Exception:
             log.critical("web.not_started", exc_info=True)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
+        # Who counts requests, or mounts us below a path, has gunicorn do it.
+        if not (self.cfg.max_requests or self.cfg.is_ssl or os.environ.get("SCRIPT_NAME")):
+            self.hook_lines = gateway.lines_of(getattr(self.wsgi, "extensions", {}).get("hooks", ()))
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """End at once (SIGQUIT, SIGINT). Gunicorn's way begins with the pool's lock, here in a signal handler: where it
@@ -301,9 +309,21 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """Answer one request, in a thread, and send as much of the answer as the network takes at once."""
         exchange = conn.exchange
         assert exchange is not None
-        keeps = super().handle(exchange)
+        environ = gateway.environment(exchange.request, self.hook_lines, conn.client, conn.server)
+        keeps = super().handle(exchange) if environ is None else self._call(exchange, environ)
         exchange.sock.flush()
         conn.unsent = memoryview(exchange.sock.unsent)
+        return keeps
+
+    def _call(self, exchange: Exchange, environ: dict[str, Any]) -> bool:
+        """Answer by the application without gunicorn, which says in the same way whether the connection stays."""
+        is_full = len(self.keepalived_conns) >= self.max_keepalived
+        keeps = not (exchange.request.is_last or is_full) and self.alive and bool(self.cfg.keepalive)
+        try:
+            exchange.sock.unsent += gateway.answer(self.wsgi, environ, keeps)
+        except Exception:
+            self.log.exception("Error handling request")
+            return False
         return keeps
 
     def handle_request(self, req: Any, exchange: Exchange) -> Any:

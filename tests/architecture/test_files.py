@@ -204,6 +204,7 @@ def test_nothing_an_operator_makes_can_be_committed_by_accident():
         ".venv/bin/python",
         "deploy/bridge.env",
         "deploy/.env",
+        "deploy/kubernetes/secrets.env",
         "bridge.env",
         "new-secret",
     ]

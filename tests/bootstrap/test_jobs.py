@@ -29,12 +29,14 @@ from app.ports.jobs import (
     JobResult,
     JobState,
     JobWanted,
+    ReconcileWanted,
     RepairWanted,
     ReplayWanted,
 )
 from app.ports.rules import StoredDraft
 from app.services.diagnostics.connection_test import LEFT_OPEN
 from app.services.diagnostics.doctor import Finding, State
+from app.services.reconciliation.context import Findings
 from tests.fakes import START
 from tests.rig import Rig
 from tests.services.operator.test_operate import OperatorRig
@@ -200,6 +202,33 @@ def test_a_cancelled_connection_test_says_what_stayed_open(
     )
     with pytest.raises(JobCancelled, match=r"^Incident Q1 may still be open\. Resolve it by hand\.$"):
         runners[JobKind.CONNECTION_TEST](wanted, progress)
+
+
+def test_a_reconciliation_tells_how_far_it_is_and_can_be_cancelled(
+    at_the_partners: tuple[Container, list[str]], monkeypatch: pytest.MonkeyPatch
+):
+    made, _ = at_the_partners
+    asked: list[tuple[Any, bool]] = []
+
+    def reconcile(since: Any, dry_run: bool, progress: Callable[..., None]) -> Findings:
+        asked.append((since, dry_run))
+        progress(Side.PAGERDUTY, 2, 3)
+        return Findings(links=3, reads=1)
+
+    monkeypatch.setattr(Container, "reconcile", property(lambda _: reconcile))
+    runner, seen = run_job(made, no_report).runners[JobKind.RECONCILE], []
+    wanted = job(ReconcileWanted(True, START), JobKind.RECONCILE)
+    result = json.loads(runner(wanted, lambda *far: seen.append(far)).body)
+    assert (3, True, True, None) == tuple(result[name] for name in ("links", "dry_run", "readable", "status"))
+    assert ([(START, True)], [(2, 3)], []) == (asked, seen, actions(made)), "who only looks leaves no line"
+    runner(job(ReconcileWanted(), JobKind.RECONCILE), lambda *_: None)
+    assert [("reconcile", "", "dana")] == actions(made)
+
+    def cancelled(*_: int) -> None:
+        raise JobCancelled
+
+    with pytest.raises(JobCancelled):
+        runner(wanted, cancelled)
 
 
 def test_without_an_api_key_nothing_can_be_mended(tmp_path: Path):

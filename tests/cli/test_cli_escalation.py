@@ -111,6 +111,8 @@ def test_the_next_level_comes_now(shell: Shell) -> None:
     escalation = shell.rig.escalation("Q1")
     assert escalation.due_at is not None
     assert escalation.due_at <= datetime.now(UTC)
+    (second,) = shell.json("now", "Q1", "--moves", "0")
+    assert ("already_asked", True) == (second["outcome"], second["message"].startswith("Already asked for by "))
     assert "not_armed" == shell.json("now", "QHAND", code=1)[0]["outcome"]
 
 

@@ -31,11 +31,9 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     (tmp_path / "data").mkdir()
     rig = Rig(tmp_path / "data")
     rig.alert(AlertEventType.CREATED)
-    rig.database.engine.dispose()
-    rig._inbox.dispose()
+    rig.let_go()
     yield Shell(rig, tmp_path / "data")
-    rig.database.engine.dispose()
-    rig._inbox.dispose()
+    rig.let_go()
 
 
 def test_a_backup_and_its_way_back(shell: Shell, tmp_path: Path) -> None:

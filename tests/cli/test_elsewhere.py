@@ -2,15 +2,28 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner, Result
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
-from app.cli import main
+from app.bootstrap.container import Container
+from app.bootstrap.jobs import run_job
+from app.cli import FROM_ELSEWHERE, leaves, main
+from app.config.settings import Settings
+from app.domain.model.types import Side
+from app.ports.jobs import Job, JobRefused
+from app.services.jobs.run import RunWaitingJobs
+from app.services.reconciliation.context import Findings
+from app.store.database import StoredKeyValues
+from app.store.health import WORKER_SEEN
+from app.store.jobs import StoredJobs
+from tests.cli.test_cli_reconcile import CALLS, HALF, MOVED, STRANGER
 from tests.system.processes import free_port
 from tests.web.test_api import TOKEN, Api, an_api, people
 
@@ -34,11 +47,18 @@ class Elsewhere:
         )
 
 
+class Quiet(WSGIRequestHandler):
+    """It writes nothing between the lines of a command, which runs in the same process here."""
+
+    def log(self, type: str, message: str, *given: Any) -> None:
+        pass
+
+
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Elsewhere]:
     with an_api(tmp_path / "store") as api:
         people(api)
-        server = make_server("127.0.0.1", 0, api.app, threaded=True)
+        server = make_server("127.0.0.1", 0, api.app, threaded=True, request_handler=Quiet)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield Elsewhere(api, f"http://127.0.0.1:{server.server_port}/", tmp_path)
@@ -57,6 +77,8 @@ def parsed(result: Result, code: int = 0) -> Any:
     [
         ["links", "list"],
         ["links", "list", "--open", "--limit", "1"],
+        ["links", "list", "--search", "a"],
+        ["links", "list", "--search", "a", "--frozen", "--since", "3650d", "--limit", "1"],
         ["links", "show", "alert/2 ü"],
         ["dead-letters", "list"],
         ["dead-letters", "show", "1"],
@@ -85,13 +107,14 @@ def test_what_is_read_is_the_same_as_on_the_spot(elsewhere: Elsewhere, words: li
 
 
 def test_tables_are_the_same_too(elsewhere: Elsewhere):
-    for words in (["links", "list"], ["dead-letters", "list"], ["timeline", "a1"]):
+    for words in (["links", "list"], ["links", "list", "--search", "a"], ["dead-letters", "list"], ["timeline", "a1"]):
         assert elsewhere.here(*words).stdout == elsewhere.run(*words).stdout
 
 
 def test_a_long_list_is_read_piece_by_piece(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("app.bootstrap.elsewhere.MOST_ROWS", 1)
     assert 2 == len(parsed(elsewhere.run("links", "list", "--json")))
+    assert 2 == len(parsed(elsewhere.run("links", "list", "--search", "a", "--json")))
 
 
 def test_commands_are_done_there(elsewhere: Elsewhere):
@@ -110,7 +133,9 @@ def test_an_escalation_is_hurried_and_ended_there(elsewhere: Elsewhere):
     def outcome(*words: str, code: int = 0) -> str:
         return str(parsed(elsewhere.run("escalation", *words, "--json"), code)[0]["outcome"])
 
-    assert "hurried" == outcome("now", "Q1", "--raise-urgency")
+    assert "hurried" == outcome("now", "Q1", "--raise-urgency", "--moves", "0")
+    again = elsewhere.run("escalation", "now", "Q1", "--moves", "0")
+    assert (0, "Q1: Already asked for by api:admin; nothing more is asked for.\n") == (again.exit_code, again.stdout)
     escalation = elsewhere.api.app.extensions["bridge"].overview.escalation("Q1")
     assert escalation.plan.raise_urgency
     assert "cancelled" == outcome("cancel", "Q1")
@@ -164,10 +189,157 @@ def test_without_a_token_nothing_is_asked(elsewhere: Elsewhere):
     assert (2, True) == (refused.exit_code, "--token-file" in refused.output)
 
 
-@pytest.mark.parametrize("words", [["rules", "backtest"], ["escalation", "arm", "Q1", "--minutes", "5"], ["reconcile"]])
-def test_what_needs_the_store_says_so(elsewhere: Elsewhere, words: list[str]):
-    refused = elsewhere.run(*words)
-    assert (2, True) == (refused.exit_code, "run it where the bridge runs" in refused.output)
+# ---------------------------------------------------------------------------------------- which work so, and which not
+
+GIVEN: Mapping[str, tuple[str, ...]] = {
+    "escalation arm": ("Q1", "--minutes", "5"),
+    "escalation plan": ("Q1",),
+    "incidents acknowledge": ("Q1",),
+    "incidents create": ("--title", "x"),
+    "incidents notify": ("Q1", "--message", "x"),
+    "incidents resolve": ("Q1",),
+    "jobs run": ("1", "r"),
+    "rules drafts delete": ("x",),
+    "rules drafts save": ("x", __file__),
+    "rules drafts shadow": ("x",),
+    "rules drafts show": ("x",),
+    "tokens add": ("x", "--role", "admin"),
+    "tokens revoke": ("x",),
+}
+"""What those that do not work from elsewhere need before they say so."""
+ONLY_HERE = (
+    "config check", "config pagerduty", "console-link", "demo", "doctor", "escalation arm", "escalation drill",
+    "escalation plan", "incidents acknowledge", "incidents create", "incidents list", "incidents notify",
+    "incidents resolve", "jobs run", "migrate", "rules backtest", "rules check", "rules drafts delete",
+    "rules drafts list", "rules drafts save", "rules drafts shadow", "rules drafts show", "rules shadow", "serve",
+    "tokens add", "tokens list", "tokens revoke", "worker",
+)  # fmt: skip
+
+
+def test_every_command_works_from_elsewhere_or_only_here():
+    assert sorted((*ONLY_HERE, *FROM_ELSEWHERE)) == sorted(called for called, _ in leaves(main))
+
+
+@pytest.mark.parametrize("called", ONLY_HERE)
+def test_what_works_only_where_the_bridge_runs_says_so(tmp_path: Path, called: str):
+    (tmp_path / "token").write_text(TOKEN, "utf-8")
+    where = ["--url", "http://127.0.0.1:9", "--token-file", str(tmp_path / "token")]
+    refused = CliRunner().invoke(main, [*where, *called.split(), *GIVEN.get(called, ())])
+    sentence = "--url does not go with this command: run it where the bridge runs.\n"
+    assert (2, sentence, "") == (refused.exit_code, refused.stderr, refused.stdout)
+
+
+def test_what_works_from_elsewhere_asks_that_bridge(tmp_path: Path):
+    """And nothing here: there is no store, and nobody answers there."""
+    (tmp_path / "token").write_text(TOKEN, "utf-8")
+    (tmp_path / "draft.yaml").write_text("rules: []", "utf-8")
+    given = {
+        "timeline": ("a1",), "evidence revoke": ("a1",), "rules explain": ("a1",), "dead-letters show": ("1",),
+        "dead-letters replay": ("1",), "dead-letters discard": ("1", "--yes"), "links show": ("a1",),
+        "links thaw": ("a1",), "links erase": ("a1", "--yes"), "silences end": ("x",), "escalation cancel": ("Q1",),
+        "silences add": ("--match", "true", "--for", "1h", "--reason", "x", "--owner", "x"), "escalation now": ("Q1",),
+        "jobs show": ("1",), "jobs cancel": ("1",), "jobs start replay": ("1",), "jobs start erase": ("a1", "--yes"),
+    }  # fmt: skip
+    url = f"http://127.0.0.1:{free_port()}"
+    where = ["--url", url, "--token-file", str(tmp_path / "token")]
+    for called in sorted(FROM_ELSEWHERE - {"man"}):
+        asked = CliRunner().invoke(main, [*where, *called.split(), *given.get(called, ())])
+        assert (2, True) == (asked.exit_code, f"{url} does not answer" in asked.stderr), (called, asked.output)
+
+
+# ---------------------------------------------------------------------------------------------------- erase, reconcile
+
+
+def test_alerts_are_erased_there_and_each_is_told_of(elsewhere: Elsewhere):
+    there, here = (run("links", "erase", "a1", "nobody", "--json") for run in (elsewhere.run, elsewhere.here))
+    assert (2, 2, here.stderr) == (here.exit_code, there.exit_code, there.stderr)
+    asked = elsewhere.run("links", "erase", "a1")
+    assert (1, True, True) == (asked.exit_code, "ERASED" in asked.stdout, "Erase 1?" in asked.stderr)
+    assert elsewhere.here("links", "erase", "a1").stdout == asked.stdout
+    erased = parsed(elsewhere.run("links", "erase", "a1", "nobody", "--yes", "--json"), 1)
+    assert ["erased", "no_such_link"] == [one["outcome"] for one in erased]
+    assert elsewhere.api.rig.link("a1").erased_at is not None
+    again = [run("links", "erase", "a1", "--yes") for run in (elsewhere.run, elsewhere.here)]
+    assert ({0}, 1) == ({one.exit_code for one in again}, len({one.stdout for one in again})), again[0].output
+    assert 1 == elsewhere.run("links", "erase", "nobody", "--yes").exit_code
+
+
+@pytest.fixture
+def jobs_run(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The worker there runs the jobs that wait."""
+    monkeypatch.setattr("app.bootstrap.elsewhere.FOLLOW_SECONDS", 0.02)
+    environ = {"BRIDGE_DATA_DIR": str(elsewhere.folder / "store"), "BRIDGE_CONFIG": str(elsewhere.folder / "none.yaml")}
+    made, stop = Container(Settings.from_env(environ)), threading.Event()
+
+    def start(job: Job, run_id: str) -> Any:
+        run_job(made, cast(Any, None))(job.job_id, run_id)
+        return SimpleNamespace(poll=lambda: 0, kill=lambda: None)
+
+    run_waiting = RunWaitingJobs(made.database, StoredJobs(), start)
+
+    def work() -> None:
+        while not stop.wait(0.02):
+            run_waiting()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+    made.__exit__()
+
+
+@pytest.mark.usefixtures("jobs_run")
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (Findings(calls=CALLS, reads=2, links=3, budget_left=7), (0, 0)),
+        (Findings((MOVED, STRANGER), (), 1, calls=CALLS, reads=2), (0, 1)),
+        (Findings((STRANGER,), calls=CALLS, reads=2), (0, 0)),
+        (HALF, (0, 1)),
+        (Findings(complete=False, faults=("TruthVouch: nobody answers",)), (2, 2)),
+    ],
+)
+def test_a_reconciliation_there_says_what_one_here_says(
+    elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch, found: Findings, code: tuple[int, int]
+):
+    asked: list[tuple[Any, bool]] = []
+
+    def reconcile(since: Any, dry_run: bool, progress: Callable[..., None]) -> Findings:
+        asked.append((since, dry_run))
+        progress(Side.PAGERDUTY, 1, 3)
+        return found
+
+    monkeypatch.setattr(Container, "reconcile", property(lambda _: reconcile))
+    words = (["reconcile"], ["reconcile", "--dry-run"], ["reconcile", "--dry-run", "--since", "2026-05-04T09:00:00Z"])
+    for given, exit_code in zip(words, (*code, code[1]), strict=True):
+        for more in ([], ["--json"]):
+            there, here = elsewhere.run(*given, *more), elsewhere.here(*given, *more)
+            assert (exit_code, exit_code) == (here.exit_code, there.exit_code), there.output
+            assert (here.stdout, here.stderr) == (there.stdout, there.stderr)
+    assert {(None, False), (None, True), (datetime(2026, 5, 4, 9, tzinfo=UTC), True)} == set(asked)
+    acts = [one for one in parsed(elsewhere.here("audit", "list", "--json")) if one["action"] == "reconcile"]
+    assert {"api", "cli"} == {one["way"] for one in acts}
+
+
+@pytest.mark.usefixtures("jobs_run")
+def test_a_reconciliation_that_breaks_there_is_told_with_its_job(elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch):
+    def reconcile(*_: object) -> Findings:
+        raise JobRefused("Not today.")
+
+    monkeypatch.setattr(Container, "reconcile", property(lambda _: reconcile))
+    broken = elsewhere.run("reconcile")
+    assert (2, "Job 3: Not today.\n") == (broken.exit_code, broken.stderr)
+
+
+def test_a_reconciliation_there_without_a_worker_says_that_nobody_does_it(
+    elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("app.bootstrap.elsewhere.TIMEOUT_SECONDS", 0.0)
+    with elsewhere.api.rig.database.begin() as tx:
+        StoredKeyValues().put(tx, WORKER_SEEN, "2026-01-01T00:00:00+00:00")
+    stored = elsewhere.run("reconcile", "--json")
+    assert (1, "", True) == (stored.exit_code, stored.stdout, "no worker is running" in stored.stderr)
 
 
 def test_the_rules_there_are_listed_and_asked(elsewhere: Elsewhere, tmp_path: Path):

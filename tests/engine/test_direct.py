@@ -28,6 +28,7 @@ class Running:
         self.engine = DurableEngine(
             self.database, "main", {QUEUE: per_minute, "truthvouch": 0}, poll_seconds=600, claims=self.claims
         )
+        self.begun: list[int] = []
         self.ran: list[int] = []
         self.held = threading.Event()
         self.held.set()
@@ -36,6 +37,7 @@ class Running:
         self.engine.launch(self._deliver)
 
     def _deliver(self, _link_id: LinkId, _side: Side, seq: int, _first_run: bool) -> str:
+        self.begun.append(seq)
         self.held.wait(20)
         self.ran.append(seq)
         return "done"
@@ -160,9 +162,9 @@ def test_where_others_may_help_only_free_threads_are_room(tmp_path: Path) -> Non
     def run(_delivery: DeliveryRef, _first_run: bool) -> str:
         return "done" if hold.wait(10) else ""
 
-    direct.launch(run, lambda _queue: False)
+    direct.launch(run, lambda _tx, _queue: False)
     with database.begin() as tx:
-        assert [3, 4] == [one.seq for one in direct.submit(tx, [order(1), order(2), order(3), order(4, URGENT)])]
+        assert [2, 3] == [one.seq for one in direct.submit(tx, [order(1), order(2), order(3), order(4, URGENT)])]
     hold.set()
     until(lambda: pool.free == 2, "both have ended")
 
@@ -220,8 +222,70 @@ def test_a_stop_begins_nothing_more_and_leaves_the_claims(tmp_path: Path) -> Non
     running.launch()
     running.held.clear()
     running.submit(*range(1, 12))
+    until(lambda: len(running.begun) == 8, "every thread has one")
     threading.Timer(0.3, running.held.set).start()
     running.engine.close(5)
     assert 8 == len(running.ran)
     assert set(range(1, 12)) - set(running.ran) <= set(running.claimed())
     running.database.engine.dispose()
+
+
+def test_several_submissions_of_one_transaction_share_the_room(tmp_path: Path) -> None:
+    """Every link of a merged incident is saved by itself."""
+    pool = PriorityPool(2, "pool")
+    database = Database(open_bridge(tmp_path, None))
+    claims.create(database.engine)
+    direct = DirectDeliveries(database, StoredClaims(), "worker-0", {QUEUE: pool}, {QUEUE: None}, room=0)
+    direct.launch(lambda _delivery, _first_run: "done", lambda _tx, _queue: False)
+
+    def breaks() -> None:
+        with database.begin() as tx:
+            assert [] == direct.submit(tx, [order(1)])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        breaks()
+    with database.begin() as tx:
+        rest = [direct.submit(tx, [order(seq)]) for seq in (1, 2, 3)]
+    assert [[], [], [order(3)]] == rest
+    until(lambda: not direct.in_hand(), "both have ended")
+    database.engine.dispose()
+
+
+def test_the_urgent_of_a_batch_take_the_free_threads(tmp_path: Path) -> None:
+    pool = PriorityPool(1, "pool")
+    database = Database(open_bridge(tmp_path, None))
+    claims.create(database.engine)
+    direct = DirectDeliveries(database, StoredClaims(), "worker-0", {QUEUE: pool}, {QUEUE: None}, room=0)
+    direct.launch(lambda _delivery, _first_run: "done", lambda _tx, _queue: False)
+    with database.begin() as tx:
+        assert [1] == [one.seq for one in direct.submit(tx, [order(1), order(2, URGENT)])]
+    until(lambda: not direct.in_hand(), "it has ended")
+    database.engine.dispose()
+
+
+def test_a_pool_that_gets_no_more_threads_goes_on_with_those_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = PriorityPool(3, "pool")
+    pool.start()
+
+    def refuses(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as short:
+        short.setattr(threading.Thread, "start", refuses)
+        ended = [pool.submit(1, lambda: "done") for _ in range(5)]
+        assert ["done"] * 5 == [one.result(5) for one in ended]
+        assert 3 == pool.free
+        with pytest.raises(RuntimeError):
+            PriorityPool(1, "other").start()
+    assert "done" == pool.submit(1, lambda: "done").result(5)
+
+
+def test_what_is_done_after_a_commit_keeps_nothing_from_being_done(running: Running) -> None:
+    def raises() -> None:
+        raise RuntimeError
+
+    with running.database.begin() as tx:
+        running.database.after_commit(tx, raises)
+        running.engine.submit(tx, [order(1)])
+    until(lambda: running.ran == [1], "it is made")

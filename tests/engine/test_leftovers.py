@@ -141,6 +141,21 @@ def test_looking_every_few_seconds_reads_only_what_is_in_hand(tmp_path: Path) ->
         running.database.engine.dispose()
 
 
+def test_whether_a_queue_is_empty_is_seen_in_an_index(tmp_path: Path) -> None:
+    """It is asked with the store's write lock in hand."""
+    running = Running(tmp_path, None)
+    try:
+        asked: list[str] = []
+        with running.database.begin() as tx:
+            sa.event.listen(tx, "before_cursor_execute", lambda *fields: asked.append(fields[2]))
+            assert not running.engine.leftovers.is_queued(tx, QUEUE)
+        [plan] = running.sql(f"EXPLAIN QUERY PLAN {asked[0]}")
+        assert "USING COVERING INDEX" in str(plan)
+    finally:
+        running.engine.close(5)
+        running.database.engine.dispose()
+
+
 def test_what_is_queued_delayed_or_running_is_unfinished_also_in_company(running: Running) -> None:
     def ref(seq: int, link: int = 1, side: Side = Side.PAGERDUTY) -> tuple[LinkId, Side, int]:
         return LinkId(link), side, seq

@@ -23,7 +23,7 @@ from app.domain.sync.circuit_breaker import BreakerKind
 from app.domain.sync.effects import TARGETS
 from app.ports import BudgetLeft, RefusedReason
 from app.services.sync import receive
-from app.web import http, server
+from app.web import hooks, server
 from app.web.incoming import Fault
 from tests.conftest import FakeClock
 from tests.web_fakes import FakeHealthSource, healthy
@@ -235,7 +235,7 @@ def test_what_the_server_cuts_is_there_from_the_start():
 def test_every_reason_that_proves_nothing_in_the_code_is_a_known_one():
     texts = [path.read_text("utf-8") for path in Path(metrics.__file__).parents[1].rglob("*.py")]
     raised = {reason for text in texts for reason in re.findall(r'raise Refusal\("([a-z_]+)"\)', text)}
-    ours = {http.INCOMPLETE, receive.NO_SECRET, receive.STORE_UNAVAILABLE, "body_too_large"}
+    ours = {hooks.INCOMPLETE, receive.NO_SECRET, receive.STORE_UNAVAILABLE, "body_too_large"}
     assert {reason.value for reason in RefusedReason} == raised | ours
 
 

@@ -40,6 +40,7 @@ OPEN, ACKNOWLEDGED, RESOLVED = Status
 TV, PD = Side
 PAGE = Decision(Urgency.HIGH, "rule", "test", "a test")
 INCIDENT = IncidentId("Q1")
+OUR_WORDS = "what the bridge wrote"
 READS_BEFORE_A_PAGE = 2
 """As in ``services/sync/execute_effect.py``."""
 
@@ -102,6 +103,8 @@ class Act:
     """Both sides stood alike after it."""
     second: datetime
     """When, by the clock of its side, which tells no more of our writes than that."""
+    words: str
+    """What the person wrote with it."""
 
 
 @dataclass
@@ -238,9 +241,9 @@ class Scenario:
                 ACKNOWLEDGED: AlertEventType.ACKNOWLEDGED,
                 RESOLVED: AlertEventType.RESOLVED,
             }
-            self.hook(TV, event_types[status], status, at)
+            self.hook(TV, event_types[status], status, at, self.acts[-1].words if by == "person" else OUR_WORDS)
 
-    def hook(self, side: Side, event_type: Any, status: Status, at: datetime) -> None:
+    def hook(self, side: Side, event_type: Any, status: Status, at: datetime, words: str | None = None) -> None:
         """A webhook sets out."""
         switches, far = self.switches, self.far[side]
         if event_type is not AlertEventType.CREATED and self.chance(switches.lost):
@@ -256,7 +259,7 @@ class Scenario:
         event: Event
         if side is TV:
             event = AlertEvent(
-                event_type, self.link.alert, f"alert.{event_type}", at if switches.reports_time else None
+                event_type, self.link.alert, f"alert.{event_type}", at if switches.reports_time else None, text=words
             )
         else:
             event = IncidentEvent(event_type, INCIDENT, f"incident.{event_type}", at, author="Dana Example")
@@ -277,7 +280,8 @@ class Scenario:
             possible = [RESOLVED, OPEN]
         becomes = self.random.choice(possible)
         alike = self.far[PD if side is TV else TV].status is becomes
-        act = Act(self.now, side, becomes, self.is_quiet(), self.writes, alike, self.date(side))
+        words = f"words {len(self.acts)}."
+        act = Act(self.now, side, becomes, self.is_quiet(), self.writes, alike, self.date(side), words)
         self.acts.append(act)
         self.change(side, becomes, "person")
 

@@ -4,14 +4,17 @@ Every scenario is told by its seed and its world alone: a failure prints both, a
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from app.domain.model.types import Side, Via
-from tests.properties.scenarios import ACKNOWLEDGED, PD, RESOLVED, TV, Act, Scenario, Switches
+from app.domain.sync.effects import AddNote
+from app.domain.sync.side_state import MAX_AHEAD
+from tests.properties.scenarios import ACKNOWLEDGED, OUR_WORDS, PD, RESOLVED, TV, Act, Scenario, Switches
 
 SEEDS = int(os.environ.get("BRIDGETEST_SCENARIOS", "150"))
 """Scenarios per world."""
@@ -141,7 +144,30 @@ def verdict(scenario: Scenario, world: World) -> str:
         return ""
     if world.last and len({act.side for act in group}) == 1 and incident is not group[-1].status:
         return "" if _is_blurred(group, scenario) else f"the last act was {group[-1].status}"
-    return _furthest(group, scenario) if world.furthest else ""
+    return (_furthest(group, scenario) if world.furthest else "") or words(scenario)
+
+
+def words(scenario: Scenario) -> str:
+    """What is wrong with the notes: what a person wrote with a resolve at TruthVouch makes one, whether its webhook or
+    a read was first, and what the bridge wrote there makes none."""
+    notes = {effect.content for _, effect in scenario.calls if isinstance(effect, AddNote)}
+    if any(OUR_WORDS in note for note in notes) and not _is_blurred(scenario.acts, scenario):
+        return "our own words came back"
+    switches = scenario.switches
+    if switches.lost or not switches.reports_time or timedelta(seconds=switches.ahead) > MAX_AHEAD:
+        return ""
+    for act in undisturbed(scenario.acts):
+        found = [note for note in notes if act.words in note]
+        if (act.side, act.status) == (TV, RESOLVED) and len(found) != 1:
+            return f"{len(found)} notes of {act.words}"
+    return ""
+
+
+def undisturbed(acts: list[Act]) -> Iterator[Act]:
+    """The acts that found everybody in agreement, and that nobody disturbed."""
+    for n, act in enumerate(acts):
+        if act.quiet and (n + 1 == len(acts) or acts[n + 1].quiet):
+            yield act
 
 
 def _is_blurred(group: list[Act], scenario: Scenario) -> bool:

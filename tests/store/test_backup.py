@@ -35,8 +35,7 @@ class Bridge:
         self.rig.run()
 
     def stop(self) -> None:
-        self.rig.database.engine.dispose()
-        self.rig._inbox.dispose()
+        self.rig.let_go()
 
     def start(self) -> None:
         said, clock, pagerduty = self.rig.said, self.rig.clock, self.rig.pagerduty

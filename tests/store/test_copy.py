@@ -73,8 +73,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     made = Rig(tmp_path)
     has_everything(made)
     yield made
-    made.database.engine.dispose()
-    made._inbox.dispose()
+    made.let_go()
 
 
 class Copying:
@@ -104,8 +103,7 @@ class Copying:
 
     def close(self) -> None:
         """Nobody has the old files open."""
-        self.rig.database.engine.dispose()
-        self.rig._inbox.dispose()
+        self.rig.let_go()
 
     def _ask(self) -> None:
         self.asked += 1
@@ -354,8 +352,7 @@ def test_a_database_that_has_a_bridges_rows_is_refused_and_left_alone(
         copying.run()
     assert before == there(copying)
     check(rig.database.engine, "bridge")
-    there_too.database.engine.dispose()
-    there_too._inbox.dispose()
+    there_too.let_go()
 
 
 def test_a_row_too_many_there_closes_nothing(rig: Rig, copying: Copying) -> None:

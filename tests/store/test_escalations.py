@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from app.domain.escalation.state import Escalation, EscalationPlan, Move, PlanLevel, State, armed, finished
+from app.domain.escalation.state import Escalation, EscalationPlan, Hurry, Move, PlanLevel, State, armed, finished
 from app.domain.model.types import Alert, AlertId, IncidentId, LinkId, Status, Urgency, incident_key
 from app.domain.rules.rulebook import Decision
 from app.domain.sync.link import Link
@@ -57,6 +57,8 @@ def test_what_was_written_is_what_is_read(stores: Stores) -> None:
         failing="http_503",
         failing_since=START,
         dead_letter_id=9,
+        moves=4,
+        hurried=Hurry("ada", START, 3, "k1"),
     )
     save(stores, an_escalation())
     save(stores, whole)

@@ -1,6 +1,8 @@
 """Leader and followers: one commit for many, and nobody left waiting or told a lie."""
 
+import random
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -125,3 +127,96 @@ def test_a_caller_who_waits_too_long_is_refused_and_its_row_never_written():
     assert first.result()
     assert commits.add(row("next"))
     assert [["evt-first"], ["evt-next"]] == disk.commits
+
+
+def test_whoever_is_done_goes_though_the_next_commit_hangs():
+    disk, hangs, hung = Disk(), threading.Event(), threading.Event()
+
+    def hang(rows):
+        if row(MAX_ROWS) in rows:
+            hung.set()
+            assert hangs.wait(ALARM_SECONDS)
+
+    disk._then = hang
+    commits = GroupCommit(disk.write, ALARM_SECONDS)
+    with ThreadPoolExecutor(MAX_ROWS + 3) as pool:
+        pool.submit(commits.add, row("first"))
+        assert disk.held.wait(ALARM_SECONDS)
+        answers = []
+        for waiting in range(1, MAX_ROWS + 3):
+            answers.append(pool.submit(commits.add, row(waiting - 1)))
+            while len(commits._waiting) < waiting:
+                threading.Event().wait(0.001)
+        disk.go_on.set()
+        assert hung.wait(ALARM_SECONDS)
+        try:
+            assert [True] * MAX_ROWS == [answer.result(ALARM_SECONDS / 2) for answer in answers[:MAX_ROWS]]
+            assert [False, False] == [answer.done() for answer in answers[MAX_ROWS:]]
+        finally:
+            hangs.set()
+    assert [True, True] == [answer.result() for answer in answers[MAX_ROWS:]]
+
+
+def test_who_wants_to_be_alone_goes_before_those_who_came_later():
+    disk, entered, leaves = Disk(), threading.Event(), threading.Event()
+    commits = GroupCommit(disk.write, ALARM_SECONDS)
+
+    def look():
+        with commits.alone():
+            entered.set()
+            assert leaves.wait(ALARM_SECONDS)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(commits.add, row("first"))]
+        assert disk.held.wait(ALARM_SECONDS)
+        probe = pool.submit(look)
+        while not commits._exclusive:
+            threading.Event().wait(0.001)
+        for waiting in (1, 2):
+            answers.append(pool.submit(commits.add, row(waiting)))
+            while len(commits._waiting) < waiting:
+                threading.Event().wait(0.001)
+        disk.go_on.set()
+        assert entered.wait(ALARM_SECONDS)
+        assert [["evt-first"]] == disk.commits
+        leaves.set()
+        probe.result(ALARM_SECONDS)
+        assert [True] * 3 == [answer.result(ALARM_SECONDS) for answer in answers]
+    assert [["evt-first"], ["evt-1", "evt-2"]] == disk.commits
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_in_any_order_of_commits_faults_exclusive_and_timeouts_everybody_hears_what_is_true(seed):
+    chance, stored, sizes = random.Random(seed), set(), []
+
+    def write(rows):
+        sizes.append(len(rows))
+        time.sleep(chance.choice([0, 0, 0.001, 0.01]))
+        if chance.random() < 0.1:
+            raise chance.choice([StoreUnavailable("full"), UnwritableRow("odd"), RuntimeError("a bug")])
+        new = {key[:2] for key in rows} - stored
+        stored.update(new)
+        return new
+
+    commits = GroupCommit(write, timeout=0.02)
+
+    def one(n):
+        try:
+            if n % 25 == 0:
+                with commits.alone():
+                    return None
+            return commits.add(row(n // 2))
+        except StoreUnavailable:
+            return "refused"
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = [*pool.map(one, range(1500), timeout=ALARM_SECONDS * 3)]
+    told = [n for n, answer in enumerate(answers) if answer in (True, False)]
+    assert len(told) > 100
+    assert all(row(n // 2)[:2] in stored for n in told)
+    fresh = [n // 2 for n, answer in enumerate(answers) if answer is True]
+    assert len(fresh) == len(set(fresh))
+    assert min(sizes) > 0
+    assert not commits._waiting
+    assert not commits._exclusive
+    assert not commits._lock.locked()

@@ -20,6 +20,7 @@ from app.ports.jobs import (
     JobResult,
     JobState,
     JobWanted,
+    ReconcileWanted,
     RepairWanted,
     ReplayWanted,
     ReportFormat,
@@ -40,6 +41,7 @@ WANTED: list[JobWanted] = [
     EraseWanted(chosen=LinkFilter(is_open=False, severity="low", since=START, before=7)),
     RepairWanted(),
     ConnectionTestWanted(),
+    ReconcileWanted(True, START),
 ]
 
 

@@ -44,6 +44,7 @@ FULL = Link(
         conflict=Status.RESOLVED,
         must_read=True,
         read_at=START,
+        found_after=START - timedelta(minutes=1),
         pending=PendingWrite(
             Status.RESOLVED,
             START,
@@ -57,6 +58,7 @@ FULL = Link(
         ),
     ),
     life=3,
+    closed_from=Side.TRUTHVOUCH,
     incident_hint=IncidentId("Q2"),
     former_incidents=(IncidentId("Q0"),),
     history=(HistoryEntry(START, "acknowledged", Side.PAGERDUTY, "Dana", START + timedelta(seconds=2)),),

@@ -1,6 +1,9 @@
 """An ``inbox.db`` that is not the one the cursor was moved over: nothing in it is passed over by its number."""
 
 import shutil
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,7 @@ from structlog.testing import capture_logs
 from app.domain.model.events import AlertEventType, IncidentEventType, Unreadable
 from app.domain.model.types import Source
 from app.store.database import StoredKeyValues, connection
-from app.store.inbox_reader import CURSOR
+from app.store.inbox_reader import CURSOR, LOOK_SECONDS
 from app.store.schema import dead_letters
 from tests.rig import Rig
 
@@ -141,3 +144,21 @@ def test_the_same_inbox_is_known_again(bridge: Restored) -> None:
         alert(bridge, f"a{number}")
     assert [] == bridge.come_back()
     assert 3 == bridge.cursor()
+
+
+def test_one_restored_in_place_while_the_worker_runs_is_noticed_within_seconds(
+    bridge: Restored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alert(bridge, "a1")
+    with (
+        closing(sqlite3.connect(bridge.folder / "inbox.db")) as live,
+        closing(sqlite3.connect(tmp_path / "copy")) as kept,
+    ):
+        live.backup(kept)
+        for number in range(2, 6):
+            alert(bridge, f"a{number}")
+        kept.backup(live)
+    later = time.monotonic() + LOOK_SECONDS
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    alert(bridge, "b1")
+    assert "b1" == bridge.rig.link("b1").alert.alert_id

@@ -229,7 +229,7 @@ def test_a_new_secret_is_written_before_the_others_and_is_in_force_after_a_resta
     world.bridge.start()
     said = doctor(world.bridge).stdout
     assert "not in force" not in said
-    assert "Nothing is wrong." in said
+    assert "Nothing is wrong." in said, said
     alert_id = world.new_alert_id()
     world.sandbox.raise_alert(alert_id)
     world.until_both_are(alert_id, "open", "triggered")

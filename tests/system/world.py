@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import dataclass
 
-from tests.system.bridge import ADMIN_TOKEN, Bridge
+from tests.system.bridge import Bridge
 from tests.system.sandbox import Sandbox
 from tests.system.waiting import steady, until
 
@@ -37,16 +37,6 @@ class World:
             seconds,
             lambda: f"now {self.statuses(alert_id)}\n{self.evidence()}",
         )
-
-    def until_settled(self, alert_id: str) -> None:
-        """Wait until the bridge has nothing to do about the alert, read or write, towards either side."""
-        path, login = f"/api/v1/links/{alert_id}", {"Authorization": f"Bearer {ADMIN_TOKEN}"}
-
-        def is_settled() -> bool:
-            deliveries = self.bridge.get(path, headers=login).json()["deliveries"]
-            return not any(one["outstanding"] for one in deliveries.values())
-
-        until(is_settled, f"nothing is to be done about {alert_id}", 20, self.evidence)
 
     def writes(self, alert_id: str) -> list[str]:
         """What the bridge did about the alert, once nothing is under way any more."""

@@ -1,6 +1,7 @@
 """``/api/v1`` on one alert: acknowledged, resolved, judged, noted, escalated, erased; and jobs that call partners."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from app.domain.model.events import AlertEventType, CommandType
 from app.domain.model.types import FALSE_ALERT, Status
-from app.ports.jobs import EraseWanted, JobKind
+from app.ports.jobs import EraseWanted, JobKind, ReconcileWanted
 from app.services.escalation.target import arming
 from app.store.jobs import StoredJobs
 from tests.web.test_api import Api, an_api, fault
@@ -66,6 +67,44 @@ def test_one_key_ends_an_escalation_and_asks_for_the_next_level(api: Api):
     assert "armed" == operate(CommandType.ESCALATE, "Q1", detail=arming(None, (60.0,))).outcome
     assert "cancelled" == post(api, "/escalations/Q1/cancel", {}, "k1")["outcome"]
     assert "hurried" == post(api, "/escalations/Q1/now", {}, "k1")["outcome"]
+
+
+def test_two_who_saw_the_same_level_ask_for_one(api: Api):
+    assert "hurried" == post(api, "/escalations/Q1/now", {"moves": 0}, "k1")["outcome"]
+    assert 0 == api.get("/escalations/Q1")["moves"]
+    second = post(api, "/escalations/Q1/now", {"moves": 0}, "k2")
+    assert ("done", "already_asked") == (second["status"], second["outcome"])
+    assert "Already asked for by api:admin; nothing more is asked for." == second["message"]
+    assert "hurried" == post(api, "/escalations/Q1/now", {"moves": 0}, "k1")["outcome"]
+    for moves in (-1, "0", 0.5):
+        assert (400, "bad_parameter") == fault(api.ask("POST", "/escalations/Q1/now", json={"moves": moves}))
+
+
+def test_links_are_found_by_words_and_filters(api: Api):
+    found = api.get("/search?text=a&limit=1")
+    assert (["a/2"], True) == ([one["alert_id"] for one in found["found"]], found["next_after"] is not None)
+    rest = api.get(f"/search?text=a&after={found['next_after']}")
+    assert (["a1"], None) == ([one["alert_id"] for one in rest["found"]], rest["next_after"])
+    assert [] == api.get("/search?text=a&frozen=true")["found"] == api.get("/search?text=nobody&open=true")["found"]
+    assert (400, "bad_parameter") == fault(api.ask("GET", "/search"))
+
+
+def test_how_much_can_be_erased_is_told_and_never_what_it_says(api: Api):
+    shown = api.get("/evidence/a/2")
+    assert ("a/2", None) == (shown["alert_id"], shown["erased_at"])
+    assert {int} == {type(size) for size in shown["texts"].values()} | {type(shown["people"]), type(shown["webhooks"])}
+    assert (404, "no_such_link") == fault(api.ask("GET", "/evidence/nobody"))
+
+
+def test_a_reconciliation_is_asked_for_with_what_it_takes(api: Api):
+    since = "2026-05-04T09:00:00+00:00"
+    number = post(api, "/jobs/reconcile", {"dry_run": True, "since": since}, "k1")["job_id"]
+    assert number == post(api, "/jobs/reconcile", {"dry_run": True, "since": since}, "k1")["job_id"]
+    with api.rig.database.read() as tx:
+        job = StoredJobs().get(tx, number)
+    assert ReconcileWanted(True, datetime.fromisoformat(since)) == (job and job.wanted)
+    for body in ({"since": "2999-01-01T00:00:00Z"}, {"since": "yesterday"}, {"dry_run": "yes"}, {"all": True}):
+        assert (400, "bad_parameter") == fault(api.ask("POST", "/jobs/reconcile", json=body)), body
 
 
 def test_alerts_are_erased_and_partners_called_by_jobs(api: Api):

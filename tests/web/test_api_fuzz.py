@@ -51,12 +51,15 @@ BODIES: dict[str, Any] = {
     "/jobs/backtest": {"since": "2026-05-04T09:00:00Z", "until": "2026-05-05T09:00:00Z"},
     "/jobs/replay": {"all": True},
     "/jobs/erase": {"alerts": ["a1", "nobody"]},
+    "/jobs/reconcile": {"since": "2026-05-04T09:00:00Z", "dry_run": True},
     "/links/{alert_id}/resolve": {"note": "rolled back"},
     "/links/{alert_id}/note": {"note": "rolled back"},
     "/escalations/{incident_id}/now": {"raise_urgency": False},
 }
 """What means something: hardly any generated body does."""
-NEVER_WRONG = {"/links/{alert_id}", "/escalations/{incident_id}", "/health", "/rules", "/openapi.json"}
+NEVER_WRONG = {
+    "/links/{alert_id}", "/evidence/{alert_id}", "/escalations/{incident_id}", "/health", "/rules", "/openapi.json",
+}  # fmt: skip
 """They take nothing, or any text."""
 READ_TOGETHER = {"/stats", "/report", *BODIES}
 """What they take may be right one by one and mean nothing together: a period that ends before it begins. A trigger is a

@@ -83,6 +83,18 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Hurry:
+    """That somebody asked for the next level at once."""
+
+    by: str
+    at: datetime
+    moves: int
+    """How often the incident had been moved by then."""
+    ask: str = ""
+    """Tells this request from others."""
+
+
+@dataclass(frozen=True, slots=True)
 class Escalation:
     """One incident, linked to an alert or not. A value: every change makes a new one."""
 
@@ -126,6 +138,10 @@ class Escalation:
     failing_since: datetime | None = None
     dead_letter_id: int | None = None
     """The open dead letter that this escalation became."""
+    moves: int = 0
+    """How often it was moved, over every life: tells one look at it from a later one."""
+    hurried: Hurry | None = None
+    """The last request for a level at once, in this life."""
     usual_plan: EscalationPlan | None = None
     """What ``plan`` was before somebody asked for a level at once, where that changed it: a later life has it again."""
 
@@ -165,9 +181,11 @@ def running(escalation: Escalation) -> Escalation:
     return replace(escalation, state=State.RUNNING, reason="", due_at=level_at(escalation))
 
 
-def hurried(escalation: Escalation, now: datetime, raise_urgency: bool = False) -> Escalation:
-    """The escalation with its next level due now, also of one that ended before it. After the last level the incident
-    rises once more on the policy that it is on. What is asked for now holds for this life of the incident alone."""
+def hurried(escalation: Escalation, hurry: Hurry, raise_urgency: bool = False) -> Escalation:
+    """The escalation with its next level due at once, also of one that ended before it. After the last level the
+    incident rises once more on the policy that it is on. What is asked for so holds for this life of the incident
+    alone."""
+    escalation = replace(escalation, hurried=hurry)
     if escalation.state is State.FINISHED:
         escalation = replace(escalation, skipped=0, move=None, dead_letter_id=None)
     plan, done = escalation.plan, escalation.levels_done
@@ -181,7 +199,24 @@ def hurried(escalation: Escalation, now: datetime, raise_urgency: bool = False) 
     else:
         escalation = replace(escalation, levels_done=done)
     timeout = timedelta(seconds=plan.levels[done].timeout_seconds)
-    return running(untried(replace(escalation, clock_at=now - timeout)))
+    return running(untried(replace(escalation, clock_at=hurry.at - timeout)))
+
+
+SAME_MOMENT = timedelta(seconds=10)
+"""Whoever asks for a level at once and does not say what they saw, may have seen what was so long ago."""
+
+
+def is_asked_for(escalation: Escalation, saw: int | None, raise_urgency: bool, now: datetime) -> bool:
+    """Whether somebody asked before for the level at once that is asked for now. ``saw``: the ``moves`` that whoever
+    asks has seen; None where nobody says. What came to nothing may be asked for again."""
+    last = escalation.hurried
+    if last is None:
+        return False
+    if escalation.moves > last.moves:
+        return saw == last.moves or (saw is None and now - last.at < SAME_MOMENT)
+    due = min(filter(None, (escalation.due_at, level_at(escalation))), default=None)
+    is_pending = escalation.state is State.RUNNING and due is not None and due <= now
+    return is_pending and (escalation.plan.raise_urgency or not raise_urgency)
 
 
 def paused(escalation: Escalation, since: datetime) -> Escalation:
@@ -304,5 +339,5 @@ def applied(
 def _anew(escalation: Escalation, now: datetime, plan: EscalationPlan | None) -> Escalation:
     plan = plan if plan and not escalation.by else escalation.usual_plan or escalation.plan
     known = replace(escalation, plan=plan, usual_plan=None, clock_at=now, begun_at=now, move=None, dead_letter_id=None)
-    fresh = replace(known, levels_done=0, skipped=0, policy_assigned=False, at_level=1, at_policy=None)
+    fresh = replace(known, hurried=None, levels_done=0, skipped=0, policy_assigned=False, at_level=1, at_policy=None)
     return _standing(untried(replace(fresh, state=State.RUNNING, reason="", due_at=None)), now)

@@ -141,6 +141,7 @@ def moved(escalation: Escalation, move: Move, at: datetime) -> Escalation:
         policy_assigned=True,
         at_level=move.to_level,
         at_policy=move.policy_id,
+        moves=escalation.moves + 1,
         clock_at=max(escalation.clock_at, due if on_time and due else at),
     )
     return state.running(after) if after.state is State.RUNNING else after

@@ -199,6 +199,7 @@ class CommandOutcome(StrEnum):
     NOTED = "noted"
     NO_INCIDENT = "no_incident"
     HURRIED = "hurried"
+    ALREADY_ASKED = "already_asked"
     IN_HAND = "in_hand"
 
 

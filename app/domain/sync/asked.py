@@ -14,9 +14,9 @@ from app.domain.model.types import FALSE_ALERT, Side, Status, Urgency
 from app.domain.rules.condition import Both, Compare, Field, Missing
 from app.domain.rules.decide import fields, matches
 from app.domain.rules.rulebook import Origin, Silence
-from app.domain.sync.link import HistoryEntry, Link, remembering
+from app.domain.sync.link import HistoryEntry, Link, remembering, with_note
 from app.domain.sync.side_state import Attribution
-from app.domain.sync.transitions import Outcome, Step, concluded, with_note
+from app.domain.sync.transitions import Outcome, Step, concluded
 
 MAX_WORDS_CHARS = 10_000
 """Of what a person writes with a resolve, or as a note; the rest is cut off."""

@@ -23,7 +23,7 @@ from app.domain.sync.effects import (
     SetAlert,
     SetIncident,
 )
-from app.domain.sync.link import DeliveryState, HistoryEntry, Link, remembering
+from app.domain.sync.link import DeliveryState, HistoryEntry, Link, remembering, with_note
 from app.domain.sync.observations import Observation, resolved_by_read
 from app.domain.sync.retry import CONFIRM_DELAY, PAUSE_PROBE_DELAY, SLOW_READS, give_up_after, next_try
 from app.domain.sync.side_state import (
@@ -43,11 +43,11 @@ from app.domain.sync.transitions import (
     Outcome,
     advance,
     assumed,
+    attributed,
     followed,
     given_up,
     is_later,
     seen,
-    with_note,
 )
 
 Facts = IncidentFacts | AlertFacts | NoteFacts | None
@@ -333,15 +333,15 @@ def _proven(
     link = link.with_side(side, after)
     if made and pending.answers:
         link = replace(link, agreed=pending.status)
-    news = after.status is not before.side(side).status and not after.by_us and not after.write_lost
+    known = before.side(side)
+    by = known.hint_by if known.hint is after.status else None
+    news = after.status is not known.status and not after.by_us and not after.write_lost
     if news and after.status is not None:
-        at = after.at or now
-        link = remembering(link, HistoryEntry(at, FOUND[after.status], side, None, now))
+        at, author = after.at or now, by.author if by else None
+        link = remembering(link, HistoryEntry(at, FOUND[after.status], side, author, now))
     link = followed(before, link, now)
-    if link.status is Status.RESOLVED and before.status is not Status.RESOLVED and side is Side.PAGERDUTY:
-        state = before.side(side)
-        by = state.hint_by if state.hint is Status.RESOLVED else None
-        link = replace(link, closed_by=by.author if by else None, closed_unseen=by is None)
+    if link.status is not before.status:
+        link = attributed(link, side, by)
     lost = pending.accepted_at is not None or after.write_lost
     if not made and lost and after.status is not pending.status:
         return _write_lost(given_up(link, side), side, now, jitter)

@@ -5,6 +5,7 @@ The loop breaker: two systems that undo each other's changes again and again are
 Links on one incident, after a merge: what of that incident is news of each of their alerts, and who has to leave.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -116,6 +117,8 @@ class Link:
     closed_by: str | None = None
     """Who resolved it, in words fit for the other side; None when nobody was named."""
     closing_text: str | None = None
+    closed_from: Side | None = None
+    """The side that resolved it."""
     closed_unseen: bool = False
     """A read found it resolved: who did it is unknown."""
     last_note: str | None = None
@@ -258,6 +261,16 @@ def remembering(link: Link, entry: HistoryEntry) -> Link:
     return replace(link, history=history[:oldest] + history[oldest + 1 :], history_dropped=link.history_dropped + 1)
 
 
+def telling_better(link: Link, entry: HistoryEntry, found: str, after: datetime | None) -> Link:
+    """The link with this moment in place of what a read ``found``, which is not from before ``after``."""
+    for n, known in reversed(list(enumerate(link.history))):
+        same = known.side is entry.side and known.what in (found, entry.what)
+        if same and compare(known.at, after) is not Order.OLDER:
+            better = replace(entry, received_at=known.received_at)
+            return replace(link, history=(*link.history[:n], better, *link.history[n + 1 :]))
+    return remembering(link, entry)
+
+
 def with_notes(link: Link, notes: Sequence[Note]) -> Link:
     """The link with these notes, as far as it keeps them: of those that are written the reference alone, and the newest
     of the others."""
@@ -266,6 +279,30 @@ def with_notes(link: Link, notes: Sequence[Note]) -> Link:
         kept.pop(next(n for n, note in enumerate(kept) if note.content))
     waiting = sum(not note.done for note in notes) - sum(not note.done for note in kept)
     return replace(link, notes=tuple(kept), notes_dropped=link.notes_dropped + waiting)
+
+
+OUR_NOTE = "[TruthVouch] "
+"""Notes that begin so and end with a reference are ours; they never travel back."""
+
+
+def with_note(
+    link: Link,
+    event_type: str,
+    author: str | None,
+    reason: str | None,
+    text: str | None,
+    held_until: datetime | None = None,
+) -> Link:
+    """This link with one more note pending, unless it has or had that very one in this life. ``held_until``: see
+    ``Note``."""
+    parts = ". ".join(part for part in (reason, text) if part)
+    content = f"{OUR_NOTE}{event_type} by {author or 'somebody'}" + (f": {parts}" if parts else "")
+    stamp = f"{link.incident_key}|{link.life}|{content}"
+    ref = hashlib.sha256(stamp.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    if any(note.ref == ref for note in link.notes):
+        return link
+    note = Note(ref, f"{content[:60_000]} (ref {ref})", held_until=held_until)
+    return with_notes(link, (*link.notes, note))
 
 
 def joint_status(links: Sequence[Link]) -> Status:

@@ -8,7 +8,18 @@ from datetime import datetime
 from enum import StrEnum
 
 from app.domain.model.types import Status
-from app.domain.sync.side_state import SETTLING, Applied, Order, SideState, as_it_began, compare, usable, written
+from app.domain.sync.side_state import (
+    AT_ONCE,
+    SETTLING,
+    Applied,
+    Order,
+    Said,
+    SideState,
+    as_it_began,
+    compare,
+    usable,
+    written,
+)
 
 
 class FindingOutcome(StrEnum):
@@ -45,8 +56,8 @@ def observed(state: SideState, seen: Observation) -> tuple[SideState, Applied]:
     at = usable(seen.at, seen.began_at)
     if state.received_at is not None and seen.began_at < state.received_at:
         return state, Applied.STALE
-    if state.write_lost and seen.began_at == state.received_at:  # that very read, once more
-        return state, Applied.SAME
+    if state.read_at == state.received_at == seen.began_at and seen.status is state.status and state.confirmed:
+        return state, Applied.SAME  # that very read, once more
     read = replace(state, must_read=False, hint=None, hint_by=None, read_at=seen.began_at)
     if state.status is None:
         return replace(read, status=seen.status, at=at, received_at=seen.began_at), Applied.TAKEN
@@ -57,6 +68,8 @@ def observed(state: SideState, seen: Observation) -> tuple[SideState, Applied]:
         again = replace(read, at=known, received_at=seen.began_at, confirmed=True)
         if newer:  # it was elsewhere in between
             again = replace(again, by_us=False, previous=None, previous_at=None, conflict=None)
+            if state.found_after is not None:
+                again = replace(again, found_after=_found_after(state, seen, at))
         if _overruled(state, seen):
             return replace(again, conflict=state.hint), Applied.CONFLICT
         return again, Applied.SAME
@@ -64,9 +77,46 @@ def observed(state: SideState, seen: Observation) -> tuple[SideState, Applied]:
         return _write_lost(read, seen)
     kept = SideState(
         status=seen.status, at=at, received_at=seen.began_at, confirmed=True, read_at=seen.began_at,
-        written=state.written, acknowledged_at=state.acknowledged_at,
+        written=state.written, acknowledged_at=state.acknowledged_at, found_after=_found_after(state, seen, at),
     )  # fmt: skip
     return kept, Applied.TAKEN
+
+
+# ------------------------------------------------------------------------------------------------------- who and why
+
+# A read tells neither who made a change nor why: its webhook does, which may come later. It is one of the same status,
+# from after what was known of the side before the read: what is older is about an earlier time at which it stood so.
+
+
+def _found_after(state: SideState, seen: Observation, at: datetime | None) -> datetime | None:
+    """What the change that a read found is surely later than, by the side's own clock. None: nobody knows, or who made
+    it is known already, or it may be the late effect of a write of ours."""
+    told = state.hint is seen.status and state.hint_by is not None
+    if told or (state.write_lost and seen.status in state.written):
+        return None
+    changed = at - AT_ONCE if at is not None and seen.shows_change else None
+    return max(filter(None, (state.at, changed)), default=None)
+
+
+def tells_why(state: SideState, event: Said) -> bool:
+    """Whether an event is about the change that a read found. An echo is not: our writes that were made are known, and
+    one that may have been made since is later than the read."""
+    at, pending = usable(event.at, event.received_at), state.pending
+    if event.status is not state.status or compare(at, state.found_after) is not Order.NEWER:
+        return False
+    ours = pending is not None and event.status in (pending.status, *pending.earlier)
+    return not ours or compare(at, state.at) is Order.OLDER
+
+
+def narrowed(state: SideState, event: Said) -> SideState:
+    """The side after an event about the time between what was known and what the read found: what that found is later
+    than it. What comes again, or from before it, tells nothing more."""
+    at = usable(event.at, event.received_at)
+    if compare(at, state.found_after) is not Order.NEWER:
+        return state
+    if compare(at, state.at) is Order.OLDER:
+        return replace(state, found_after=at)
+    return replace(state, found_after=None) if tells_why(state, event) else state
 
 
 def _overruled(state: SideState, seen: Observation) -> bool:
@@ -91,7 +141,7 @@ def _write_lost(state: SideState, seen: Observation) -> tuple[SideState, Applied
         return replace(state, must_read=True), Applied.STALE
     lost = replace(
         state, status=seen.status, received_at=seen.began_at, by_us=False, write_lost=True, previous=None,
-        previous_at=None, unconfirmed_count=state.unconfirmed_count + 1,
+        previous_at=None, unconfirmed_count=state.unconfirmed_count + 1, confirmed=True,
     )  # fmt: skip
     return lost, Applied.WRITE_LOST
 
@@ -129,4 +179,6 @@ def resolved_by_read(state: SideState, seen: Observation) -> tuple[SideState, bo
     else:
         cleared = SideState(written=state.written)
     ours = seen.status in pending.earlier  # an earlier write had its effect: nobody there asked for that
-    return replace(observed(cleared, seen)[0], read_at=seen.began_at, pending=None, inherited=ours), made
+    after = replace(observed(cleared, seen)[0], read_at=seen.began_at, pending=None, inherited=ours)
+    found_after = state.found_after if seen.status is state.status else _found_after(state, seen, at)
+    return replace(after, found_after=None if ours else found_after), made

@@ -134,6 +134,8 @@ class SideState:
     """Who said it."""
     read_at: datetime | None = None
     """When we last began to read it, by our clock."""
+    found_after: datetime | None = None
+    """A read found it so, and the change was later than this, by its own clock. None: it said so itself."""
     unconfirmed_count: int = 0
     """How often a write of ours had no effect, counted anew whenever something else is wanted."""
     written: tuple[Status, ...] = ()
@@ -293,7 +295,8 @@ def put_back(state: SideState, event: Said) -> SideState:
     at = usable(event.at, event.received_at)
     if compare(at, state.at) is not Order.NEWER or compare(at, state.acknowledged_at) is not Order.SAME:
         return state
-    return replace(state, status=event.status, at=at, received_at=event.received_at, conflict=state.wants)
+    moved = replace(state, status=event.status, at=at, received_at=event.received_at, conflict=state.wants)
+    return replace(moved, found_after=None)
 
 
 def _from_before(state: SideState, event: Said, at: datetime | None) -> tuple[SideState, Applied]:

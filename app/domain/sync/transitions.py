@@ -4,7 +4,6 @@ An event or a read changes what is known of its own side (``side_state``); ``Lin
 The picture is in docs/architecture.md and must change with these tables.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,17 +16,18 @@ from app.domain.rules.rulebook import Decision
 from app.domain.sync.effects import NO_EFFECT, damped, is_flap
 from app.domain.sync.link import (
     MAX_FORMER_INCIDENTS,
+    OUR_NOTE,
     HistoryEntry,
     Link,
-    Note,
     flipped,
     is_about_others,
     reached_by_people,
     remembering,
-    with_notes,
+    telling_better,
+    with_note,
     written_for_another,
 )
-from app.domain.sync.observations import Observation, observed
+from app.domain.sync.observations import Observation, narrowed, observed, tells_why
 from app.domain.sync.side_state import (
     Applied,
     Attribution,
@@ -83,8 +83,6 @@ FOUND: Mapping[Status, str] = {
 }
 """What happened, where nobody said so and a read found it."""
 
-OUR_NOTE = "[TruthVouch] "
-"""Notes that begin so and end with a reference are ours; they never travel back."""
 _REFERENCE = re.compile(r"\(ref [0-9a-f]{8}\)\s*\Z")
 
 REPEATS = 3
@@ -108,6 +106,8 @@ class Outcome(StrEnum):
     """From before our own write and further along: both sides get there again."""
     ALREADY_SO = Applied.SAME.value
     """No news, whoever caused it: a duplicate, the echo of our own write, or what both sides should be anyway."""
+    EXPLAINED = "explained"
+    """The webhook of a change that a read had found: it tells who made it, and why."""
     STALE = Applied.STALE.value
     TO_BE_READ = Applied.HINT.value
     WRITE_LOST = Applied.WRITE_LOST.value
@@ -203,7 +203,11 @@ def _moved(link: Link, side: Side, move: Move, event: Event, now: datetime, read
     acknowledged = side is Side.TRUTHVOUCH and move.status is Status.ACKNOWLEDGED and state.pending is None
     if acknowledged and state.status is Status.RESOLVED:
         return Step(link.with_side(side, put_back(state, change)), Outcome.ABSORBED)
+    found = state
     state, applied = said(state, change, readable=readable)
+    late = found.found_after is not None and applied in (Applied.SAME, Applied.STALE)
+    if late:
+        state = narrowed(state, change)
     if side is Side.PAGERDUTY and Status.RESOLVED not in move.back_from and is_about_others(link, state):
         state = replace(state, inherited=True)
     pending = link.side(side).pending
@@ -215,7 +219,26 @@ def _moved(link: Link, side: Side, move: Move, event: Event, now: datetime, read
         updated = replace(updated, agreed=move.status).with_side(side, shown(state, now))
     if applied in (Applied.TAKEN, Applied.CONFLICT) and not expected:
         updated = _remembered(updated, side, event, now)
-    return concluded(link, updated, side, change.by, now, Outcome(applied) if applied is not Applied.TAKEN else None)
+    by = None if ours else change.by  # our own words are no news, whatever became of our write
+    step = concluded(link, updated, side, by, now, Outcome(applied) if applied is not Applied.TAKEN else None)
+    if late and tells_why(found, change):
+        return Step(_explained(step.link, side, event, found, now), Outcome.EXPLAINED)
+    return step
+
+
+def _explained(link: Link, side: Side, event: Event, found: SideState, now: datetime) -> Link:
+    """The link after the webhook of what a read ``found``: as if it had come first, so a reason makes one note."""
+    assert found.status is not None
+    at, by = usable(event.at, now) or now, attribution_of(event)
+    entry = HistoryEntry(at, event.type.value, side, by.author, now)
+    link = telling_better(link, entry, FOUND[found.status], found.found_after)
+    if found.status is not Status.RESOLVED:
+        return _judged(link, by) if link.status is found.status else link
+    if link.closed_from is not side:  # the other side was first
+        return link
+    unnamed = f"{OUR_NOTE}resolved by somebody (ref "
+    notes = tuple(note for note in link.notes if note.done or not note.content.startswith(unnamed))
+    return _closing(_judged(replace(link, notes=notes), by), side, by)
 
 
 def attribution_of(event: Event) -> Attribution:
@@ -271,7 +294,7 @@ def assumed(link: Link, side: Side, now: datetime) -> Link:
     hint, unread = state.hint, replace(state, must_read=False, read_at=now)
     if hint is None or state.status is None or hint.rank <= state.status.rank or hint in state.written:
         return link.with_side(side, unread)
-    read = replace(unread, hint=None, hint_by=None)
+    read = replace(unread, hint=None, hint_by=None, found_after=None)
     taken = replace(read, status=hint, received_at=now, by_us=False, inherited=False, write_lost=False, conflict=None)
     return concluded(link, link.with_side(side, taken), side, state.hint_by, now, None).link
 
@@ -298,10 +321,7 @@ def concluded(
         return Step(link, outcome or (Outcome.ABSORBED if absorbed else Outcome.ALREADY_SO))
     own_at = link.side(side).at
     link = flipped(damped(before, link, side, now), side, now, own_at)
-    if by is not None:
-        link = replace(link, verdict=verdict_of(by.reason, by.text) or link.verdict)
-    if link.status is Status.RESOLVED:
-        link = _closing(link, side, by)
+    link = attributed(link, side, by)
     if link.frozen_at and not before.frozen_at:
         return Step(link, Outcome.FROZEN)
     return Step(link, outcome or Outcome.MOVED)
@@ -451,9 +471,20 @@ def _is_ours(note: str, is_trimmed: bool) -> bool:
     return note.startswith(OUR_NOTE) and (is_trimmed or _REFERENCE.search(note) is not None)
 
 
+def attributed(link: Link, side: Side, by: Attribution | None) -> Link:
+    """The link after ``side`` changed what both should be: whose doing it was, and why. ``by``: None where a read found
+    it so."""
+    link = _judged(link, by)
+    return _closing(link, side, by) if link.status is Status.RESOLVED else link
+
+
+def _judged(link: Link, by: Attribution | None) -> Link:
+    return replace(link, verdict=verdict_of(by.reason, by.text) or link.verdict) if by is not None else link
+
+
 def _closing(link: Link, side: Side, by: Attribution | None) -> Link:
-    """Remember who closed it; a TruthVouch reason or text, or a merged incident, gets one note. ``by``: None where
-    a read found it so."""
+    """Remember who closed it; a TruthVouch reason or text, or a merged incident, gets one note."""
+    link = replace(link, closed_from=side)
     author, reason, text = (by.author, by.reason, by.text) if by is not None else (None, None, None)
     if side is Side.PAGERDUTY:
         return replace(link, closed_by=author, closed_unseen=by is None, closing_text=None)
@@ -462,26 +493,6 @@ def _closing(link: Link, side: Side, by: Attribution | None) -> Link:
     if not pending or not (reason or text or closed.merged):
         return closed
     return with_note(closed, "resolved", author, reason, text, closed.hold_until)
-
-
-def with_note(
-    link: Link,
-    event_type: str,
-    author: str | None,
-    reason: str | None,
-    text: str | None,
-    held_until: datetime | None = None,
-) -> Link:
-    """This link with one more note pending, unless it has or had that very one in this life. ``held_until``: see
-    ``Note``."""
-    parts = ". ".join(part for part in (reason, text) if part)
-    content = f"{OUR_NOTE}{event_type} by {author or 'somebody'}" + (f": {parts}" if parts else "")
-    stamp = f"{link.incident_key}|{link.life}|{content}"
-    ref = hashlib.sha256(stamp.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    if any(note.ref == ref for note in link.notes):
-        return link
-    note = Note(ref, f"{content[:60_000]} (ref {ref})", held_until=held_until)
-    return with_notes(link, (*link.notes, note))
 
 
 def is_later(at: datetime | None, known: datetime | None) -> bool:

@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from app.domain.escalation import state
-from app.domain.escalation.state import STILL, Escalation, EscalationPlan, State
+from app.domain.escalation.state import STILL, Escalation, EscalationPlan, Hurry, State
 from app.domain.escalation.steps import asked_again
 from app.domain.model.events import Command, CommandOutcome, IncidentEvent, IncidentEventType
 from app.domain.model.types import IncidentId, Side, Status
 from app.domain.sync.effects import held_seconds
 from app.domain.sync.link import Link, joint_status
 from app.ports import DeadLetter, DeadLetters, EscalationStore, Links, RulebookSource, TimelineEntry, Tx
-from app.services.escalation.target import SOMEBODY, read
+from app.services.escalation.target import SOMEBODY, Asked, read
 
 Entries = list[TimelineEntry]
 NO_LEVELS = EscalationPlan(None, ())
@@ -129,14 +129,15 @@ class Escalations:
         self.links.write_timeline(tx, [line(escalation, "escalation.armed", now, coming(escalation))])
 
     def execute(self, tx: Tx, command: Command, at: datetime) -> CommandOutcome:
-        """``ARMED``, ``CANCELLED``, ``HURRIED``, ``IN_HAND``, ``NOT_ARMED`` or ``BAD_REQUEST``."""
+        """``ARMED``, ``CANCELLED``, ``HURRIED``, ``ALREADY_ASKED``, ``ALREADY_SO``, ``IN_HAND``, ``NOT_ARMED`` or
+        ``BAD_REQUEST``."""
         asked, incident_id = read(command.detail), IncidentId(command.subject)
         if asked is None or not incident_id:
             return CommandOutcome.BAD_REQUEST
         links = self.links.by_incident(tx, incident_id)
         known = self.escalation_store.find(tx, incident_id)
         if asked.now:
-            return self._hurry(tx, known, links, command, at)
+            return self._hurry(tx, known, links, command, asked, at)
         if asked.plan is None:
             return self._cancel(tx, known, command, at)
         escalation = Escalation(incident_id, asked.plan, at, by=command.by or SOMEBODY, drill=asked.drill)
@@ -151,11 +152,12 @@ class Escalations:
         return CommandOutcome.CANCELLED
 
     def _hurry(
-        self, tx: Tx, known: Escalation | None, links: Sequence[Link], command: Command, at: datetime
+        self, tx: Tx, known: Escalation | None, links: Sequence[Link], command: Command, asked: Asked, at: datetime
     ) -> CommandOutcome:
-        """The next level is due now; nothing moves after an acknowledge or a resolve. An incident that nobody
-        escalates yet is escalated by the rules, or where they have no levels, once, on its own policy."""
-        ours, asked = [link for link in links if wants_escalation(link)], read(command.detail)
+        """The next level is due now; nothing moves after an acknowledge or a resolve, and two who ask for the same
+        level ask for one. An incident that nobody escalates yet is escalated by the rules, or where they have no
+        levels, once, on its own policy."""
+        ours = [link for link in links if wants_escalation(link)]
         if known is None:
             if not ours:
                 return CommandOutcome.IN_HAND if links else CommandOutcome.NOT_ARMED
@@ -165,9 +167,14 @@ class Escalations:
             known = _of_links(known, links)
         if known.status is not Status.OPEN:
             return CommandOutcome.IN_HAND
+        if state.is_asked_for(known, asked.saw, asked.raise_urgency, at):
+            return CommandOutcome.ALREADY_ASKED
+        if asked.saw is not None and asked.saw < known.moves:
+            return CommandOutcome.ALREADY_SO
         if known.dead_letter_id is not None:  # what it is about comes about now
             self.dead_letters.close(tx, known.dead_letter_id, CommandOutcome.HURRIED.value, at, command.by)
-        after = state.hurried(known, at, asked is not None and asked.raise_urgency)
+        hurry = Hurry(command.by or SOMEBODY, at, known.moves, asked.ask)
+        after = state.hurried(known, hurry, asked.raise_urgency)
         self.escalation_store.save(tx, after, at)
         self.links.write_timeline(tx, [line(after, "escalation.hurried", at, coming(after), command.by or None)])
         return CommandOutcome.HURRIED

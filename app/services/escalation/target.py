@@ -7,6 +7,7 @@ written and read here.
 
 import json
 import math
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -90,6 +91,10 @@ class Asked:
     """The next level of whatever plan there is, at once."""
     raise_urgency: bool = False
     """With ``now``: raise a low urgency to high first."""
+    saw: int | None = None
+    """With ``now``: how often the incident had been moved when whoever asks looked at it."""
+    ask: str = ""
+    """With ``now``: tells this request from others."""
 
 
 def arming(
@@ -111,9 +116,11 @@ def arming(
     return detail
 
 
-def hurrying(raise_urgency: bool = False) -> str:
-    """The detail that makes the next level of an incident due now. A version that does not know it refuses it."""
-    return json.dumps({"now": True, "raise_urgency": raise_urgency})
+def hurrying(raise_urgency: bool = False, saw: int | None = None, key: str = "") -> str:
+    """The detail that makes the next level of an incident due now. A version that does not know it refuses it. ``saw``:
+    the ``moves`` of the escalation that whoever asks has seen. The same ``key`` is the same request."""
+    content = {"now": True, "raise_urgency": raise_urgency, "saw": saw, "ask": key or uuid.uuid4().hex}
+    return json.dumps(content)
 
 
 CANCELLING = json.dumps({"cancel": True})
@@ -131,7 +138,9 @@ def read(detail: str) -> Asked | None:
     if content.get("cancel") is True:
         return Asked(None)
     if content.get("now") is True:
-        return Asked(None, now=True, raise_urgency=content.get("raise_urgency") is True)
+        saw, raise_urgency = content.get("saw"), content.get("raise_urgency") is True
+        saw = saw if type(saw) is int else None
+        return Asked(None, now=True, raise_urgency=raise_urgency, saw=saw, ask=str(content.get("ask") or ""))
     levels = content.get("levels") or [{"minutes": content.get("timeout_minutes")}]
     policy = content.get("policy_id")
     if not isinstance(levels, list) or len(levels) > MAX_LEVELS or not (policy is None or fit_for_an_id(policy)):

@@ -77,7 +77,8 @@ class JobRow(TypedDict):
 
     job_id: int
     kind: str
-    """`backtest`, `report`, `replay`, `erase`, `repair`, `connection_test`, or a kind of a newer version."""
+    """`backtest`, `report`, `replay`, `erase`, `repair`, `connection_test`, `reconcile`, or a kind of a newer
+    version."""
     state: JobState
     done: int
     """Of `total`, which is 0 as long as nobody knows it."""

@@ -15,13 +15,13 @@ from typing import Literal, TypedDict
 
 import structlog
 
-from app.domain.escalation.state import Escalation, EscalationOutcome, State, level_at
+from app.domain.escalation.state import Escalation, EscalationOutcome, State, is_asked_for, level_at
 from app.domain.model.events import Command, CommandOutcome, CommandType, Way
 from app.domain.model.types import FALSE_ALERT, AlertId, IncidentId, Source, Status
 from app.domain.sync.asked import has_own_incident, noted
 from app.ports import Clock, CommandHandler, CommandStatus, Delivery, Inbox, Records, Transactions, Wakeup, utc_now
 from app.services.diagnostics.health import HEARTBEAT_LIMIT_SECONDS
-from app.services.escalation.target import SOMEBODY, TARGET_MESSAGES, fit_for_an_id, read
+from app.services.escalation.target import SOMEBODY, TARGET_MESSAGES, Asked, fit_for_an_id, read
 
 log = structlog.get_logger()
 
@@ -69,6 +69,7 @@ MESSAGES: Mapping[str, str] = {
     CommandOutcome.NOTED: "The note goes to the incident.",
     CommandOutcome.NO_INCIDENT: "There is no incident to write it to, or no PagerDuty API key to write it with.",
     CommandOutcome.HURRIED: "The next level comes now, unless PagerDuty shows that somebody has it in hand.",
+    CommandOutcome.ALREADY_ASKED: "Somebody asked for that level already; nothing more is asked for.",
     CommandOutcome.IN_HAND: "The incident is acknowledged or resolved, so it is not escalated.",
     CommandOutcome.BAD_REQUEST: "That is no incident, policy and time that could be escalated; nothing was stored.",
     CommandOutcome.INVALID: "That is not as it has to be; nothing was stored.",
@@ -112,10 +113,14 @@ class CommandResult:
     """A key of ``MESSAGES``; empty while it is stored and not done."""
     alive: bool = True
     """Whether a worker is there to do it."""
+    said: str = ""
+    """What is said in the place of the outcome's usual message."""
 
     @property
     def message(self) -> str:
         """The outcome for people."""
+        if self.said:
+            return self.said
         return MESSAGES.get(self.outcome, self.outcome) if self.outcome else STORED if self.alive else NOBODY
 
     @property
@@ -278,7 +283,8 @@ class Operate:
             self.pause(POLL_SECONDS)
         while (outcome := self._became(command)) is CommandOutcome.ERASING and self.monotonic() < until:
             self.pause(POLL_SECONDS)
-        return replace(asked, outcome=outcome)
+        before = self._escalation(command) if outcome == CommandOutcome.ALREADY_ASKED else None
+        return replace(asked, outcome=outcome, said=already_asked(before) if before else "")
 
     def _became(self, command: Command) -> str:
         """The outcome of a command that the worker has taken in. That of an escalation is what it shows: a worker of an
@@ -301,7 +307,7 @@ class Operate:
             case CommandType.ESCALATE:
                 asked, escalation = read(command.detail), self._escalation(command)
                 if asked is not None and asked.now:
-                    return self._hurried(escalation)
+                    return self._hurried(escalation, asked)
                 if asked is None or asked.plan is None:
                     return CommandOutcome.CANCELLED if _is_over(escalation) else CommandOutcome.NOT_TAKEN
                 ours = escalation is not None and (escalation.plan, escalation.by) == (asked.plan, self.by or SOMEBODY)
@@ -310,15 +316,28 @@ class Operate:
                 with self.transactions.read() as tx:
                     return self.handlers[command.type].became(tx, command)
 
-    def _hurried(self, escalation: Escalation | None) -> CommandOutcome:
-        """Whether its next level was asked for a moment ago, or is due."""
+    def _hurried(self, escalation: Escalation | None, asked: Asked) -> CommandOutcome:
+        """Whether its next level was asked for by this request or another; where the worker does not say which, as an
+        older one does, whether it was asked for a moment ago, or is due."""
         if escalation is None:
             return CommandOutcome.NOT_ARMED
         if escalation.state is not State.RUNNING and escalation.reason != EscalationOutcome.EXHAUSTED:
             return CommandOutcome.IN_HAND
         due, now = level_at(escalation), self.clock()
+        if escalation.hurried is not None and asked.ask != escalation.hurried.ask:
+            if is_asked_for(escalation, asked.saw, asked.raise_urgency, now):
+                return CommandOutcome.ALREADY_ASKED
+            if asked.saw is not None and asked.saw < escalation.moves:
+                return CommandOutcome.ALREADY_SO
         is_due = due is None or due <= now or (escalation.due_at is not None and escalation.due_at <= now)
         return CommandOutcome.HURRIED if is_due or now - escalation.clock_at < JUST_NOW else CommandOutcome.NOT_TAKEN
+
+
+def already_asked(escalation: Escalation) -> str:
+    """Who asked for the level at once before, as a sentence."""
+    if escalation.hurried is None:
+        return MESSAGES[CommandOutcome.ALREADY_ASKED]
+    return f"Already asked for by {escalation.hurried.by}; nothing more is asked for."
 
 
 def _is_over(escalation: Escalation | None) -> bool:

@@ -5,7 +5,7 @@ added to it. Instants are ``datetime``; the edges write them down.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TypedDict, cast
 
@@ -109,6 +109,8 @@ class EscalationRow(TypedDict):
     by: str
     """Who asked for it; `rulebook` for those of the rules."""
     drill: bool
+    moves: int
+    """How often it was escalated, over every life: what `now` takes, to say which level you saw coming."""
 
 
 def escalation_row(one: Escalation) -> EscalationRow:
@@ -124,7 +126,35 @@ def escalation_row(one: Escalation) -> EscalationRow:
         "policy_id": one.plan.policy_id,
         "by": one.by or "rulebook",
         "drill": one.drill,
+        "moves": one.moves,
     }
+
+
+class FoundLinkRow(TypedDict):
+    """One link in a line, as a search finds it."""
+
+    id: int
+    """Ascending with age; `after` goes by it."""
+    alert_id: str
+    title: str
+    """What the alert is called, never its claim; empty where nobody knows or it was erased."""
+    severity: str
+    kind: str
+    model: str
+    category: str
+    alert_status: str
+    incident_status: str
+    """Empty where there is no incident."""
+    incident_id: str
+    incident_number: int | None
+    urgency: str
+    paged: bool
+    rule: str
+    """The rule, silence or map entry that decided."""
+    rulebook_version: str
+    verdict: str
+    frozen: bool
+    first_seen_at: datetime
 
 
 class EvidenceRow(TypedDict):
@@ -155,6 +185,11 @@ class Overview:
         """The links that these words and filters mean, in short, newest first."""
         with self.transactions.read() as tx:
             return self.link_search.find(tx, wanted)
+
+    def found(self, wanted: LinkFilter) -> Sequence[FoundLinkRow]:
+        """The same as values."""
+        rows = map(asdict, self.search(wanted))
+        return [cast(FoundLinkRow, {"id": row.pop("number"), **row}) for row in rows]
 
     def dead_letters(self, page: Page, closed: bool = False) -> Sequence[DeadLetterRow]:
         """The dead letters that wait for a decision, or those that had one."""

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from typing import TypedDict
 
 import structlog
 
@@ -164,6 +165,58 @@ class Findings:
     def drift(self) -> tuple[Finding, ...]:
         """What a run that is not dry would take in; of an incident without an alert there is nothing."""
         return tuple(one for one in self.findings if one.outcome is not FindingOutcome.UNKNOWN_INCIDENT)
+
+
+class FindingRow(TypedDict):
+    """One difference, for machines."""
+
+    side: Side
+    alert_id: str | None
+    incident_id: str | None
+    knew: str | None
+    found: str
+    outcome: FindingOutcome
+    reason: str
+    remedy: str | None
+
+
+class ReconciliationShown(TypedDict):
+    """What a run found, for machines."""
+
+    findings: Sequence[FindingRow]
+    dry_run: bool
+    posted: int
+    status: str | None
+    """Whether what was posted is taken in; null where nothing was."""
+    confirmed: int
+    links: int
+    calls: Mapping[str, int]
+    truthvouch_calls_left: int
+    complete: bool
+    in_step: bool
+    """Both sides were read whole, and nothing differs."""
+    drift: int
+    """Findings that a run that is not dry would take in."""
+    readable: bool
+    """Whether anything could be read at all."""
+    not_read: Sequence[str]
+
+
+def shown(found: Findings, dry_run: bool, status: str) -> ReconciliationShown:
+    """What a run found as values; ``status``: whether what was posted is taken in, empty where nothing was."""
+    return ReconciliationShown(
+        findings=[
+            FindingRow(
+                side=one.side, alert_id=one.alert_id, incident_id=one.incident_id, knew=one.knew or None,
+                found=one.found, outcome=one.outcome, reason=one.reason, remedy=one.remedy or None,
+            )
+            for one in found.findings
+        ],
+        dry_run=dry_run, posted=len(found.posted), status=status or None, confirmed=found.confirmed, links=found.links,
+        calls={side.value: number for side, number in found.calls.items()}, truthvouch_calls_left=found.budget_left,
+        complete=found.complete, in_step=found.agreed, drift=len(found.drift), readable=found.readable,
+        not_read=list(found.faults),
+    )  # fmt: skip
 
 
 @dataclass

@@ -11,7 +11,7 @@ from app.domain.rules.decide import SEVERITY_MAP, TriedKind
 from app.domain.rules.rulebook import Decision, Origin, Rule, RuleAction, Rulebook, Silence, Standing
 from app.ports import Clock, utc_now
 from app.services.rules.rulebook import Backtests, Explanation, StoredAlerts, explained
-from app.services.rules.stored import LOOKBACK, previewed
+from app.services.rules.stored import LOOKBACK, Preview
 
 COUNTED = timedelta(days=30)
 """How far back it is counted how often each rule decided."""
@@ -188,16 +188,16 @@ class RulesOverview:
         kept = (*self.rules.in_file().silences, *self.kept())
         return silence_rows(kept, self.clock(), everything)
 
-    def preview(self, match: str) -> SilencePreview | str:
-        """What a silence would have done in the last 7 days; else why its trigger is none."""
-        found = previewed(match, self.rules.current(), self.backtests, self.clock())
-        if found.count is None:
-            return found.problem
-        slips = [Slip(word=word, meant=meant) for word, meant in found.misspelt]
-        silenced, came = found.count
-        return SilencePreview(
-            alerts=came, would_have_silenced=silenced, days=LOOKBACK.days, misspelt=slips, is_for_all=found.is_for_all
-        )
+
+def silence_preview(found: Preview) -> SilencePreview | None:
+    """A preview as values; None where nothing could be counted."""
+    if found.count is None:
+        return None
+    slips = [Slip(word=word, meant=meant) for word, meant in found.misspelt]
+    silenced, came = found.count
+    return SilencePreview(
+        alerts=came, would_have_silenced=silenced, days=LOOKBACK.days, misspelt=slips, is_for_all=found.is_for_all
+    )
 
 
 def listed_rules(rulebook: Rulebook, hits: Hits | None, now: datetime, fault: str = "") -> RulesShown:

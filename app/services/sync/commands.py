@@ -51,6 +51,7 @@ NOT_DONE = frozenset(
         CommandOutcome.NO_SUCH_SILENCE,
         CommandOutcome.NO_SUCH_DRAFT,
         CommandOutcome.ALREADY_SO,
+        CommandOutcome.ALREADY_ASKED,
         CommandOutcome.SILENCED_BEFORE,
         CommandOutcome.NO_INCIDENT,
         CommandOutcome.IN_HAND,

@@ -446,7 +446,7 @@ class DeadLetterFailedDelivery:
         dead_letter = DeadLetter(0, "effect", reason, now, 0, "", link_id, side)
         try:
             link = self.links.get(tx, link_id)
-        except ValueError:  # what it says is worth a dead letter all the more, though no delivery can be ended
+        except (KeyError, ValueError):  # gone, or unreadable: worth a dead letter though no delivery can be ended
             dead_letter = replace(dead_letter, detail=UNREADABLE)
         else:
             delivery = link.delivery(side)

@@ -345,7 +345,8 @@ class Intake:
         return taken
 
     def _one_by_one(self, reason: str) -> int:
-        """The store itself refuses something in this batch: take what it does not refuse."""
+        """The store itself refuses something in this batch: take what it does not refuse, and park what it does."""
+        tried = self._next_id()
         try:
             return self._take(1)
         except StoreUnavailable:
@@ -353,7 +354,12 @@ class Intake:
         except Exception:
             with self.transactions.begin() as tx:
                 rows = self.inbox_reader.next_rows(tx, 1)
-            return self._park(rows[0], reason) if rows else 0
+            return self._park(rows[0], reason) if rows and rows[0].inbox_id == tried else 0
+
+    def _next_id(self) -> int | None:
+        with self.transactions.begin() as tx:
+            rows = self.inbox_reader.next_rows(tx, 1)
+        return rows[0].inbox_id if rows else None
 
     def _take(self, limit: int) -> int:
         if not self.inbox_reader.waits():

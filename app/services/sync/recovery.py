@@ -33,6 +33,7 @@ from app.ports import (
     Links,
     Meter,
     PeriodicTask,
+    StoreUnavailable,
     Transactions,
     Tx,
     utc_now,
@@ -242,6 +243,8 @@ class AllLeftovers:
     writer: LinkWriter
     give_up: Callable[[LinkId, Side, int, str], None]
     """Takes note of a delivery that cannot be made, and of the name of what it raised."""
+    notify: Callable[[], None]
+    """Has the queues looked at: something came back into them."""
     clock: Clock = utc_now
 
     def owners(self) -> frozenset[str]:
@@ -251,10 +254,19 @@ class AllLeftovers:
     def recover_dead_worker(self, executor_id: str) -> int:
         with self.transactions.read() as tx:
             claimed = self.claims.of(tx, executor_id)
-        return self._submit_anew(claimed) + self.queued.recover_dead_worker(executor_id)
+        return self._submit_anew(claimed) + self._come_back(self.queued.recover_dead_worker(executor_id))
 
     def pick_up(self) -> int:
-        return self._submit_anew(self.direct.lost()) + self.queued.pick_up()
+        return self.submit_lost() + self._come_back(self.queued.pick_up())
+
+    def submit_lost(self) -> int:
+        """Submit anew what was claimed here and is not in hand; the answer is how many. Raises ``StoreUnavailable``."""
+        return self._submit_anew(self.direct.lost())
+
+    def _come_back(self, count: int) -> int:
+        if count:
+            self.notify()
+        return count
 
     def unfinished(self, deliveries: Collection[DeliveryRef]) -> frozenset[DeliveryRef]:
         with self.transactions.read() as tx:
@@ -262,20 +274,32 @@ class AllLeftovers:
         return claimed | self.queued.unfinished(deliveries)
 
     def _submit_anew(self, deliveries: Sequence[DeliveryRef]) -> int:
+        """One that breaks is given up, and stops no other; if that breaks, too, its claim stays."""
         for delivery in deliveries:
-            link_id, side, seq = delivery
             try:
-                with self.transactions.begin() as tx:
-                    link = self.links.get(tx, link_id)
-                    self.claims.release(tx, [delivery])
-                    owed = link.delivery(side)
-                    if owed.outstanding and owed.seq == seq:
-                        self.writer.save(tx, _forgotten(link, side), owed.since or self.clock())
-            except (KeyError, ValueError) as fault:  # the link is gone, or cannot be read
-                self.give_up(link_id, side, seq, type(fault).__name__)
-                with self.transactions.begin() as tx:
-                    self.claims.release(tx, [delivery])
+                self._submit_one_anew(delivery)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                link_id, side, seq = delivery
+                log.exception("delivery.not_recovered", link_id=link_id, side=side.value, seq=seq)
         return len(deliveries)
+
+    def _submit_one_anew(self, delivery: DeliveryRef) -> None:
+        link_id, side, seq = delivery
+        try:
+            with self.transactions.begin() as tx:
+                link = self.links.get(tx, link_id)
+                self.claims.release(tx, [delivery])
+                owed = link.delivery(side)
+                if owed.outstanding and owed.seq == seq:
+                    self.writer.save(tx, _forgotten(link, side), owed.since or self.clock())
+        except StoreUnavailable:
+            raise
+        except Exception as fault:
+            self.give_up(link_id, side, seq, type(fault).__name__)
+            with self.transactions.begin() as tx:
+                self.claims.release(tx, [delivery])
 
 
 @dataclass

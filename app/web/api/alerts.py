@@ -7,12 +7,13 @@ from marshmallow import fields, validate
 from app.domain.model.events import CommandOutcome, CommandType
 from app.domain.model.text import clean
 from app.domain.sync.asked import MAX_WORDS_CHARS
-from app.ports.jobs import ConnectionTestWanted, EraseWanted, RepairWanted
+from app.ports import utc_now
+from app.ports.jobs import ConnectionTestWanted, EraseWanted, ReconcileWanted, RepairWanted
 from app.services.escalation.target import hurrying
-from app.shapes import answer_of
+from app.shapes import Instant, answer_of
 from app.web.api.endpoint import Answer, Asked, Endpoint, View, commands, operate, result_of
 from app.web.api.jobs import JOBS, JobStarted, Yes, start_job
-from app.web.api.parameters import BadRequest, Body
+from app.web.api.parameters import MAX_NUMBER, BadRequest, Body
 from app.web.bridge import WebBridge
 
 ALERTS, ESCALATIONS = "links", "escalations"
@@ -43,6 +44,23 @@ class EscalateBody(Body):
     raise_urgency = Yes(
         load_default=False,
         metadata={"description": "Raise a low urgency to high first, without which PagerDuty escalates nothing."},
+    )
+    moves = fields.Integer(
+        strict=True,
+        validate=validate.Range(0, MAX_NUMBER),
+        metadata={
+            "description": "As the escalation had it when you looked, 0 where there was none: a level that came since "
+            "is not asked for again."
+        },
+    )
+
+
+class ReconcileBody(Body):
+    """How both sides are read."""
+
+    dry_run = Yes(load_default=False, metadata={"description": "Only look: nothing is taken in."})
+    since = Instant(
+        metadata={"description": "Also take in alerts raised from then on, even before this store existed."}
     )
 
 
@@ -78,12 +96,19 @@ def erase_alert(bridge: WebBridge, asked: Asked) -> Answer:
 
 
 def escalate_now(bridge: WebBridge, asked: Asked) -> Answer:
-    detail = hurrying(asked.body["raise_urgency"])
+    detail = hurrying(asked.body["raise_urgency"], asked.body.get("moves"), asked.key)
     return result_of(operate(bridge, asked)(CommandType.ESCALATE, asked.path["incident_id"], asked.key, detail))
 
 
 def erase_alerts(bridge: WebBridge, asked: Asked) -> Answer:
     return start_job(bridge, asked, EraseWanted(tuple(dict.fromkeys(map(clean, asked.body["alerts"])))))
+
+
+def start_reconciliation(bridge: WebBridge, asked: Asked) -> Answer:
+    since = asked.body.get("since")
+    if since is not None and since > utc_now():
+        raise BadRequest("since: it has to be past.")
+    return start_job(bridge, asked, ReconcileWanted(asked.body["dry_run"], since))
 
 
 def start_repair(bridge: WebBridge, asked: Asked) -> Answer:
@@ -128,9 +153,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         ESCALATIONS,
         CommandOutcome.BAD_REQUEST,
         body=EscalateBody,
-        description="Nothing moves after an acknowledge or a resolve.",
+        description="Nothing moves after an acknowledge or a resolve. Two who ask for the same level ask for one.",
     ),
     _job("erase", erase_alerts, "Erase many alerts", body=EraseBody),
+    _job(
+        "reconcile",
+        start_reconciliation,
+        "Read both sides back, and tell what differs",
+        body=ReconcileBody,
+        description="The result is what `truthvouch reconcile --json` prints.",
+    ),
     _job("repair", start_repair, "Examine everything and mend", description="As `truthvouch doctor --repair`."),
     _job(
         "connection-test",

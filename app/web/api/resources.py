@@ -8,9 +8,17 @@ from app.domain.model.events import CommandOutcome, CommandType, Way
 from app.domain.model.text import clean
 from app.domain.reports.figures import Report, Stats
 from app.ports import DeadLetterRow, LinkSummary, TimelineRow
+from app.ports.console import LinkFilter
 from app.services.diagnostics.health import State
 from app.services.escalation.target import CANCELLING
-from app.services.operator.overview import DeadLetterInFull, EscalationRow, LinkRow, escalation_row
+from app.services.operator.overview import (
+    DeadLetterInFull,
+    EscalationRow,
+    EvidenceRow,
+    FoundLinkRow,
+    LinkRow,
+    escalation_row,
+)
 from app.shapes import Instant, answer_of, page_of_shape
 from app.web import health
 from app.web.access import Access
@@ -35,6 +43,22 @@ class DeadLettersQuery(Paged):
 class LinksQuery(Paged):
     """Which links; without a word about it, whether or not."""
 
+    open = flag(metadata={"description": "`true`: what is not resolved; `false`: what is."})
+    frozen = flag(metadata={"description": "`true`: frozen links; `false`: the others."})
+    since = Instant(metadata={"description": "Only alerts first seen from then on."})
+
+
+class SearchQuery(Paged):
+    """Which links, by a word about them; without a word about the rest, whether or not."""
+
+    text = fields.String(
+        required=True,
+        validate=validate.Length(1, 600),
+        metadata={
+            "description": "An alert's id or its beginning, an incident's id or number (`#12`), or words of a title in "
+            "any case."
+        },
+    )
     open = flag(metadata={"description": "`true`: what is not resolved; `false`: what is."})
     frozen = flag(metadata={"description": "`true`: frozen links; `false`: the others."})
     since = Instant(metadata={"description": "Only alerts first seen from then on."})
@@ -101,6 +125,19 @@ def list_links(bridge: WebBridge, asked: Asked) -> Answer:
     return piece(
         "links", bridge.overview.links(page, wanted.get("open"), wanted.get("frozen"), wanted.get("since")), page
     )
+
+
+def search_links(bridge: WebBridge, asked: Asked) -> Answer:
+    page, wanted = page_of(asked.query), asked.query
+    chosen = LinkFilter(
+        clean(wanted["text"]), wanted.get("open"), frozen=wanted.get("frozen"), since=wanted.get("since"),
+        before=page.after or None, limit=page.limit,
+    )  # fmt: skip
+    return piece("found", bridge.overview.found(chosen), page)
+
+
+def show_evidence(bridge: WebBridge, asked: Asked) -> Answer:
+    return one(bridge.overview.evidence(asked.path["alert_id"]), CommandOutcome.NO_SUCH_LINK)
 
 
 def show_link(bridge: WebBridge, asked: Asked) -> Answer:
@@ -219,6 +256,22 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         description=f"What waits behind the dead letter goes on. {_closed}",
     ),
     looks("/links", list_links, page_of_shape("links", LinkSummary), "Links, newest first", LINKS, query=LinksQuery),
+    looks(
+        "/search",
+        search_links,
+        page_of_shape("found", FoundLinkRow),
+        "Links by what is known of them",
+        LINKS,
+        query=SearchQuery,
+    ),
+    looks(
+        "/evidence/<path:alert_id>",
+        show_evidence,
+        answer_of(EvidenceRow),
+        "What of an alert can be erased: how much, never what it says",
+        LINKS,
+        CommandOutcome.NO_SUCH_LINK,
+    ),
     looks(
         "/links/<path:alert_id>",
         show_link,

@@ -11,8 +11,8 @@ from app.domain.model.events import CommandOutcome, CommandType
 from app.domain.model.text import clean
 from app.domain.rules.rulebook import Origin, Silence
 from app.ports import utc_now
-from app.services.rules.overview import ExplanationShown, RulesShown, SilencePreview, SilenceRow
-from app.services.rules.stored import MAX_NAME_CHARS, problem_of, silence_as_text
+from app.services.rules.overview import ExplanationShown, RulesShown, SilencePreview, SilenceRow, silence_preview
+from app.services.rules.stored import MAX_NAME_CHARS, previewed, problem_of, silence_as_text
 from app.shapes import Instant, answer_of
 from app.web.api.endpoint import Answer, Asked, Endpoint, commands, looks, one, operate, result_of
 from app.web.api.parameters import BadRequest, Body, flag
@@ -91,10 +91,12 @@ def list_silences(bridge: WebBridge, asked: Asked) -> Answer:
 
 
 def preview_silence(bridge: WebBridge, asked: Asked) -> Answer:
-    found = bridge.rules_overview.preview(asked.body["match"])
-    if isinstance(found, str):
-        raise BadRequest(f"match: {found}")
-    return Answer(found)
+    rules = bridge.rules_overview
+    found = previewed(asked.body["match"], rules.rules.current(), rules.backtests, utc_now())
+    shown = silence_preview(found)
+    if shown is None:
+        raise BadRequest(f"match: {found.problem}")
+    return Answer(shown)
 
 
 def add_silence(bridge: WebBridge, asked: Asked) -> Answer:

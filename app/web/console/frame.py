@@ -90,7 +90,7 @@ class Frame:
 
     def page(self, template: str, key: str, title: str, status: int = HTTPStatus.OK, **values: Any) -> Response:
         """A page of the console; ``key`` is its place in the navigation."""
-        html = _templates().get_template(f"console/{template}").render(**self._common(key, title), **values)
+        html = _templates().get_template(f"console/{template}").render(self._common(key, title) | values)
         response = Response(html, status, content_type="text/html; charset=utf-8")
         if request.args.get("tz") == zone_name():
             response.set_cookie(

@@ -18,6 +18,7 @@ from app.ports.jobs import (
     Job,
     JobKind,
     JobState,
+    ReconcileWanted,
     RepairWanted,
     ReplayWanted,
     ReportFormat,
@@ -52,6 +53,7 @@ NAMES: Mapping[str, str] = {
     JobKind.ERASE: "Erasing",
     JobKind.REPAIR: "Examination and repair",
     JobKind.CONNECTION_TEST: "Connection test",
+    JobKind.RECONCILE: "Reconciliation",
 }
 
 
@@ -78,6 +80,9 @@ def about(job: Job) -> str:
             return "everything, and PagerDuty's webhook subscription"
         case ConnectionTestWanted():
             return "an incident that opens and is resolved"
+        case ReconcileWanted(dry_run=dry_run, since=since):
+            both = "both sides, only to look" if dry_run else "both sides"
+            return f"{both}, from {since:%Y-%m-%d %H:%M} UTC on" if since else both
 
 
 def started(operate: Operate, detail: str, key: str = "") -> Response:

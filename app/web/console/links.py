@@ -14,10 +14,24 @@ from app.domain.sync.asked import has_own_incident
 from app.ports.console import LinkFilter
 from app.services.escalation.target import hurrying
 from app.services.operator.console import MAX_LINES, AlertPage, ConsoleParts
-from app.services.operator.operator import Operate
+from app.services.operator.operator import Operate, already_asked
 from app.ui import standing, story
 from app.web.access import Access, actor, needs
-from app.web.console.frame import PREFIX, ROUTE, Frame, address, did, key_of_form, number_of, see_other, text_of, zone
+from app.web.console.frame import (
+    PREFIX,
+    ROUTE,
+    Frame,
+    Said,
+    address,
+    did,
+    key_of_form,
+    number_in,
+    number_of,
+    said,
+    see_other,
+    text_of,
+    zone,
+)
 from app.web.console.overview import shown
 
 PAGE = 50
@@ -101,8 +115,9 @@ def _escalate(operate: Operate, found: AlertPage) -> str:
     """The next level now, once however often the button is pressed."""
     if found.link.incident_id is None:
         return CommandOutcome.NO_INCIDENT
-    detail = hurrying(request.form.get("raise") == "yes")
-    return did(operate, CommandType.ESCALATE, found.link.incident_id, detail, key_of_form())
+    key, saw = key_of_form(), number_in(request.form.get("moves", ""))
+    detail = hurrying(request.form.get("raise") == "yes", saw, key)
+    return did(operate, CommandType.ESCALATE, found.link.incident_id, detail, key)
 
 
 def _revoke(parts: ConsoleParts, alert_id: str) -> Response:
@@ -143,7 +158,16 @@ def _alert_page(frame: Frame, parts: ConsoleParts, found: AlertPage) -> Response
         },
         is_low=link.decision is not None and link.decision.urgency is Urgency.LOW,
         next_level=standing.next_level(found.escalation, now, here),
+        moves=found.escalation.moves if found.escalation else 0, said=_said(found),
     )  # fmt: skip
+
+
+def _said(found: AlertPage) -> Said | None:
+    """What became of a button; of a level that was asked for before, also by whom."""
+    became = said()
+    if became is not None and found.escalation and request.args.get("done") == CommandOutcome.ALREADY_ASKED:
+        return replace(became, text=already_asked(found.escalation))
+    return became
 
 
 def title_of(found: AlertPage) -> str:

@@ -28,10 +28,11 @@ from app.domain.sync.link import (
     Link,
     needs_own_incident,
     remembering,
+    with_note,
     with_own_incident,
 )
 from app.domain.sync.side_state import SideState
-from app.domain.sync.transitions import ALERT_MOVES, INCIDENT_MOVES, REPEATS, Move, Outcome, advance, hinted, with_note
+from app.domain.sync.transitions import ALERT_MOVES, INCIDENT_MOVES, REPEATS, Move, Outcome, advance, hinted
 from app.store.codec import LINK
 from tests.domain.one_link import (
     ACKNOWLEDGED,

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.domain.escalation.state import EscalationPlan, PlanLevel, State
-from app.domain.model.events import CommandType, IncidentEventType
+from app.domain.model.events import Command, CommandType, IncidentEventType
 from app.domain.rules.rulebook import Rulebook
 from app.services.escalation.target import CANCELLING, arming, hurrying, read
+from app.services.sync.intake import Gathered
 from tests.escalation_rig import EscalationRig
 from tests.services.escalation.test_escalate import refused
 
@@ -58,9 +59,9 @@ def rig(tmp_path: Path) -> EscalationRig:
     return EscalationRig(tmp_path)
 
 
-def hurry(rig: EscalationRig, **more: bool) -> list[str]:
+def hurry(rig: EscalationRig, raise_urgency: bool = False) -> list[str]:
     """Somebody asks for the next level now."""
-    rig.command(CommandType.ESCALATE, "Q1", hurrying(**more))
+    rig.command(CommandType.ESCALATE, "Q1", hurrying(raise_urgency))
     return rig.fire()
 
 
@@ -158,3 +159,105 @@ def test_a_low_urgency_is_raised_only_if_asked(rig: EscalationRig) -> None:
     assert [] == rig.moves
     hurry(rig, raise_urgency=True)
     assert ["Q1 urgency high", "Q1 PMGMT/1"] == rig.moves
+
+
+# ------------------------------------------------------------------------------------------------ two at once
+
+
+def ask(rig: EscalationRig, by: str, saw: int | None = None, raise_urgency: bool = False) -> str:
+    """Somebody asks for the next level now; what becomes of it. Nothing is moved yet."""
+    command = Command(CommandType.ESCALATE, "Q1", by, hurrying(raise_urgency, saw))
+    with rig.database.begin() as tx:
+        return rig.intake.execute_command(tx, command, rig.clock(), Gathered()).facts["outcome"]
+
+
+def test_two_who_ask_before_the_level_has_come_ask_for_one(rig: EscalationRig) -> None:
+    rig.page()
+    assert ["hurried", "already_asked", "already_asked"] == [ask(rig, "ada"), ask(rig, "bob"), ask(rig, "eve", 0)]
+    rig.fire()
+    assert ["Q1 PMGMT/1"] == rig.moves
+    last = rig.escalation().hurried
+    assert last is not None
+    assert "ada" == last.by
+
+
+def test_whoever_saw_the_same_level_asks_for_no_other(rig: EscalationRig) -> None:
+    rig.page()
+    saw = rig.escalation().moves
+    assert "hurried" == ask(rig, "ada", saw)
+    rig.fire()
+    rig.minutes(5)
+    assert "already_asked" == ask(rig, "bob", saw)
+    assert [] == rig.fire()
+    assert "hurried" == ask(rig, "bob", rig.escalation().moves)
+    rig.fire()
+    assert ["Q1 PMGMT/1", "Q1 PMGMT/2"] == rig.moves
+
+
+def test_after_the_last_level_two_who_saw_the_same_ask_for_one(rig: EscalationRig) -> None:
+    rig.rulebook.rulebook = Rulebook()
+    rig.pd.policies["PTEAM"] += (("EVE",),)
+    rig.page()
+    for _ in range(2):
+        saw = rig.escalation().moves if rig.moves else 0
+        assert "hurried" == ask(rig, "ada", saw)
+        rig.fire()
+        assert "already_asked" == ask(rig, "bob", saw)
+        assert [] == rig.fire()
+    assert ["Q1 PTEAM/2", "Q1 PTEAM/3"] == rig.moves
+
+
+def test_a_level_that_came_by_itself_since_somebody_looked_is_not_followed_by_the_next(rig: EscalationRig) -> None:
+    rig.page()
+    saw = rig.escalation().moves
+    rig.minutes(16)
+    assert "already_so" == ask(rig, "ada", saw)
+    assert [] == rig.fire()
+
+
+def test_without_a_word_about_what_they_saw_seconds_are_the_same_moment(rig: EscalationRig) -> None:
+    rig.page()
+    assert "hurried" == ask(rig, "ada")
+    rig.fire()
+    rig.clock.move(9)
+    assert "already_asked" == ask(rig, "bob")
+    rig.clock.move(2)
+    assert "hurried" == ask(rig, "bob")
+
+
+def test_what_came_to_nothing_may_be_asked_for_again_by_whoever_saw_the_same(rig: EscalationRig) -> None:
+    rig.page(severity="high")
+    assert "hurried" == ask(rig, "ada", 0)
+    assert "hurried" == ask(rig, "bob", 0, raise_urgency=True), "it asks for more"
+    rig.fire()
+    assert ["Q1 urgency high", "Q1 PMGMT/1"] == rig.moves
+
+
+def test_a_low_urgency_that_ended_it_does_not_count_as_asked(rig: EscalationRig) -> None:
+    rig.page(severity="high")
+    assert "hurried" == ask(rig, "ada", 0)
+    rig.fire()
+    assert [] == rig.moves
+    assert "hurried" == ask(rig, "bob", 0, raise_urgency=True)
+    rig.fire()
+    assert ["Q1 urgency high", "Q1 PMGMT/1"] == rig.moves
+
+
+def test_after_an_acknowledge_that_was_taken_back_the_level_is_asked_for_anew(rig: EscalationRig) -> None:
+    rig.page()
+    assert "hurried" == ask(rig, "ada", 0)
+    for event in (IncidentEventType.ACKNOWLEDGED, IncidentEventType.UNACKNOWLEDGED):
+        rig.incident(event)
+        rig.run()
+    assert [] == rig.moves
+    assert "hurried" == ask(rig, "bob", 0)
+    rig.fire()
+    assert ["Q1 PMGMT/1"] == rig.moves
+
+
+def test_a_reopened_incident_remembers_nobody_who_asked_in_the_life_before(rig: EscalationRig) -> None:
+    rig.page()
+    assert "hurried" == ask(rig, "ada")
+    rig.fire()
+    again(rig)
+    assert "hurried" == ask(rig, "bob")

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from app.domain.model.events import AlertEventType, Command, CommandType, Way
 from app.domain.model.types import Source
@@ -22,7 +23,9 @@ from app.services.rules.stored import (
     silence_as_text,
     silence_from,
 )
+from app.store.database import connection
 from app.store.jobs import StoredAudit, StoredJobs, encode_job
+from app.store.schema import jobs
 from app.store.stored_rules import RulesInStore
 from tests.fakes import START
 from tests.rig import Rig
@@ -83,6 +86,14 @@ def test_what_is_no_job_is_not_queued(rig: Commanded, key: str, detail: str):
 
 
 def test_so_many_jobs_wait_and_no_more(rig: Commanded):
+    outcomes = [rig.ask(CommandType.START_JOB, f"k{number}", DETAIL) for number in range(MAX_WAITING + 1)]
+    assert ["queued"] * MAX_WAITING + ["too_many"] == outcomes
+
+
+def test_what_only_a_newer_version_can_run_takes_nobodys_place(rig: Commanded):
+    newer = {"kind": "audit_export", "parameters": "{}", "asked_at": START, "asked_by": "eve", "state": "waiting"}
+    with rig.database.begin() as tx:
+        connection(tx).execute(sa.insert(jobs), [newer | {"key": f"n{number}"} for number in range(MAX_WAITING)])
     outcomes = [rig.ask(CommandType.START_JOB, f"k{number}", DETAIL) for number in range(MAX_WAITING + 1)]
     assert ["queued"] * MAX_WAITING + ["too_many"] == outcomes
 

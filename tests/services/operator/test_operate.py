@@ -408,7 +408,10 @@ def test_a_note_and_an_escalation_at_once_tell_what_became_of_them(operator: Ope
     operator.beat()
     notes = [operator.operate(CommandType.NOTE, "a1", detail=text).outcome for text in ("Rolled back.", " ")]
     assert ["noted", "invalid"] == notes
-    assert "hurried" == operator.operate(CommandType.ESCALATE, "Q1", "k1", hurrying()).outcome
+    asked = [operator.operate(CommandType.ESCALATE, "Q1", "k1", hurrying(key="k1")).outcome for _ in range(2)]
+    assert ["hurried", "hurried"] == asked
+    second = operator.operate.as_actor("bob", Way.API)(CommandType.ESCALATE, "Q1", detail=hurrying(saw=0))
+    assert ("already_asked", "Already asked for by api; nothing more is asked for.") == (second.outcome, second.message)
     operator.rig.alert(AlertEventType.ACKNOWLEDGED)
     operator.rig.run()
     operator.beat()

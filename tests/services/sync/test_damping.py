@@ -8,8 +8,7 @@ import pytest
 from app.domain.model.events import AlertEventType, CommandType, IncidentEventType
 from app.domain.model.types import LinkId, Side, Status, Via
 from app.domain.rules.rulebook import Rule, RuleAction, Rulebook
-from app.domain.sync.link import Link
-from app.domain.sync.transitions import with_note
+from app.domain.sync.link import Link, with_note
 from app.store.schema import dead_letters, timeline
 from tests.fakes import FakePagerDuty, FakeTruthVouch
 from tests.services.rigs import TimedEngine, TimedRig

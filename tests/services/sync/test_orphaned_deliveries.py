@@ -211,8 +211,9 @@ def test_a_workers_recovery_task_does_it(tmp_path: Path) -> None:
     assert engine.direct is not None
     try:
         leftovers = AllLeftovers(
-            engine.leftovers, engine.direct, rig.database, claims, rig.links, writer, lambda *_: None
-        )
+            engine.leftovers, engine.direct, rig.database, claims, rig.links, writer, lambda *_: None,
+            engine.look_everywhere,
+        )  # fmt: skip
         recover_dead_worker = recovery(rig.database, None, leftovers, "main", writer, SilentMeter())
         assert "recovery" == recover_dead_worker.name
         recover_dead_worker.run()

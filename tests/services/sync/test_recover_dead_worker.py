@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,14 @@ import pytest
 from app.domain.model.events import AlertEventType
 from app.domain.model.types import LinkId, Side
 from app.domain.sync.effects import EffectOutcome
-from app.ports import DeliveryRef, Order
+from app.domain.sync.link import Link
+from app.ports import DeliveryRef, Order, Tx
+from app.services.sync.deliver import DeadLetterFailedDelivery
+from app.services.sync.link_writer import LinkWriter
 from app.services.sync.recovery import CHECKS, AllLeftovers, RecoverDeadWorkers
 from app.store.claims import StoredClaims
 from app.store.schema import links
+from tests.fakes import SilentMeter
 from tests.rig import Rig
 
 
@@ -152,9 +157,14 @@ class Claimed:
         self.rig, self.claims = rig, StoredClaims()
         self.lost_here: list[DeliveryRef] = []
         self.given_up: list[tuple[int, str]] = []
+        self.notified = 0
         self.leftovers = AllLeftovers(
-            NothingQueued(), self, rig.database, self.claims, rig.links, rig.deliver.writer, self._give_up, rig.clock
-        )
+            NothingQueued(), self, rig.database, self.claims, rig.links, rig.deliver.writer, self._give_up,
+            self._notify, rig.clock,
+        )  # fmt: skip
+
+    def _notify(self) -> None:
+        self.notified += 1
 
     def lost(self) -> list[DeliveryRef]:
         return self.lost_here
@@ -233,3 +243,47 @@ def test_one_of_a_link_that_is_gone_or_cannot_be_read_is_given_up_and_stops_nobo
 def test_what_is_claimed_is_no_orphan(claimed: Claimed) -> None:
     link_id, side, seq = claimed.claim()
     assert {(link_id, side, seq)} == claimed.leftovers.unfinished([(link_id, side, seq), (link_id, side, seq + 1)])
+
+
+def test_one_that_breaks_is_given_up_and_stops_no_other(claimed: Claimed, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _, _ = claimed.claim()
+    claimed.rig.alert(AlertEventType.CREATED, alert_id="a2")
+    second = claimed.rig.link("a2")
+    claimed.rig.engine.waiting.clear()
+    with claimed.rig.database.begin() as tx:
+        claimed.claims.claim(
+            tx, "worker-3", [Order("pagerduty-rest", second.link_id, Side.PAGERDUTY, second.pagerduty.seq, 6)]
+        )
+    save = LinkWriter.save
+
+    def breaks_for_the_first(writer: LinkWriter, tx: Tx, link: Link, at: datetime) -> Link:
+        if link.link_id == first:
+            raise TypeError("a bug")
+        return save(writer, tx, link, at)
+
+    monkeypatch.setattr(LinkWriter, "save", breaks_for_the_first)
+    assert 2 == claimed.leftovers.recover_dead_worker("worker-3")
+    assert [(first, "TypeError")] == claimed.given_up
+    assert frozenset() == claimed.still_claimed()
+    assert second.pagerduty.seq + 1 == claimed.rig.link("a2").pagerduty.seq
+
+
+def test_one_that_cannot_even_be_given_up_keeps_its_claim_and_stops_no_other(claimed: Claimed) -> None:
+    claimed.claim()
+    with claimed.rig.database.begin() as tx:
+        claimed.claims.claim(tx, "worker-3", [Order("pagerduty-rest", LinkId(99), Side.PAGERDUTY, 1, 1)])
+
+    def breaks(*_: object) -> None:
+        raise TypeError("a bug")
+
+    leftovers = replace(claimed.leftovers, give_up=breaks)
+    assert 2 == leftovers.recover_dead_worker("worker-3")
+    assert {"worker-3"} == claimed.still_claimed()
+    claimed.rig.run()
+    assert ["find", "open"] == claimed.rig.pagerduty.calls
+
+
+def test_a_delivery_of_a_link_that_is_gone_becomes_a_dead_letter(claimed: Claimed) -> None:
+    rig = claimed.rig
+    DeadLetterFailedDelivery(rig.database, rig.links, SilentMeter())(LinkId(99), Side.PAGERDUTY, 1, "KeyError")
+    assert "delivery_broke:KeyError" in str(rig.dead_letter())

@@ -225,6 +225,15 @@ def test_an_escalation_at_once_is_asked_for_once_however_often_the_button_is_pre
     assert "Escalate now" not in full.get("/alert?alert=alert-1042").text, "somebody has it in hand"
 
 
+def test_two_who_look_at_the_same_level_ask_for_one_and_the_second_is_told_who_did(full: ConsoleRig) -> None:
+    page = full.get("/alert?alert=alert-1041")
+    (moves,) = [given["value"] for given in page.all("input") if given.get("name") == "moves"]
+    full.post("/alert", alert="alert-1041", action="escalate", moves=moves)
+    second = full.post("/alert", alert="alert-1041", action="escalate", moves=moves)
+    assert "Already asked for by Ada; nothing more is asked for." in second.text
+    assert 1 == second.text.count("is asked for now. (Ada)")
+
+
 # ------------------------------------------------------------------------------------- silence what looks like this
 
 
