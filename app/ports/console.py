@@ -61,6 +61,11 @@ class LinkSearch(Protocol):
         """At most ``wanted.limit`` of them, newest first."""
         ...
 
+    def per_hour(self, tx: Tx, since: datetime, at_most: int) -> Sequence[tuple[datetime, bool, int]]:
+        """Alerts by the hour (UTC) in which they were first seen: its beginning, whether they paged, how many. Of more
+        than ``at_most`` since then the newest count."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:

@@ -7,6 +7,7 @@ as many as it takes.
 
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from app.store.database import connection
 from app.store.figures import MAX_NUMBER, folded
 from app.store.links import number_before
 from app.store.operator_records import is_storable
-from app.store.schema import EPOCH, OPEN_LINK, alert_figures, link_titles, links
+from app.store.schema import EPOCH, OPEN_LINK, Instant, alert_figures, link_titles, links
 
 MAX_TEXT_CHARS = 1_024
 """No title is longer, and no id."""
@@ -32,6 +33,8 @@ SURROGATES = range(0xD800, 0xE000)
 Condition = sa.ColumnElement[bool] | sa.TextClause
 Numbers = sa.Select[Any]
 
+HOUR = 3_600_000_000
+"""In microseconds."""
 _figures, _number = alert_figures.c, alert_figures.c.link_id
 _numbers = sa.select(_number)
 _titled = _numbers.select_from(link_titles.join(alert_figures, link_titles.c.link_id == _number))
@@ -62,6 +65,17 @@ class StoredLinkSearch:
             found = {*newest, *connection(tx).execute(query).scalars()}
             newest = sorted(found, reverse=True)[: wanted.limit]
         return tuple(map(_found, connection(tx).execute(_shown, {"ids": newest}))) if newest else ()
+
+    def per_hour(self, tx: Tx, since: datetime, at_most: int) -> list[tuple[datetime, bool, int]]:
+        since = max(since, EPOCH)
+        newest = sa.select(_figures.first_seen_at, _figures.paged).where(
+            _figures.first_seen_at >= since, _number > number_before(since)
+        )
+        some = newest.order_by(_number.desc()).limit(at_most).subquery()
+        at = sa.type_coerce(some.c.first_seen_at, sa.BigInteger)
+        hour = sa.type_coerce(at - at % HOUR, Instant)
+        counted = sa.select(hour, some.c.paged, sa.func.count()).group_by(hour, some.c.paged)
+        return [(begins, paged, count) for begins, paged, count in connection(tx).execute(counted)]
 
 
 def numbers(wanted: LinkFilter, dialect: str, are_many: Callable[[Numbers], bool]) -> Iterator[Numbers]:

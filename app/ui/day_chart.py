@@ -25,16 +25,17 @@ class Hour:
     paged: int = 0
 
 
-def hours(seen: Iterable[tuple[datetime, bool]], now: datetime) -> list[Hour]:
-    """The 24 hours that end with the running one, of alerts by when they were first seen and whether they paged."""
+def hours(seen: Iterable[tuple[datetime, bool, int]], now: datetime) -> list[Hour]:
+    """The 24 hours that end with the running one, of alerts by when they were first seen, whether they paged, and how
+    many they are."""
     last = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     first = last - timedelta(hours=HOURS - 1)
     counts = [[0, 0] for _ in range(HOURS)]
-    for at, paged in seen:
+    for at, paged, count in seen:
         place = int((at - first).total_seconds() // 3_600)
         if 0 <= place < HOURS:
-            counts[place][0] += 1
-            counts[place][1] += paged
+            counts[place][0] += count
+            counts[place][1] += count if paged else 0
     return [Hour(first + timedelta(hours=place), *counted) for place, counted in enumerate(counts)]
 
 

@@ -269,3 +269,15 @@ def nodes(plan: dict[str, Any]) -> list[str]:
 def reads_through_links(step: str) -> bool:
     """SQLite: ``SCAN links`` without an index. PostgreSQL: ``Seq Scan links``."""
     return step.startswith("Seq Scan links") or (step.startswith("SCAN links") and "INDEX" not in step)
+
+
+def test_alerts_are_counted_by_the_hour(stores: Stores) -> None:
+    hour = timedelta(hours=1)
+    at = [START - 30 * hour, START - 2 * hour, START - 2 * hour + timedelta(minutes=59), START]
+    made = [replace(link(f"a{number}"), first_seen_at=seen) for number, seen in enumerate(at)]
+    keep(stores, *made, replace(link("quiet", decision=UNPAGED), first_seen_at=START))
+    with stores.bridge.read() as tx:
+        found = StoredLinkSearch().per_hour(tx, START - 24 * hour, 100)
+        newest = StoredLinkSearch().per_hour(tx, START - 24 * hour, 2)
+    assert {(START - 2 * hour, True, 2), (START, True, 1), (START, False, 1)} == set(found)
+    assert {(START, True, 1), (START, False, 1)} == set(newest)

@@ -67,7 +67,8 @@ def test_one_and_many_are_counted_in_words() -> None:
 
 
 def test_a_day_is_24_hours_that_end_with_the_running_one() -> None:
-    seen = [(NOW, True), (NOW, False), (NOW - timedelta(hours=23), False), (NOW - timedelta(hours=25), True)]
+    hour = timedelta(hours=1)
+    seen = [(NOW, True, 1), (NOW, False, 1), (NOW - 23 * hour, False, 1), (NOW - 25 * hour, True, 5)]
     day = day_chart.hours(seen, NOW)
     assert 24 == len(day)
     assert (NOW.replace(minute=0), 2, 1) == (day[-1].begins, day[-1].alerts, day[-1].paged)
@@ -75,7 +76,7 @@ def test_a_day_is_24_hours_that_end_with_the_running_one() -> None:
 
 
 def test_a_drawn_day_has_its_numbers_and_no_style() -> None:
-    drawn = day_chart.drawn(day_chart.hours([(NOW, True), (NOW, False)], NOW), ZoneInfo("Asia/Tokyo"))
+    drawn = day_chart.drawn(day_chart.hours([(NOW, True, 1), (NOW, False, 1)], NOW), ZoneInfo("Asia/Tokyo"))
     assert "style=" not in drawn
     assert "<title>18:00: 2 alerts, 1 paged</title>" in drawn
     assert 'aria-label="Alerts of the last 24 hours by hour: 2 in all, 1 of them paged; at most 2 in an hour."' in drawn

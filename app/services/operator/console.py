@@ -23,7 +23,7 @@ from app.services.reports.report import Reports
 from app.services.rules.rulebook import described
 
 DAY = timedelta(days=1)
-MAX_OF_A_DAY = 2_000
+MAX_OF_A_DAY = 100_000
 """Links of the newest day that are read to draw it."""
 LOOKBACK = timedelta(days=7)
 MAX_OF_A_PREVIEW = 2_000
@@ -100,9 +100,11 @@ class Console:
         with self.transactions.read() as tx:
             return self.search.find(tx, wanted)
 
-    def newest_day(self) -> Sequence[FoundLink]:
-        """What was first seen within 24 hours, newest first; of more than ``MAX_OF_A_DAY`` the newest."""
-        return self.find(LinkFilter(since=self.clock() - DAY, limit=MAX_OF_A_DAY))
+    def newest_day(self) -> Sequence[tuple[datetime, bool, int]]:
+        """What was first seen within 24 hours, by the hour: its beginning, whether it paged, how many; of more than
+        ``MAX_OF_A_DAY`` the newest."""
+        with self.transactions.read() as tx:
+            return self.search.per_hour(tx, self.clock() - DAY, MAX_OF_A_DAY)
 
     def silenced_by(self, match: str) -> SilencePreview:
         """What a silence of this trigger, which asks for labels alone, would have kept quiet in the last days."""

@@ -111,7 +111,7 @@ def install(blueprint: Blueprint, frame: Frame, parts: ConsoleParts, operate: Op
         """Whether the bridge is healthy, and what is open."""
         report = frame.report()
         open_links = parts.reads.find(LinkFilter(is_open=True, limit=READ_OPEN))
-        day = day_chart.hours([(one.first_seen_at, one.paged) for one in parts.reads.newest_day()], frame.clock())
+        day = day_chart.hours(parts.reads.newest_day(), frame.clock())
         budgets = [(key_name(one.key, one.part), one.calls, one.pause_seconds) for one in parts.budgets()]
         return frame.page(
             "overview.html", "overview", "Overview", report=report, headline=HEADLINES[report.state],

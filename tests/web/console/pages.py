@@ -57,6 +57,9 @@ class ReadSearch:
                 found.append(one)
         return found[: wanted.limit]
 
+    def per_hour(self, tx: Tx, since: datetime, at_most: int) -> Sequence[tuple[datetime, bool, int]]:
+        return [(one.first_seen_at, one.paged, 1) for one in self.find(tx, LinkFilter(since=since, limit=at_most))]
+
 
 def _found(number: int, link: Link) -> FoundLink:
     alert, decision = link.alert, link.decision
