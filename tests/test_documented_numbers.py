@@ -124,6 +124,7 @@ FAILURES: Sequence[Row] = (
         "operating",
         "six tries, after 1, 2, 5, 15 and 60 seconds",
     ),
+    ("domain.escalation.state.SAME_LEVEL", MINUTE, "escalation", "within a minute of its coming"),
     ("engine.durable.DELIVERIES_AT_ONCE", 8, "operating", "makes eight at once for each queue"),
     ("engine.durable.POLL_SECONDS", 2.0, "operating", "a queue that was idle is looked at every 2 seconds"),
     ("process.worker.POLL_SECONDS", 0.5, "operating", "intake starts half a second later"),

@@ -239,8 +239,10 @@ class GroupCommit:
     def alone(self) -> Iterator[None]:
         """Keep every commit of this process out meanwhile. Raises ``StoreUnavailable`` when that takes too long."""
         self._exclusive.append(self)
-        is_alone = self._lock.acquire(timeout=self._timeout)
-        self._exclusive.pop()
+        try:
+            is_alone = self._lock.acquire(timeout=self._timeout)
+        finally:
+            self._exclusive.pop()
         if not is_alone:
             self._wake_next()
             raise StoreUnavailable("the inbox is busy")

@@ -204,19 +204,28 @@ def hurried(escalation: Escalation, hurry: Hurry, raise_urgency: bool = False) -
 
 SAME_MOMENT = timedelta(seconds=10)
 """Whoever asks for a level at once and does not say what they saw, may have seen what was so long ago."""
+SAME_LEVEL = timedelta(minutes=1)
+"""So long after a level came, whoever asks and has not seen it may mean that one; later they mean the next, for nobody
+has reacted to that."""
 
 
 def is_asked_for(escalation: Escalation, saw: int | None, raise_urgency: bool, now: datetime) -> bool:
     """Whether somebody asked before for the level at once that is asked for now. ``saw``: the ``moves`` that whoever
     asks has seen; None where nobody says. What came to nothing may be asked for again."""
     last = escalation.hurried
-    if last is None:
+    if last is None or (raise_urgency and not escalation.plan.raise_urgency):
         return False
     if escalation.moves > last.moves:
-        return saw == last.moves or (saw is None and now - last.at < SAME_MOMENT)
+        same = saw == last.moves and is_level_fresh(escalation, now)
+        return same or (saw is None and abs(now - last.at) < SAME_MOMENT)
     due = min(filter(None, (escalation.due_at, level_at(escalation))), default=None)
-    is_pending = escalation.state is State.RUNNING and due is not None and due <= now
-    return is_pending and (escalation.plan.raise_urgency or not raise_urgency)
+    waits_to_try_again = escalation.failing and escalation.due_at is not None and escalation.due_at > now
+    return escalation.state is State.RUNNING and due is not None and due <= now and not waits_to_try_again
+
+
+def is_level_fresh(escalation: Escalation, now: datetime) -> bool:
+    """Whether the last level came so short a time ago that somebody who asks may not have seen it."""
+    return abs(now - escalation.clock_at) < SAME_LEVEL
 
 
 def paused(escalation: Escalation, since: datetime) -> Escalation:

@@ -169,7 +169,7 @@ class Escalations:
             return CommandOutcome.IN_HAND
         if state.is_asked_for(known, asked.saw, asked.raise_urgency, at):
             return CommandOutcome.ALREADY_ASKED
-        if asked.saw is not None and asked.saw < known.moves:
+        if asked.saw is not None and asked.saw < known.moves and state.is_level_fresh(known, at):
             return CommandOutcome.ALREADY_SO
         if known.dead_letter_id is not None:  # what it is about comes about now
             self.dead_letters.close(tx, known.dead_letter_id, CommandOutcome.HURRIED.value, at, command.by)

@@ -1,13 +1,15 @@
 """The command *escalate* as text: it says what it said, and no text breaks its reader."""
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.escalation.state import EscalationPlan, PlanLevel, State
+from app.domain.escalation.state import EscalationPlan, PlanLevel, State, is_asked_for
 from app.domain.model.events import Command, CommandType, IncidentEventType
 from app.domain.rules.rulebook import Rulebook
 from app.services.escalation.target import CANCELLING, arming, hurrying, read
@@ -186,7 +188,7 @@ def test_whoever_saw_the_same_level_asks_for_no_other(rig: EscalationRig) -> Non
     saw = rig.escalation().moves
     assert "hurried" == ask(rig, "ada", saw)
     rig.fire()
-    rig.minutes(5)
+    rig.clock.move(50)
     assert "already_asked" == ask(rig, "bob", saw)
     assert [] == rig.fire()
     assert "hurried" == ask(rig, "bob", rig.escalation().moves)
@@ -213,6 +215,38 @@ def test_a_level_that_came_by_itself_since_somebody_looked_is_not_followed_by_th
     rig.minutes(16)
     assert "already_so" == ask(rig, "ada", saw)
     assert [] == rig.fire()
+
+
+def test_a_level_that_came_long_ago_and_that_they_did_not_see_is_followed_by_the_next(rig: EscalationRig) -> None:
+    """Nobody reacted to it: a page that was open all the while asks for more."""
+    rig.page()
+    saw = rig.escalation().moves
+    rig.minutes(16)
+    rig.clock.move(61)
+    assert "hurried" == ask(rig, "ada", saw)
+    rig.fire()
+    rig.clock.move(61)
+    assert "hurried" == ask(rig, "bob", saw)
+
+
+def test_whoever_asks_again_does_not_wait_for_the_next_try(rig: EscalationRig) -> None:
+    rig.page()
+    assert "hurried" == ask(rig, "ada", 0)
+    escalation = rig.escalation()
+    later = rig.clock() + timedelta(minutes=5)
+    failing = replace(escalation, failing="http_503", attempt=3, due_at=later)
+    assert not is_asked_for(failing, 0, False, rig.clock())
+    assert is_asked_for(replace(failing, due_at=rig.clock()), 0, False, rig.clock())
+
+
+def test_a_request_of_a_machine_whose_clock_is_behind_is_no_same_moment(rig: EscalationRig) -> None:
+    rig.page()
+    assert "hurried" == ask(rig, "ada")
+    rig.fire()
+    escalation = rig.escalation()
+    assert is_asked_for(escalation, None, False, rig.clock())
+    assert not is_asked_for(escalation, None, False, rig.clock() - timedelta(hours=1))
+    assert not is_asked_for(escalation, None, True, rig.clock())
 
 
 def test_without_a_word_about_what_they_saw_seconds_are_the_same_moment(rig: EscalationRig) -> None:
