@@ -203,6 +203,8 @@ GIVEN: Mapping[str, tuple[str, ...]] = {
     "rules drafts save": ("x", __file__),
     "rules drafts shadow": ("x",),
     "rules drafts show": ("x",),
+    "store backup": ("x",),
+    "store restore": (str(Path(__file__).parent),),
     "tokens add": ("x", "--role", "admin"),
     "tokens revoke": ("x",),
 }
@@ -212,7 +214,7 @@ ONLY_HERE = (
     "escalation plan", "incidents acknowledge", "incidents create", "incidents list", "incidents notify",
     "incidents resolve", "jobs run", "migrate", "rules backtest", "rules check", "rules drafts delete",
     "rules drafts list", "rules drafts save", "rules drafts shadow", "rules drafts show", "rules shadow", "serve",
-    "tokens add", "tokens list", "tokens revoke", "worker",
+    "store backup", "store copy", "store restore", "tokens add", "tokens list", "tokens revoke", "worker",
 )  # fmt: skip
 
 

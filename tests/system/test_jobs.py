@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.system.conftest import in_worlds
 from tests.system.processes import PYTHON, ROOT
-from tests.system.test_operators import command
+from tests.system.test_operators import api, command
 from tests.system.waiting import until
 from tests.system.world import World
 
@@ -75,13 +75,20 @@ def test_a_job_whose_worker_is_killed_is_begun_again(world: World):
 
 @on_both_stores
 def test_a_job_that_does_not_listen_is_ended_all_the_same(world: World):
-    number = started(world, "backtest")
+    """It waits for a partner when it is stopped, so that it cannot have ended by then."""
+    for partner in ("pagerduty", "truthvouch"):
+        world.sandbox.fault(partner=partner, method="GET", kind="slow", seconds=30, times=100)
+    answer = api(world.bridge, "POST", "/jobs/reconcile")
+    assert "queued" == answer.json()["outcome"], answer.text
+    number = int(answer.json()["job_id"])
     (pid,) = until(lambda: job_pids(world, number), "its process runs", 20, world.evidence)
+    until(world.sandbox.hits, "it has called somebody", 20, world.evidence)
     os.kill(pid, signal.SIGSTOP)
-    code, answer = command(world.bridge, "jobs", "cancel", str(number))
-    assert (0, "cancel_asked") == (code, answer[0]["outcome"])
+    code, answers = command(world.bridge, "jobs", "cancel", str(number))
+    assert (0, "cancel_asked") == (code, answers[0]["outcome"])
     assert "cancelled" == over(world, number)["state"], world.evidence()
     assert [] == job_pids(world, number)
+    world.sandbox.heal()
 
 
 @on_both_stores
