@@ -102,7 +102,7 @@ WORKFLOW = "deliver"
 POLL_SECONDS = 2.0
 """How late a delivery starts when its notification is lost, or when another machine had no room for it."""
 
-BUSY_POLL_SECONDS, BUSY_SECONDS, BUSY_AT_START_SECONDS = 0.25, 6.0, 120.0
+BUSY_POLL_SECONDS, BUSY_SECONDS = 0.25, 6.0
 """The same where something was started or submitted so short a time ago: a place in a budget notifies nobody."""
 
 FIRST_POLL_SECONDS = 0.02
@@ -196,6 +196,8 @@ class DurableEngine:
             self.direct.launch(self._persistent, self.leftovers.is_queued)
         self._wakeup = QueueWakeup(running.background_thread_stop_events)
         self._due = Due(partial(_enqueue_due, running._sys_db), self._notify)
+        for queue, seconds in self.leftovers.delayed():
+            self._due.at(seconds + DUE_MARGIN_SECONDS, queue)
         self._register_queues(POLL_SECONDS if self._poll_seconds is None else self._poll_seconds)
 
     def _config(self) -> DBOSConfig:
@@ -384,9 +386,7 @@ class QueueWakeup:
         self._notified: defaultdict[str, int] = defaultdict(int)
         self._seen: defaultdict[str, int] = defaultdict(int)
         self._soon: defaultdict[str, bool] = defaultdict(bool)
-        # After a start nobody knows when what an earlier run delayed is due.
-        started = time.monotonic()
-        self._busy_until: defaultdict[str, float] = defaultdict(lambda: started + BUSY_AT_START_SECONDS)
+        self._busy_until: defaultdict[str, float] = defaultdict(float)
         for stop in stops:
             stop.wait = partial(self._wait, stop)  # type: ignore[method-assign]
             stop.set = partial(self._set_and_notify, stop.set)  # type: ignore[method-assign]

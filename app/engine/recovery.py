@@ -21,6 +21,7 @@ QUEUED, DELAYED = ("ENQUEUED", "PENDING"), "DELAYED"
 UNFINISHED = (*QUEUED, DELAYED)
 FINISHED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
+MOST_DELAYED = 1_000
 IDS_AT_ONCE = 200
 """Names in one question."""
 
@@ -70,6 +71,17 @@ class Leftovers:
         )
         connection: Any = tx
         return connection.exec_driver_sql(query).first() is not None
+
+    def delayed(self) -> list[tuple[str, float]]:
+        """What is delayed by now: its queue, and in how many seconds it is due. The first ``MOST_DELAYED`` of them."""
+        store = self._client._sys_db
+        query = (
+            f"SELECT queue_name, delay_until_epoch_ms FROM {self._table(store.tables.workflow_status)} "  # noqa: S608
+            f"WHERE status = '{DELAYED}' ORDER BY delay_until_epoch_ms LIMIT {MOST_DELAYED}"
+        )
+        with store.engine.connect() as connection:
+            now = time.time()
+            return [(row[0], max(0.0, row[1] / 1000 - now)) for row in connection.exec_driver_sql(query)]
 
     def sweep(self, before: datetime, limit: int) -> int:
         """Forget at most so many deliveries that ended before this instant; the answer is how many.

@@ -156,6 +156,13 @@ def test_whether_a_queue_is_empty_is_seen_in_an_index(tmp_path: Path) -> None:
         running.database.engine.dispose()
 
 
+def test_what_an_earlier_run_delayed_is_known_with_its_time(running: Running) -> None:
+    running.submit(1, delay=30)
+    [(queue, seconds)] = running.engine.leftovers.delayed()
+    assert QUEUE == queue
+    assert 25 < seconds <= 31
+
+
 def test_what_is_queued_delayed_or_running_is_unfinished_also_in_company(running: Running) -> None:
     def ref(seq: int, link: int = 1, side: Side = Side.PAGERDUTY) -> tuple[LinkId, Side, int]:
         return LinkId(link), side, seq
