@@ -287,3 +287,17 @@ def test_a_delivery_of_a_link_that_is_gone_becomes_a_dead_letter(claimed: Claime
     rig = claimed.rig
     DeadLetterFailedDelivery(rig.database, rig.links, SilentMeter())(LinkId(99), Side.PAGERDUTY, 1, "KeyError")
     assert "delivery_broke:KeyError" in str(rig.dead_letter())
+
+
+def test_what_comes_back_into_the_queues_is_looked_at_now(claimed: Claimed) -> None:
+    class OneQueued(NothingQueued):
+        def recover_dead_worker(self, executor_id: str) -> int:
+            return 1
+
+        def pick_up(self) -> int:
+            return 1
+
+    assert 0 == claimed.leftovers.pick_up() + claimed.leftovers.recover_dead_worker("worker-9") + claimed.notified
+    leftovers = replace(claimed.leftovers, queued=OneQueued())
+    assert 1 == leftovers.recover_dead_worker("worker-9") == claimed.notified
+    assert 1 == leftovers.pick_up() == claimed.notified - 1
