@@ -68,7 +68,7 @@ class _Compiled:
 
     def rows(self, conn: sa.Connection, values: Mapping[str, Any]) -> list[Any]:
         driver, params = _driver(conn), self._params(values)
-        self._tell(conn, params)
+        self._notify_listeners(conn, params)
         try:
             cursor = driver.execute(self._sql, params)
             found = cursor.fetchall() if self._row else []
@@ -78,7 +78,7 @@ class _Compiled:
 
     def run(self, conn: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         driver, params = _driver(conn), [self._params(row) for row in rows]
-        self._tell(conn, params[0] if len(params) == 1 else params)
+        self._notify_listeners(conn, params[0] if len(params) == 1 else params)
         try:
             if len(params) == 1:
                 driver.execute(self._sql, params[0])
@@ -87,7 +87,7 @@ class _Compiled:
         except self._error as fault:
             raise self._raised(conn, fault) from fault
 
-    def _tell(self, conn: sa.Connection, params: Any) -> None:
+    def _notify_listeners(self, conn: sa.Connection, params: Any) -> None:
         """Whoever listens to what this connection executes hears of it as of any other statement."""
         for listener in conn.dispatch.before_cursor_execute:
             listener(conn, None, self._sql, params, None, isinstance(params, list))

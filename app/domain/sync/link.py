@@ -261,7 +261,7 @@ def remembering(link: Link, entry: HistoryEntry) -> Link:
     return replace(link, history=history[:oldest] + history[oldest + 1 :], history_dropped=link.history_dropped + 1)
 
 
-def telling_better(link: Link, entry: HistoryEntry, found: str, after: datetime | None) -> Link:
+def with_better_author(link: Link, entry: HistoryEntry, found: str, after: datetime | None) -> Link:
     """The link with this moment in place of what a read ``found``, which is not from before ``after``."""
     for n, known in reversed(list(enumerate(link.history))):
         same = known.side is entry.side and known.what in (found, entry.what)

@@ -98,7 +98,7 @@ def _found_after(state: SideState, seen: Observation, at: datetime | None) -> da
     return max(filter(None, (state.at, changed)), default=None)
 
 
-def tells_why(state: SideState, event: Said) -> bool:
+def explains(state: SideState, event: Said) -> bool:
     """Whether an event is about the change that a read found. An echo is not: our writes that were made are known, and
     one that may have been made since is later than the read."""
     at, pending = usable(event.at, event.received_at), state.pending
@@ -116,7 +116,7 @@ def narrowed(state: SideState, event: Said) -> SideState:
         return state
     if compare(at, state.at) is Order.OLDER:
         return replace(state, found_after=at)
-    return replace(state, found_after=None) if tells_why(state, event) else state
+    return replace(state, found_after=None) if explains(state, event) else state
 
 
 def _overruled(state: SideState, seen: Observation) -> bool:

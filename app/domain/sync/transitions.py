@@ -23,11 +23,11 @@ from app.domain.sync.link import (
     is_about_others,
     reached_by_people,
     remembering,
-    telling_better,
+    with_better_author,
     with_note,
     written_for_another,
 )
-from app.domain.sync.observations import Observation, narrowed, observed, tells_why
+from app.domain.sync.observations import Observation, explains, narrowed, observed
 from app.domain.sync.side_state import (
     Applied,
     Attribution,
@@ -221,7 +221,7 @@ def _moved(link: Link, side: Side, move: Move, event: Event, now: datetime, read
         updated = _remembered(updated, side, event, now)
     by = None if ours else change.by  # our own words are no news, whatever became of our write
     step = concluded(link, updated, side, by, now, Outcome(applied) if applied is not Applied.TAKEN else None)
-    if late and tells_why(found, change):
+    if late and explains(found, change):
         return Step(_explained(step.link, side, event, found, now), Outcome.EXPLAINED)
     return step
 
@@ -231,7 +231,7 @@ def _explained(link: Link, side: Side, event: Event, found: SideState, now: date
     assert found.status is not None
     at, by = usable(event.at, now) or now, attribution_of(event)
     entry = HistoryEntry(at, event.type.value, side, by.author, now)
-    link = telling_better(link, entry, FOUND[found.status], found.found_after)
+    link = with_better_author(link, entry, FOUND[found.status], found.found_after)
     if found.status is not Status.RESOLVED:
         return _judged(link, by) if link.status is found.status else link
     if link.closed_from is not side:  # the other side was first
