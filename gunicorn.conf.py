@@ -37,7 +37,9 @@ def _addresses():
 
 
 bind = _addresses()
+# With several, one more makes the pages and answers the API (app/web/handover.py).
 workers = max(1, _number("WEB_CONCURRENCY", 2))
+workers += workers > 1
 worker_class = "app.web.server.Worker"
 threads = 8
 # Half of the descriptors a process commonly may have; slow and idle connections cost no thread (app/web/server.py).
@@ -68,8 +70,9 @@ def on_starting(server):
     """Check everything, prepare the stores, or say why not and end."""
     from pathlib import Path
 
-    from app import logs, metrics
+    from app import load, logs, metrics
     from app.process import startup
+    from app.web import handover
 
     # An upgrade (SIGUSR2) and systemd hand over sockets that listen already.
     inherits = server.master_pid or "LISTEN_FDS" in os.environ
@@ -83,6 +86,8 @@ def on_starting(server):
     data_dir = Path(os.environ.get("BRIDGE_DATA_DIR", "").strip() or "data")
     # An upgrade (SIGUSR2) starts beside a running bridge and must not sweep out what that one has counted.
     (metrics.join if server.master_pid else metrics.prepare)(data_dir)
+    server.pairs = handover.Pairs()
+    load()
 
 
 def when_ready(server):
@@ -107,8 +112,33 @@ def when_ready(server):
     supervisor.attach(server, worker, lookout)
 
 
+_GENERATION = 1_000_000
+
+
+def nworkers_changed(server, new_value, old_value):
+    """SIGTTOU takes all but one web process that takes in webhooks, and the one that makes pages."""
+    if 0 < new_value < 2 <= server.cfg.workers:
+        server.num_workers = 2
+
+
+def pre_fork(server, worker):
+    """The last of a generation makes the pages, and so does whoever takes its place.
+
+    Gunicorn ends the oldest first, by ``age``: this one is to stay to the last.
+    """
+    generation = worker.age // _GENERATION
+    siblings = [one for one in server.WORKERS.values() if one.age // _GENERATION == generation]
+    is_last = len(siblings) >= server.num_workers - 1 and not any(one.makes_pages for one in siblings)
+    worker.makes_pages = is_last and server.cfg.workers > 1
+    if worker.makes_pages:
+        worker.age = (generation + 1) * _GENERATION - 1
+    if server.cfg.workers > 1:
+        worker.handover = server.pairs.end(worker.makes_pages)
+
+
 def on_reload(server):
     """SIGHUP starts new web processes; the worker follows, so that both read the same files."""
+    server.worker_age = (server.worker_age // _GENERATION + 1) * _GENERATION
     if worker_supervisor := getattr(server, "worker_supervisor", None):
         worker_supervisor.restart()
 

@@ -69,6 +69,22 @@ def create_app(settings: "Settings | None" = None, bridge: "Bridge | None" = Non
     return app
 
 
+def load() -> None:
+    """Import what ``create_app`` needs. Who forks web processes calls it before: they share its memory then."""
+    import gc
+
+    import app.bootstrap.web
+    import app.web.api
+    import app.web.console.login
+    import app.web.evidence
+    import app.web.inbound
+    import app.web.outbound
+    import app.web.proxies  # noqa: F401
+
+    gc.collect()
+    gc.freeze()  # a collector that marks an object writes into its page
+
+
 def _add_commands(app: "Flask") -> None:
     """The commands of ``truthvouch`` for ``flask --app wsgi``; what they need is loaded when somebody asks for one."""
     from flask.cli import AppGroup

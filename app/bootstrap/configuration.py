@@ -42,7 +42,7 @@ def shown_settings(settings: Settings, book: Rulebook) -> tuple[Setting, ...]:
         Setting("BRIDGE_HEARTBEAT_URL", _is_set(settings.heartbeat_url)),
         Setting("BRIDGE_RECONCILE_SECONDS", f"{settings.reconcile_seconds:g}", "0 turns reconciliation off"),
         Setting("BRIDGE_TRUSTED_PROXIES", ", ".join(settings.trusted_proxies)),
-        Setting("WEB_CONCURRENCY", str(settings.web_concurrency), "web processes"),
+        Setting("WEB_CONCURRENCY", str(settings.web_concurrency), "web processes that take in webhooks"),
         Setting("TRUTHVOUCH_API_URL", truthvouch.api_url),
         Setting("TRUTHVOUCH_API_KEY", _is_set(truthvouch.api_key)),
         Setting("TRUTHVOUCH_WEBHOOK_SECRETS", _number_set(truthvouch.webhook_secrets)),

@@ -7,8 +7,10 @@ unusual in any way goes gunicorn's way, and is refused there, if at all.
 """
 
 import io
+import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from email.utils import formatdate
 from functools import lru_cache
 from time import time
@@ -106,3 +108,40 @@ def _refuse(_piece: bytes) -> object:
 @lru_cache(1)
 def _date(second: int) -> str:
     return formatdate(second, usegmt=True)
+
+
+class Answer:
+    """Stands where gunicorn expects the client's socket: what the network does not take at once is kept, and nothing
+    ever comes."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._has_begun = False
+        self.unsent = bytearray()
+
+    def sendall(self, data: bytes) -> None:
+        """Send this, the head together with what follows. The client need not wait until the request is put away."""
+        self.unsent += data
+        if self._has_begun:
+            self.flush()
+        self._has_begun = True
+
+    send = sendall
+
+    def flush(self) -> None:
+        """Send as much as the network takes of what is kept."""
+        with suppress(OSError):  # whoever sends the rest meets it again
+            del self.unsent[: self._sock.send(self.unsent)]
+
+    def recv(self, _size: int) -> bytes:
+        """Nothing."""
+        return b""
+
+    def gettimeout(self) -> float | None:
+        """Never waits."""
+        return 0.0
+
+    def _ignore(self, *_: object) -> None:
+        """Settings of a socket mean nothing here."""
+
+    setblocking = settimeout = shutdown = close = _ignore

@@ -15,7 +15,7 @@ import os
 import selectors
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -27,7 +27,7 @@ from gunicorn.http import get_parser  # type: ignore[import-untyped]
 from gunicorn.workers import base, gthread  # type: ignore[import-untyped]
 
 from app import metrics
-from app.web import gateway
+from app.web import gateway, handover
 from app.web.incoming import ANSWER_SECONDS, RECEIVE_SECONDS, Fault, Incoming, PlainRequest
 from app.web.proxies import plain_address
 
@@ -75,43 +75,6 @@ REFUSALS: Mapping[Fault, bytes] = {
 }
 
 
-class Answer:
-    """Stands where gunicorn expects the client's socket: what the network does not take at once is kept, and nothing
-    ever comes."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._has_begun = False
-        self.unsent = bytearray()
-
-    def sendall(self, data: bytes) -> None:
-        """Send this, the head together with what follows. The client need not wait until the request is put away."""
-        self.unsent += data
-        if self._has_begun:
-            self.flush()
-        self._has_begun = True
-
-    send = sendall
-
-    def flush(self) -> None:
-        """Send as much as the network takes of what is kept."""
-        with suppress(OSError):  # whoever sends the rest meets it again
-            del self.unsent[: self._sock.send(self.unsent)]
-
-    def recv(self, _size: int) -> bytes:
-        """Nothing."""
-        return b""
-
-    def gettimeout(self) -> float | None:
-        """Never waits."""
-        return 0.0
-
-    def _ignore(self, *_: object) -> None:
-        """Settings of a socket mean nothing here."""
-
-    setblocking = settimeout = shutdown = close = _ignore
-
-
 class Exchange:
     """One request and its answer, as gunicorn's thread sees them: a connection (``TConn``) without a network."""
 
@@ -121,7 +84,7 @@ class Exchange:
     def __init__(self, conn: "Connection", request: PlainRequest) -> None:
         self.cfg, self.client, self.server, self.request = conn.cfg, conn.client, conn.server, request
         self.parser: Any = None
-        self.sock = Answer(conn.sock)
+        self.sock = gateway.Answer(conn.sock)
 
     def init(self) -> None:
         """Gunicorn reads the request after this, in a thread."""
@@ -177,6 +140,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """Whether a shortage kept a connection out in this round."""
         self.hook_lines: Mapping[str, str] = {}
         """The request lines that are answered without gunicorn (``gateway``)."""
+        self.handover: handover.End | None = None
+        """Given by the master where there is more than one web process."""
+        self.sockets: list[socket.socket]
         self.accepts_again_at = self.reports_again_at = 0.0
         """Monotonic."""
 
@@ -188,8 +154,22 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             log.critical("web.not_started", exc_info=True)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
         # Who counts requests, or mounts us below a path, has gunicorn do it.
-        if not (self.cfg.max_requests or self.cfg.is_ssl or os.environ.get("SCRIPT_NAME")):
-            self.hook_lines = gateway.lines_of(getattr(self.wsgi, "extensions", {}).get("hooks", ()))
+        if self.cfg.max_requests or self.cfg.is_ssl or os.environ.get("SCRIPT_NAME"):
+            self.handover = None
+            return
+        hooks = getattr(self.wsgi, "extensions", {}).get("hooks", ())
+        self.hook_lines = gateway.lines_of(hooks)
+        if self.handover is not None:
+            self._share_work(self.handover, hooks)
+
+    def _share_work(self, end: handover.End, hooks: Collection[str]) -> None:
+        end.expect(hooks)
+        listeners = self.sockets
+        if end.serves_pages:
+            while listeners:
+                listeners.pop().close()
+            os.nice(handover.NICENESS)
+        self.sockets = [*listeners, end.arrivals]
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """End at once (SIGQUIT, SIGINT). Gunicorn's way begins with the pool's lock, here in a signal handler: where it
@@ -208,6 +188,9 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         https://man7.org/linux/man-pages/man2/accept.2.html
         """
         try:
+            if self.handover is not None and listener is self.handover.arrivals:
+                self._take_over(self.handover)
+                return
             client, address = listener.accept()
         except OSError as fault:
             if fault.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED):
@@ -215,6 +198,13 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             return
         self.nr_conns += 1
         self.enqueue_req(Connection(self, client, address, listener.getsockname()))
+
+    def _take_over(self, end: handover.End) -> None:
+        if arrival := end.receive(STEP_BYTES):
+            self.nr_conns += 1
+            conn = Connection(self, arrival.sock, arrival.client, arrival.server)
+            self._receive(conn)
+            self._feed(conn, arrival.data)
 
     def _not_accepted(self, fault: OSError, now: float) -> None:
         if fault.errno in SHORTAGES:
@@ -225,10 +215,13 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def enqueue_req(self, conn: Connection) -> None:
         """Gunicorn wants a thread for this connection: it gets one as soon as a whole request is here."""
+        self._receive(conn)
+        self._read(conn, conn.sock)
+
+    def _receive(self, conn: Connection) -> None:
         conn.since = monotonic()
         self.receiving[conn] = None
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn))
-        self._read(conn, conn.sock)
 
     def _read(self, conn: Connection, sock: socket.socket) -> None:
         try:
@@ -240,6 +233,19 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         except OSError:
             self._drop(conn)
             return
+        if not self._is_sent_on(conn, data):
+            self._feed(conn, data)
+
+    def _is_sent_on(self, conn: Connection, data: bytes) -> bool:
+        """Whether the process that the next request is for has this connection now. Where this one ends, none has."""
+        end = self.handover
+        if end is None or not (self.alive and conn.incoming.is_empty and end.is_elsewhere(data)):
+            return False
+        if is_sent := end.send(conn.sock, conn.client, conn.server, data):
+            self._drop(conn)
+        return is_sent
+
+    def _feed(self, conn: Connection, data: bytes) -> None:
         if data:
             conn.incoming.feed(data)
         else:
@@ -248,7 +254,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         # Nothing but an empty line came. Where the process ends, it does not win a client more time.
         is_idle = bool(data) and conn.keeps and conn.incoming.is_empty and self.alive
         if conn.incoming.requests or conn.incoming.fault or is_idle:
-            self.poller.unregister(sock)
+            self.poller.unregister(conn.sock)
             del self.receiving[conn]
             self._go_on(conn)
         elif not data:

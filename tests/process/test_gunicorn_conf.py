@@ -39,19 +39,19 @@ def conf(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
 def test_the_defaults_are_those_of_the_documentation(conf: Callable[..., dict[str, Any]]):
     read = conf()
     assert [":8080"] == [address[-5:] for address in read["bind"]]
-    assert (2, 8, "info") == (read["workers"], read["threads"], read["loglevel"])
+    assert (3, 8, "info") == (read["workers"], read["threads"], read["loglevel"])
     assert (30, 8) == (read["timeout"], read["graceful_timeout"])
 
 
 def test_the_environment_says_port_and_number_of_processes(conf: Callable[..., dict[str, Any]]):
     read = conf(PORT="9090", BIND="127.0.0.1", WEB_CONCURRENCY="5", LOG_LEVEL="DEBUG")
-    assert (["127.0.0.1:9090"], 5, "debug") == (read["bind"], read["workers"], read["loglevel"])
+    assert (["127.0.0.1:9090"], 6, "debug") == (read["bind"], read["workers"], read["loglevel"])
 
 
 @pytest.mark.parametrize("value", ["eighty", "", "-1", "٣", "1.5"])
 def test_a_malformed_value_is_left_for_the_settings_to_report(conf: Callable[..., dict[str, Any]], value: str):
     read = conf(PORT=value, BIND="127.0.0.1", WEB_CONCURRENCY=value, LOG_LEVEL=value)
-    assert (["127.0.0.1:8080"], 2, "info") == (read["bind"], read["workers"], read["loglevel"])
+    assert (["127.0.0.1:8080"], 3, "info") == (read["bind"], read["workers"], read["loglevel"])
 
 
 @pytest.mark.parametrize("given", ["127.0.0.1, ::1", "127.0.0.1,[::1]", ",127.0.0.1,,::1"])
