@@ -42,6 +42,7 @@ def create_app(settings: "Settings | None" = None, bridge: "Bridge | None" = Non
     from flask import Flask
 
     from app.web import api, auth, bearer, console, evidence, health, hooks, http, inbound, outbound, proxies
+    from app.web.bridge import later
     from app.web.console import guard, login
 
     settings = settings or _settings_of_this_process()
@@ -54,14 +55,17 @@ def create_app(settings: "Settings | None" = None, bridge: "Bridge | None" = Non
     _add_commands(app)
     http.install_tracing(app)
     http.install_errors(app)
-    by_token, by_session = bearer.bearer(bridge.tokens), guard.install(app, bridge.sessions)
-    auth.install(app, bridge.sessions.signing_keys, by_token, by_session)
+    # What only operators ask for is made when one does: it takes SQLAlchemy, which most web processes never need.
+    tokens, sessions = later(lambda: bridge.tokens), later(lambda: bridge.sessions)
+    by_token, by_session = bearer.bearer(tokens), guard.install(app, sessions)
+    auth.install(app, lambda: sessions.signing_keys(), by_token, by_session)
     app.register_blueprint(outbound.blueprint(bridge.receive_alert))
     app.register_blueprint(inbound.blueprint(bridge.receive_incident_event))
     app.register_blueprint(health.blueprint(bridge.health, bridge.metrics_text))
     app.register_blueprint(api.blueprint(bridge))
-    app.register_blueprint(login.blueprint(bridge.tokens, bridge.sessions))
-    app.register_blueprint(console.blueprint(bridge.console, bridge.operate, bridge.overview, bridge.health))
+    app.register_blueprint(login.blueprint(tokens, sessions))
+    of_pages = later(lambda: bridge.console), later(lambda: bridge.operate), later(lambda: bridge.overview)
+    app.register_blueprint(console.blueprint(*of_pages, bridge.health))
     app.register_blueprint(evidence.blueprint(bridge))
     http.install_host_check(app)
     hooks.install(app)

@@ -69,7 +69,7 @@ class Rig:
         inbox_reader = FlagInboxReader(self.database) if url else CursorInboxReader(Database(self._inbox))
         process_event = ProcessEvent(self.links, writer, self.rulebook, lambda: via, self.escalations)
         self.reconciliations = 0
-        self.stored_rules = RulesInStore(lambda: self.database, data_dir, url)
+        self.stored_rules = RulesInStore()
         commands = ExecuteCommand(
             self.links,
             StoredDeadLetters(),

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from app.store.database import open_bridge, open_inbox
+from app.store.database import Database, open_bridge, open_inbox
+from app.store.health import StoredHealth
 from app.store.migrate import migrate
+from app.store.plain import PlainStore, plain_bridge, plain_inbox
 
 FILES = ("bridge.db", "inbox.db")
 
@@ -41,3 +43,19 @@ def migrate_new(folder: Path, url: str | None = None) -> None:
     migrate(bridge, inbox, folder)
     bridge.dispose()
     inbox.dispose()
+
+
+def plain_of(engine: sa.Engine) -> PlainStore:
+    """The same database by its driver; closed when the engine is disposed of."""
+    if engine.dialect.name == "sqlite":
+        file = Path(str(engine.url.database))
+        plain = (plain_inbox if file.name == "inbox.db" else plain_bridge)(file.parent, None)
+    else:
+        plain = plain_bridge(Path(), engine.url.render_as_string(hide_password=False))
+    sa.event.listen(engine, "engine_disposed", lambda _engine: plain.close())
+    return plain
+
+
+def health_of(database: Database, inbox: sa.Engine) -> StoredHealth:
+    """Health, read from the stores of these engines."""
+    return StoredHealth(plain_of(database.engine), plain_of(inbox))

@@ -148,7 +148,7 @@ PROCESSES: Sequence[Row] = (
     ("services.sync.recovery.CHECKS", 7, "operating", "no heartbeat in seven checks"),
     ("store.worker_leases.SLOTS", 64, "operating", "as you like, 64 at most"),
     ("store.migrate.REPORT_SECONDS", 10.0, "operating", "logs that at once and every ten seconds"),
-    ("store.database.LOG_BYTES", 64 * 1024 * 1024, "decisions/0010-mortal-workers", "cut back to 64 MiB"),
+    ("store.plain.LOG_BYTES", 64 * 1024 * 1024, "decisions/0010-mortal-workers", "cut back to 64 MiB"),
     ("store.retention.BATCH_ROWS", 500, "configuration", "at most 500 rows in a transaction"),
     ("store.retention.INBOX_ROWS", 100, "configuration", "(100 of the inbox)"),
     ("store.retention.LINES_KEPT", 200, "configuration", "the newest 200 older lines stay"),
@@ -324,7 +324,7 @@ ESCALATION_AND_RECONCILIATION: Sequence[Row] = (
     ("services.reconciliation.alerts.MISSES", 2, "reconciliation", "after 404 or 405 for two alerts"),
     ("bootstrap.worker.INBOX_TIMEOUT", 5 * SECOND, "reconciliation", "waited more than five seconds for intake"),
     ("bootstrap.container.INTAKE_TIMEOUT_SECONDS", 10.0, "reconciliation", "waits up to ten seconds for intake"),
-    ("store.rate_limits.HOUR", HOUR, "reconciliation", "in any sixty minutes"),
+    ("store.budgets_left.HOUR", HOUR, "reconciliation", "in any sixty minutes"),
 )
 
 REPORTS_AND_PYTHON: Sequence[Row] = (

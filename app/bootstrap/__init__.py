@@ -6,6 +6,6 @@ imports the engine; ``worker`` is the rest; a ``Container`` is what single comma
 
 from app.bootstrap.container import migrate_stores
 from app.bootstrap.web import WebBridge
-from app.store.database import StoreRefused
+from app.store.plain import StoreRefused
 
 __all__ = ["StoreRefused", "WebBridge", "migrate_stores"]

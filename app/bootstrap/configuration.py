@@ -9,11 +9,12 @@ from app.config.settings import Settings
 from app.domain.rules.rulebook import Rulebook
 from app.ports.console import RunsWith, Setting
 from app.services.diagnostics.configuration import PublishConfiguration
-from app.store.health import StoredConfigurations
 
 
 def publisher(executor_id: str) -> PublishConfiguration:
     """What publishes the configuration of the worker that runs as this executor."""
+    from app.store.worker_configurations import StoredConfigurations
+
     return PublishConfiguration(StoredConfigurations(), executor_id, platform.node())
 
 

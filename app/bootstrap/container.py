@@ -9,14 +9,15 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from app.bootstrap.installation import Installation, made_once
 from app.config import bridge_yaml
 from app.config.settings import PagerDutySettings, Settings
 from app.domain.model.events import Command, CommandType, Event, Way
@@ -24,7 +25,7 @@ from app.domain.model.types import Source
 from app.domain.rules.rulebook import Rulebook
 from app.errors import ConfigFault
 from app.pagerduty import inbound as pagerduty_inbound
-from app.ports import BudgetLeft, CommandHandler, Delivery, Read, StoreUnavailable, Wakeup, utc_now
+from app.ports import BudgetLeft, CommandHandler, Delivery, Read, StoreUnavailable, utc_now
 from app.ports.console import LinkSearch, SubjectKind
 from app.services.access.sessions import Sessions
 from app.services.access.tokens import Tokens
@@ -35,14 +36,8 @@ from app.services.operator.overview import Overview
 from app.services.rules.rulebook import Backtests, LiveRulebook, LiveStoredPart, StoredAlerts
 from app.services.rules.stored import RuleCommands, StoredRulesOverview
 from app.store import inbox as internal_events
-from app.store.access import StoredAccess
-from app.store.database import KEY_VALUES, Database, check_made, open_bridge, open_inbox
-from app.store.inbox import ClosableInbox, StoredCommandStatus, inbox_for
-from app.store.jobs import StoredAudit, StoredJobs, encode_job
-from app.store.link_search import StoredLinkSearch
-from app.store.operator_records import StoredRecords
-from app.store.rate_limits import REST_BUDGET, StoredHourlyQuota, budgets_left, events_budget
-from app.store.stored_rules import RulesInStore
+from app.store.budgets_left import REST_BUDGET, HourlyCalls, budgets_left, events_budget
+from app.store.rules_in_force import RulesInForce
 from app.truthvouch import wire as truthvouch_wire
 
 if TYPE_CHECKING:
@@ -60,6 +55,8 @@ if TYPE_CHECKING:
     from app.services.reconciliation.run import Reconcile
     from app.services.reports.report import Compare, Reports
     from app.store.links import StoredLinks
+    from app.store.rate_limits import StoredHourlyQuota
+    from app.store.stored_rules import RulesInStore
 
 T = TypeVar("T")
 
@@ -91,57 +88,54 @@ LEFT_TO_DELIVERIES = 0.5
 """The share of each budget's burst that reconciliations leave to pages: they are in no hurry."""
 
 
-class Container:
-    """One installation, as its settings describe it. On leaving, what was opened is closed."""
+class Container(Installation):
+    """What is made of one installation."""
 
     def __init__(self, settings: Settings, rulebook: LiveRulebook | None = None) -> None:
         """Opens nothing. ``rulebook``: in the place of ``bridge.yaml``, which is read when it is first asked for and
         raises ``ConfigFault`` when it is broken then."""
-        self.settings = settings
-        self._opened = ExitStack()
+        super().__init__(settings)
         if rulebook is not None:
             self.rulebook = rulebook
 
-    @classmethod
-    def existing(cls, settings: Settings) -> Self:
-        """Raises ``StoreUnavailable`` where no bridge was ever started: looking must not make a store."""
-        check_made(settings.data_dir, settings.database_url)
-        return cls(settings)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._opened.close()
-
-    @cached_property
+    @made_once
     def rulebook(self) -> LiveRulebook:
         """``bridge.yaml``, hot-reloaded, and what the store adds to it."""
         path = self.settings.config_path
-        load, stored = lambda: self.settings.over(bridge_yaml.load(path)), LiveStoredPart(self.stored_rules)
+        load, stored = lambda: self.settings.over(bridge_yaml.load(path)), LiveStoredPart(self.rules_in_force)
         return LiveRulebook(load, partial(fingerprint, path), ConfigFault, with_stored=stored)
 
-    @cached_property
-    def stored_rules(self) -> RulesInStore:
+    @property
+    def rules_in_force(self) -> RulesInForce:
+        """What the store adds to the rules."""
+        return RulesInForce(self.plain_bridge)
+
+    def text_of_draft(self, name: str) -> str | None:
+        """Of a draft in the store. Raises ``StoreUnavailable``."""
+        return self.rules_in_force.text_of_draft(name)
+
+    @property
+    def stored_rules(self) -> "RulesInStore":
         """Silences and drafts in the store."""
-        return RulesInStore(lambda: self.database, self.settings.data_dir, self.settings.database_url)
+        from app.store.stored_rules import RulesInStore
+
+        return RulesInStore()
 
     @property
     def stored_rules_overview(self) -> StoredRulesOverview:
         return StoredRulesOverview(self.database, self.stored_rules)
 
-    def text_of_draft(self, name: str) -> str | None:
-        """Of a draft in the store. Raises ``StoreUnavailable``."""
-        draft = self.stored_rules_overview.draft(name)
-        return draft.text if draft else None
-
     @property
     def jobs_overview(self) -> JobOverview:
+        from app.store.jobs import StoredJobs
+
         return JobOverview(self.database, StoredJobs())
 
     @staticmethod
     def job_detail(wanted: "JobWanted") -> str:
         """What ``Operate.start_job`` takes."""
+        from app.store.jobs import encode_job
+
         return encode_job(wanted)
 
     def start_job(self, wanted: "JobWanted") -> tuple["CommandResult", int | None]:
@@ -152,6 +146,8 @@ class Container:
 
     @property
     def audit_log(self) -> AuditLog:
+        from app.store.jobs import StoredAudit
+
         return AuditLog(self.database, StoredAudit())
 
     @property
@@ -165,79 +161,62 @@ class Container:
         chosen = (self.pagerduty.service_id, *(rule.service_id for rule in self.rulebook.current().rules))
         return tuple(dict.fromkeys(filter(None, chosen)))
 
-    @cached_property
-    def database(self) -> Database:
-        return Database(self._open(open_bridge))
-
-    @cached_property
-    def inbox_engine(self) -> Any:
-        """Over the inbox: a file of its own on SQLite; on PostgreSQL the same database, and one pool for both: who asks
-        both at once holds two of its connections."""
-        return self.database.engine if self.settings.database_url else self._open(open_inbox)
-
-    def _open(self, opens: Callable[[Path, str | None], Any]) -> Any:
-        engine = opens(self.settings.data_dir, self.settings.database_url)
-        self._opened.callback(engine.dispose)
-        return engine
-
-    @cached_property
-    def inbox(self) -> ClosableInbox:
-        return self._opened.enter_context(closing(inbox_for(self.settings)))
-
-    @cached_property
-    def command_status(self) -> StoredCommandStatus:
-        return StoredCommandStatus(self.database, self.inbox_engine)
-
-    @cached_property
-    def wakeup(self) -> Wakeup:
-        """What wakes the intake."""
-        from app.store.wakeup import open_wakeup
-
-        return open_wakeup(self.settings.data_dir, self.settings.database_url)
-
-    @cached_property
+    @made_once
     def links(self) -> "StoredLinks":
         """Links as whoever changes them reads and writes them."""
         from app.store.links import StoredLinks
 
         return StoredLinks(self.rulebook.redaction)
 
-    @cached_property
+    @made_once
     def overview(self) -> Overview:
+        from app.store.operator_records import StoredRecords
+
         has_api_key = partial(bool, self.settings.pagerduty.api_key)
         return Overview(self.database, StoredRecords(), has_api_key, self.link_search)
 
     @property
     def link_search(self) -> LinkSearch:
         """What finds links for people."""
+        from app.store.link_search import StoredLinkSearch
+
         return StoredLinkSearch()
 
-    @cached_property
+    @made_once
     def operate(self) -> Operate:
         """In the name of whoever is logged in here."""
         return self.operate_as(user(), COMMAND_TIMEOUT_SECONDS, Way.CLI)
 
     def operate_as(self, by: str, timeout_seconds: float, way: Way | None) -> Operate:
         """In the name of ``by``, each waiting so long for the worker. ``way``: as the audit log has it."""
+        from app.store.operator_records import StoredRecords
+
         encode, stored = internal_events.encode_command, (self.command_status, self.database, StoredRecords())
         return Operate(self.inbox, self.wakeup, *stored, encode, timeout_seconds, by, way, self.command_handlers())
 
     def command_handlers(self, wake_jobs: Callable[[], None] = lambda: None) -> Mapping[CommandType, CommandHandler]:
         """Of the commands that are no matter of links. ``wake_jobs``: says that there is something to run."""
+        from app.store.jobs import StoredJobs
+
         jobs, rules = JobCommands(StoredJobs(), wake_jobs), RuleCommands(self.stored_rules, utc_now)
         return {**dict.fromkeys(JOB_COMMANDS, jobs), **dict.fromkeys(RULE_COMMANDS, rules)}
 
-    @cached_property
+    @made_once
     def tokens(self) -> Tokens:
         """Who may come in by a token."""
+        from app.store.access import StoredAccess
+        from app.store.jobs import StoredAudit
+
         return Tokens(StoredAccess(), lambda: self.database, self.settings.admin_token, audit=StoredAudit())
 
-    @cached_property
+    @made_once
     def sessions(self) -> Sessions:
         """Who is logged in to the console."""
+        from app.store.access import StoredAccess
+
         return Sessions(StoredAccess(), lambda: self.database, self.tokens, self.settings.secret_keys)
 
-    @cached_property
+    @made_once
     def evidence_tokens(self) -> "EvidenceTokens":
         """What signs evidence links."""
         from app.services.access.evidence import EvidenceTokens
@@ -248,6 +227,9 @@ class Container:
     def revoke_evidence(self) -> "RevokeEvidence":
         """What ends evidence links."""
         from app.services.operator.evidence import RevokeEvidence
+        from app.store.access import StoredAccess
+        from app.store.jobs import StoredAudit
+        from app.store.operator_records import StoredRecords
 
         return RevokeEvidence(self.database, StoredRecords(), StoredAccess(), StoredAudit())
 
@@ -271,6 +253,8 @@ class Container:
 
     @property
     def stored_alerts(self) -> StoredAlerts:
+        from app.store.operator_records import StoredRecords
+
         return StoredAlerts(self.database, StoredRecords())
 
     @property
@@ -279,7 +263,7 @@ class Container:
 
         return Backtests(self.database, StoredPast())
 
-    @cached_property
+    @made_once
     def transport(self) -> "Transport":
         from app.remote.transport import Transport
 
@@ -323,6 +307,7 @@ class Container:
         """Over PagerDuty's webhook subscriptions, as the rulebook in force wants them."""
         from app.pagerduty.subscriptions import SubscriptionsApi
         from app.services.diagnostics.health import WatchSubscriptions
+        from app.store.database import KEY_VALUES
 
         api, reconcile = SubscriptionsApi(self.rest.ask), self.ask_for_reconciliation
         return WatchSubscriptions(api, lambda: self.wanted, self.database, KEY_VALUES, reconcile)
@@ -333,18 +318,19 @@ class Container:
         self.inbox.add(Delivery(Source.BRIDGE, uuid.uuid4().hex, datetime.now(UTC), body))
         self.wakeup.notify()
 
-    @cached_property
+    @made_once
     def budgets(self) -> "BudgetOf":
         """What the keys may call beside a worker."""
         from app.bootstrap.partners import command_budgets
 
         return command_budgets(self.database.engine)
 
-    @cached_property
+    @made_once
     def reconcile(self) -> "Reconcile":
         """Reads both sides back."""
         from app import metrics
         from app.services.reconciliation.run import Reconcile
+        from app.store.database import KEY_VALUES
         from app.store.links import StoredOpenLinks
 
         far = self.partners(self.budgets, LEFT_TO_DELIVERIES)
@@ -368,9 +354,14 @@ class Container:
         return {*self.service_ids, *self.settings.pagerduty.service_keys}
 
     @property
-    def hourly_quota(self) -> StoredHourlyQuota:
+    def hourly_quota(self) -> "StoredHourlyQuota":
         """The reads that TruthVouch may be asked for, whoever asks."""
-        return StoredHourlyQuota(TRUTHVOUCH_QUOTA, lambda: self.rulebook.current().reconcile_calls_per_hour)
+        from app.store.rate_limits import StoredHourlyQuota
+
+        return StoredHourlyQuota(TRUTHVOUCH_QUOTA, self._calls_per_hour)
+
+    def _calls_per_hour(self) -> int:
+        return self.rulebook.current().reconcile_calls_per_hour
 
     def budgets_left(self) -> tuple[BudgetLeft, ...]:
         """What may be called now with each key that is set. Raises ``StoreUnavailable``."""
@@ -379,11 +370,11 @@ class Container:
         per_minute = {events_budget(key): pagerduty.events_per_minute for key in keys}
         if pagerduty.api_key:
             per_minute = {REST_BUDGET: pagerduty.rest_per_minute, **per_minute}
-        left = budgets_left(self.database, per_minute, now)
+        left = budgets_left(self.plain_bridge, per_minute, now)
         if not self.settings.truthvouch.api_key:
             return left
-        with self.database.read() as tx:
-            return (*left, BudgetLeft(TRUTHVOUCH_READS, self.hourly_quota.left(tx, now)))
+        reads = HourlyCalls(self._calls_per_hour).left_of(self.plain_bridge.value(TRUTHVOUCH_QUOTA), now)
+        return (*left, BudgetLeft(TRUTHVOUCH_READS, reads))
 
     def _post(self, events: Sequence[Event], now: datetime) -> str:
         """Put events into the inbox as an internal event. The same events of the same read are the same event."""
@@ -448,7 +439,7 @@ def migrate_stores(settings: Settings) -> None:
 
 def confirm_secrets(settings: Settings) -> None:
     """The web processes start with these webhook secrets. Raises ``StoreUnavailable``."""
-    from app.store.health import confirm
+    from app.store.secrets_seen import confirm
 
     with Container(settings) as made:
         confirm(made.database, settings.pagerduty.webhook_secrets)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 
 from app import logs
 from app.bootstrap.container import Container, fixed
+from app.bootstrap.installation import made_once
 from app.bootstrap.rules import misspelt_faults, shadow_of
 from app.config import bridge_yaml
 from app.config.environment import SERVICE_KEY
@@ -140,15 +141,15 @@ class Doctor(Container):
         }
         return examine_each(probes, begin)
 
-    @cached_property
+    @made_once
     def _stores(self) -> StoreCheck:
         return self._opened.enter_context(closing(StoreCheck(self.settings.data_dir, self.settings.database_url)))
 
-    @cached_property
+    @made_once
     def database(self) -> Database:
         return self._stores.database
 
-    @cached_property
+    @made_once
     def _watch(self) -> WatchSubscriptions:
         return self.watch_subscriptions
 
@@ -157,7 +158,7 @@ class Doctor(Container):
         return doctor.place(path, path.upper().replace(".", "_"), self.settings.in_file)
 
     def _rules(self) -> Iterable[Finding]:
-        now, book = datetime.now(UTC), LiveStoredPart(self.stored_rules)(self._book)
+        now, book = datetime.now(UTC), LiveStoredPart(self.rules_in_force)(self._book)
         fault = shadow_of(self.settings, fixed(book), stored=self.text_of_draft).fault
         misspelt = [str(fault) for fault in misspelt_faults(self.settings)]
         return doctor.rules(book.shadow, fault, book.silences, expiring(book.silences, now), now, misspelt)

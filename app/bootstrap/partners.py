@@ -10,7 +10,8 @@ from app.pagerduty.rest_api import Pacing, RestApi
 from app.ports import Budget
 from app.remote.transport import Transport
 from app.services.rules.rulebook import LiveRulebook
-from app.store.rate_limits import REST_BUDGET, Budgets, events_budget
+from app.store.budgets_left import REST_BUDGET, events_budget
+from app.store.rate_limits import Budgets
 from app.truthvouch.api import AlertsApi
 
 

@@ -16,12 +16,11 @@ from app.domain.model.types import Alert, Via
 from app.domain.rules.decide import Misspelt, misspelt, unreachable
 from app.domain.rules.rulebook import RuleAction, Rulebook, completed, expiring, expiry_remark
 from app.errors import ConfigFault, Fault, describe
-from app.ports import RulebookSource, StoreUnavailable
+from app.ports import RulebookSource, StoreUnavailable, Transactions
 from app.ports.rules import STORED_PREFIX
 from app.remote.payload import Fault as PayloadFault
 from app.remote.payload import read_object
 from app.services.rules.rulebook import MISSING, Backtests, Shadow, names_of
-from app.store.database import Database
 from app.truthvouch import wire
 
 NO_ID = "without an id"
@@ -79,8 +78,10 @@ class Spelling:
 
     EVERY = timedelta(minutes=10)
 
-    def __init__(self, rulebook: RulebookSource, database: Database) -> None:
-        self._rulebook, self._database = rulebook, database
+    def __init__(self, rulebook: RulebookSource, transactions: Callable[[], Transactions]) -> None:
+        """``transactions``: opens the store, SQLAlchemy and all: only where the rules name a field that is none of
+        ours."""
+        self._rulebook, self._transactions = rulebook, transactions
         self._compared: tuple[str, datetime, tuple[str, ...]] = ("", datetime.min.replace(tzinfo=UTC), ())
 
     def notes(self, now: datetime) -> tuple[str, ...]:
@@ -98,7 +99,7 @@ class Spelling:
             return found
         from app.store.history import StoredPast
 
-        stored = Backtests(self._database, StoredPast())
+        stored = Backtests(self._transactions(), StoredPast())
         try:
             return misspelt(rulebook, stored.field_names(newest_only=True) or frozenset())
         except StoreUnavailable:

@@ -17,8 +17,9 @@ from app.services.diagnostics.health import Health, Report
 from app.services.diagnostics.heartbeat import Heartbeat
 from app.services.diagnostics.self_fault import Memory
 from app.services.diagnostics.self_page import SelfPage
-from app.store.database import KEY_VALUES, Database, check_made
+from app.store.database import KEY_VALUES, Database
 from app.store.health import StoredHealth
+from app.store.plain import check_made
 
 HEARTBEAT_TARGET = "heartbeat"
 HEARTBEAT_SECONDS = 5.0
@@ -63,13 +64,17 @@ class SelfWatch(Container):
         return EventsApi(self.transport, url, key)
 
     def _health(self) -> Report:
-        transactions = self._transactions()
-        source = StoredHealth(transactions, self.inbox_engine)
+        self._check_made()
+        source = StoredHealth(self.plain_bridge, self.plain_inbox)
         return Health(self.inbox, source, lambda: (), lambda: ())()
 
     def _transactions(self) -> Database:
-        check_made(self.settings.data_dir, self.settings.database_url)  # to look must not make a store
+        self._check_made()
         return self.database
+
+    def _check_made(self) -> None:
+        """To look must not make a store."""
+        check_made(self.settings.data_dir, self.settings.database_url)
 
 
 def heartbeat(url: str, transport: Transport, probe: Callable[[], object]) -> Heartbeat:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import partial
 
 from app import metrics
 from app.bootstrap.configuration import runs_with
 from app.bootstrap.container import Container
+from app.bootstrap.installation import made_once
 from app.bootstrap.rules import Spelling, alert_in, notes, parsed_draft, shadow_of
 from app.bootstrap.spans import export_spans
 from app.config.settings import Settings
@@ -25,11 +26,7 @@ from app.services.operator.workbench import Workbench
 from app.services.rules.overview import RulesOverview
 from app.services.rules.rulebook import InFile
 from app.services.sync.receive import Receive, RefusedTally
-from app.store.access import StoredAccess
-from app.store.answers import StoredAnswers
-from app.store.health import StoredConfigurations, StoredHealth, StoredRefusals
-from app.store.link_search import StoredLinkSearch
-from app.store.operator_records import StoredRecords
+from app.store.health import StoredHealth, StoredRefusals
 from app.truthvouch import wire as truthvouch_wire
 
 COMMAND_TIMEOUT_SECONDS = 2.0
@@ -45,9 +42,9 @@ class WebBridge(Container):
         super().__init__(settings)
         export_spans(settings)
         self._shadow = shadow_of(settings, self.rulebook, stored=self.text_of_draft)
-        self._spelling = Spelling(self.rulebook, self.database)
+        self._spelling = Spelling(self.rulebook, lambda: self.database)
         meter = metrics.meter()
-        store, tally = (self.inbox, self.wakeup, meter), RefusedTally(StoredRefusals(self.database).add)
+        store, tally = (self.inbox, self.wakeup, meter), RefusedTally(StoredRefusals(self.plain_bridge).add)
         meter.expect_secrets(Side.TRUTHVOUCH, len(settings.truthvouch.webhook_secrets))
         meter.expect_secrets(Side.PAGERDUTY, len(settings.pagerduty.webhook_secrets))
         # By the file alone: no webhook waits for a read of the store.
@@ -59,29 +56,36 @@ class WebBridge(Container):
         self.receive_incident_event = Receive(
             Side.PAGERDUTY, pagerduty_inbound.verify, settings.pagerduty.webhook_secrets, *store, remember=tally
         )
-        health_source = StoredHealth(self.database, self.inbox_engine)
-        self.health = Health(self.inbox, health_source, self._missing, self._notes)
-        self.metrics_text = metrics.once_a_second(lambda: metrics.text(health_source, self.budgets_left))
-        self.close = self.inbox.close
+        self._health_source = StoredHealth(self.plain_bridge, self.plain_inbox)
+        self.health = Health(self.inbox, self._health_source, self._missing, self._notes)
+        self.metrics_text = metrics.once_a_second(lambda: metrics.text(self._health_source, self.budgets_left))
 
-    @cached_property
+    def close(self) -> None:
+        """Let go of the store; called once, when the process ends."""
+        self._opened.close()
+
+    @made_once
     def operate(self) -> Operate:
         return self.operate_as("web", COMMAND_TIMEOUT_SECONDS, Way.API)
 
-    @cached_property
+    @made_once
     def evidence(self) -> Evidence:
+        from app.store.access import StoredAccess
+        from app.store.operator_records import StoredRecords
+
         stored = (self.database, StoredRecords(), StoredAccess())
         return Evidence(self.evidence_tokens, self.rulebook, self.console.reads, *stored, EvidencePace())
 
-    @cached_property
+    @made_once
     def console(self) -> ConsoleParts:
+        from app.store.operator_records import StoredRecords
+
         secrets = {
             Side.TRUTHVOUCH: len(self.settings.truthvouch.webhook_secrets),
             Side.PAGERDUTY: len(self.settings.pagerduty.webhook_secrets),
         }
-        health_source = StoredHealth(self.database, self.inbox_engine)
         has_api_key = partial(bool, self.settings.pagerduty.api_key)
-        reads = Console(self.database, StoredRecords(), StoredLinkSearch(), health_source, secrets, has_api_key)
+        reads = Console(self.database, StoredRecords(), self.link_search, self._health_source, secrets, has_api_key)
         return ConsoleParts(
             reads, self.rulebook, self.stored_alerts, alert_in, lambda: self.reports, self._runs_with,
             self.settings.public_url, self._workbench(), self.budgets_left, self.revoke_evidence,
@@ -96,6 +100,8 @@ class WebBridge(Container):
         return runs_with(self)
 
     def _workbench(self) -> Workbench:
+        from app.store.worker_configurations import StoredConfigurations
+
         return Workbench(
             self.jobs_overview, self.job_detail, self.stored_rules_overview, self.rulebook, self._shadow,
             lambda: self.backtests, self._faults_of_draft, self.audit_log, StoredConfigurations(),
@@ -108,8 +114,10 @@ class WebBridge(Container):
             return [str(one) for one in fault.faults]
         return ()
 
-    @cached_property
+    @made_once
     def once(self) -> Once:
+        from app.store.answers import StoredAnswers
+
         return Once(self.database, StoredAnswers())
 
     def _missing(self) -> tuple[str, ...]:

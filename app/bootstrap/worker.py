@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 
 from app import metrics
 from app.bootstrap.configuration import publisher, runs_with
 from app.bootstrap.container import LEFT_TO_DELIVERIES, READERS, Container
+from app.bootstrap.installation import made_once
 from app.bootstrap.rules import shadow_of
 from app.bootstrap.self_page import heartbeat
 from app.bootstrap.spans import export_spans
@@ -85,7 +85,7 @@ class WorkerBridge(Container):
 
     def metrics_text(self) -> bytes:
         """What a worker on its own tells Prometheus."""
-        return metrics.text(StoredHealth(self.database, self.inbox_engine), self.budgets_left)
+        return metrics.text(StoredHealth(self.plain_bridge, self.plain_inbox), self.budgets_left)
 
     def beat(self, now: datetime) -> None:
         """Write the worker's sign of life, and what it runs with."""
@@ -145,12 +145,12 @@ class WorkerBridge(Container):
             with suppress(StoreUnavailable), self.database.begin() as tx:  # else its row ages
                 publish.withdraw(tx)
 
-    @cached_property
+    @made_once
     def budgets(self) -> Budgets:
         """What the keys may call."""
         return Budgets(self.database.engine)
 
-    @cached_property
+    @made_once
     def _escalations(self) -> Escalations:
         return Escalations(StoredEscalations(), self.links, self.rulebook, StoredDeadLetters())
 
@@ -174,7 +174,7 @@ class WorkerBridge(Container):
             return FlagInboxReader(self.database)
         return CursorInboxReader(Database(self.inbox_engine))
 
-    @cached_property
+    @made_once
     def _erase_bodies(self) -> EraseBodies:
         return EraseBodies(StoredBodies(self.database, self.inbox_engine, self.settings.data_dir))
 
@@ -207,7 +207,7 @@ class WorkerBridge(Container):
         stores = (self.database, KEY_VALUES, StoredSilenced(), intake.links)
         return silences_task(WatchSilences(*stores, intake.writer, intake.process_event, self.rulebook))
 
-    @cached_property
+    @made_once
     def _escalate(self) -> Escalate:
         api = self.partners(self.budgets).incidents
         ports = PagerDutyPorts(api, AccountApi(api.ask), RespondersApi(api.ask, api.change)) if api else None

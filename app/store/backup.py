@@ -16,9 +16,10 @@ from datetime import datetime
 from pathlib import Path
 
 from app.ports import StoreUnavailable
-from app.store.database import StoreRefused, check_made, known, make_private, open_bridge
+from app.store.database import known, make_private, open_bridge
 from app.store.inbox_sqlite import WriteLock
 from app.store.migrate import alone
+from app.store.plain import StoreRefused, check_made
 from app.store.worker_leases import workers_kept_out
 
 BRIDGE, INBOX = "bridge.db", "inbox.db"

@@ -30,8 +30,6 @@ from app.store.database import (
     KEY_VALUES,
     Database,
     StoreClosed,
-    StoreRefused,
-    check_made,
     connection,
     known,
     open_bridge,
@@ -40,8 +38,10 @@ from app.store.database import (
     unavailable,
 )
 from app.store.health import WORKER_SEEN
-from app.store.inbox_reader import CURSOR, LAST_TAKEN, is_inbox_of
+from app.store.inbox_reader import LAST_TAKEN, is_inbox_of
+from app.store.inbox_sqlite import CURSOR
 from app.store.migrate import migrate
+from app.store.plain import StoreRefused, check_made
 from app.store.schema import (
     Instant,
     access_tokens,

@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from app.ports import StoreUnavailable, Tx
+from app.store.plain import PRAGMAS, StoreRefused
 from app.store.prepared import Prepared
 from app.store.schema import key_values
 
@@ -71,21 +72,6 @@ CONNECT_TIMEOUTS = {
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS"""
 APPLICATION = "truthvouch "
 """How every connection's ``application_name`` begins; host, process and a random word follow."""
-LOG_BYTES = 64 * 1024 * 1024
-"""A log that a slow reader let grow is cut back to this."""
-PRAGMAS = {
-    "busy_timeout": 30_000,
-    "journal_mode": "WAL",
-    "synchronous": "FULL",
-    "foreign_keys": "ON",
-    "cache_size": -512,  # KiB of each connection, and every delivery thread has one; the system caches the file anyway
-    # 32 MiB of log between checkpoints: pages that change often are then written home once instead of many times.
-    "wal_autocheckpoint": 8_000,
-    "journal_size_limit": LOG_BYTES,
-    # What is erased or written over is overwritten with zeros: the pages of a file that are free hold nothing.
-    "secure_delete": "ON",
-}
-
 
 USED_AT, RESTED_SECONDS = "used_at", 1.0
 
@@ -166,12 +152,6 @@ def _make_file(path: Path) -> None:
     """
     with contextlib.suppress(OSError):  # it is there; or SQLite will say what is wrong
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_WRONLY, 0o600))
-
-
-def check_made(data_dir: Path, database_url: str | None) -> None:
-    """Raise ``StoreUnavailable`` unless somebody has made the store: looking must not make one."""
-    if not database_url and not (data_dir / "bridge.db").exists():
-        raise StoreUnavailable(f"there is no bridge.db in {data_dir.absolute()}")
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
@@ -277,10 +257,6 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 CLOSED = "store.closed"
 """Key: why no bridge may work on this store, for people; absent on every other. A stored name."""
-
-
-class StoreRefused(Exception):
-    """This program must not work on the store as it is. The message is for people."""
 
 
 class SchemaTooNew(StoreRefused):

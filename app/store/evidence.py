@@ -19,9 +19,10 @@ import sqlalchemy as sa
 from app.domain.model.types import LinkId
 from app.ports import NO_BODY, TakenBody, Tx
 from app.store import codec, schema
-from app.store.database import PRAGMAS, Database, connection
+from app.store.database import Database, connection
 from app.store.inbox_sqlite import WriteLock
 from app.store.links import StoredLinks, number_before
+from app.store.plain import PRAGMAS
 from app.store.schema import OPEN_DEAD_LETTER, dead_letters, evidence, inbox, kept_bodies, links, timeline
 
 BODIES = 100

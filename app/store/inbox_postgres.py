@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 
@@ -140,6 +140,29 @@ def connect(url: str) -> psycopg.Connection:
 def _said(fault: Exception) -> str:
     """The first line: the rest may quote the values."""
     return (str(fault).splitlines() or [type(fault).__name__])[0]
+
+
+class PostgresDriver:
+    """Implements ``plain.Driver``."""
+
+    is_sqlite = False
+    faults: tuple[type[Exception], ...] = (psycopg.Error,)
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def connect(self, *, writes: bool = False) -> psycopg.Connection:
+        connection = connect(self._url)
+        if not writes:
+            connection.execute("SET default_transaction_read_only = on")
+        return connection
+
+    def is_living(self, connection: psycopg.Connection) -> bool:
+        return not connection.closed
+
+    def ask(self, connection: psycopg.Connection, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        cursor = connection.execute(statement.replace("?", "%s").encode(), values)
+        return cursor.fetchall() if cursor.description else []
 
 
 class PostgresWakeup:

@@ -19,12 +19,12 @@ import structlog
 from app.domain.model.types import Source
 from app.ports import Delivery, InboxRow, Tx
 from app.store.database import KEY_VALUES, Database, connection, is_gone, unavailable
+from app.store.inbox_sqlite import CURSOR
 from app.store.prepared import Prepared
 from app.store.schema import dead_letters, inbox, kept_bodies, unmatched_events
 
 log = structlog.get_logger()
 
-CURSOR = "intake.cursor"
 LAST_TAKEN = "intake.last_taken"
 """What the row under the cursor looked like: another one there means another inbox."""
 _rows = sa.select(

@@ -21,20 +21,19 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from app.domain.model.types import Source
+from app.domain.model.types import EPOCH, MICROSECOND, Source
 from app.ports import Delivery, StoreUnavailable
 
 COLUMNS = "source, delivery_id, received_at, body, request_id, content_encoding, secret_index, trace"
 MAX_ID_BYTES = 512
 """Longer ids are stored as their hash: a PostgreSQL index entry ends near 2,700 bytes."""
 MAX_TEXT_CHARS = 200
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+CURSOR = "intake.cursor"
+"""Key, in the bridge's own store: the number of the last row taken in."""
 
 Row = tuple[str, str, int, bytes, str, str | None, int, str | None]
 """The values of ``COLUMNS``."""
@@ -48,7 +47,7 @@ def row_of(delivery: Delivery) -> Row:
     return (
         str(delivery.source),
         storable_id(delivery.delivery_id),
-        (delivery.received_at - _EPOCH) // _MICROSECOND,
+        (delivery.received_at - EPOCH) // MICROSECOND,
         delivery.body,
         _storable_text(delivery.request_id),
         None if encoding is None else _storable_text(encoding),

@@ -10,31 +10,19 @@ restarted, no minute holds more calls than without. What a partner asked for is 
 beside the worker heeds it, and the worker a command's, within a second.
 """
 
-import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from app.domain.model.types import instant
-from app.ports import Budget, BudgetLeft, Tx
-from app.remote.replies import (
-    LONGEST_PAUSE,
-    MICROSECONDS,
-    Account,
-    Pace,
-    ask,
-    calls_left,
-    horizon,
-    pace,
-    paused,
-    used_up,
-)
-from app.store.database import KEY_VALUES, Database, connection, reachable, readable, upsert
+from app.ports import Budget, Tx
+from app.remote.replies import LONGEST_PAUSE, MICROSECONDS, Account, Pace, ask, horizon, pace, paused, used_up
+from app.store.budgets_left import NOW, HourlyCalls
+from app.store.database import KEY_VALUES, connection, reachable, upsert
 from app.store.schema import EPOCH, budgets, key_values
 
 READ_SECONDS = 1.0
@@ -44,14 +32,6 @@ SOON = 0.1
 """Seconds until asking again, after the turn came and went while we looked."""
 
 Sleep = Callable[[float], None]
-
-REST_BUDGET = "pagerduty-rest"
-
-
-def events_budget(key: str) -> str:
-    """The name of an integration key's budget: tells keys apart without telling them."""
-    digest = hashlib.sha256(b"budget of " + key.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"pagerduty-events:{digest[:12]}"
 
 
 def budget(engine: sa.Engine, name: str, per_minute: int, sleep: Sleep = time.sleep) -> Budget:
@@ -140,27 +120,26 @@ class OwnBudget:
         return 0.0 if until is None or until == before else (until - _micros(datetime.now(UTC))) / MICROSECONDS
 
 
-_NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _OF_THE_PART = "(SELECT paused_until FROM budgets WHERE name = :part)"
-_REST = f"least(greatest(coalesce(paused_until, 0), coalesce({_OF_THE_PART}, 0)), {_NOW} + {LONGEST_PAUSE})"
-_EARLIEST = f"greatest({_NOW}, {_REST})"
-_SPENT = f"(greatest(least(spent_until, {_NOW} + :horizon), {_EARLIEST}) + :interval)"
+_REST = f"least(greatest(coalesce(paused_until, 0), coalesce({_OF_THE_PART}, 0)), {NOW} + {LONGEST_PAUSE})"
+_EARLIEST = f"greatest({NOW}, {_REST})"
+_SPENT = f"(greatest(least(spent_until, {NOW} + :horizon), {_EARLIEST}) + :interval)"
 _START = f"greatest({_EARLIEST}, {_SPENT} - :tolerance)"
 
 # The pieces above are ours and constant; what is not comes as parameters.
 _TAKE = sa.text(
-    f"UPDATE budgets SET spent_until = {_SPENT} WHERE name = :name AND {_START} - {_NOW} <= :max_wait"  # noqa: S608
-    f" RETURNING greatest({_EARLIEST}, spent_until - :tolerance) - {_NOW},"
+    f"UPDATE budgets SET spent_until = {_SPENT} WHERE name = :name AND {_START} - {NOW} <= :max_wait"  # noqa: S608
+    f" RETURNING greatest({_EARLIEST}, spent_until - :tolerance) - {NOW},"
     " set_config('synchronous_commit', 'off', true)"
 )
 _READ = sa.text(
-    f"SELECT name, spent_until - {_NOW}, coalesce(paused_until, 0) - {_NOW} FROM budgets WHERE name IN (:name, :part)"  # noqa: S608
+    f"SELECT name, spent_until - {NOW}, coalesce(paused_until, 0) - {NOW} FROM budgets WHERE name IN (:name, :part)"  # noqa: S608
 )
 _FOUND = sa.text("INSERT INTO budgets (name, spent_until) VALUES (:name, 0) ON CONFLICT (name) DO NOTHING")
 _PAUSE = sa.text(
-    f"INSERT INTO budgets (name, spent_until, paused_until) VALUES (:name, 0, {_NOW} + :rest)"  # noqa: S608
+    f"INSERT INTO budgets (name, spent_until, paused_until) VALUES (:name, 0, {NOW} + :rest)"  # noqa: S608
     " ON CONFLICT (name) DO UPDATE SET paused_until ="
-    f" greatest(least(coalesce(budgets.paused_until, 0), {_NOW} + {LONGEST_PAUSE}), excluded.paused_until)"
+    f" greatest(least(coalesce(budgets.paused_until, 0), {NOW} + {LONGEST_PAUSE}), excluded.paused_until)"
 )
 
 
@@ -261,74 +240,23 @@ class Budgets:
                 made.publish(tx)
 
 
-_LEFT = "SELECT name, spent_until - {now}, coalesce(paused_until, 0) - {now} FROM budgets ORDER BY name"
-_LEFT_SHARED, _LEFT_OWN = sa.text(_LEFT.format(now=_NOW)), sa.text(_LEFT.format(now=":now"))
-
-
-def budgets_left(database: Database, per_minute: Mapping[str, int], now: datetime) -> tuple[BudgetLeft, ...]:
-    """What is left of these budgets, by their names and calls a minute. Raises ``StoreUnavailable``."""
-    own = database.engine.dialect.name == "sqlite"
-    with readable(database.engine) as reader:
-        found = reader.execute(_LEFT_OWN, {"now": _micros(now)}) if own else reader.execute(_LEFT_SHARED)
-        accounts = {name: Account(spent, resting) for name, spent, resting in found}
-    keys = {name: accounts.pop(name, Account()) for name in per_minute}
-    parts = {name: account for name, account in accounts.items() if name.partition("/")[0] in per_minute}
-    left = (BudgetLeft(name, calls_left(pace(per_minute[name]), of), _pause(of)) for name, of in keys.items())
-    return (*left, *(_of_a_part(name, account) for name, account in parts.items()))
-
-
-def _of_a_part(name: str, account: Account) -> BudgetLeft:
-    key, _, part = name.partition("/")
-    return BudgetLeft(key, None, _pause(account), part)
-
-
-def _pause(account: Account) -> float:
-    return min(max(0, account.paused_until), LONGEST_PAUSE) / MICROSECONDS
-
-
-# Half of them may be made at once, the other half comes back evenly over the hour: so no sixty minutes ever see more
-# than what is allowed, and after a burst something is left to do every few seconds, not nothing for the rest of the
-# hour.
-
-HOUR = timedelta(hours=1)
-
-
-class StoredHourlyQuota:
+class StoredHourlyQuota(HourlyCalls):
     """Implements ``ports.HourlyQuota`` with one value: until when the calls made so far are paid for."""
 
     def __init__(self, name: str, per_hour: Callable[[], int]) -> None:
-        """``per_hour`` is asked anew for every call, so that an edited file counts at once; 0 = none."""
+        super().__init__(per_hour)
         self._name = name
-        self._per_hour = per_hour
         self._locked = sa.select(key_values.c.value).where(key_values.c.name == name).with_for_update()
 
     def take(self, tx: Tx, now: datetime) -> bool:
         written = connection(tx).execute(self._locked).scalar_one_or_none()
-        if self._per_hour() < 1:
+        if self.per_hour() < 1:
             return False
-        until, granted = self._paid_until(written, now), self._left(written, now) >= 1
-        paid = (until + self._pause if granted else until).isoformat()
+        granted = self.left_of(written, now) >= 1
+        paid = self.paid_until(written, now, granted).isoformat()
         if paid != written:
             KEY_VALUES.put(tx, self._name, paid)
         return granted
 
     def left(self, tx: Tx, now: datetime) -> int:
-        return self._left(KEY_VALUES.read(tx, self._name), now)
-
-    def _left(self, written: str | None, now: datetime) -> int:
-        if self._per_hour() < 1:
-            return 0
-        return self._at_once + ((now - self._paid_until(written, now)) // self._pause)
-
-    def _paid_until(self, written: str | None, now: datetime) -> datetime:
-        """Never further ahead than a full burst: a clock that was set back must not silence us for long."""
-        until = instant(written) or now
-        return min(max(until, now), now + self._at_once * self._pause)
-
-    @property
-    def _at_once(self) -> int:
-        return max(1, self._per_hour() // 2)
-
-    @property
-    def _pause(self) -> timedelta:
-        return HOUR / (self._per_hour() - self._at_once + 1)
+        return self.left_of(KEY_VALUES.read(tx, self._name), now)

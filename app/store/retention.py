@@ -18,8 +18,7 @@ import sqlalchemy as sa
 from app.ports import Tx
 from app.store.database import KEY_VALUES, Database, connection
 from app.store.evidence import StoredBodies
-from app.store.inbox_reader import CURSOR
-from app.store.inbox_sqlite import WriteLock
+from app.store.inbox_sqlite import CURSOR, WriteLock
 from app.store.schema import (
     EPOCH,
     OPEN_PAGED,

@@ -5,14 +5,15 @@ tables; a test holds the two against each other.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 import sqlalchemy as sa
 
-T = TypeVar("T")
+from app.domain.model.types import EPOCH as EPOCH
+from app.domain.model.types import MICROSECOND, instant_of
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+T = TypeVar("T")
 
 
 class Instant(sa.types.TypeDecorator[datetime]):
@@ -22,15 +23,11 @@ class Instant(sa.types.TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> int | None:
-        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+        return None if value is None else (value - EPOCH) // MICROSECOND
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[int | None], datetime | None]:
         """As ``process_result_value`` would be, in one call for each of the hundred thousands that a report reads."""
-        return _instant_of
-
-
-def _instant_of(value: int | None) -> datetime | None:
-    return None if value is None else EPOCH + timedelta(0, 0, value)
+        return instant_of
 
 
 RowId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

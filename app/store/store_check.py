@@ -7,12 +7,14 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from app.domain.model.types import Side, Source
-from app.ports import DeadLetter, StoreUnavailable
+from app.ports import DeadLetter
 from app.remote.payload import RefusedDeliveries
 from app.store.database import KEY_VALUES, Database, known, open_bridge, open_inbox, readable, stored, unavailable
-from app.store.health import StoredHealth, StoredSecretsSeen, add_pending, pending, refusals
+from app.store.health import StoredHealth, refusals
 from app.store.links import newest_page
+from app.store.plain import missing, plain_bridge, plain_inbox
 from app.store.schema import inbox
+from app.store.secrets_seen import StoredSecretsSeen, add_pending, pending
 
 PING = b'"pagey.ping"'
 EXAMINED = "doctor.seen"
@@ -25,19 +27,22 @@ class StoreCheck:
         self._bridge, self._inbox = open_bridge(data_dir, database_url), open_inbox(data_dir, database_url)
         self._files = () if database_url else (data_dir / "bridge.db", data_dir / "inbox.db")
         self.database = Database(self._bridge)
-        self.health_source = StoredHealth(self.database, self._inbox)
+        self._plain = plain_bridge(data_dir, database_url), plain_inbox(data_dir, database_url)
+        self.health_source = StoredHealth(*self._plain)
         self.secrets_seen = StoredSecretsSeen(self._inbox)
 
     def close(self) -> None:
         """Give every connection back."""
         self._bridge.dispose()
         self._inbox.dispose()
+        for one in self._plain:
+            one.close()
 
     def check_there(self) -> None:
         """Raise unless somebody has made the stores: looking must not make them."""
         for file in self._files:
             if not file.exists():
-                raise StoreUnavailable(f"there is no {file.name} in {file.parent.absolute()}")
+                raise missing(file)
 
     def exposed(self) -> tuple[Path, ...]:
         """The files of the store that other users of this machine can read."""

@@ -1,7 +1,9 @@
 """What the web needs of the bridge behind it; ``bootstrap`` builds it, tests give one made of fakes."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+
+from werkzeug.local import LocalProxy
 
 from app.ports.jobs import JobWanted
 from app.services.access.sessions import Sessions
@@ -20,6 +22,7 @@ from app.services.sync.receive import ReceiveResult, WebhookRequest
 if TYPE_CHECKING:
     from app.services.reports.report import Reports
 
+T = TypeVar("T")
 Receiver = Callable[[WebhookRequest], ReceiveResult]
 HealthReport = Callable[[], Report]
 MetricsText = Callable[[], bytes]
@@ -109,3 +112,8 @@ class WebBridge(Protocol):
     def close(self) -> None:
         """Let go of the store; called once, when the process ends."""
         ...
+
+
+def later(asked: Callable[[], T]) -> T:
+    """Stands for what ``asked`` answers, which is asked for with each use of it and not before the first."""
+    return cast(T, LocalProxy(asked))

@@ -35,11 +35,13 @@ from app.domain.sync.side_state import SideState
 from app.ports import Page
 from app.ports.console import AuditFilter
 from app.store.database import Database, StoredKeyValues, open_bridge, open_inbox
-from app.store.inbox_reader import CURSOR
+from app.store.inbox_postgres import PostgresDriver
+from app.store.inbox_sqlite import CURSOR
 from app.store.jobs import StoredJobs
 from app.store.links import _names, _standing
 from app.store.migrate import migrate
 from app.store.operator_records import StoredRecords
+from app.store.plain import SqliteDriver
 from app.store.schema import (
     EPOCH,
     audit,
@@ -420,10 +422,31 @@ class Executed:
 
     def __call__(self, connection: Any, _cursor: Any, statement: str, given: Any, _context: Any, many: bool) -> None:
         self.engines.add(connection.engine)
+        self.note(str(connection.engine.url.database).rpartition("/")[2], statement, given[0] if many else given)
+
+    def note(self, name: str, statement: str, given: Any) -> None:
         asks = statement.lstrip().split(None, 1)[0].upper() in ("SELECT", "UPDATE", "DELETE", "WITH")
         if asks and "pg_catalog" not in statement and "pg_" not in statement and "sqlite_" not in statement:
-            name = str(connection.engine.url.database).rpartition("/")[2]
-            self.statements.setdefault((name, statement), given[0] if many else given)
+            self.statements.setdefault((name, statement), given)
+
+
+@contextmanager
+def by_the_driver(note: Callable[[str, str, Any], None]) -> Iterator[None]:
+    """Notes what is asked without SQLAlchemy: of which database, the statement and its values."""
+    ask_sqlite, ask_postgres = SqliteDriver.ask, PostgresDriver.ask
+
+    def noting_sqlite(self: SqliteDriver, connection: Any, statement: str, values: Any) -> Any:
+        note(self.path.name, statement, tuple(values))
+        return ask_sqlite(self, connection, statement, values)
+
+    def noting_postgres(self: PostgresDriver, connection: Any, statement: str, values: Any) -> Any:
+        note(connection.info.dbname, statement.replace("?", "%s"), tuple(values))
+        return ask_postgres(self, connection, statement, values)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(SqliteDriver, "ask", noting_sqlite)
+        patched.setattr(PostgresDriver, "ask", noting_postgres)
+        yield
 
 
 def steps(engine: sa.Engine, statement: str, given: Any) -> int:
@@ -486,12 +509,15 @@ def cost(engines: Mapping[str, sa.Engine], executed: Executed) -> dict[tuple[str
 Key = tuple[str, str]
 """A database's name, and a statement."""
 OF_THEM = (
-    "FROM inbox WHERE inbox.source", "inbox WHERE secret_index > 0", "UPDATE links",
+    "FROM inbox WHERE source = ", "min(pagerduty_since) FROM links", "FROM letters WHERE closed_at IS NULL",
+    "FROM budgets ORDER BY name", "FROM stored_silences ORDER BY name", "min(received_at) FROM inbox WHERE",
+    "inbox WHERE secret_index > 0", "UPDATE links",
     "escalations.due_at <=", "links.incident_number =", "UNION ALL",
     "completed_at <=", "FROM links WHERE (silenced", "DELETE FROM inbox", "DELETE FROM timeline", "DELETE FROM letters",
     "DELETE FROM escalations", "AS texts FROM links ORDER BY links.id DESC",
     "FROM evidence JOIN links", "DISTINCT kept_bodies.inbox_id",
-    "FROM jobs WHERE jobs.id <", "audit.subject =", "DELETE FROM worker_configurations", "worker_configurations.rules",
+    "FROM jobs WHERE jobs.id <", "audit.subject =", "DELETE FROM worker_configurations",
+    "seen_at FROM worker_configurations",
     "revoked_evidence.link_id IN", "DELETE FROM revoked_evidence",
 )  # fmt: skip
 """Without these it recorded less than it believes."""
@@ -503,7 +529,8 @@ def record(folder: Path, url: str | None) -> tuple[Executed, History]:
     with a_life(folder, url) as (life, history):
         sa.event.listen(sa.Engine, "before_cursor_execute", executed)
         try:
-            life.live()
+            with by_the_driver(executed.note):
+                life.live()
         finally:
             sa.event.remove(sa.Engine, "before_cursor_execute", executed)
     for engine in executed.engines:
@@ -573,7 +600,8 @@ def _asked_by_readyz(settings: Settings) -> list[str]:
     client = create_app(settings, WebBridge(settings)).test_client()
     sa.event.listen(sa.Engine, "before_cursor_execute", note)
     try:
-        client.get("/readyz")
+        with by_the_driver(lambda _name, statement, _given: asked.append(statement)):
+            client.get("/readyz")
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
     return asked

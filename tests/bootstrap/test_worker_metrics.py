@@ -16,7 +16,8 @@ from app.domain.rules.rulebook import Rulebook
 from app.errors import ConfigFault
 from app.services.reconciliation.context import Findings
 from app.store.database import KEY_VALUES
-from app.store.health import StoredConfigurations, StoredHealth
+from app.store.worker_configurations import StoredConfigurations
+from tests.shapes import health_of
 
 
 def settings_of(folder: Path, **more: str) -> Settings:
@@ -62,7 +63,7 @@ def test_a_reconciliation_that_went_well_is_remembered_unless_it_is_switched_off
     with WorkerBridge(settings) as worker:
         worker.__dict__["reconcile"] = lambda: Findings(failed=failed)
         worker._reconcile_unless_behind()
-        known = StoredHealth(worker.database, worker.inbox_engine).read().reconciled_at
+        known = health_of(worker.database, worker.inbox_engine).read().reconciled_at
     assert is_known is (known is not None)
 
 
@@ -111,7 +112,7 @@ def test_a_worker_that_is_closed_counts_no_more(worker: WorkerBridge) -> None:
     worker.beat(datetime.now(UTC))
     worker.close(0)
     worker.beat(datetime.now(UTC))  # one that was late
-    assert () == StoredHealth(worker.database, worker.inbox_engine).read().workers
+    assert () == health_of(worker.database, worker.inbox_engine).read().workers
 
 
 def test_no_address_that_is_shown_can_hold_a_login(tmp_path: Path) -> None:

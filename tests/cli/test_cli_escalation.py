@@ -237,7 +237,7 @@ def test_a_silence_in_the_store_is_part_of_the_plan(shell: Shell, tmp_path: Path
     alert.write_text(json.dumps({"alertId": "a9", "severity": "critical"}), "utf-8")
     silence = Silence("drill", "true", "dana", "drill", datetime.now(UTC) + timedelta(hours=1), origin=Origin.STORE)
     with shell.rig.database.begin() as tx:
-        RulesInStore(lambda: shell.rig.database, shell.data_dir, None).put_silence(tx, silence)
+        RulesInStore().put_silence(tx, silence)
     assert "No incident: drill gives it urgency none." == shell.run("plan", str(alert)).stdout.strip()
 
 

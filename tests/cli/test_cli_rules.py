@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from app.config import bridge_yaml as configfile
 from app.domain.model.events import AlertEvent, AlertEventType
 from app.domain.model.types import Alert, AlertId, Side
 from app.domain.rules.rulebook import Silence
-from app.ports import SHADOW_DIFFERS
+from app.ports import SHADOW_DIFFERS, Tx
 from app.ports.rules import StoredDraft
 from app.ports.store import TimelineEntry
 from app.store.links import StoredLinks
@@ -527,15 +528,16 @@ def test_every_option_says_what_it_is_for(group: str):
 # ------------------------------------------------------------------------------------------------------- the store
 
 
-def in_store(shell: Shell) -> RulesInStore:
+@contextmanager
+def changing(shell: Shell) -> Iterator[tuple[RulesInStore, Tx]]:
     assert shell.rig is not None
-    database = shell.rig.database
-    return RulesInStore(lambda: database, shell.folder / "data", None)
+    with shell.rig.database.begin() as tx:
+        yield RulesInStore(), tx
 
 
 def with_a_silence_in_the_store(shell: Shell) -> None:
-    rules, until = in_store(shell), datetime.now(UTC) + timedelta(hours=1)
-    with rules.database().begin() as tx:
+    until = datetime.now(UTC) + timedelta(hours=1)
+    with changing(shell) as (rules, tx):
         rules.put_silence(tx, Silence("release", "true", "dana", "a release", until))
 
 
@@ -576,8 +578,8 @@ def test_what_a_command_does_to_the_file_is_in_the_audit_log(shell: Shell):
 
 def test_drafts_of_the_store_are_listed_and_printed(shell: Shell):
     shell.with_alerts()
-    rules, at = in_store(shell), datetime.now(UTC)
-    with rules.database().begin() as tx:
+    at = datetime.now(UTC)
+    with changing(shell) as (rules, tx):
         rules.put_draft(tx, StoredDraft("calm", DRAFT, "dana", at))
         rules.put_shadow(tx, "calm")
     (listed,) = shell.json("rules", "drafts", "list")

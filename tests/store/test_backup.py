@@ -14,7 +14,7 @@ import pytest
 from app.domain.model.events import AlertEventType
 from app.ports import StoreUnavailable
 from app.store.backup import FILES, back_up, restore
-from app.store.database import StoreRefused
+from app.store.plain import StoreRefused
 from app.store.worker_leases import FileLease
 from tests.rig import Rig
 

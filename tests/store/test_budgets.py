@@ -12,8 +12,10 @@ import sqlalchemy as sa
 
 from app.ports import BudgetLeft, StoreUnavailable, utc_now
 from app.remote.replies import LOW_RESERVE, MICROSECONDS, Account, ask, pace
+from app.store.budgets_left import budgets_left
 from app.store.database import open_bridge
-from app.store.rate_limits import Budgets, OwnBudget, budget, budgets_left
+from app.store.rate_limits import Budgets, OwnBudget, budget
+from tests.shapes import plain_of
 from tests.store.conftest import Stores
 
 
@@ -229,7 +231,7 @@ def test_a_store_that_is_gone_says_so(slept: Slept, tmp_path: Any) -> None:
 
 
 def left(stores: Stores, **per_minute: int) -> dict[tuple[str, str], BudgetLeft]:
-    return {(one.key, one.part): one for one in budgets_left(stores.bridge, per_minute, utc_now())}
+    return {(one.key, one.part): one for one in budgets_left(plain_of(stores.bridge.engine), per_minute, utc_now())}
 
 
 def test_what_is_left_of_a_budget_can_be_read_by_everybody(stores: Stores) -> None:

@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from app.ports import StoreUnavailable
+from app.store.command_status import StoredCommandStatus
 from app.store.database import Database
-from app.store.inbox import StoredCommandStatus
 from app.store.inbox_reader import CursorInboxReader, FlagInboxReader
 from app.store.schema import inbox
 from tests.fakes import START

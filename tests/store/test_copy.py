@@ -14,9 +14,9 @@ from app.ports import COPIED, Delivery, StoreUnavailable
 from app.ports.access import Role
 from app.store.access import StoredAccess
 from app.store.copy import NOT_COPIED, StoreCopy, _File, undo
-from app.store.database import KEY_VALUES, Database, StoreClosed, StoreRefused, check, connection, open_bridge
-from app.store.inbox_reader import CURSOR
-from app.store.inbox_sqlite import SqliteInbox
+from app.store.database import KEY_VALUES, Database, StoreClosed, check, connection, open_bridge
+from app.store.inbox_sqlite import CURSOR, SqliteInbox
+from app.store.plain import StoreRefused
 from app.store.schema import (
     access_tokens,
     bridge,

@@ -21,7 +21,7 @@ from app.ports import DeadLetter, Delivery, TakenBody, TimelineEntry, Tx
 from app.services.operator import retention as erasing
 from app.services.operator.retention import EraseBodies, EraseOldEvidence
 from app.services.sync.erasure import EraseEvidence
-from app.store import database as opened
+from app.store import plain as opened
 from app.store.database import Database
 from app.store.evidence import StoredBodies, StoredEvidence
 from app.store.inbox import ClosableInbox, inbox_for

@@ -25,6 +25,7 @@ from app.store import database as revision
 from app.store import migrate as migrating
 from app.store.database import MIGRATIONS, SchemaTooNew, open_bridge, open_inbox
 from app.store.migrate import migrate
+from app.store.plain import PRAGMAS
 from app.store.schema import bridge, evidence, inbox_metadata, links
 from app.store.store_check import StoreCheck
 from app.store.worker_leases import FileLease, PostgresLease, workers_kept_out
@@ -257,7 +258,7 @@ def test_the_texts_of_older_links_move_into_a_table_of_their_own(place: "Place")
 
 def test_what_older_versions_deleted_is_in_no_file_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setitem(revision.PRAGMAS, "secure_delete", "OFF")
+        patched.setitem(PRAGMAS, "secure_delete", "OFF")
         place = Place(tmp_path, None)
         first_version(place.bridge, "0005")
         with place.bridge.begin() as connection:

@@ -10,11 +10,11 @@ from app.domain.model.types import Alert, AlertId, IncidentId, Side, incident_ke
 from app.domain.sync.link import Link
 from app.ports import DeadLetter, Page, TimelineEntry
 from app.store.database import connection
-from app.store.health import StoredHealth
 from app.store.links import StoredDeadLetters, StoredLinks, newest_page
 from app.store.operator_records import StoredRecords
 from app.store.schema import links
 from tests.fakes import START
+from tests.shapes import health_of
 from tests.store.conftest import Stores
 
 records = StoredRecords()
@@ -89,7 +89,7 @@ def test_an_id_counts_before_a_number(kept: Stores, wanted: str, expected: list[
 )
 def test_a_dead_letter_that_may_be_a_page_is_reported_apart(stores: Stores, dead_letter: DeadLetter, is_page: bool):
     assert is_page is dead_letter.is_page, "what is counted and logged agrees with what the doctor reads"
-    health_source = StoredHealth(stores.bridge, stores.inbox)
+    health_source = health_of(stores.bridge, stores.inbox)
     assert (0, 0) == (health_source.read().dead, health_source.read().dead_pages)
     with stores.bridge.begin() as tx:
         number = StoredLinks().add_dead_letter(tx, dead_letter)

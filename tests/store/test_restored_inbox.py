@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 from app.domain.model.events import AlertEventType, IncidentEventType, Unreadable
 from app.domain.model.types import Source
 from app.store.database import StoredKeyValues, connection
-from app.store.inbox_reader import CURSOR, LOOK_SECONDS
+from app.store.inbox_reader import LOOK_SECONDS
+from app.store.inbox_sqlite import CURSOR
 from app.store.schema import dead_letters
 from tests.rig import Rig
 

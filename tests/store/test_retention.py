@@ -249,7 +249,7 @@ def test_jobs_that_are_over_go_and_those_that_wait_stay(store: Store):
 
 
 def test_the_audit_log_and_silences_that_are_over_go(store: Store, tmp_path: Path):
-    rules = RulesInStore(lambda: store.stores.bridge, tmp_path, None)
+    rules = RulesInStore()
     with store.stores.bridge.begin() as tx:
         for name, at in (("old", LONG_AGO), ("young", LATELY)):
             StoredAudit().write(tx, AuditEntry(at, "dana", Way.CLI, "silence", SubjectKind.SILENCE, name, "silenced"))

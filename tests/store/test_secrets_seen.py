@@ -6,9 +6,11 @@ import pytest
 
 from app.domain.model.types import Side
 from app.remote.payload import RefusedDeliveries
-from app.store.health import StoredHealth, StoredRefusals, StoredSecretsSeen, add_pending, confirm, pending
+from app.store.health import StoredRefusals
 from app.store.schema import inbox
+from app.store.secrets_seen import StoredSecretsSeen, add_pending, confirm, pending
 from tests.fakes import START
+from tests.shapes import health_of, plain_of
 from tests.store.conftest import Stores
 
 
@@ -39,7 +41,7 @@ def test_only_the_newest_use_of_an_old_secret_counts(stores: Stores) -> None:
 
 
 def test_refused_deliveries_are_added_up_by_side_and_reason_and_seen_in_the_snapshot(stores: Stores) -> None:
-    refusals, health_source = StoredRefusals(stores.bridge), StoredHealth(stores.bridge, stores.inbox)
+    refusals, health_source = StoredRefusals(plain_of(stores.bridge.engine)), health_of(stores.bridge, stores.inbox)
     assert {} == health_source.read().refused
     later, next_day = START + timedelta(minutes=9), START + timedelta(days=1)
     refusals.add(Side.TRUTHVOUCH, RefusedDeliveries(19, "signature_mismatch", START, START))

@@ -8,22 +8,23 @@ import pytest
 from app.domain.rules.rulebook import Origin, Silence
 from app.ports import StoreUnavailable
 from app.ports.rules import StoredDraft, StoredPart
-from app.store.database import Database, open_bridge
+from app.store.plain import plain_bridge
+from app.store.rules_in_force import RulesInForce
 from app.store.stored_rules import RulesInStore
 from tests.fakes import START
+from tests.shapes import plain_of
 from tests.store.conftest import Stores
 
 SILENCE = Silence("deploy", 'model == "m1"', "dana", "a release", START + timedelta(hours=2), START, Origin.STORE)
 DRAFT = StoredDraft("calm", "rules: []\n", "dana", START)
 
 
-def rules_of(stores: Stores) -> RulesInStore:
-    url = None if stores.bridge.engine.dialect.name == "sqlite" else "postgresql://"
-    return RulesInStore(lambda: stores.bridge, Path(str(stores.bridge.engine.url.database)).parent, url)
+def in_force(stores: Stores) -> RulesInForce:
+    return RulesInForce(plain_of(stores.bridge.engine))
 
 
 def test_a_silence_comes_back_as_it_was_and_another_of_its_name_takes_its_place(stores: Stores):
-    rules = rules_of(stores)
+    rules = RulesInStore()
     longer = Silence(**{name: getattr(SILENCE, name) for name in ("name", "match", "owner", "reason")},
                      until=START + timedelta(hours=5), origin=Origin.STORE)  # fmt: skip
     with stores.bridge.begin() as tx:
@@ -36,11 +37,11 @@ def test_a_silence_comes_back_as_it_was_and_another_of_its_name_takes_its_place(
 
 
 def test_the_mark_changes_with_what_concerns_alerts_and_with_nothing_else(stores: Stores):
-    rules = rules_of(stores)
-    marks = [rules.mark()]
+    rules, reader = RulesInStore(), in_force(stores)
+    marks = [reader.mark()]
 
     def after(change: object) -> str:
-        marks.append(rules.mark())
+        marks.append(reader.mark())
         return marks[-1]
 
     assert "" == marks[0]
@@ -64,17 +65,18 @@ def test_the_mark_changes_with_what_concerns_alerts_and_with_nothing_else(stores
 
 
 def test_what_concerns_alerts_is_read_with_its_mark(stores: Stores):
-    rules = rules_of(stores)
-    assert StoredPart() == rules.part()
+    rules, reader = RulesInStore(), in_force(stores)
+    assert StoredPart() == reader.part()
     with stores.bridge.begin() as tx:
         rules.put_silence(tx, SILENCE)
         rules.put_draft(tx, DRAFT)
         rules.put_shadow(tx, "calm")
-    assert StoredPart(rules.mark(), (SILENCE,), "calm") == rules.part()
+    assert StoredPart(reader.mark(), (SILENCE,), "calm") == reader.part()
+    assert (DRAFT.text, None) == (reader.text_of_draft("calm"), reader.text_of_draft("none"))
 
 
 def test_drafts_are_listed_by_name(stores: Stores):
-    rules, other = rules_of(stores), StoredDraft("bold", "sla: {}\n", "li", START)
+    rules, other = RulesInStore(), StoredDraft("bold", "sla: {}\n", "li", START)
     with stores.bridge.begin() as tx:
         rules.put_draft(tx, DRAFT)
         rules.put_draft(tx, other)
@@ -86,5 +88,5 @@ def test_drafts_are_listed_by_name(stores: Stores):
 def test_looking_for_silences_makes_no_store(tmp_path: Path):
     folder = tmp_path / "none"
     with pytest.raises(StoreUnavailable):
-        RulesInStore(lambda: Database(open_bridge(folder, None)), folder, None).mark()
+        RulesInForce(plain_bridge(folder, None)).mark()
     assert not (tmp_path / "none").exists()

@@ -9,9 +9,10 @@ from app.ports import Tx, WorkerRules
 from app.ports.console import RunsWith, Setting, WorkerConfiguration
 from app.services.diagnostics.configuration import DEAD_AFTER, REMOVED_AFTER, REPEATED, PublishConfiguration
 from app.store.database import Database, connection
-from app.store.health import StoredConfigurations, StoredHealth
 from app.store.schema import worker_configurations
+from app.store.worker_configurations import StoredConfigurations
 from tests.conftest import FakeClock
+from tests.shapes import health_of
 from tests.store.conftest import Stores
 
 OLD = RunsWith("v1", "1.0", (Setting("PAGERDUTY_API_KEY", "set", "for REST"),), ("notes are off",))
@@ -114,4 +115,4 @@ def test_health_reads_by_what_rules_each_decides(stores: Stores, database: Datab
     clock.advance(5)
     Worker(database, clock, "worker-2", NEW).beat()
     found = {WorkerRules("v1", began, began), WorkerRules("v2", clock(), clock())}
-    assert found == set(StoredHealth(database, stores.inbox).read().workers)
+    assert found == set(health_of(database, stores.inbox).read().workers)

@@ -17,12 +17,12 @@ from app.services.operator.console import Console
 from app.services.operator.evidence import Evidence, RevokeEvidence
 from app.services.rules.stored import RuleCommands
 from app.store.access import StoredAccess
-from app.store.health import StoredHealth
 from app.store.jobs import StoredAudit
 from app.store.link_search import StoredLinkSearch
 from app.store.operator_records import StoredRecords
 from tests.services.operator.test_operate import OperatorRig
 from tests.services.rigs import DatedRig
+from tests.shapes import health_of
 from tests.web.console_client import HTTPS, TOKEN
 from tests.web_fakes import FakeBridge
 
@@ -52,7 +52,7 @@ class EvidenceRig:
         handlers = {CommandType.SILENCE_ALIKE: RuleCommands(self.rig.stored_rules, self.clock)}
         self.operator, records = operator, StoredRecords()
         self.tokens = EvidenceTokens(lambda: (KEY,), self.clock)
-        source = StoredHealth(database, self.rig._inbox)
+        source = health_of(database, self.rig._inbox)
         reads = Console(database, records, StoredLinkSearch(), source, {}, lambda: True, self.clock)
         stored = (database, records, StoredAccess())
         self.bridge = FakeBridge(self.clock)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, overload
 
 # --------------------------------------------------------------------------------------------------------------- names
 
@@ -26,7 +26,8 @@ MAX_NUMBER_DIGITS = 15
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 """What claims to be earlier comes from a clock that was never set, or means "no time" (0001-01-01, 1970-01-01)."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 _FIRST_MILLISECONDS = 100_000_000_000
 """As seconds it would be the year 5138, as milliseconds it is 1973."""
 _MAX_INSTANT_CHARS = 100
@@ -104,6 +105,15 @@ def first_instant(*values: object) -> tuple[datetime | None, bool]:
     return found, found is None and any(value is not None for value in values)
 
 
+@overload
+def instant_of(value: int) -> datetime: ...
+@overload
+def instant_of(value: int | None) -> datetime | None: ...
+def instant_of(value: int | None) -> datetime | None:
+    """The instant so many whole microseconds after 1970."""
+    return None if value is None else EPOCH + timedelta(0, 0, value)
+
+
 def instant(value: object) -> datetime | None:
     """Read an instant as aware UTC; None for anything that is not one, whatever it is.
 
@@ -123,7 +133,7 @@ def _since_1970(number: int | float) -> datetime | None:
     """Seconds, or milliseconds where as seconds it would be thousands of years from now."""
     if isinstance(number, bool):
         return None
-    return _EPOCH + (timedelta(seconds=number) if abs(number) < _FIRST_MILLISECONDS else timedelta(milliseconds=number))
+    return EPOCH + (timedelta(seconds=number) if abs(number) < _FIRST_MILLISECONDS else timedelta(milliseconds=number))
 
 
 def _written(value: object) -> datetime | None:

@@ -16,7 +16,7 @@ from app.services.operator.operator import Operate
 from app.services.operator.overview import Overview
 from app.ui import pages
 from app.web.access import Access, Actor, Role, needs
-from app.web.bridge import HealthReport
+from app.web.bridge import HealthReport, later
 from app.web.console import (
     audit,
     dead_letters,
@@ -36,9 +36,9 @@ KEPT_FOR_EVER = "public, max-age=31536000, immutable"
 
 
 def blueprint(parts: ConsoleParts, operate: Operate, look: Overview, report: HealthReport) -> Blueprint:
-    """All pages, the files that they load, and ``/``, which leads there."""
+    """All pages, the files that they load, and ``/``, which leads there. Asks none of ``parts`` before a page does."""
     blueprint = Blueprint("console", __name__)
-    frame = Frame(report, parts.reads.clock)
+    frame, work = Frame(report, lambda: parts.reads.clock()), later(lambda: parts.work)
     blueprint.before_request(_only_who_is_let_in)
     blueprint.register_error_handler(StoreUnavailable, frame.store_unavailable)
     blueprint.register_error_handler(HTTPException, frame.refused)
@@ -49,10 +49,10 @@ def blueprint(parts: ConsoleParts, operate: Operate, look: Overview, report: Hea
     reports.install(blueprint, frame, parts)
     erase.install(blueprint, frame, parts, operate, look)
     silence.install(blueprint, frame, parts, operate)
-    drafts.install(blueprint, frame, parts.work, operate)
-    silences.install(blueprint, frame, parts.work, operate)
-    jobs.install(blueprint, frame, parts.work, operate)
-    audit.install(blueprint, frame, parts.work)
+    drafts.install(blueprint, frame, work, operate)
+    silences.install(blueprint, frame, work, operate)
+    jobs.install(blueprint, frame, work, operate)
+    audit.install(blueprint, frame, work)
 
     @blueprint.get("/", **ROUTE)
     @needs(Access.OPEN)

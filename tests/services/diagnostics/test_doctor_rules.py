@@ -81,19 +81,19 @@ def test_a_misspelt_word_is_wrong_and_named_with_what_may_be_meant(tmp_path: Pat
 
 def test_readyz_notes_a_misspelt_word_until_an_alert_has_it(tmp_path: Path):
     rig = Rig(tmp_path)
-    spelling = Spelling(FixedRulebook(MISSPELT), rig.database)
+    spelling = Spelling(FixedRulebook(MISSPELT), lambda: rig.database)
     assert ["confidence"] == [note.partition("did you mean ")[2].rstrip("?") for note in spelling.notes(START)]
     event = AlertEvent(AlertEventType.CREATED, Alert(AlertId("a1"), extra={"confidnce": 1}), "alert.created", START)
     rig.say(Side.TRUTHVOUCH, event)
     later = START + Spelling.EVERY
     assert 1 == len(spelling.notes(later - timedelta(seconds=1))), "it looks seldom"
     assert () == spelling.notes(later)
-    assert () == Spelling(FixedRulebook(Rulebook()), rig.database).notes(START)
+    assert () == Spelling(FixedRulebook(Rulebook()), lambda: rig.database).notes(START)
 
 
 def test_no_alert_is_read_for_a_severity_that_no_field_can_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     read: list[object] = []
     monkeypatch.setattr(StoredPast, "field_names", lambda *given, **_more: read.append(given))
     book = Rulebook(rules=(Rule("r", "severity == hihg", RuleAction.SUPPRESS),), severity_map={"critcal": None})
-    assert 2 == len(Spelling(FixedRulebook(book), Rig(tmp_path).database).notes(START))
+    assert 2 == len(Spelling(FixedRulebook(book), lambda: Rig(tmp_path).database).notes(START))
     assert [] == read

@@ -25,10 +25,12 @@ from app.services.rules.stored import (
 )
 from app.store.database import connection
 from app.store.jobs import StoredAudit, StoredJobs, encode_job
+from app.store.rules_in_force import RulesInForce
 from app.store.schema import jobs
 from app.store.stored_rules import RulesInStore
 from tests.fakes import START
 from tests.rig import Rig
+from tests.shapes import plain_of
 
 DETAIL = encode_job(ReplayWanted((1,)))
 SILENCE = Silence(
@@ -41,7 +43,8 @@ class Commanded(Rig):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.rules, self.woken = RulesInStore(lambda: self.database, folder, None), 0
+        self.rules, self.woken = RulesInStore(), 0
+        self.in_force = RulesInForce(plain_of(self.database.engine))
         jobs, rules = JobCommands(StoredJobs(), self._wake, self.clock), RuleCommands(self.rules, self.clock)
         commands = self.intake.execute_command
         types = (CommandType.START_JOB, CommandType.CANCEL_JOB)
@@ -176,14 +179,14 @@ def test_a_silence_survives_its_way_through_the_inbox():
 
 def test_a_silence_of_the_store_keeps_an_alert_quiet_and_the_decision_names_both(rig: Commanded):
     seconds = [0.0]
-    live = LiveStoredPart(rig.rules, lambda: seconds[0])
+    live = LiveStoredPart(rig.in_force, lambda: seconds[0])
     in_file = Rulebook(version="abc")
     assert in_file is live(in_file)
     rig.ask(CommandType.SILENCE, "deploy", silence_as_text(SILENCE))
     assert in_file is live(in_file), "it is looked at once a second"
     seconds[0] += 1.0
     rig.rulebook.rulebook = both = live(in_file)
-    assert (f"abc+{rig.rules.mark()}", (SILENCE,)) == (both.version, both.silences)
+    assert (f"abc+{rig.in_force.mark()}", (SILENCE,)) == (both.version, both.silences)
     assert both is live(in_file)
     rig.alert(AlertEventType.CREATED)
     decision = rig.link().decision
@@ -194,7 +197,7 @@ def test_a_silence_of_the_store_keeps_an_alert_quiet_and_the_decision_names_both
 def test_while_the_store_is_away_the_last_silences_stay(rig: Commanded, tmp_path: Path):
     seconds = [0.0]
     rig.ask(CommandType.SILENCE, "deploy", silence_as_text(SILENCE))
-    live = LiveStoredPart(rig.rules, lambda: seconds[0])
+    live = LiveStoredPart(rig.in_force, lambda: seconds[0])
     assert 1 == len(live(Rulebook()).silences)
     (tmp_path / "bridge.db").rename(tmp_path / "elsewhere.db")
     seconds[0] += 2
@@ -213,7 +216,7 @@ def test_a_draft_is_saved_asked_beside_the_rules_and_deleted(rig: Commanded):
     assert ["saved", "shadowed", "no_such_draft"] == outcomes
     (draft,), shadow = rig.stored.drafts()
     assert ("calm", "rules: []\n", "dana", "calm") == (draft.name, draft.text, draft.saved_by, shadow)
-    assert "store:calm" == LiveStoredPart(rig.rules)(Rulebook(shadow="file.yaml")).shadow
+    assert "store:calm" == LiveStoredPart(rig.in_force)(Rulebook(shadow="file.yaml")).shadow
     outcomes = [rig.ask(CommandType.SHADOW_DRAFT), rig.ask(CommandType.SHADOW_DRAFT)]
     outcomes += [rig.ask(CommandType.DELETE_DRAFT, "calm") for _ in range(2)]
     assert ["ended", "not_shadowed", "deleted", "no_such_draft"] == outcomes

@@ -16,9 +16,9 @@ from app.services.operator.escalation_check import TITLE, Drill, NoPolicy, NotCl
 from app.services.operator.operator import Operate
 from app.services.operator.overview import Overview
 from app.store import inbox as internal_events
+from app.store.command_status import StoredCommandStatus
 from app.store.database import StoredKeyValues
 from app.store.health import WORKER_SEEN
-from app.store.inbox import StoredCommandStatus
 from app.store.inbox_sqlite import SqliteInbox
 from app.store.link_search import StoredLinkSearch
 from app.store.operator_records import StoredRecords

@@ -20,9 +20,9 @@ from app.services.operator.operator import Operate
 from app.services.operator.overview import Overview
 from app.services.rules.stored import RuleCommands, silence_as_text
 from app.store import inbox as internal_events
+from app.store.command_status import StoredCommandStatus
 from app.store.database import StoredKeyValues
-from app.store.health import WORKER_SEEN, StoredHealth
-from app.store.inbox import StoredCommandStatus
+from app.store.health import WORKER_SEEN
 from app.store.inbox_postgres import PostgresInbox
 from app.store.inbox_sqlite import SqliteInbox
 from app.store.jobs import StoredJobs, encode_job
@@ -39,6 +39,7 @@ from tests.services.sync.test_commands import (
     with_a_dead_note,
     with_a_delivery_that_waits,
 )
+from tests.shapes import health_of
 from tests.web_fakes import FakeWakeup
 
 COMMAND_TIMEOUT = 2.0
@@ -377,7 +378,7 @@ def test_ids_nobody_has_are_unknown(operator: OperatorRig, wanted: str) -> None:
 
 
 def test_frozen_links_are_counted(operator: OperatorRig) -> None:
-    health_source = StoredHealth(operator.rig.database, operator.rig._inbox)
+    health_source = health_of(operator.rig.database, operator.rig._inbox)
     assert 0 == health_source.read().frozen
     frozen(operator.rig)
     assert 1 == health_source.read().frozen
@@ -425,7 +426,7 @@ def test_a_note_and_an_escalation_at_once_tell_what_became_of_them(operator: Ope
 @pytest.fixture
 def handling(operator: OperatorRig, tmp_path: Path) -> OperatorRig:
     """The same with the commands of other capabilities, at both ends."""
-    rules = RulesInStore(lambda: operator.rig.database, tmp_path, None)
+    rules = RulesInStore()
     jobs, silences = JobCommands(StoredJobs(), clock=operator.rig.clock), RuleCommands(rules, operator.rig.clock)
     handlers: dict[CommandType, CommandHandler] = {
         CommandType.START_JOB: jobs, CommandType.CANCEL_JOB: jobs,

@@ -12,9 +12,9 @@ from app.domain.model.types import AlertId, Status, Urgency, Via, incident_key
 from app.domain.rules.rulebook import Redaction, Rulebook
 from app.remote.replies import Answer, judge
 from app.services.sync.execute_effect import READS_FOR_A_TAKEN_KEY
-from app.store.health import StoredHealth
 from tests.fakes import PartnerClock
 from tests.rig import Rig
+from tests.shapes import health_of
 
 
 @pytest.fixture
@@ -350,7 +350,7 @@ def test_a_page_is_not_given_up_for_what_stands_between(rig: Rig, status: int, r
 
 
 def test_since_when_a_page_waits_is_known_until_it_is_out(rig: Rig) -> None:
-    health_source, since = StoredHealth(rig.database, rig._inbox), rig.clock()
+    health_source, since = health_of(rig.database, rig._inbox), rig.clock()
     assert None is health_source.read().oldest_page_at
     rig.pagerduty.open = lambda draft: Retry("http_423")  # type: ignore[method-assign]
     rig.alert(AlertEventType.CREATED)

@@ -10,10 +10,10 @@ from app.domain.model.events import AlertEventType, CommandType, IncidentEventTy
 from app.domain.model.incident import IncidentFacts
 from app.domain.model.outcome import Done, Reply
 from app.domain.model.types import IncidentId, Status, Via
-from app.store.health import StoredHealth
 from app.store.schema import dead_letters
 from tests.fakes import FakePagerDuty, FakeTruthVouch
 from tests.services.rigs import DatedPagerDuty, DatedTruthVouch, TimedRig
+from tests.shapes import health_of
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Bridge(TimedRig):
 
     def in_readyz(self) -> int:
         """How many dead letters it counts."""
-        return StoredHealth(self.database, self._inbox).read().dead
+        return health_of(self.database, self._inbox).read().dead
 
     def shows(self) -> Status:
         return self.pagerduty.incidents["Q1"].status

@@ -11,9 +11,9 @@ from app.domain.sync.circuit_breaker import OPENS_AFTER, PROBE_DELAYS
 from app.domain.sync.effects import AddNote, Effect, LookForIncident, OpenIncident, SetAlert, SetIncident
 from app.services.sync.execute_effect import TargetHealth
 from app.store.database import Database, StoredKeyValues, open_bridge, open_inbox
-from app.store.health import StoredHealth
 from app.store.migrate import migrate
 from tests.fakes import FakeClock
+from tests.shapes import health_of
 
 TARGET = "pagerduty-rest"
 CALM = SetIncident(Status.ACKNOWLEDGED)
@@ -108,7 +108,7 @@ def test_a_new_worker_forgets_what_the_one_before_it_said_and_nothing_else(store
 def test_readiness_shows_both_kinds_as_long_as_they_are_fresh(store: Store) -> None:
     from datetime import UTC, datetime
 
-    health_source = StoredHealth(store.database, store.inbox)
+    health_source = health_of(store.database, store.inbox)
     store.goes_down(store.one)
     assert {} == health_source.read().paused_targets, "seen months ago, by a worker that is gone"
     store.clock.now = datetime.now(UTC)

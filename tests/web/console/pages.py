@@ -26,16 +26,18 @@ from app.services.operator.workbench import Workbench
 from app.services.reports.report import Reports
 from app.services.rules.rulebook import Backtests, Shadow, StoredAlerts
 from app.services.rules.stored import RuleCommands, StoredRulesOverview
-from app.store.health import StoredConfigurations, StoredHealth, StoredRefusals
+from app.store.health import StoredRefusals
 from app.store.history import StoredHistory, StoredPast
 from app.store.jobs import StoredAudit, StoredJobs, encode_job
 from app.store.operator_records import StoredRecords
 from app.store.stored_rules import RulesInStore
+from app.store.worker_configurations import StoredConfigurations
 from app.web import auth, console, http
 from app.web.access import Actor, Role
 from tests.rig import FixedRulebook
 from tests.services.operator.test_operate import OperatorRig
 from tests.services.rigs import DatedRig
+from tests.shapes import health_of, plain_of
 
 
 class ReadSearch:
@@ -102,8 +104,8 @@ class ConsoleRig:
         self.rules = RulesOfRig(self.rig.rulebook.rulebook)
         self.work = self._workbench()
         database, records = self.rig.database, StoredRecords()
-        source = StoredHealth(database, self.rig._inbox)
-        self.refusals = StoredRefusals(database)
+        source = health_of(database, self.rig._inbox)
+        self.refusals = StoredRefusals(plain_of(database.engine))
         health = Health(self.operator.inbox, source, lambda: self.missing, lambda: self.notes, self.rig.clock)
         secrets = {Side.TRUTHVOUCH: 2, Side.PAGERDUTY: 1}
         reads = Console(database, records, ReadSearch(), source, secrets, lambda: True, self.rig.clock)
@@ -129,7 +131,7 @@ class ConsoleRig:
     def _workbench(self) -> Workbench:
         """Over the rig's store; the rig's worker executes what is asked, and no job runs unless a test does it."""
         database, clock = self.rig.database, self.rig.clock
-        self.stored_rules = RulesInStore(lambda: database, self.data_dir, self.url)
+        self.stored_rules = RulesInStore()
         jobs, rules = JobCommands(StoredJobs(), clock=clock), RuleCommands(self.stored_rules, clock)
         handlers: dict[CommandType, CommandHandler] = {
             kind: rules for kind in CommandType if kind.value.endswith(("silence", "draft"))

@@ -253,7 +253,7 @@ def test_a_silence_of_what_looks_like_this_is_kept_once_in_the_store(full: Conso
     assert "Say why" in full.post("/silence", **asked, reason=" ").text
     for _ in range(2):
         assert MESSAGES["silenced"] in full.post("/silence", **asked, reason="A test of the new model").text
-    rules = RulesInStore(lambda: full.rig.database, full.data_dir, None)
+    rules = RulesInStore()
     with full.rig.database.read() as tx:
         (silence,) = rules.silences(tx)
     assert ("Ada", "A test of the new model") == (silence.owner, silence.reason)

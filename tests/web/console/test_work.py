@@ -14,8 +14,8 @@ from app.ports.console import AuditFilter, Setting, WorkerConfiguration
 from app.ports.jobs import JobState
 from app.services.operator.operator import MESSAGES, NOBODY
 from app.store.database import connection
-from app.store.health import StoredConfigurations
 from app.store.schema import jobs
+from app.store.worker_configurations import StoredConfigurations
 from app.web.access import Role
 from app.web.console import audit as audit_page
 from app.web.console.drafts import PASTED
