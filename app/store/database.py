@@ -207,6 +207,8 @@ class Database:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self._lock_first = engine.dialect.name == "sqlite"
+        # A transaction would be two round trips more, and isolates nothing: each statement sees what is committed.
+        self._reading = engine if self._lock_first else engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def begin(self) -> Iterator[Tx]:
@@ -227,7 +229,7 @@ class Database:
         _afterwards.setdefault(connection(tx), []).append(act)
 
     def read(self) -> AbstractContextManager[Tx]:
-        return cast("AbstractContextManager[Tx]", reachable(self.engine))
+        return cast("AbstractContextManager[Tx]", reachable(self._reading))
 
 
 @contextmanager
