@@ -147,6 +147,7 @@ PROCESSES: Sequence[Row] = (
     ("services.sync.recovery.EVERY_SECONDS", 5.0, "operating", "checks the others every five seconds"),
     ("services.sync.recovery.CHECKS", 7, "operating", "no heartbeat in seven checks"),
     ("store.worker_leases.SLOTS", 64, "operating", "as you like, 64 at most"),
+    ("store.retention.KEPT_FREE", 10, "operating", "free beyond a tenth of a file"),
     ("store.migrate.REPORT_SECONDS", 10.0, "operating", "logs that at once and every ten seconds"),
     ("store.database.LOG_BYTES", 64 * 1024 * 1024, "decisions/0010-mortal-workers", "cut back to 64 MiB"),
     ("store.retention.BATCH_ROWS", 500, "configuration", "at most 500 rows in a transaction"),

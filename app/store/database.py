@@ -87,6 +87,8 @@ PRAGMAS = {
 }
 
 
+GIVES_BACK = "PRAGMA auto_vacuum=INCREMENTAL"
+"""Free pages can be given back some at a time. It counts for a file without pages, and when one is written anew."""
 USED_AT, RESTED_SECONDS = "used_at", 1.0
 
 
@@ -176,6 +178,9 @@ def check_made(data_dir: Path, database_url: str | None) -> None:
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = "IMMEDIATE"
+    connection.execute(f"PRAGMA busy_timeout={PRAGMAS['busy_timeout']}")
+    if not connection.execute("PRAGMA page_count").fetchone()[0]:  # on another it would wait for whoever writes
+        connection.execute(GIVES_BACK)
     for setting, value in PRAGMAS.items():
         connection.execute(f"PRAGMA {setting}={value}")
     connection.create_function("unixepoch", -1, lambda *_: _strftime("%s"))
