@@ -24,6 +24,11 @@ def restore(
     return backup.restore(settings.data_dir, folder, keep_inbox, progress, datetime.now(UTC))
 
 
+def compact(settings: Settings) -> Mapping[str, tuple[int, int]]:
+    """Write the SQLite files anew, without what is free in them; the bytes of each before and after."""
+    return backup.compact(settings.data_dir)
+
+
 def copy_store(
     settings: Settings, url: str, progress: Progress, ask_to_stop: Callable[[], None], wait: Callable[[], None]
 ) -> tuple[Mapping[str, int], str]:

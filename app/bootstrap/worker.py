@@ -184,7 +184,11 @@ class WorkerBridge(Container):
                 yield removed
 
         stored = StoredRetention(self.database, self.inbox_engine, self.settings.data_dir)
-        sweeps: dict[str, Sweep] = {**stored.sweeps(), "deliveries": sweep_deliveries}
+        sweeps: dict[str, Sweep] = {
+            **stored.sweeps(),
+            "deliveries": sweep_deliveries,
+            "pages": lambda _: stored.give_back(),
+        }
         old_evidence = EraseOldEvidence(self.database, self.links, StoredEvidence())
         evidence: dict[str, Sweep] = {"evidence": old_evidence, "bodies": stored.sweep_bodies}
         erase_bodies = self._erase_bodies.soon

@@ -1,4 +1,4 @@
-"""``truthvouch store``: backups, and the way from SQLite to PostgreSQL."""
+"""``truthvouch store``: backups, the way from SQLite to PostgreSQL, and files without what is free in them."""
 
 import sys
 import time
@@ -14,12 +14,16 @@ from app.errors import ConfigFault
 
 FOLLOW_SECONDS = 0.5
 """Between two looks at whether the bridge has been stopped."""
+MEGABYTE = 1_000_000
 ON_POSTGRES = "DATABASE_URL is set, so the store is a PostgreSQL database"
 
 
-@click.group(short_help="Back up the store, restore it, or move it to PostgreSQL.")
+@click.group(short_help="Back up the store, restore, compact or move it.")
 def store() -> None:
-    """Back up the store, restore it, or move it to PostgreSQL. For stores on SQLite, on the bridge's machine."""
+    """Back up the store, restore or compact it, or move it to PostgreSQL.
+
+    For stores on SQLite, on the bridge's machine.
+    """
 
 
 @store.command(short_help="Copy the store into a folder while the bridge runs.")
@@ -67,6 +71,26 @@ def restore(folder: Path, keep_inbox: bool, yes: bool, as_json: bool) -> None:
     click.echo(f"Restored: {_counted(rows)}. Start the bridge.")
     if aside:
         click.echo(f"What was there before is in {output.text(aside.absolute())}: delete it when all is well.")
+
+
+@store.command(short_help="Write the files anew, without what is free in them.")
+@base.json_option
+def compact(as_json: bool) -> None:
+    """Write bridge.db and inbox.db anew, without what is free in them. The bridge must not run.
+
+    Needed once for files that an older version of the bridge made: from then on retention gives space back by itself.
+    Takes as much free disk as the larger file will have.
+    """
+    settings = _on_sqlite("PostgreSQL's autovacuum does this.")
+    from app.bootstrap import stores
+
+    with _refusing():
+        sizes = stores.compact(settings)
+    if as_json:
+        output.as_json({name: {"before": before, "after": after} for name, (before, after) in sizes.items()})
+        return
+    for name, (before, after) in sizes.items():
+        click.echo(f"{name}: {before / MEGABYTE:,.1f} MB before, {after / MEGABYTE:,.1f} MB now.")
 
 
 @store.command(short_help="Copy the store to PostgreSQL while the bridge runs.")

@@ -1,10 +1,8 @@
 """The engine: queues per target, one workflow per delivery, nothing that sleeps in a thread."""
 
 import hashlib
-import heapq
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +17,7 @@ from dbos._serialization import DBOSPortableJSON, DefaultSerializer
 from app.domain.model.types import TOGETHER, LinkId, Side, delivery_name
 from app.engine.direct import DirectDeliveries, PriorityPool
 from app.engine.recovery import Leftovers, let_end
+from app.engine.wakeup import POLL_SECONDS, Due, QueueWakeup
 from app.ports import Claims, DeliveryRef, Order, StoreUnavailable, Transactions, Tx
 
 BROKEN_DELAYS = (1.0, 2.0, 5.0, 15.0, 60.0)
@@ -99,12 +98,6 @@ running deliveries at every upgrade. Raise it only when a delivery's arguments c
 
 APPLICATION_NAME = "bridge"
 WORKFLOW = "deliver"
-POLL_SECONDS = 2.0
-"""How late a delivery starts when its notification is lost, or when another machine had no room for it."""
-
-BUSY_POLL_SECONDS, BUSY_SECONDS = 0.25, 6.0
-"""The same where something was started or submitted so short a time ago: a place in a budget notifies nobody."""
-
 FIRST_POLL_SECONDS = 0.02
 """Until the queue threads can be notified, which is right after they start."""
 
@@ -152,12 +145,13 @@ class DurableEngine:
         broken_delays: Sequence[float] = BROKEN_DELAYS,
         claims: Claims | None = None,
     ) -> None:
-        """``per_minute`` names every queue and its budget; ``poll_seconds``: between two polls of a queue, whatever its
-        budget. ``claims``: where it is written down which deliveries are made at once, past the queues; None: none is.
+        """``per_minute`` names every queue and its budget; ``poll_seconds``: between two looks at idle queues.
+        ``claims``: where it is written down which deliveries are made at once, past the queues; None: none is.
         """
         self._store, self._executor_id, self._per_minute = store, executor_id, dict(per_minute)
         self._sql = store.engine
-        self._poll_seconds, self._broken_delays = poll_seconds, broken_delays
+        self._poll_seconds = POLL_SECONDS if poll_seconds is None else poll_seconds
+        self._broken_delays = broken_delays
         self._client: DBOSClient | None = None
         self._persistent: Persistent | None = None
         self._wakeup: QueueWakeup | None = None
@@ -194,11 +188,13 @@ class DurableEngine:
         _take_this_version_for_the_latest(running._sys_db)
         if self.direct is not None:
             self.direct.launch(self._persistent, self.leftovers.is_queued)
+        running._background_jobs_stop_event.set()  # its two questions a second: we give no deadlines, and ``Due`` looks
         self._wakeup = QueueWakeup(running.background_thread_stop_events)
-        self._due = Due(partial(_enqueue_due, running._sys_db), self._notify)
+        startable = partial(self.leftovers.startable, list(self._per_minute))
+        self._due = Due(partial(_enqueue_due, running._sys_db), self._notify, startable, self._poll_seconds)
         for queue, seconds in self.leftovers.delayed():
             self._due.at(seconds + DUE_MARGIN_SECONDS, queue)
-        self._register_queues(POLL_SECONDS if self._poll_seconds is None else self._poll_seconds)
+        self._register_queues(self._poll_seconds)
 
     def _config(self) -> DBOSConfig:
         url = "sqlite:///bridge.db" if self._sql.dialect.name == "sqlite" else "postgresql://bridge/bridge"
@@ -360,115 +356,8 @@ def _take_this_version_for_the_latest(system_database: Any) -> None:
 
 
 def _enqueue_due(system_database: Any) -> None:
-    """DBOS's own once-a-second job, done now. https://docs.dbos.dev/python/tutorials/queue-tutorial"""
+    """DBOS's own job: what was delayed and is due may start. https://docs.dbos.dev/python/tutorials/queue-tutorial"""
     try:
         system_database.transition_delayed_workflows()
     except Exception as fault:
         log.warning("engine.due_later", reason=type(fault).__name__)
-
-
-# DBOS's queue threads sleep in ``Event.wait`` between polls. The events they may sleep on get a ``wait`` that also
-# returns when the waiting thread's queue was notified. Should a later DBOS sleep otherwise, the polls remain and
-# only latency suffers; a test notices.
-
-THREAD_PREFIX = "queue-worker-"
-
-SOON_SECONDS = 0.025
-"""Between polls of a queue that is busy."""
-
-
-class QueueWakeup:
-    """Notifies by queue name; a notification that comes while a queue is being polled is kept for its next wait."""
-
-    def __init__(self, stops: Sequence[threading.Event]) -> None:
-        """``stops``: the events whose waiting may be cut short; setting one still ends its waiters at once."""
-        self._condition = threading.Condition()
-        self._notified: defaultdict[str, int] = defaultdict(int)
-        self._seen: defaultdict[str, int] = defaultdict(int)
-        self._soon: defaultdict[str, bool] = defaultdict(bool)
-        self._busy_until: defaultdict[str, float] = defaultdict(float)
-        for stop in stops:
-            stop.wait = partial(self._wait, stop)  # type: ignore[method-assign]
-            stop.set = partial(self._set_and_notify, stop.set)  # type: ignore[method-assign]
-
-    def notify(self, queue: str) -> None:
-        """Poll that queue now."""
-        with self._condition:
-            self._notified[queue] += 1
-            self._busy_until[queue] = time.monotonic() + BUSY_SECONDS
-            self._condition.notify_all()
-
-    def soon(self, queue: str) -> None:
-        """Poll that queue again in a moment: a place became free, and more may be waiting for one."""
-        with self._condition:
-            self._busy_until[queue] = time.monotonic() + BUSY_SECONDS
-            if not self._soon[queue]:
-                self._soon[queue] = True
-                self._condition.notify_all()
-
-    def _wait(self, stop: threading.Event, timeout: float | None = None) -> bool:
-        name = threading.current_thread().name
-        queue = name.removeprefix(THREAD_PREFIX) if name.startswith(THREAD_PREFIX) else ""
-
-        def called() -> bool:
-            return stop.is_set() or self._notified[queue] != self._seen[queue]
-
-        with self._condition:
-            if timeout is not None and self._busy_until[queue] > time.monotonic():
-                timeout = min(timeout, BUSY_POLL_SECONDS)
-            self._condition.wait_for(lambda: called() or self._soon[queue], timeout)
-            if self._soon[queue]:
-                self._condition.wait_for(called, SOON_SECONDS)
-            self._soon[queue] = False
-            self._seen[queue] = self._notified[queue]
-        return stop.is_set()
-
-    def _set_and_notify(self, set_event: Callable[[], None]) -> None:
-        set_event()
-        with self._condition:
-            self._condition.notify_all()
-
-
-class Due:
-    """Notifies when a delayed delivery is due; DBOS itself looks only once a second."""
-
-    def __init__(self, enqueue_due: Callable[[], None], notify: Callable[[str], None]) -> None:
-        """``enqueue_due`` makes every delayed delivery whose time has come ready to start."""
-        self._enqueue_due, self._notify = enqueue_due, notify
-        self._times: list[tuple[float, str]] = []
-        self._changed = threading.Condition()
-        self._stopped = False
-        threading.Thread(target=self._run, name="due", daemon=True).start()
-
-    def at(self, seconds: float, queue: str) -> None:
-        """Notify that queue so many seconds from now."""
-        with self._changed:
-            heapq.heappush(self._times, (time.monotonic() + seconds, queue))
-            self._changed.notify()
-
-    def stop(self) -> None:
-        """Forget what is not due yet: it is durable, and DBOS's own timer finds it."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify()
-
-    def _run(self) -> None:
-        while (queues := self._next()) is not None:
-            self._enqueue_due()
-            for queue in queues:
-                self._notify(queue)
-
-    def _next(self) -> set[str] | None:
-        with self._changed:
-            while not self._stopped:
-                wait = self._times[0][0] - time.monotonic() if self._times else None
-                if wait is not None and wait <= 0:
-                    return self._take_due()
-                self._changed.wait(wait)
-        return None
-
-    def _take_due(self) -> set[str]:
-        queues = set()
-        while self._times and self._times[0][0] <= time.monotonic():
-            queues.add(heapq.heappop(self._times)[1])
-        return queues

@@ -6,7 +6,7 @@ inside is in this file, and a test of each function notices should a later DBOS 
 
 import json
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,13 @@ QUEUED, DELAYED = ("ENQUEUED", "PENDING"), "DELAYED"
 UNFINISHED = (*QUEUED, DELAYED)
 FINISHED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
+
+def _listed(words: Collection[str]) -> str:
+    """For SQL, in DBOS's order: SQLite uses a partial index only for its very words."""
+    return ", ".join(f"'{word}'" for word in words)
+
+
+_UNDER_WAY = f"status IN ({_listed(QUEUED)})"
 MOST_DELAYED = 1_000
 IDS_AT_ONCE = 200
 """Names in one question."""
@@ -67,10 +74,25 @@ class Leftovers:
         """Whether something in that queue could start and has not. Asked on the transaction's own connection."""
         query = (
             f"SELECT 1 FROM {self._table(self._client._sys_db.tables.workflow_status)} "  # noqa: S608 - our own words only
-            f"WHERE queue_name = '{queue}' AND status = 'ENQUEUED' AND status IN ({_listed(QUEUED)}) LIMIT 1"
+            f"WHERE queue_name = '{queue}' AND status = 'ENQUEUED' AND {_UNDER_WAY} LIMIT 1"
         )
         connection: Any = tx
         return connection.exec_driver_sql(query).first() is not None
+
+    def startable(self, queues: Sequence[str]) -> tuple[frozenset[str], bool]:
+        """Which of these queues have something to start; and whether something delayed is due."""
+        store = self._client._sys_db
+        status = self._table(store.tables.workflow_status)
+        query = " UNION ALL ".join(
+            f"SELECT '{name}' WHERE EXISTS (SELECT 1 FROM {status} WHERE {which})"  # noqa: S608 - our own words only
+            for name, which in [
+                *((queue, f"queue_name = '{queue}' AND status = 'ENQUEUED' AND {_UNDER_WAY}") for queue in queues),
+                ("", f"status = '{DELAYED}' AND delay_until_epoch_ms <= {int(time.time() * 1000)}"),
+            ]
+        )
+        with store.engine.connect() as connection:
+            found = frozenset(connection.exec_driver_sql(query).scalars())
+        return found - {""}, "" in found
 
     def delayed(self) -> list[tuple[str, float]]:
         """What is delayed by now: its queue, and in how many seconds it is due. The first ``MOST_DELAYED`` of them."""
@@ -143,11 +165,6 @@ class Leftovers:
         )
         with store.engine.connect() as connection:
             return [(row[0], row[1]) for row in connection.exec_driver_sql(query)]
-
-
-def _listed(words: Collection[str]) -> str:
-    """For SQL, in DBOS's order: SQLite uses a partial index only for its very words."""
-    return ", ".join(f"'{word}'" for word in words)
 
 
 # DBOS would do the same, but it sleeps for a whole second before it first looks.

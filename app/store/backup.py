@@ -1,4 +1,4 @@
-"""Copies of the two SQLite files, taken while the bridge runs, and their way back.
+"""Copies of the two SQLite files, taken while the bridge runs, and their way back; and the files without what is free.
 
 ``bridge.db`` first, then ``inbox.db``: the cursor over the inbox is in the first, so a pair that was written one after
 the other has a cursor that is behind, never ahead. What lies after it is taken in once more and is no news to links
@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from app.ports import StoreUnavailable
-from app.store.database import known, make_private, open_bridge
+from app.store.database import GIVES_BACK, known, make_private, open_bridge
 from app.store.inbox_sqlite import WriteLock
 from app.store.migrate import alone
 from app.store.plain import StoreRefused, check_made
@@ -151,6 +151,46 @@ def restore(
             with contextlib.suppress(OSError):
                 (data_dir / f"{name}{PART}").unlink(missing_ok=True)
     return rows, aside
+
+
+def compact(data_dir: Path) -> Mapping[str, tuple[int, int]]:
+    """Write both files anew, without their free pages and so that later ones are given back: the bytes of each before
+    and after. Raises ``StoreUnavailable``, and ``StoreRefused`` while a bridge runs; then nothing has changed."""
+    check_made(data_dir, None)
+    sizes: dict[str, tuple[int, int]] = {}
+    try:
+        with _nobody_works(data_dir):
+            for name in FILES:
+                file, part = data_dir / name, data_dir / f"{name}{PART}"
+                if not is_nobodys(file):
+                    raise StoreRefused(f"Somebody has {name} open: stop the bridge first, its web processes too.")
+                _written_anew(file, part)
+                sizes[name] = (file.stat().st_size, part.stat().st_size)
+                _replace(data_dir, name, None)
+            _sync(data_dir)
+    except (OSError, sqlite3.Error) as fault:
+        raise StoreUnavailable(str(fault)) from fault
+    finally:
+        for name in FILES:
+            with contextlib.suppress(OSError):
+                (data_dir / f"{name}{PART}").unlink(missing_ok=True)
+    return sizes
+
+
+def _written_anew(file: Path, part: Path) -> None:
+    """Beside the file, where only its owner reads: ``VACUUM`` itself would write what alerts say into a temporary
+    file elsewhere."""
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_WRONLY, 0o600))
+    with closing(_connected(file, "rw")) as source:
+        wanted = _checked(source, file.name)
+        source.execute(GIVES_BACK)
+        source.execute("VACUUM INTO ?", (str(part),))
+    with closing(_connected(part, "rw")) as target:
+        if wanted != _checked(target, file.name):
+            raise StoreRefused(f"{file.name}, written anew, has other rows than before: is the disk sound?")
+    with part.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def _examined(file: Path, branch: str) -> dict[str, int]:

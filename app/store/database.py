@@ -73,6 +73,8 @@ https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS""
 APPLICATION = "truthvouch "
 """How every connection's ``application_name`` begins; host, process and a random word follow."""
 
+GIVES_BACK = "PRAGMA auto_vacuum=INCREMENTAL"
+"""Free pages can be given back some at a time. It counts for a file without pages, and when one is written anew."""
 USED_AT, RESTED_SECONDS = "used_at", 1.0
 
 
@@ -156,6 +158,9 @@ def _make_file(path: Path) -> None:
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = "IMMEDIATE"
+    connection.execute(f"PRAGMA busy_timeout={PRAGMAS['busy_timeout']}")
+    if not connection.execute("PRAGMA page_count").fetchone()[0]:  # on another it would wait for whoever writes
+        connection.execute(GIVES_BACK)
     for setting, value in PRAGMAS.items():
         connection.execute(f"PRAGMA {setting}={value}")
     connection.create_function("unixepoch", -1, lambda *_: _strftime("%s"))
@@ -187,6 +192,8 @@ class Database:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self._lock_first = engine.dialect.name == "sqlite"
+        # A transaction would be two round trips more, and isolates nothing: each statement sees what is committed.
+        self._reading = engine if self._lock_first else engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def begin(self) -> Iterator[Tx]:
@@ -207,7 +214,7 @@ class Database:
         _afterwards.setdefault(connection(tx), []).append(act)
 
     def read(self) -> AbstractContextManager[Tx]:
-        return cast("AbstractContextManager[Tx]", reachable(self.engine))
+        return cast("AbstractContextManager[Tx]", reachable(self._reading))
 
 
 @contextmanager

@@ -67,6 +67,7 @@ def _rewrite(engine: sa.Engine) -> None:
         return
     try:
         with engine.connect() as connection:
+            connection.exec_driver_sql(database.GIVES_BACK)
             connection.exec_driver_sql("VACUUM")
     except sa.exc.SQLAlchemyError as fault:
         log.warning("migration.not_rewritten", reason=str(database.unavailable(fault)), remedy="docs/privacy.md")

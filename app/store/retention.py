@@ -1,13 +1,12 @@
 """What is older than anybody needs is removed, in small transactions, so that writers get their turn in between.
 
 Of an alert that somebody still waits for the newest lines stay, and what an open dead letter would be replayed from.
-Links stay: an alert has one for ever. Freed pages of a SQLite file are used again, so it grows to one window's worth of
-rows and no further; giving the space back (``VACUUM``) would lock the writers out for as long as it takes to copy the
-file.
+Links stay: an alert has one for ever. Freed pages of a SQLite file are used again; what is more than a tenth of the
+file is given back, some pages at a time. PostgreSQL's autovacuum sees to its own.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -37,6 +36,10 @@ BATCH_ROWS = 500
 INBOX_ROWS = 100
 """Bodies may be large, and while SQLite frees their pages a delivery that arrives has to wait."""
 LOCK_SECONDS = 0.75
+PAGES_AT_ONCE = 32
+"""Given back in one transaction: a millisecond or some, in which writers wait."""
+KEPT_FREE = 10
+"""One page in so many may stay free: what comes next takes it, and a file does not shrink and grow each hour."""
 
 Sweep = Callable[[datetime], Iterator[int]]
 """Removes what is older than an instant; each number is the rows of one transaction. Raises ``StoreUnavailable``."""
@@ -96,6 +99,14 @@ class StoredRetention:
             self._bodies.strike_off(gone)
             self._bodies_until = rows[-1]
             yield len(gone)
+
+    def give_back(self) -> Iterator[int]:
+        """Give free pages of SQLite files back to the system; each number is the pages of one transaction. The files
+        themselves shrink when their logs are written home."""
+        if self._write_lock is not None:
+            for database, lock in ((self._bridge, nullcontext()), (self._inbox, self._write_lock)):
+                while given := _give_back(database, lock):
+                    yield given
 
     def _sweep(
         self, key: sa.Column[Any], at: sa.Column[Any], over: sa.ColumnElement[bool], before: datetime
@@ -162,3 +173,17 @@ class StoredRetention:
         taken = old.where(inbox.c.id < int(KEY_VALUES.read(tx, CURSOR) or 0) + taken_last)
         with self._inbox.read() as reader:
             return [(row[0], row.id) for row in connection(reader).execute(taken)]
+
+
+def _give_back(database: Database, lock: AbstractContextManager[object]) -> int:
+    """A few free pages; 0 where there are not enough of them, or where the file was made by an older version, which
+    keeps them until it is written anew (``truthvouch store compact``)."""
+    with lock, database.begin() as tx:
+        ask = connection(tx).exec_driver_sql
+        free, pages = (ask(f"PRAGMA {count}").scalar_one() for count in ("freelist_count", "page_count"))
+        wanted = min(free - pages // KEPT_FREE, PAGES_AT_ONCE)
+        if wanted <= 0 or not ask("PRAGMA auto_vacuum").scalar_one():
+            return 0
+        for _ in range(wanted):  # by one: the driver stops after the first, however many it is asked for
+            ask("PRAGMA incremental_vacuum(1)")
+        return int(free - ask("PRAGMA freelist_count").scalar_one())

@@ -32,8 +32,9 @@ class Arrival:
     """A connection that another process has sent."""
 
     sock: socket.socket
-    client: tuple[Any, ...]
-    server: tuple[Any, ...]
+    client: Any
+    server: Any
+    """Addresses as the listener gave them: a tuple; of a Unix socket its path."""
     data: bytes
     """What has come of its next request."""
 
@@ -81,11 +82,12 @@ class End:
 
     def send(self, sock: socket.socket, client: Any, server: Any, data: bytes) -> bool:
         """Send this connection on; whether that was done. Only then it is to be closed here."""
-        addresses = json.dumps((client, server)).encode()
         try:
-            return socket.send_fds(self._others, [addresses, b"\n", data], [sock.fileno()]) > len(addresses)
-        except OSError:
+            addresses = json.dumps((client, server)).encode()
+            socket.send_fds(self._others, [addresses, b"\n", data], [sock.fileno()])
+        except (OSError, TypeError):  # no room, or a listener whose name is bytes
             return False
+        return True
 
     def receive(self, step_bytes: int) -> Arrival | None:
         """A connection that was sent here, of a request's first ``step_bytes``; None where another process was quicker.
@@ -97,5 +99,5 @@ class End:
         if flags & socket.MSG_CTRUNC or not descriptors:
             raise OSError(24, "a connection from another process was lost")
         addresses, _, data = message.partition(b"\n")
-        client, server = json.loads(addresses)
-        return Arrival(socket.socket(fileno=descriptors[0]), tuple(client), tuple(server), data)
+        client, server = (tuple(one) if isinstance(one, list) else one for one in json.loads(addresses))
+        return Arrival(socket.socket(fileno=descriptors[0]), client, server, data)

@@ -186,6 +186,15 @@ def _inbox_reader(number: int, at: datetime) -> Iterator[dict[str, Any]]:
 # --------------------------------------------------------------------------------------------- a life
 
 
+class Ended:
+    """The process of a job, which died at once."""
+
+    def poll(self) -> int:
+        return 1
+
+    def kill(self) -> None: ...
+
+
 @dataclass
 class Life:
     """The whole bridge in this process, on such a store."""
@@ -231,6 +240,7 @@ class Life:
         self.sandbox.at_truthvouch("new-2", "resolve", reason="verified")
         self.until(lambda: self.statuses("new-1", "new-2") == {"resolved"}, "both are over")
         self.run_tasks()
+        self.worker.jobs_task(lambda _job, _run_id: Ended()).run()
 
     def statuses(self, *alerts: str) -> set[str]:
         both = [(self.sandbox.alert(one)["status"], self.sandbox.incident(one)["status"]) for one in alerts]
@@ -318,6 +328,7 @@ class Life:
             assert StoredJobs().is_any_pending(tx)
             claimed = StoredJobs().claim(tx, "a-run", since)
             assert claimed is not None
+            assert StoredJobs().beat(tx, claimed.job_id, "a-run", 1, 2, since)
             StoredJobs().give_back(tx, claimed.job_id, "a-run", counted=False)
         for begin, actor, subject, before in product((None, since), ("", "api:old"), ("", "old-1"), (None, LAST)):
             operator.audit_log.find(AuditFilter(begin, actor, subject, before))
@@ -512,7 +523,8 @@ OF_THEM = (
     "FROM inbox WHERE source = ", "min(pagerduty_since) FROM links", "FROM letters WHERE closed_at IS NULL",
     "FROM budgets ORDER BY name", "FROM stored_silences ORDER BY name", "min(received_at) FROM inbox WHERE",
     "inbox WHERE secret_index > 0", "UPDATE links",
-    "escalations.due_at <=", "links.incident_number =", "UNION ALL",
+    "escalations.due_at <=", "links.incident_number =", "UNION ALL SELECT i.inputs", "AND delay_until_epoch_ms <=",
+    "UPDATE jobs SET seen_at", "UPDATE jobs SET state", "FROM jobs WHERE state = 'running'",
     "completed_at <=", "FROM links WHERE (silenced", "DELETE FROM inbox", "DELETE FROM timeline", "DELETE FROM letters",
     "DELETE FROM escalations", "AS texts FROM links ORDER BY links.id DESC",
     "FROM evidence JOIN links", "DISTINCT kept_bodies.inbox_id",

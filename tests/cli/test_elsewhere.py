@@ -214,7 +214,8 @@ ONLY_HERE = (
     "escalation plan", "incidents acknowledge", "incidents create", "incidents list", "incidents notify",
     "incidents resolve", "jobs run", "migrate", "rules backtest", "rules check", "rules drafts delete",
     "rules drafts list", "rules drafts save", "rules drafts shadow", "rules drafts show", "rules shadow", "serve",
-    "store backup", "store copy", "store restore", "tokens add", "tokens list", "tokens revoke", "worker",
+    "store backup", "store compact", "store copy", "store restore", "tokens add", "tokens list", "tokens revoke",
+    "worker",
 )  # fmt: skip
 
 

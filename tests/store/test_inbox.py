@@ -15,6 +15,7 @@ from app.domain.model.types import Source
 from app.ports import Delivery, StoreUnavailable
 from app.store.database import open_inbox
 from app.store.inbox import ClosableInbox, inbox_for
+from app.store.inbox_sqlite import bounds_of, newest_statement
 from app.store.schema import inbox as inbox_table
 from app.store.schema import inbox_metadata
 
@@ -199,3 +200,21 @@ def test_what_was_accepted_before_kill_9_is_there(tmp_path, url, engine):
     inbox_store = inbox_for(Place(tmp_path, url))
     assert inbox_store.add(numbered(-1))
     inbox_store.close()
+
+
+def test_what_is_asked_past_sqlalchemy_is_found_by_an_index(engine: sa.Engine) -> None:
+    """However many deliveries are there."""
+    on_sqlite = engine.dialect.name == "sqlite"
+    mark = "?" if on_sqlite else "%s"
+    rows = [
+        {"source": "bridge", "delivery_id": f"{series}-{number}", "received_at": DELIVERY.received_at, "body": b"{}"}
+        for series in ("a", "z")
+        for number in range(2_000)
+    ]
+    with engine.begin() as connection:
+        connection.execute(sa.insert(inbox_table), [{"request_id": "r", **row} for row in rows])
+        connection.exec_driver_sql("ANALYZE")
+        explain = "EXPLAIN QUERY PLAN " if on_sqlite else "EXPLAIN "
+        newest = connection.exec_driver_sql(explain + newest_statement(mark), ("bridge", *bounds_of("x-"))).all()
+    (step,) = [str(row[-1]) for row in newest if "SEARCH" in str(row) or "Index Cond" in str(row)]
+    assert ("delivery_id>?" if on_sqlite else "(delivery_id >=") in step.replace(")::text", "").replace("((", "(")

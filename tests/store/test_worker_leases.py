@@ -101,6 +101,23 @@ def test_whoever_is_ended_loses_its_lease_and_every_lock_it_held(processes: list
     in_hand.close()
 
 
+def test_a_session_that_lives_is_asked_about_once_a_second_and_one_that_ended_is_noticed_at_once(
+    processes: list[Process],
+) -> None:
+    first, second = processes
+    first.lease.acquire()
+    assert first.lease.leads()
+    asked: list[str] = []
+    sa.event.listen(first.engine, "before_cursor_execute", lambda *fields: asked.append(fields[2]))
+    assert all(first.lease.leads() for _ in range(50))
+    assert len(asked) < 5
+    pid, _ = PostgresLeases(second.engine).holders()["worker-0"]
+    with second.engine.connect() as connection:
+        connection.execute(sa.text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
+    with pytest.raises(LeaseLost):
+        first.lease.leads()
+
+
 def test_whoever_holds_that_lease_no_more_is_left_alone(processes: list[Process]) -> None:
     first, second = processes
     first.lease.acquire()

@@ -143,6 +143,17 @@ def test_a_process_that_ends_sends_nothing_on(loops: Loops):
     assert ([], True) == (loops.arrived(), conn in loops.webhooks.answering)
 
 
+@pytest.mark.parametrize(("client", "server", "is_sent"), [("", "/run/bridge.sock", True), ("", b"\0abstract", False)])
+def test_a_listener_may_be_a_unix_socket(ends: tuple[End, End], client: str, server: str | bytes, is_sent: bool):
+    with ExitStack() as stack:
+        ours, theirs = (stack.enter_context(end) for end in socket.socketpair())
+        assert is_sent == ends[0].send(theirs, client, server, PAGE)
+        if arrival := ends[1].receive(STEP_BYTES):
+            stack.enter_context(arrival.sock).sendall(b"here")
+            assert (client, server, PAGE, b"here") == (arrival.client, arrival.server, arrival.data, ours.recv(10))
+        assert is_sent == (arrival is not None)
+
+
 def test_two_processes_that_wake_for_one_connection_are_no_fault(ends: tuple[End, End]):
     assert ends[1].receive(STEP_BYTES) is None
 

@@ -217,6 +217,8 @@ AT_ONCE = 4
 """Incidents in hand at a time."""
 REST_SECONDS = 15.0
 """Until one that broke is tried again: it is due all the while, and must not take the turn of the others."""
+CALM = timedelta(seconds=1)
+"""Where nothing is due within it, nobody looks before it is over."""
 DUE_AT_ONCE = 50
 """Due incidents looked up at a time; those in hand are among them."""
 
@@ -232,16 +234,21 @@ class EscalationTask:
     _in_hand: set[IncidentId] = field(default_factory=set)
     _resting: dict[IncidentId, datetime] = field(default_factory=dict)
     """Those that broke, and until when they are left alone."""
+    _calm_since: datetime | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self) -> None:
         """One check. Raises ``StoreUnavailable``."""
         now = self.clock()
+        if self._calm_since is not None and self._calm_since <= now < self._calm_since + CALM:
+            return
         with self._lock:
             self._resting = {resting: until for resting, until in self._resting.items() if now < until}
             at_most = DUE_AT_ONCE + len(self._resting)
         with self.transactions.read() as tx:
-            due = self.escalation_store.due(tx, now, at_most)
+            soon = self.escalation_store.due(tx, now + CALM, at_most)
+            due = self.escalation_store.due(tx, now, at_most) if soon else ()
+        self._calm_since = None if soon else now
         # Not a pool's threads: the end of the process does not wait for these, and what they leave is done again.
         for incident_id in filter(self._take, due):
             threading.Thread(target=self._run, args=[incident_id], name=f"escalate-{incident_id}", daemon=True).start()

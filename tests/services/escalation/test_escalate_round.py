@@ -3,8 +3,11 @@
 import threading
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from app.domain.model.types import IncidentId
 from app.services.escalation.advance import AT_ONCE, REST_SECONDS, EscalationTask
+from app.store.schema import escalations
 from tests.escalation_rig import EscalationRig
 from tests.system.waiting import until
 
@@ -108,3 +111,33 @@ def test_escalations_that_break_hold_back_no_other_and_rest_between_tries(tmp_pa
     rig.clock.move(REST_SECONDS + 1)
     look()
     assert all(ended.acquire(timeout=20) for _ in range(AT_ONCE))
+
+
+def test_where_nothing_is_due_soon_one_question_a_second_is_asked_and_what_becomes_due_is_not_late(
+    tmp_path: Path,
+) -> None:
+    rig = EscalationRig(tmp_path)
+    rig.page("a1")
+    begun, asked = list[str](), list[str]()
+
+    def escalate(incident_id: IncidentId) -> str:
+        begun.append(incident_id)
+        return "moved"
+
+    look = EscalationTask(rig.database, rig.escalation_store, escalate, rig.clock)
+    sa.event.listen(rig.database.engine, "before_cursor_execute", lambda *fields: asked.append(fields[2]))
+    with rig.database.engine.connect() as connection:
+        due_at = connection.execute(sa.select(escalations.c.due_at)).scalar_one()
+    rig.clock.move((due_at - rig.clock()).total_seconds() - 2.55)
+    asked.clear()
+    for _ in range(10):
+        look()
+        rig.clock.move(0.1)
+    assert 1 == len(asked)
+    for _ in range(15):
+        look()
+        rig.clock.move(0.1)
+    assert [] == begun
+    rig.clock.move(0.1)
+    look()
+    until(lambda: begun, "it has begun")
