@@ -1,6 +1,6 @@
 """The store by the driver itself, for what a web process asks all the time: health, metrics, the rules in force.
 
-SQLAlchemy is twenty megabytes in each web process, and most of them never show a page. So what stands here, and what
+SQLAlchemy is sixteen megabytes in each web process, and most of them never show a page. So what stands here, and what
 reads by it, imports nothing but the standard library and, where PostgreSQL is configured, psycopg.
 
 Statements are texts with ``?`` for each value, in words that both stores know. Instants are whole microseconds.
