@@ -138,7 +138,13 @@ def ping_the_rested(engine: sa.Engine) -> None:
 
 def _sqlite(path: Path) -> sa.Engine:
     make_private(path.parent)
-    engine = sa.create_engine(f"sqlite:///{path}", pool_size=40, max_overflow=40, hide_parameters=True)
+    engine = sa.create_engine(
+        f"sqlite:///{path}",
+        pool_size=40,
+        max_overflow=40,
+        pool_use_lifo=True,  # whoever wrote last knows the file's pages; any other connection has to read them anew
+        hide_parameters=True,
+    )
     sa.event.listen(engine, "do_connect", lambda *_: _make_file(path))
     sa.event.listen(engine, "connect", _prepare)
     serialize_writes(engine)
