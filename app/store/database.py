@@ -358,7 +358,11 @@ class StoredKeyValues:
         return dict(connection(tx).execute(sa.select(key_values.c.name, key_values.c.value)).all())
 
     def put(self, tx: Tx, name: str, value: str) -> None:
-        _put.run(tx, [{"name": name, "value": value}])
+        self.put_all(tx, {name: value})
+
+    def put_all(self, tx: Tx, values: Mapping[str, str]) -> None:
+        """Write these texts, by name."""
+        _put.run(tx, [{"name": name, "value": value} for name, value in values.items()])
 
     def clear(self, tx: Tx, name: str) -> None:
         connection(tx).execute(sa.delete(key_values).where(key_values.c.name == name))
