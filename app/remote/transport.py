@@ -9,7 +9,7 @@ import logging
 import math
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -23,6 +23,7 @@ import requests
 import structlog
 from requests.adapters import HTTPAdapter
 from requests.hooks import default_hooks
+from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationValueError, ReadTimeoutError
 
 from app.domain.model.outcome import UNSENDABLE
@@ -45,6 +46,8 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 USER_AGENT = "truthvouch-pagerduty-bridge"
 READING_METHODS = frozenset({"GET", "HEAD"})
 _PACKET_BYTES = 64 * 1024
+SERVERS = 8
+"""Whose connections are kept."""
 
 
 def leave_log_to_caller() -> None:
@@ -128,8 +131,7 @@ class Transport:
         if json is not None:
             headers["Content-Type"] = "application/json"
         request = self._session.prepared(method, url, headers, params, None if json is None else encode(json))
-        settings = self._session.settings_for(url)
-        with closing(self._session.send(request, timeout=self._timeout, allow_redirects=False, **settings)) as response:
+        with closing(self._session.sent(request, self._timeout)) as response:
             return self._answer(response, writes=method not in READING_METHODS)
 
     def _answer(self, response: requests.Response, writes: bool) -> Answer | Failure:
@@ -138,7 +140,7 @@ class Transport:
             body += packet
             if len(body) > self._max_answer_bytes:
                 return Failure("answer_too_large", unclear=writes)
-        headers = {name.lower(): value for name, value in response.headers.items()}
+        headers = {name.lower(): value for name, value in response.raw.headers.itermerged()}
         return Answer(response.status_code, headers, bytes(body), datetime.now(UTC), writes)
 
 
@@ -176,20 +178,60 @@ class _Response(HTTPResponse):
         self.fp = io.BufferedReader(reader)
 
 
+class _Connection(HTTPConnection):
+    """Sends the head and the body of a request at once: one call of the system, and one packet for the partner."""
+
+    _parts: list[bytes] | None = None
+
+    def request(self, *args: Any, **options: Any) -> None:
+        """Nothing is sent, and no connection made, of what cannot be written whole."""
+        parts = self._parts = []
+        try:
+            super().request(*args, **options)
+        finally:
+            self._parts = None
+        self.send(b"".join(parts))
+
+    def send(self, data: Any) -> None:
+        if self._parts is None:
+            super().send(data)
+        else:
+            self._parts.append(data)
+
+
 class _Adapter(HTTPAdapter):
-    """Gives every connection, through a proxy or not, that kind of answer."""
+    """Gives every connection, through a proxy or not, that kind of answer, and finds a server's pool by its name."""
 
     def __init__(self, total_seconds: float, **options: Any) -> None:
         self._response_class = staticmethod(partial(_Response, total_seconds=total_seconds))
+        self._pools: dict[tuple[str, str], Any] = {}
         super().__init__(**options)
 
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """The pool for a request."""
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+    def get_connection_with_tls_context(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        """The pool for a request. Each server has one: what it is called with does not change."""
+        parts = urlsplit(str(request.url))
+        key = (parts.scheme, parts.netloc)
+        if known := self._pools.get(key):
+            return known
+        if len(self._pools) >= SERVERS:
+            self._pools.clear()
+        pool: Any = super().get_connection_with_tls_context(request, *args, **kwargs)
         kind = pool.ConnectionCls
         if vars(kind).get("response_class") is not self._response_class:
-            pool.ConnectionCls = type(kind.__name__, (kind,), {"response_class": self._response_class})
+            pool.ConnectionCls = type(kind.__name__, (_Connection, kind), {"response_class": self._response_class})
+        self._pools[key] = pool
         return pool
+
+    def close(self) -> None:
+        """Close every connection: a pool is closed when nobody refers to it."""
+        self._pools.clear()
+        super().close()
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """What ``Transport`` reads of it. No cookie is taken out, no encoding guessed."""
+        response = requests.Response()
+        response.status_code, response.raw, response.request = resp.status, resp, req
+        return response
 
 
 # An explicit empty proxy is the only way to tell requests "none here" while the environment names one.
@@ -222,19 +264,21 @@ class _Session(requests.Session):
         request.hooks = default_hooks()
         return request
 
-    def settings_for(self, url: str) -> dict[str, Any]:
+    def sent(self, request: requests.PreparedRequest, timeout: tuple[float, float]) -> requests.Response:
+        """The answer, its body unread. By the adapter itself: no redirect is followed, no hook run, no cookie kept."""
+        url = str(request.url)
+        return self.get_adapter(url).send(request, stream=True, timeout=timeout, **self._settings_for(url))
+
+    def _settings_for(self, url: str) -> Mapping[str, Any]:
         """What to send a request to this server with: proxies and certificates of the environment, which does not
         change under a process."""
         parts = urlsplit(url)
         key = (parts.scheme, parts.netloc)
         if key not in self._settings:
             proxies = dict(_NO_PROXIES) if _is_loopback(url) else {}
-            self._settings[key] = self.merge_environment_settings(url, proxies, True, None, None)
-        return dict(self._settings[key])
-
-    def resolve_redirects(self, *_args: Any, **_options: Any) -> Iterator[Any]:
-        """None is followed."""
-        return iter(())
+            found = self.merge_environment_settings(url, proxies, True, None, None)
+            self._settings[key] = {name: found[name] for name in ("verify", "cert", "proxies")}
+        return self._settings[key]
 
 
 @lru_cache(maxsize=256)
@@ -251,7 +295,7 @@ def _session(pool_size: int, total_seconds: float) -> _Session:
     session.trust_env = True  # users behind a company proxy expect its proxies and certificate bundles
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers["User-Agent"] = USER_AGENT
-    adapter = _Adapter(total_seconds, pool_connections=8, pool_maxsize=pool_size, max_retries=0)
+    adapter = _Adapter(total_seconds, pool_connections=SERVERS, pool_maxsize=pool_size, max_retries=0)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session

@@ -126,7 +126,13 @@ def ping_the_rested(engine: sa.Engine) -> None:
 
 def _sqlite(path: Path) -> sa.Engine:
     make_private(path.parent)
-    engine = sa.create_engine(f"sqlite:///{path}", pool_size=40, max_overflow=40, hide_parameters=True)
+    engine = sa.create_engine(
+        f"sqlite:///{path}",
+        pool_size=40,
+        max_overflow=40,
+        pool_use_lifo=True,  # whoever wrote last knows the file's pages; any other connection has to read them anew
+        hide_parameters=True,
+    )
     sa.event.listen(engine, "do_connect", lambda *_: _make_file(path))
     sa.event.listen(engine, "connect", _prepare)
     serialize_writes(engine)
@@ -335,7 +341,11 @@ class StoredKeyValues:
         return dict(connection(tx).execute(sa.select(key_values.c.name, key_values.c.value)).all())
 
     def put(self, tx: Tx, name: str, value: str) -> None:
-        _put.run(tx, [{"name": name, "value": value}])
+        self.put_all(tx, {name: value})
+
+    def put_all(self, tx: Tx, values: Mapping[str, str]) -> None:
+        """Write these texts, by name."""
+        _put.run(tx, [{"name": name, "value": value} for name, value in values.items()])
 
     def clear(self, tx: Tx, name: str) -> None:
         connection(tx).execute(sa.delete(key_values).where(key_values.c.name == name))

@@ -21,12 +21,13 @@ from app.ports import Delivery, InboxRow, Tx
 from app.store.database import KEY_VALUES, Database, connection, is_gone, unavailable
 from app.store.inbox_sqlite import CURSOR
 from app.store.prepared import Prepared
-from app.store.schema import dead_letters, inbox, kept_bodies, unmatched_events
+from app.store.schema import dead_letters, inbox, kept_bodies, key_values, unmatched_events
 
 log = structlog.get_logger()
 
 LAST_TAKEN = "intake.last_taken"
 """What the row under the cursor looked like: another one there means another inbox."""
+_cursor = Prepared(sa.select(key_values).where(sa.or_(key_values.c.name == CURSOR, key_values.c.name == LAST_TAKEN)))
 _rows = sa.select(
     *inbox.c["id", "source", "delivery_id", "received_at", "body", "request_id"],
     *inbox.c["content_encoding", "secret_index", "trace"],
@@ -65,8 +66,7 @@ class CursorInboxReader:
         A file restored from a copy, or a new one, has other rows under the numbers that were taken already: passed
         over by number they would be lost, taken once more they are duplicates to the links.
         """
-        cursor = int(KEY_VALUES.read(tx, CURSOR) or 0)
-        expected = KEY_VALUES.read(tx, LAST_TAKEN) if cursor else None
+        cursor, expected = _place(tx)
         self._last, self._looked_at = cursor, time.monotonic()
         rows = self._from(cursor if expected else cursor + 1, limit + 1)
         if expected and not (rows and rows[0].inbox_id == cursor and _looks(rows[0]) == expected):
@@ -110,9 +110,8 @@ class CursorInboxReader:
 
     def mark_taken(self, tx: Tx, rows: Sequence[InboxRow], at: datetime) -> None:
         last = max(rows, key=lambda row: row.inbox_id)
-        KEY_VALUES.put(tx, CURSOR, str(last.inbox_id))
+        KEY_VALUES.put_all(tx, {CURSOR: str(last.inbox_id), LAST_TAKEN: _looks(last)})
         self.inbox.after_commit(tx, partial(self._has_taken, last.inbox_id))
-        KEY_VALUES.put(tx, LAST_TAKEN, _looks(last))
 
 
 @dataclass(eq=False)
@@ -138,11 +137,18 @@ class FlagInboxReader:
 
 def is_inbox_of(bridge_tx: Tx, inbox_tx: Tx) -> bool:
     """Whether the cursor was moved over this inbox, so that what lies up to it was taken in."""
-    cursor, expected = int(KEY_VALUES.read(bridge_tx, CURSOR) or 0), KEY_VALUES.read(bridge_tx, LAST_TAKEN)
-    if not cursor or expected is None:
+    cursor, expected = _place(bridge_tx)
+    if expected is None:
         return True
     rows = _from.rows(inbox_tx, {"first": cursor, "at_most": 1})
     return bool(rows) and rows[0].id == cursor and _looks(_row(rows[0])) == expected
+
+
+def _place(tx: Tx) -> tuple[int, str | None]:
+    """The cursor, and what the row under it looked like; None where there is none, or nobody knows."""
+    found = {row.name: row.value for row in _cursor.rows(tx)}
+    cursor = int(found.get(CURSOR) or 0)
+    return cursor, found.get(LAST_TAKEN) if cursor else None
 
 
 def _looks(row: InboxRow) -> str:

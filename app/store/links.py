@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -133,6 +134,10 @@ _take_bodies = Prepared({"sqlite": _take(sqlite_insert), "postgresql": _take(pos
 _erase_evidence = sa.delete(evidence).where(evidence.c.link_id == sa.bindparam("row_id"))
 
 
+DECODED_LINKS, DECODED_CHARS = 32, 16_384
+"""So many links are kept as they were decoded, each with so much text at most."""
+
+
 @dataclass
 class _Batch:
     """The links that one transaction has read, as they are by now; what it changed is written at its end, once."""
@@ -211,7 +216,7 @@ class StoredLinks:
         if batch is not None and link_id in batch.links:
             return batch.links[link_id]
         rows = _by_id.rows(tx, {"wanted": link_id})
-        found = _found(next((_link(row) for row in rows if row.id == link_id), None), link_id)
+        found = _found(next((_known_link(row) for row in rows if row.id == link_id), None), link_id)
         _remembered(tx, (found,))
         return found if batch is None else batch.keep(found)
 
@@ -293,7 +298,7 @@ class StoredLinks:
         row = query.row(tx, {"wanted": wanted})
         if row is None:
             return None
-        (found,) = _remembered(tx, (_link(row),))
+        (found,) = _remembered(tx, (_known_link(row),))
         batch = _batches.get(connection(tx))
         return found if batch is None else batch.keep(found)
 
@@ -312,6 +317,16 @@ def _found(link: Link | None, link_id: LinkId) -> Link:
 
 def _link(row: Any) -> Link:
     return codec.LINK.join(row.state, row.texts, LinkId(row.id))
+
+
+_decoded = lru_cache(DECODED_LINKS)(codec.LINK.join)
+
+
+def _known_link(row: Any) -> Link:
+    """The same. A delivery reads its link before the call and, where nobody changed it, the very same after it."""
+    if len(row.state) + len(row.texts or "") > DECODED_CHARS:
+        return _link(row)
+    return _decoded(row.state, row.texts, LinkId(row.id))
 
 
 def _write_evidence(tx: Tx, saved: Sequence[Link], added: Collection[LinkId]) -> list[LinkId]:

@@ -281,6 +281,21 @@ def test_a_pool_that_gets_no_more_threads_goes_on_with_those_it_has(monkeypatch:
     assert "done" == pool.submit(1, lambda: "done").result(5)
 
 
+def test_the_thread_that_was_the_last_to_end_is_woken_first() -> None:
+    """Where little comes, one thread makes it all and the others sleep on."""
+    pool, names = PriorityPool(4, "pool"), list[str]()
+
+    def call() -> str:
+        names.append(threading.current_thread().name)
+        return "done"
+
+    for _ in range(10):
+        pool.submit(1, call)
+        until(lambda: len(pool._idle) == 4, "every thread waits")
+    assert 10 == len(names)
+    assert 1 == len(set(names[1:]))
+
+
 def test_what_is_done_after_a_commit_keeps_nothing_from_being_done(running: Running) -> None:
     def raises() -> None:
         raise RuntimeError

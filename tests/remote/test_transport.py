@@ -83,6 +83,44 @@ def test_connections_are_kept_for_the_next_call(transport, partner):
     assert 1 == len({sent.connection for sent in partner.requests})
 
 
+def test_head_and_body_leave_together(transport, partner, monkeypatch):
+    sent: list[bytes] = []
+    send = socket.socket.sendall
+
+    def sendall(self: socket.socket, data: bytes) -> None:
+        sent.append(bytes(data))
+        send(self, data)
+
+    for _ in range(2):
+        partner.will_answer(200)
+    transport.call("POST", partner.url)
+    with monkeypatch.context() as watched:
+        watched.setattr(socket.socket, "sendall", sendall)
+        transport.call("POST", partner.url, json={"a": 1})
+    requests = [data for data in sent if data.startswith(b"POST")]
+    assert [b'{"a":1}'] == [data.partition(b"\r\n\r\n")[2] for data in requests]
+    assert b'{"a":1}' == partner.requests[1].body
+
+
+def test_a_server_that_was_not_called_for_long_is_called_again(transport, partner):
+    """Its connections are closed when many others are called."""
+    partner.will_answer(200)
+    transport.call("GET", partner.url)
+    for _ in range(8):
+        transport.call("GET", f"http://127.0.0.1:{closed_port()}/")
+    partner.will_answer(200)
+    assert 200 == transport.call("GET", partner.url).status
+    assert 2 == len({request.connection for request in partner.requests})
+
+
+def test_a_header_that_comes_twice_is_one_list(transport, partner):
+    def twice(handler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nLink: a\r\nLink: b\r\nContent-Length: 0\r\n\r\n")
+
+    partner.replies.append(Reply(raw=twice))
+    assert "a, b" == transport.call("GET", partner.url).headers["link"]
+
+
 def test_cookies_are_not_kept(transport, partner):
     partner.will_answer(200, Set_Cookie="session=1; Path=/")
     partner.will_answer(200)

@@ -12,7 +12,7 @@ from app.domain.model.types import Alert, AlertId, IncidentId, Side, incident_ke
 from app.domain.sync.link import Link
 from app.ports import Tx
 from app.store.database import Database, open_bridge, open_inbox
-from app.store.links import StoredLinks
+from app.store.links import DECODED_CHARS, StoredLinks
 from tests.fakes import START
 from tests.shapes import shape
 
@@ -115,3 +115,29 @@ def test_a_transaction_beside_a_batch_knows_nothing_of_it(database: Database, st
     with database.begin() as tx:
         assert later(stored, 7).hold_until == LINKS.get(tx, stored.link_id).hold_until
         assert not LINKS.get(tx, stored.link_id).delivery(Side.PAGERDUTY).outstanding
+
+
+def test_a_link_that_nobody_changed_is_decoded_once_and_one_that_somebody_changed_anew(
+    database: Database, stored: Link
+) -> None:
+    with database.read() as tx:
+        before = LINKS.peek(tx, stored.link_id)
+    with database.begin() as tx:
+        assert before is LINKS.get(tx, stored.link_id)
+        LINKS.save(tx, later(stored, 1))
+    with database.begin() as tx:
+        assert later(stored, 1) == LINKS.get(tx, stored.link_id)
+        changed = replace(stored, alert=replace(stored.alert, claim="the claim"))
+        LINKS.save(tx, changed)
+    with database.begin() as tx:
+        assert changed == LINKS.get(tx, stored.link_id)
+
+
+def test_a_link_with_much_text_is_not_kept_in_memory(database: Database) -> None:
+    with database.begin() as tx:
+        long = replace(a_link("a2"), alert=Alert(AlertId("a2"), claim="x" * DECODED_CHARS))
+        link_id = LINKS.add(tx, long).link_id
+    with database.read() as tx:
+        first, second = LINKS.peek(tx, link_id), LINKS.peek(tx, link_id)
+    assert first == second
+    assert first is not second

@@ -1,13 +1,51 @@
 """The identifiers, closed vocabularies and values that every room shares; among them the alert."""
 
+import dataclasses
 import hashlib
+import operator
 import re
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
-from typing import NewType, overload
+from itertools import repeat
+from types import MemberDescriptorType
+from typing import TYPE_CHECKING, Any, NewType, overload
+
+# ------------------------------------------------------------------------------------------------------------- replace
+
+if TYPE_CHECKING:
+    from dataclasses import replace as replace
+else:
+    # An alert takes two dozen of these, half of them of a link's forty fields: a twentieth of what the worker does.
+    def replace(value: Any, /, **changes: Any) -> Any:
+        """As ``dataclasses.replace``, which asks each field of each value what it is: for slots a third of the time."""
+        shape = _shapes.get(type(value)) or _shape_of(type(value))
+        if shape is None:
+            return dataclasses.replace(value, **changes)
+        values_of, places, setters = shape
+        values = list(values_of(value))
+        for name, changed in changes.items():
+            values[places[name]] = changed
+        made = object.__new__(type(value))
+        deque(map(operator.call, setters, repeat(made), values), 0)
+        return made
+
+    _shapes = {}
+
+    def _shape_of(kind: type) -> Any:
+        """How to read all fields, the place of each, and how to write each; None where making one does more."""
+        members = [(one.name, getattr(kind, one.name, None)) for one in fields(kind)]
+        plain = all(isinstance(member, MemberDescriptorType) for _, member in members)
+        if len(members) < 2 or not plain or hasattr(kind, "__post_init__"):
+            return None
+        names = [name for name, _ in members]
+        places = {name: place for place, name in enumerate(names)}
+        _shapes[kind] = (operator.attrgetter(*names), places, [member.__set__ for _, member in members])
+        return _shapes[kind]
+
 
 # --------------------------------------------------------------------------------------------------------------- names
 

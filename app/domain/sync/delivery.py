@@ -1,12 +1,12 @@
 """What a partner's answer means for the link: pure, so that a crash before it is written changes nothing."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from app.domain.model.events import IncidentEvent, IncidentEventType
 from app.domain.model.incident import AlertFacts, IncidentFacts, NoteFacts
 from app.domain.model.outcome import Done, Held, Refused, Reply, Retry
-from app.domain.model.types import Side, Status
+from app.domain.model.types import Side, Status, replace
 from app.domain.sync.effects import (
     KEY_TAKEN_UNSEEN,
     NO_EFFECT,

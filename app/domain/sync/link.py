@@ -7,11 +7,11 @@ Links on one incident, after a merge: what of that incident is news of each of t
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from app.domain.model.types import Alert, IncidentId, IncidentKey, LinkId, Side, Status, Via
+from app.domain.model.types import Alert, IncidentId, IncidentKey, LinkId, Side, Status, Via, replace
 from app.domain.rules.rulebook import Decision
 from app.domain.sync.side_state import AT_ONCE, Order, PendingWrite, SideState, compare
 

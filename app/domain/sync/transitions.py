@@ -6,12 +6,12 @@ The picture is in docs/architecture.md and must change with these tables.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from app.domain.model.events import AlertEvent, AlertEventType, Event, IncidentEvent, IncidentEventType
-from app.domain.model.types import IncidentId, Side, Status, verdict_of
+from app.domain.model.types import IncidentId, Side, Status, replace, verdict_of
 from app.domain.rules.rulebook import Decision
 from app.domain.sync.effects import NO_EFFECT, damped, is_flap
 from app.domain.sync.link import (

@@ -7,7 +7,7 @@ A delivery that raises every time becomes a dead letter: a person has to look, a
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ import structlog
 
 from app.domain.model.incident import IncidentFacts
 from app.domain.model.outcome import BUDGET_SPENT, NOT_ASKED, Done, Held, Reply, Retry
-from app.domain.model.types import LinkId, Side, Status
+from app.domain.model.types import LinkId, Side, Status, replace
 from app.domain.sync.delivery import (
     Facts,
     Result,

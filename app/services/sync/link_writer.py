@@ -1,11 +1,11 @@
 """The end of every transaction on a link: save it, enqueue what is now to be done, write its time line."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.domain.model.types import IncidentId, Side, Status, Urgency
+from app.domain.model.types import IncidentId, Side, Status, Urgency, replace
 from app.domain.sync.delivery import enqueued, without_outstanding
 from app.domain.sync.effects import (
     HELD_RESOLVE,
