@@ -79,7 +79,7 @@ def compact(as_json: bool) -> None:
     """Write bridge.db and inbox.db anew, without what is free in them. The bridge must not run.
 
     Needed once for files that an older version of the bridge made: from then on retention gives space back by itself.
-    Takes as much free disk as the larger file will have.
+    Takes free disk for twice the larger file, for as long as it works.
     """
     settings = _on_sqlite("PostgreSQL's autovacuum does this.")
     from app.bootstrap import stores

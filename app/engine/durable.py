@@ -189,7 +189,7 @@ class DurableEngine:
         if self.direct is not None:
             self.direct.launch(self._persistent, self.leftovers.is_queued)
         running._background_jobs_stop_event.set()  # its two questions a second: we give no deadlines, and ``Due`` looks
-        self._wakeup = QueueWakeup(running.background_thread_stop_events)
+        self._wakeup = QueueWakeup(running.background_thread_stop_events, self._per_minute)
         startable = partial(self.leftovers.startable, list(self._per_minute))
         self._due = Due(partial(_enqueue_due, running._sys_db), self._notify, startable, self._poll_seconds)
         for queue, seconds in self.leftovers.delayed():

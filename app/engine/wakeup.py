@@ -38,8 +38,11 @@ SOON_SECONDS = 0.025
 class QueueWakeup:
     """Notifies by queue name; a notification that comes while a queue is being polled is kept for its next wait."""
 
-    def __init__(self, stops: Sequence[threading.Event]) -> None:
-        """``stops``: the events whose waiting may be cut short; setting one still ends its waiters at once."""
+    def __init__(self, stops: Sequence[threading.Event], queues: Collection[str]) -> None:
+        """``stops``: the events whose waiting may be cut short; setting one still ends its waiters at once. ``queues``:
+        those that ``Due`` looks at. Whoever else waits, for other queues or to see that a queue's thread lives, does so
+        as long as DBOS says."""
+        self._queues = frozenset(queues)
         self._condition = threading.Condition()
         self._notified: defaultdict[str, int] = defaultdict(int)
         self._seen: defaultdict[str, int] = defaultdict(int)
@@ -72,7 +75,7 @@ class QueueWakeup:
             return stop.is_set() or self._notified[queue] != self._seen[queue]
 
         with self._condition:
-            if timeout is not None:
+            if timeout is not None and queue in self._queues:
                 is_busy = self._busy_until[queue] > time.monotonic()
                 timeout = min(timeout, BUSY_POLL_SECONDS) if is_busy else max(timeout, RESERVE_POLL_SECONDS)
             self._condition.wait_for(lambda: called() or self._soon[queue], timeout)

@@ -155,42 +155,29 @@ def restore(
 
 def compact(data_dir: Path) -> Mapping[str, tuple[int, int]]:
     """Write both files anew, without their free pages and so that later ones are given back: the bytes of each before
-    and after. Raises ``StoreUnavailable``, and ``StoreRefused`` while a bridge runs; then nothing has changed."""
+    and after. SQLite does it in place and in one transaction: whoever comes meanwhile waits, and a crash changes
+    nothing. Raises ``StoreUnavailable``, and ``StoreRefused`` while a bridge runs.
+    """
     check_made(data_dir, None)
-    sizes: dict[str, tuple[int, int]] = {}
+    files = [data_dir / name for name in FILES]
     try:
         with _nobody_works(data_dir):
-            for name in FILES:
-                file, part = data_dir / name, data_dir / f"{name}{PART}"
+            for file in files:
                 if not is_nobodys(file):
-                    raise StoreRefused(f"Somebody has {name} open: stop the bridge first, its web processes too.")
-                _written_anew(file, part)
-                sizes[name] = (file.stat().st_size, part.stat().st_size)
-                _replace(data_dir, name, None)
-            _sync(data_dir)
+                    raise StoreRefused(f"Somebody has {file.name} open: stop the bridge first, its web processes too.")
+            return {file.name: (file.stat().st_size, _written_anew(file)) for file in files}
     except (OSError, sqlite3.Error) as fault:
         raise StoreUnavailable(str(fault)) from fault
-    finally:
-        for name in FILES:
-            with contextlib.suppress(OSError):
-                (data_dir / f"{name}{PART}").unlink(missing_ok=True)
-    return sizes
 
 
-def _written_anew(file: Path, part: Path) -> None:
-    """Beside the file, where only its owner reads: ``VACUUM`` itself would write what alerts say into a temporary
-    file elsewhere."""
-    part.unlink(missing_ok=True)
-    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_WRONLY, 0o600))
-    with closing(_connected(file, "rw")) as source:
-        wanted = _checked(source, file.name)
-        source.execute(GIVES_BACK)
-        source.execute("VACUUM INTO ?", (str(part),))
-    with closing(_connected(part, "rw")) as target:
-        if wanted != _checked(target, file.name):
-            raise StoreRefused(f"{file.name}, written anew, has other rows than before: is the disk sound?")
-    with part.open("rb") as written:
-        os.fsync(written.fileno())
+def _written_anew(file: Path) -> int:
+    folder = str(file.parent.absolute()).replace("'", "''")
+    with closing(_connected(file, "rw")) as connection:
+        # What alerts say is not written elsewhere, not even into a file without a name.
+        connection.execute(f"PRAGMA temp_store_directory='{folder}'")
+        connection.execute(GIVES_BACK)
+        connection.execute("VACUUM")
+    return file.stat().st_size
 
 
 def _examined(file: Path, branch: str) -> dict[str, int]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +26,8 @@ EXECUTOR_PREFIX = "worker-"
 """A lease's number behind it is the executor id. A stored name."""
 HEARTBEAT_PREFIX = "worker.seen."
 """The executor id behind it names that worker's own sign of life."""
+_clock = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+"""Goes on while the machine is suspended."""
 ASK_SECONDS = 1.0
 """Between two questions whether the session lives, as long as the server sends nothing on it."""
 
@@ -90,9 +93,9 @@ class PostgresLease:
         Raises ``LeaseLost`` when the session is gone: its locks are, and another worker may hold this lease now.
         """
         try:
-            if self._leading and time.monotonic() - self._asked_at < ASK_SECONDS and self._is_quiet():
+            if self._leading and _clock() - self._asked_at < ASK_SECONDS and self._is_quiet():
                 return True
-            self._asked_at = time.monotonic()
+            self._asked_at = _clock()
             alive = self._leading and self._is(sa.select(sa.literal(1)))
             self._leading = alive or self._is(sa.select(sa.func.pg_try_advisory_lock(LEADER)))
         except sa.exc.SQLAlchemyError as fault:

@@ -11,7 +11,9 @@ is answered where it is.
 https://man7.org/linux/man-pages/man7/unix.7.html (SCM_RIGHTS)
 """
 
+import errno
 import json
+import os
 import re
 import socket
 from collections.abc import Collection
@@ -23,6 +25,7 @@ MAX_LINE_BYTES = 8 * 1024
 MAX_ADDRESSES_BYTES = 4 * 1024
 _LOOKED_AT = rb"(?:GET|HEAD) /(?:healthz|readyz|metrics)"
 """What balancers and probes ask for must not wait for a page."""
+_CLOSES_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 NICENESS = 5
 """Of the process that makes pages: where processors are scarce, webhooks go first."""
 
@@ -92,12 +95,15 @@ class End:
     def receive(self, step_bytes: int) -> Arrival | None:
         """A connection that was sent here, of a request's first ``step_bytes``; None where another process was quicker.
         Raises ``OSError`` where this process can have no more descriptors."""
+        # Where no descriptor is left this raises, and the connection stays where it waits; received, it would be lost.
+        os.close(os.dup(self.arrivals.fileno()))
         try:
-            message, descriptors, flags, _ = socket.recv_fds(self.arrivals, step_bytes + MAX_ADDRESSES_BYTES, 1)
+            most = step_bytes + MAX_ADDRESSES_BYTES
+            message, descriptors, flags, _ = socket.recv_fds(self.arrivals, most, 1, _CLOSES_ON_EXEC)
         except (BlockingIOError, InterruptedError):
             return None
         if flags & socket.MSG_CTRUNC or not descriptors:
-            raise OSError(24, "a connection from another process was lost")
+            raise OSError(errno.EMFILE, "a connection from another process was lost")
         addresses, _, data = message.partition(b"\n")
         client, server = (tuple(one) if isinstance(one, list) else one for one in json.loads(addresses))
         return Arrival(socket.socket(fileno=descriptors[0]), client, server, data)

@@ -2,13 +2,14 @@
 
 import re
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from app.engine.wakeup import Due
+from app.engine.wakeup import Due, QueueWakeup
 from app.store.database import Database, open_bridge
 from tests.engine.test_durable import Running as Polling
 from tests.engine.test_leftovers import QUEUE, Running, place, running
@@ -29,6 +30,15 @@ def test_what_another_worker_delayed_starts_when_it_is_due(running: Running) -> 
     running.submit(1, delay=3600)
     running.sql("UPDATE {t} SET delay_until_epoch_ms = 1")
     until(lambda: running.ran, "it runs", 10)
+
+
+def test_who_waits_for_no_queue_of_ours_waits_as_long_as_asked() -> None:
+    """DBOS restarts the thread of a queue that has died within a second."""
+    stop = threading.Event()
+    QueueWakeup([stop], ["ours"])
+    began = time.monotonic()
+    assert not stop.wait(timeout=0.05)
+    assert time.monotonic() - began < 10
 
 
 def test_idle_queues_are_looked_at_in_one_question(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """What retention deletes is given back to the disk, some pages at a time; files of older versions keep it."""
 
+import itertools
 import sqlite3
-import stat
 import threading
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from app.domain.model.types import Source
 from app.ports import Delivery, StoreUnavailable
-from app.store import database
+from app.store import backup, database
 from app.store.backup import FILES, back_up, compact, restore
 from app.store.database import Database, connection, open_bridge, open_inbox
 from app.store.inbox_sqlite import SqliteInbox
@@ -158,11 +158,12 @@ def test_compacting_makes_files_of_an_older_version_small_and_new(old_files: Fil
     with old_files.bridge.begin() as tx:
         database.KEY_VALUES.put(tx, "stays", "this")
     old_files.close()
+    modes = [(old_files.folder / name).stat().st_mode for name in FILES]
     sizes = compact(old_files.folder)
     assert full == [sizes[name][0] for name in FILES]
     assert all(after < before / 5 for before, after in sizes.values())
     assert [sizes[name][1] for name in FILES] == [(old_files.folder / name).stat().st_size for name in FILES]
-    assert {0o600} == {stat.S_IMODE((old_files.folder / name).stat().st_mode) for name in FILES}
+    assert modes == [(old_files.folder / name).stat().st_mode for name in FILES]
     anew = Files(old_files.folder)
     with anew.bridge.read() as tx:
         assert "this" == database.KEY_VALUES.read(tx, "stays")
@@ -179,11 +180,50 @@ def test_nothing_is_compacted_while_a_bridge_has_the_files(files: Files) -> None
     with pytest.raises(StoreRefused):
         compact(files.folder)
     lease.release()
+    before = files.bytes()
     with closing(sqlite3.connect(files.folder / "inbox.db")) as web:
         web.execute("SELECT count(*) FROM inbox").fetchall()
         with pytest.raises(StoreRefused):
             compact(files.folder)
-    assert [] == [file for file in files.folder.iterdir() if file.suffix == ".part"]
+    assert before == files.bytes()
+
+
+def test_what_is_accepted_meanwhile_is_in_the_file_that_was_compacted(
+    old_files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody who was there before, and opens the file only now."""
+    old_files.delete()
+    old_files.close()
+    accepted: list[str] = []
+    begun, ended = threading.Event(), threading.Event()
+
+    def accept() -> None:
+        inbox_file = SqliteInbox(old_files.folder / "inbox.db")
+        for number in itertools.count():
+            begun.set()
+            with suppress(StoreUnavailable):
+                inbox_file.add(Delivery(Source.TRUTHVOUCH, f"meanwhile{number}", START, b"{}"))
+                accepted.append(f"meanwhile{number}")
+            if ended.is_set() and accepted:
+                break
+        inbox_file.close()
+
+    def beside(file: Path, anew: Callable[[Path], int] = backup._written_anew) -> int:
+        if not begun.is_set():
+            thread.start()
+        assert begun.wait(10)
+        return anew(file)
+
+    thread = threading.Thread(target=accept)
+    monkeypatch.setattr(backup, "_written_anew", beside)
+    compact(old_files.folder)
+    ended.set()
+    thread.join(30)
+    with closing(sqlite3.connect(old_files.folder / "inbox.db")) as found:
+        assert [("ok",)] == found.execute("PRAGMA integrity_check").fetchall()
+        stored = {row[0] for row in found.execute("SELECT delivery_id FROM inbox WHERE delivery_id LIKE 'meanwhile%'")}
+    assert accepted
+    assert set(accepted) <= stored
 
 
 def test_a_damaged_file_is_not_written_anew(files: Files) -> None:
