@@ -17,6 +17,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from gunicorn import SERVER, SERVER_SOFTWARE  # type: ignore[import-untyped]
+from gunicorn.http import get_parser  # type: ignore[import-untyped]
 
 from app.web.incoming import PlainRequest
 
@@ -145,3 +146,19 @@ class Answer:
         """Settings of a socket mean nothing here."""
 
     setblocking = settimeout = shutdown = close = _ignore
+
+
+class Exchange:
+    """One request and its answer, as gunicorn's thread sees them: a connection (``TConn``) without a network."""
+
+    initialized = data_ready = True
+    is_http2 = False
+
+    def __init__(self, conn: Any, request: PlainRequest) -> None:
+        self.cfg, self.client, self.server, self.request = conn.cfg, conn.client, conn.server, request
+        self.parser: Any = None
+        self.sock = Answer(conn.sock)
+
+    def init(self) -> None:
+        """Gunicorn reads the request after this, in a thread."""
+        self.parser = get_parser(self.cfg, self.request.pieces(), self.client)
