@@ -129,8 +129,10 @@ class Incoming:
     @property
     def held_bytes(self) -> int:
         """What is kept in memory, the parser's unfinished header or chunk included."""
-        waiting = sum(len(request.head) + len(request.body) for request in self.requests)
-        return waiting + len(self._target) + len(self._head) + len(self._body) + self._came_in_vain
+        held = len(self._target) + len(self._head) + len(self._body) + self._came_in_vain
+        for request in self.requests:
+            held += len(request.head) + len(request.body)
+        return held
 
     def feed(self, data: bytes) -> None:
         """Take in what came."""
