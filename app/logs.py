@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 from urllib.parse import urlsplit
 
 # structlog draws in rich when it is installed, which costs every process 5 MiB; nothing here renders with it.
@@ -61,12 +61,6 @@ def configure(form: str | None, level: str = "INFO", stream: TextIO | None = Non
     May be called again, unless it was ``for_good``: then every logger keeps what it has at its first line, which saves
     a server a third of each line's cost. Handlers of others are left alone.
     """
-    structlog.configure(
-        processors=[*_common(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        cache_logger_on_first_use=for_good,
-    )
     root = logging.getLogger()
     for handler in [one for one in root.handlers if isinstance(one, _Handler)]:
         root.removeHandler(handler)
@@ -75,6 +69,13 @@ def configure(form: str | None, level: str = "INFO", stream: TextIO | None = Non
     handler.setFormatter(_formatter(handler.form, handler.stream))
     root.addHandler(handler)
     root.setLevel(level)
+    named = structlog.stdlib.LoggerFactory(ignore_frame_names=[__name__])
+    structlog.configure(
+        processors=[*_common(), _whole],
+        logger_factory=lambda *names: _Ours(named(*names).name, handler),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=for_good,
+    )
     # DBOS adds a handler of its own, and keeps its records to itself, unless it finds one.
     dbos = logging.getLogger("dbos")
     dbos.handlers, dbos.propagate = [logging.NullHandler()], True
@@ -146,7 +147,7 @@ def _common() -> list[Processor]:
     ]
 
 
-def _formatter(form: str, stream: TextIO) -> logging.Formatter:
+def _formatter(form: str, stream: TextIO) -> structlog.stdlib.ProcessorFormatter:
     last: list[Processor]
     if form == "console":
         plain = structlog.dev.plain_traceback
@@ -156,20 +157,25 @@ def _formatter(form: str, stream: TextIO) -> logging.Formatter:
         transformer = structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=MAX_FRAMES)
         last = [_add_pid, structlog.processors.ExceptionRenderer(transformer), structlog.processors.JSONRenderer(_json)]
     first = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    return _Formatter(foreign_pre_chain=_common(), processors=[first, *last, _conceal])
+    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_common(), processors=[first, *last, _conceal])
 
 
-class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """Copies of an event of ours the event alone, not the whole record as well, which costs as much as the rest."""
+def _whole(_logger: WrappedLogger, _name: str, event: EventDict) -> tuple[tuple[EventDict], dict[str, Any]]:
+    return (event,), {}
 
-    def format(self, record: logging.LogRecord) -> str:
-        given = vars(record)
-        if "_logger" not in given:
-            return super().format(record)
-        line: Any = given["msg"].copy()
-        for process in self.processors[1:]:  # the first takes out what was not put in
-            line = process(given["_logger"], given["_name"], line)
-        return str(line)
+
+class _Ours:
+    """Says events of ours. To make a record of the library's out of each costs as much as everything else about it."""
+
+    __slots__ = ("_handler", "name")
+
+    def __init__(self, name: str, handler: "_Handler") -> None:
+        self.name, self._handler = name, handler
+
+    def _say(self, event: EventDict) -> None:
+        self._handler.say(self.name, event)
+
+    debug = info = warning = error = critical = _say
 
 
 def _json(event: EventDict, default: Callable[[Any], Any]) -> str:
@@ -251,9 +257,24 @@ class _Handler(logging.StreamHandler[TextIO]):
     def stream(self, _stream: TextIO) -> None:
         """The base class sets it once; what counts is ``_given``."""
 
+    def say(self, name: str, event: Any) -> None:
+        """Write one event of ours."""
+        formatter = cast(structlog.stdlib.ProcessorFormatter, self.formatter)
+        try:
+            for process in formatter.processors[1:]:  # the first takes out what records alone have
+                event = process(None, name, event)
+            with cast(threading.RLock, self.lock):
+                self.stream.write(f"{event}\n")
+                self.flush()
+        except Exception:
+            self._say_failed(name)
+
     def handleError(self, record: logging.LogRecord) -> None:
+        self._say_failed(record.name)
+
+    def _say_failed(self, name: str) -> None:
         kind = sys.exc_info()[0]
-        line = {"event": "log.failed", "level": "error", "logger": record.name, "error": kind.__name__ if kind else ""}
+        line = {"event": "log.failed", "level": "error", "logger": name, "error": kind.__name__ if kind else ""}
         try:
             self.stream.write(json.dumps(line) + "\n")
         except (OSError, ValueError):

@@ -58,7 +58,7 @@ def decode(body: bytes) -> object:
     """
     try:
         text = (body[3:] if body.startswith(_BOM) else body).decode()
-        return json.loads(text, parse_int=_whole_number, parse_float=_WrittenFloat) if text.strip() else Fault("empty")
+        return _DECODER.decode(text) if text.strip() else Fault("empty")
     except UnicodeDecodeError:
         return Fault("not_utf8")
     except RecursionError:
@@ -80,6 +80,9 @@ class _WrittenFloat(float):
 
 def _whole_number(digits: str) -> int | str:
     return int(digits) if len(digits) <= MAX_DIGITS else digits
+
+
+_DECODER = json.JSONDecoder(parse_int=_whole_number, parse_float=_WrittenFloat)
 
 
 def clean(text: str) -> str:

@@ -256,8 +256,9 @@ class GroupCommit:
         self._wake_next()
 
     def _wake_next(self) -> None:
-        with suppress(IndexError):
-            self._waiting[0].wake()
+        if self._waiting:
+            with suppress(IndexError):  # the last one gave up between the two lines
+                self._waiting[0].wake()
 
     def _given_up(self, entry: _Entry) -> bool:
         if entry.written:

@@ -17,6 +17,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from gunicorn import SERVER, SERVER_SOFTWARE  # type: ignore[import-untyped]
+from gunicorn.http import get_parser  # type: ignore[import-untyped]
 
 from app.web.incoming import PlainRequest
 
@@ -46,17 +47,23 @@ def environment(request: PlainRequest, lines: Mapping[str, str], client: Any, se
     path = lines.get(line)
     if path is None or len(fields) > MAX_FIELDS or not isinstance(client, tuple):
         return None
-    headers: dict[str, str] = {}
+    environ = _rest(path, request, client, server)
     for field in fields:
         name, _, value = field.partition(": ")
-        key = name.upper().replace("-", "_")
-        if "_" in name or key in headers or key == EXPECT:
+        key = _key(name)
+        if not key or key in environ:
             return None
-        headers[key] = value.strip(" \t")
-    if headers.get("CONTENT_LENGTH") != str(len(request.body)):
-        return None
-    environ = {name if name in _PLAIN_NAMES else f"HTTP_{name}": value for name, value in headers.items()}
-    return environ | _rest(path, request, client, server)
+        environ[key] = value.strip(" \t")
+    return environ if environ.get("CONTENT_LENGTH") == str(len(request.body)) else None
+
+
+@lru_cache(256)
+def _key(name: str) -> str:
+    """Where a header stands in the environment; empty for one that does not go this way."""
+    key = name.upper().replace("-", "_")
+    if "_" in name or key == EXPECT:
+        return ""
+    return key if key in _PLAIN_NAMES else f"HTTP_{key}"
 
 
 def _rest(path: str, request: PlainRequest, client: Any, server: Any) -> "WSGIEnvironment":
@@ -145,3 +152,19 @@ class Answer:
         """Settings of a socket mean nothing here."""
 
     setblocking = settimeout = shutdown = close = _ignore
+
+
+class Exchange:
+    """One request and its answer, as gunicorn's thread sees them: a connection (``TConn``) without a network."""
+
+    initialized = data_ready = True
+    is_http2 = False
+
+    def __init__(self, conn: Any, request: PlainRequest) -> None:
+        self.cfg, self.client, self.server, self.request = conn.cfg, conn.client, conn.server, request
+        self.parser: Any = None
+        self.sock = Answer(conn.sock)
+
+    def init(self) -> None:
+        """Gunicorn reads the request after this, in a thread."""
+        self.parser = get_parser(self.cfg, self.request.pieces(), self.client)

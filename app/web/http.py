@@ -5,6 +5,7 @@
 - Everything that goes wrong outside a service is the same JSON: no stack and no detail leaves the process.
 """
 
+import logging
 import re
 import uuid
 from collections.abc import Iterable
@@ -61,6 +62,8 @@ class Call:
         """Say how. ``is_quiet``: only to somebody who is looking for it."""
         if self.span:
             spans.answered(self.span, status, fails_from=500)
+        if is_quiet and not log.is_enabled_for(logging.DEBUG):
+            return
         say = log.debug if is_quiet else log.info
         say(
             "request.answered",

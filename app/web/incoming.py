@@ -9,9 +9,10 @@ https://www.rfc-editor.org/rfc/rfc9112#section-6.3
 How much a request may hold, and how long it may take.
 """
 
+import json
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -51,6 +52,24 @@ class Fault(StrEnum):
     UNKNOWN_METHOD = "unknown_method"
     TOO_LONG = "too_long"
     """Request line and headers have no end."""
+
+
+def _refusal(status: str, code: str, message: str, more: str = "") -> bytes:
+    content = json.dumps({"error": {"code": code, "message": message}}).encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+    return f"{head}{more}Connection: close\r\n\r\n".encode() + content
+
+
+REFUSALS: Mapping[Fault, bytes] = {
+    Fault.MALFORMED: _refusal("400 Bad Request", "malformed_request", "This is no HTTP/1.1 request (RFC 9112)."),
+    Fault.UNKNOWN_METHOD: _refusal(
+        "405 Method Not Allowed", "unknown_method", "This is no method of HTTP.", "Allow: GET, POST\r\n"
+    ),
+    Fault.TOO_LONG: _refusal(
+        "431 Request Header Fields Too Large", "head_too_large", "Request line and headers are longer than 128 KiB."
+    ),
+}
+"""What its sender is answered."""
 
 
 @dataclass(slots=True)
@@ -110,8 +129,10 @@ class Incoming:
     @property
     def held_bytes(self) -> int:
         """What is kept in memory, the parser's unfinished header or chunk included."""
-        waiting = sum(len(request.head) + len(request.body) for request in self.requests)
-        return waiting + len(self._target) + len(self._head) + len(self._body) + self._came_in_vain
+        held = len(self._target) + len(self._head) + len(self._body) + self._came_in_vain
+        for request in self.requests:
+            held += len(request.head) + len(request.body)
+        return held
 
     def feed(self, data: bytes) -> None:
         """Take in what came."""

@@ -10,11 +10,11 @@ A proxy that buffers requests does the same in front of us; nothing makes sure t
 """
 
 import errno
-import json
 import os
 import selectors
 import socket
 import sys
+from collections import deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from functools import partial
@@ -23,12 +23,13 @@ from typing import Any
 
 import structlog
 from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
-from gunicorn.http import get_parser  # type: ignore[import-untyped]
-from gunicorn.workers import base, gthread  # type: ignore[import-untyped]
+from gunicorn.workers import gthread  # type: ignore[import-untyped]
 
 from app import metrics
 from app.web import gateway, handover
-from app.web.incoming import ANSWER_SECONDS, RECEIVE_SECONDS, Fault, Incoming, PlainRequest
+from app.web.gateway import Exchange
+from app.web.incoming import ANSWER_SECONDS, RECEIVE_SECONDS, REFUSALS, Incoming
+from app.web.pool import Pool
 from app.web.proxies import plain_address
 
 log = structlog.get_logger()
@@ -58,39 +59,6 @@ PAUSE_SECONDS = 1.0
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def _refusal(status: str, code: str, message: str, more: str = "") -> bytes:
-    content = json.dumps({"error": {"code": code, "message": message}}).encode()
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
-    return f"{head}{more}Connection: close\r\n\r\n".encode() + content
-
-
-REFUSALS: Mapping[Fault, bytes] = {
-    Fault.MALFORMED: _refusal("400 Bad Request", "malformed_request", "This is no HTTP/1.1 request (RFC 9112)."),
-    Fault.UNKNOWN_METHOD: _refusal(
-        "405 Method Not Allowed", "unknown_method", "This is no method of HTTP.", "Allow: GET, POST\r\n"
-    ),
-    Fault.TOO_LONG: _refusal(
-        "431 Request Header Fields Too Large", "head_too_large", "Request line and headers are longer than 128 KiB."
-    ),
-}
-
-
-class Exchange:
-    """One request and its answer, as gunicorn's thread sees them: a connection (``TConn``) without a network."""
-
-    initialized = data_ready = True
-    is_http2 = False
-
-    def __init__(self, conn: "Connection", request: PlainRequest) -> None:
-        self.cfg, self.client, self.server, self.request = conn.cfg, conn.client, conn.server, request
-        self.parser: Any = None
-        self.sock = gateway.Answer(conn.sock)
-
-    def init(self) -> None:
-        """Gunicorn reads the request after this, in a thread."""
-        self.parser = get_parser(self.cfg, self.request.pieces(), self.client)
-
-
 class Connection(gthread.TConn):  # type: ignore[misc]
     """A client's connection. It is in one place at a time: idle, receiving, answering (which includes sending)."""
 
@@ -100,6 +68,9 @@ class Connection(gthread.TConn):  # type: ignore[misc]
         super().__init__(worker.cfg, client, address, listener)
         self.worker = worker
         self.incoming = Incoming()
+        self.is_watched = False
+        """Whether the loop waits for what comes. It does so while a thread answers, too, as long as nothing comes: to
+        stop and begin again costs more than the rest of its work."""
         self.since = 0.0
         """Monotonic: when it began to receive."""
         self.exchange: Exchange | None = None
@@ -119,9 +90,10 @@ class Connection(gthread.TConn):  # type: ignore[misc]
 
 
 class Worker(gthread.ThreadWorker):  # type: ignore[misc]
-    """Runs in each web process. Only ``handle`` and ``handle_request`` are called in threads, all else in the loop.
+    """Runs in each web process. Only what ``_answer`` calls runs in threads, all else in the loop.
 
-    Connections are ended outside a round of events only (``murder_pending``), so that no event finds one gone.
+    Connections are ended outside a round of events (``murder_pending``), or are watched no more, so no event finds one
+    gone.
     """
 
     receive_seconds = RECEIVE_SECONDS
@@ -133,6 +105,11 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         """Connections whose next request is on its way in, oldest first."""
         self.answering: dict[Connection, float] = {}
         """Connections in threads, waiting for one, or being sent their answer, and since when, oldest first."""
+        self.ready: deque[Connection] = deque()
+        """Whose request goes to a thread with the end of this round: a thread that starts earlier and this one would
+        take the interpreter from each other, again and again."""
+        self.finished: deque[Connection] = deque()
+        """Whose answer the threads have made since the loop last looked."""
         self.lingering: dict[socket.socket, tuple[float, int]] = {}
         """Answered connections whose client has still to close, until when and for how many bytes, oldest first."""
         self.held_bytes = 0
@@ -145,6 +122,10 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         self.sockets: list[socket.socket]
         self.accepts_again_at = self.reports_again_at = 0.0
         """Monotonic."""
+
+    def get_thread_pool(self) -> Pool:
+        """What answers."""
+        return Pool(self.cfg.threads)
 
     def load_wsgi(self) -> None:
         """Build the application. Gunicorn would print what went wrong beside the log; the status tells the master."""
@@ -170,11 +151,6 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
                 listeners.pop().close()
             os.nice(handover.NICENESS)
         self.sockets = [*listeners, end.arrivals]
-
-    def handle_quit(self, sig: int, frame: Any) -> None:
-        """End at once (SIGQUIT, SIGINT). Gunicorn's way begins with the pool's lock, here in a signal handler: where it
-        interrupts this thread while that hands a request to the pool, it would wait for itself for ever."""
-        base.Worker.handle_quit(self, sig, frame)
 
     # ------------------------------------------------------------------------------------------------ coming in
 
@@ -221,7 +197,27 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     def _receive(self, conn: Connection) -> None:
         conn.since = monotonic()
         self.receiving[conn] = None
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._read, conn))
+        self._watch(conn)
+
+    def _watch(self, conn: Connection) -> None:
+        if not conn.is_watched:
+            conn.is_watched = True
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._readable, conn))
+
+    def _leave(self, conn: Connection) -> None:
+        if conn.is_watched:
+            conn.is_watched = False
+            self.poller.unregister(conn.sock)
+
+    def _readable(self, conn: Connection, sock: socket.socket) -> None:
+        self._collect()
+        if conn in self.receiving:
+            self._read(conn, sock)
+        elif conn.exchange is not None:
+            self._leave(conn)  # until it is answered
+        elif conn.is_watched:  # it may have been ended a moment ago
+            self.keepalived_conns.remove(conn)
+            self.enqueue_req(conn)
 
     def _read(self, conn: Connection, sock: socket.socket) -> None:
         try:
@@ -254,7 +250,6 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         # Nothing but an empty line came. Where the process ends, it does not win a client more time.
         is_idle = bool(data) and conn.keeps and conn.incoming.is_empty and self.alive
         if conn.incoming.requests or conn.incoming.fault or is_idle:
-            self.poller.unregister(conn.sock)
             del self.receiving[conn]
             self._go_on(conn)
         elif not data:
@@ -277,7 +272,10 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
 
     def _drop(self, conn: Connection) -> None:
         """End a connection that is receiving, or is being sent its answer."""
-        self.poller.unregister(conn.sock)
+        if conn.is_watched:
+            self._leave(conn)
+        else:
+            self.poller.unregister(conn.sock)
         self.receiving.pop(conn, None)
         self.answering.pop(conn, None)
         self._end(conn)
@@ -296,7 +294,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             self.answering[conn] = monotonic()
             conn.exchange = Exchange(conn, conn.incoming.requests.popleft())
             self._count(conn)
-            super().enqueue_req(conn)
+            self.ready.append(conn)
         elif conn.incoming.fault:
             _log_cut(conn, conn.incoming.fault, monotonic() - conn.since)
             self.answering[conn] = monotonic()
@@ -307,12 +305,36 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             if not self.alive:
                 conn.timeout = min(conn.timeout, monotonic() + gthread.STOP_KEEPALIVE_LINGER)
             self.keepalived_conns.append(conn)
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn))
+            self._watch(conn)
         else:
             self.enqueue_req(conn)
 
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """One round of gunicorn's loop."""
+        while self.ready:
+            self.tpool.submit(self._answer, self.ready.popleft())
+        super().wait_for_and_dispatch_events(timeout)
+        self._collect()
+
+    def _answer(self, conn: Connection) -> None:
+        """In a thread. The loop is woken only where something is left to do at once. That nothing came is looked at
+        behind ``finished``, and the loop looks there when something has come: one of the two sees the other."""
+        try:
+            conn.keeps = bool(self.handle(conn))
+        except BaseException:
+            conn.keeps = False
+        self.finished.append(conn)
+        if conn.unsent or not (conn.keeps and conn.incoming.is_empty and conn.is_watched and self.alive):
+            self.method_queue.defer(self._collect)
+
+    def _collect(self) -> None:
+        while self.finished:
+            conn = self.finished.popleft()
+            conn.exchange = None
+            self._send(conn)
+
     def handle(self, conn: Connection) -> Any:
-        """Answer one request, in a thread, and send as much of the answer as the network takes at once."""
+        """Answer one request, and send as much of the answer as the network takes at once."""
         exchange = conn.exchange
         assert exchange is not None
         environ = gateway.environment(exchange.request, self.hook_lines, conn.client, conn.server)
@@ -338,15 +360,10 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
             req.force_close()
         return super().handle_request(req, exchange)
 
-    def finish_request(self, conn: Connection, fs: Any) -> None:
-        """A thread is done with this connection."""
-        conn.exchange = None
-        conn.keeps = not fs.cancelled() and fs.exception() is None and bool(fs.result())
-        self._send(conn)
-
     def _send(self, conn: Connection) -> None:
         """Send what is left of the answer; if that takes time, as soon as the client reads."""
         if conn.unsent:
+            self._leave(conn)
             self.poller.register(conn.sock, selectors.EVENT_WRITE, partial(self._send_more, conn))
             self._send_more(conn, conn.sock)
         else:
@@ -371,6 +388,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
         if conn.keeps:
             self._go_on(conn)
         else:
+            self._leave(conn)
             self._end(conn, graceful=True)
 
     def linger(self, sock: socket.socket) -> None:
@@ -420,7 +438,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     def _close_idle(self) -> None:
         """The one that has been idle longest."""
         conn = self.keepalived_conns.popleft()
-        self.poller.unregister(conn.sock)
+        self._leave(conn)
         self._end(conn)
 
     def _ease_shortage(self, now: float) -> None:

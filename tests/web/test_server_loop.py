@@ -6,9 +6,10 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack
-from selectors import DefaultSelector
+from functools import partial
+from selectors import EVENT_READ, DefaultSelector
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from gunicorn.config import Config  # type: ignore[import-untyped]
 from structlog.testing import capture_logs
 
 from app.web import server
+from app.web.pool import Pool
 from app.web.server import CROWDED_SECONDS, MAX_HELD_BYTES, STEP_BYTES, Connection, Worker
 
 HEAD = b"POST /truthvouch/alerts HTTP/1.1\r\nHost: x\r\n"
@@ -38,6 +40,22 @@ def worker() -> Iterator[Worker]:
         yield worker
         worker.poller.close()
         worker.tmp.close()
+
+
+class Held:
+    """Every request waits until the test has it answered."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], object]] = []
+
+    def submit(self, call: Callable[..., object], *args: Any) -> None:
+        self.waiting.append(partial(call, *args))
+
+    def answer(self) -> None:
+        """As a thread would."""
+        for call in self.waiting:
+            call()
+        self.waiting.clear()
 
 
 Connect = Callable[[], tuple[socket.socket, Connection]]
@@ -173,15 +191,119 @@ def test_a_quick_stop_that_comes_while_a_request_is_handed_to_the_pool_waits_for
     ended: list[BaseException] = []
 
     def handed_over_and_stopped() -> None:
-        with worker.tpool._shutdown_lock:
+        with worker.tpool._lock:
             try:
                 worker.handle_quit(signal.SIGQUIT, None)
             except SystemExit as fault:
                 ended.append(fault)
 
-    worker.tpool = ThreadPoolExecutor(1)
+    worker.tpool = Pool(1)
     interrupted = threading.Thread(target=handed_over_and_stopped, daemon=True)
     interrupted.start()
     interrupted.join(5)
     assert ["0"] == [str(one) for one in ended]
     assert not worker.alive
+
+
+# ------------------------------------------------------------------------------------------- what threads have answered
+
+SMALL = HEAD + b"Content-Length: 2\r\n\r\n{}"
+
+
+@pytest.fixture
+def held(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
+    """A loop as gunicorn begins it, and the requests that it has handed to threads."""
+    held = worker.tpool = Held()
+    worker.method_queue.init()
+    worker.poller.register(worker.method_queue.fileno(), EVENT_READ, worker.method_queue.run_callbacks)
+    monkeypatch.setattr(worker, "handle", lambda conn: not conn.exchange.request.is_last)
+    yield held
+    worker.method_queue.close()
+
+
+def is_woken(worker: Worker) -> bool:
+    """Whether the loop has something to do at once."""
+    return bool(worker.poller.select(0))
+
+
+def rounds(worker: Worker, count: int = 2) -> None:
+    """What comes in one round goes to threads with the next."""
+    for _ in range(count):
+        worker.wait_for_and_dispatch_events(0)
+
+
+def test_an_answer_wakes_no_loop_and_the_next_request_finds_its_connection_idle(
+    worker: Worker, connect: Connect, held: Held
+):
+    client, conn = connect()
+    worker.enqueue_req(conn)
+    for _ in range(2):
+        client.sendall(SMALL)
+        rounds(worker)
+        assert conn in worker.answering
+        held.answer()
+        assert not is_woken(worker)
+    rounds(worker)
+    assert ({}, [conn], 0) == (worker.answering, list(worker.keepalived_conns), worker.held_bytes)
+
+
+def test_what_comes_while_an_answer_is_made_costs_one_round_and_is_answered_next(
+    worker: Worker, connect: Connect, held: Held
+):
+    client, conn = connect()
+    worker.enqueue_req(conn)
+    client.sendall(SMALL)
+    rounds(worker)
+    client.sendall(SMALL)
+    rounds(worker)
+    assert (1, False) == (len(held.waiting), is_woken(worker))
+    held.answer()
+    assert is_woken(worker)
+    rounds(worker, 3)
+    assert (1, True) == (len(held.waiting), conn in worker.answering)
+
+
+def test_a_client_that_is_gone_before_its_answer_takes_no_turn_of_the_loop_and_no_other_connection(
+    worker: Worker, connect: Connect, held: Held
+):
+    gone, ended = connect()
+    other, stays = connect()
+    for client, conn in ((gone, ended), (other, stays)):
+        worker.nr_conns += 1
+        worker.enqueue_req(conn)
+        client.sendall(SMALL)
+    rounds(worker)
+    gone.close()
+    rounds(worker)
+    assert not is_woken(worker)
+    worker.alive = False
+    held.answer()
+    worker.alive = True
+    other.sendall(SMALL)
+    rounds(worker, 4)
+    assert (-1, True, 1) == (ended.sock.fileno(), stays in worker.answering, worker.nr_conns)
+
+
+def test_a_connection_that_ends_in_the_round_of_its_own_event_is_let_go_once(
+    worker: Worker, connect: Connect, held: Held
+):
+    client, conn = connect()
+    worker.nr_conns += 1
+    worker.enqueue_req(conn)
+    client.sendall(HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}")
+    rounds(worker)
+    client.sendall(b"x")  # its event and the answer's are in one round
+    held.answer()
+    rounds(worker)
+    assert ({}, 0, [conn.sock]) == (worker.answering, worker.nr_conns, list(worker.lingering))
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_process_that_ends_is_woken_by_the_answer(worker: Worker, connect: Connect, held: Held, ends: bool):
+    client, conn = connect()
+    worker.enqueue_req(conn)
+    client.sendall(SMALL)
+    rounds(worker)
+    worker.alive = not ends
+    held.answer()
+    assert is_woken(worker) is ends
