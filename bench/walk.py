@@ -1,9 +1,11 @@
 """A person at the console: goes from page to page while something else is measured."""
 
 import html
+import multiprocessing
+import os
 import re
-import threading
 import time
+from multiprocessing.connection import Connection
 from types import TracebackType
 
 import requests
@@ -12,6 +14,7 @@ from bench.processes import ADMIN_TOKEN, BenchFault
 
 PAUSE_SECONDS = 0.25
 """Between two pages: quicker than anybody reads."""
+NICENESS = 10
 _FORM_TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 _LINK = re.compile(r'href="(/console[^"#]*)"')
 
@@ -49,41 +52,55 @@ def _url(address: tuple[str, int], path: str) -> str:
 
 
 class Walk:
-    """Within ``with`` it opens every page that the overview leads to, again and again."""
+    """Within ``with`` it opens every page that the overview leads to, again and again.
+
+    In a process of its own, which yields to all others: a person's browser is another machine, and what it makes of the
+    pages must not take the interpreter of whoever measures meanwhile.
+    """
 
     def __init__(self, address: tuple[str, int]) -> None:
-        self._address = address
-        self._ended = threading.Event()
-        self._walking = threading.Thread(target=self._walk, daemon=True)
+        apart = multiprocessing.get_context("spawn")
+        self._here, there = apart.Pipe()
+        self._walking = apart.Process(target=_walk, args=(address, there), daemon=True)
         self.milliseconds: list[float] = []
-        """How long each page took."""
-        self.fault = ""
+        """How long each page took, once the walk is over."""
 
     def __enter__(self) -> "Walk":
-        self._session, _ = log_in(self._address)
         self._walking.start()
+        try:
+            self._here.recv()  # it is logged in
+        except EOFError:
+            raise BenchFault("nobody could walk through the console") from None
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ended.set()
+        self._here.send(None)
+        self.milliseconds, found = self._here.recv()
         self._walking.join(30)
-        if kind is None and (self.fault or not self.milliseconds):
-            raise BenchFault(f"the walk through the console ended: {self.fault or 'no page was opened'}")
+        if kind is None and (found or not self.milliseconds):
+            raise BenchFault(f"the walk through the console ended: {found or 'no page was opened'}")
 
-    def _walk(self) -> None:
-        paths, found = ["/console"], ["/console"]
-        while not self._ended.is_set():
-            for path in paths:
-                began = time.monotonic()
-                answer = self._session.get(_url(self._address, path), timeout=30)
-                self.milliseconds.append((time.monotonic() - began) * 1000)
-                if answer.status_code != 200:
-                    self.fault = f"{path} answered {answer.status_code}"
-                    return
-                if path == "/console":
-                    found = linked_pages(answer.text)
-                if self._ended.wait(PAUSE_SECONDS):
-                    return
-            paths = found
+
+def _walk(address: tuple[str, int], bench: Connection) -> None:
+    """Until the bench says something; the answer is how long each page took, and what went wrong."""
+    os.nice(NICENESS)
+    session, _ = log_in(address)
+    bench.send(None)
+    milliseconds: list[float] = []
+    paths, found, fault = ["/console"], ["/console"], ""
+    while not (fault or bench.poll()):
+        for path in paths:
+            began = time.monotonic()
+            answer = session.get(_url(address, path), timeout=30)
+            milliseconds.append((time.monotonic() - began) * 1000)
+            if answer.status_code != 200:
+                fault = f"{path} answered {answer.status_code}"
+            if path == "/console":
+                found = linked_pages(answer.text)
+            if fault or bench.poll(PAUSE_SECONDS):
+                break
+        paths = found
+    bench.recv()
+    bench.send((milliseconds, fault))
