@@ -126,7 +126,7 @@ def beside_the_console(rig: Rig, per_second: int) -> list[Figure]:
             rig.sandbox.begin(echoes=True)
             with ExitStack() as walking:
                 walk = walking.enter_context(Walk(rig.bridge.address)) if name == "walked" else None
-                load = rig.pace(rig.bridge, f"console-{name}{n}", per_second, rig.plan.seconds)
+                load = rig.pace(rig.bridge, f"console-{name}{n}", per_second, 3 * rig.plan.seconds)
             rig.finish(len(load.accepted))
             accepts[name].append(_p(load, 99))
             calls[name].append(percentile(rig.waits(load), 99))
