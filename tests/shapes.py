@@ -29,6 +29,13 @@ def shape(bridge: sa.Engine, inbox: sa.Engine, data_dir: Path) -> None:
         shutil.copyfile(_pattern() / name, data_dir / name)
 
 
+def shaped(data_dir: Path) -> None:
+    """Make the folder of an installation whose store is new: its start has nothing left to migrate."""
+    data_dir.mkdir(mode=0o700)
+    for name in FILES:
+        shutil.copy(_pattern() / name, data_dir / name)
+
+
 @cache
 def _pattern() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="stores-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))

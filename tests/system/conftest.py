@@ -9,6 +9,7 @@ from typing import Protocol
 import pytest
 
 from tests.conftest import fresh_postgres
+from tests.shapes import shaped
 from tests.system.bridge import Bridge, assert_log_is_fit_to_keep
 from tests.system.processes import free_port
 from tests.system.sandbox import Sandbox
@@ -33,6 +34,8 @@ def a_world(folder: Path, via: str = "rest", config: str = "", **settings: str) 
     sandbox = Sandbox(folder, f"http://127.0.0.1:{port}")
     bridge = Bridge(folder, sandbox.url, port=port, **settings)
     bridge.config.write_text(f"pagerduty:\n  via: {via}\n{config}", "utf-8")
+    if "DATABASE_URL" not in settings:
+        shaped(folder / "data")
     try:
         yield World(bridge.start(), sandbox)
         # Its connections are kept alive, and every web process would grant each of them two seconds more.
