@@ -34,7 +34,7 @@ def a_world(folder: Path, via: str = "rest", config: str = "", **settings: str) 
     sandbox = Sandbox(folder, f"http://127.0.0.1:{port}")
     bridge = Bridge(folder, sandbox.url, port=port, **settings)
     bridge.config.write_text(f"pagerduty:\n  via: {via}\n{config}", "utf-8")
-    if "DATABASE_URL" not in settings:
+    if "DATABASE_URL" not in settings and not (folder / "data").exists():
         shaped(folder / "data")
     try:
         yield World(bridge.start(), sandbox)
